@@ -1,0 +1,1 @@
+"""Runs the jobs of the bundle on a laptop."""

@@ -1,0 +1,1 @@
+"""How any use case is built, judged, promoted and watched."""

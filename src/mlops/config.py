@@ -1,0 +1,185 @@
+"""What a job is told at its start: one frozen schema per job, accepted by each of its tasks.
+
+Databricks pushes a job's parameters down to every task, so a task may stand in two jobs and meet two schemas: the
+parameter `job` says which one holds. (Rejected: one schema with every field of every job, in which nothing is required.)
+All parameters arrive as text; unknown, missing and malformed ones are all reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from mlops.contract import ConfigError
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _blank_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+_NAME = r"[A-Za-z0-9_]{1,255}"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
+"""One part of a Unity Catalog name: letters, digits, underscore."""
+ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}\.{_NAME}\.{_NAME}$")]
+"""catalog.schema.model"""
+Instant = Annotated[datetime, AfterValidator(_utc)]
+"""A moment in UTC; one without zone is taken as UTC."""
+Version = Annotated[int, Field(ge=1)]
+"""A model version."""
+OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
+
+
+class JobConfig(BaseModel):
+    """What every job is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    job: str
+    """Which job the task runs in."""
+    run_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    """The job run, as the platform numbers it."""
+    as_of: Instant
+    """Everything known by this moment counts, nothing later: the job's start, or the simulated moment in a replay."""
+    catalog: Name
+    schema_name: Annotated[Name, Field(alias="schema")]
+    """Where this target writes."""
+
+
+class SampleConfig(JobConfig):
+    """Land the sample's files of the days since..until, both included."""
+
+    job: Literal["sample"]
+    landing: str
+    since: date
+    until: date
+
+
+class IngestionConfig(JobConfig):
+    """Files of the landing folder become tables, then features."""
+
+    job: Literal["ingestion"]
+    landing: str
+
+
+class _Reads(JobConfig):
+    data_catalog: Name
+    data_schema: Name
+    """Where features and labels are read."""
+
+
+class _Model(JobConfig):
+    model_name: ModelName
+
+
+class TrainingConfig(_Reads, _Model):
+    """Fit and register one version; then hand it over to the deployment job."""
+
+    job: Literal["training"]
+    experiment: str
+    deployment_job_id: str
+    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    """Only handover is told: the version that training registered."""
+
+
+class PromotionConfig(_Model):
+    """Copy one version of the target below, and hand it over to this target's deployment job."""
+
+    job: Literal["promotion"]
+    source_model: ModelName
+    source_version: Version
+    deployment_job_id: str
+    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    """Only handover is told: the version that the copy became."""
+
+
+class ValidationConfig(_Reads, _Model):
+    """Judge one version."""
+
+    job: Literal["validation"]
+    experiment: str
+    model_version: Version
+
+
+class DeploymentConfig(_Reads, _Model):
+    """Judge one version, wait for approval, make it champion."""
+
+    job: Literal["deployment"]
+    experiment: str
+    model_version: Version
+    approval: Literal["required", "automatic"]
+
+
+class InferenceConfig(_Reads, _Model):
+    """Score what has not been scored."""
+
+    job: Literal["inference"]
+
+
+class MonitoringConfig(_Reads, _Model):
+    """Measure the champion on matured labels."""
+
+    job: Literal["monitoring"]
+    experiment: str
+
+
+class RollbackConfig(_Model):
+    """Put the previous champion back."""
+
+    job: Literal["rollback"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+CONFIGS: dict[str, type[JobConfig]] = {
+    "sample": SampleConfig,
+    "ingestion": IngestionConfig,
+    "training": TrainingConfig,
+    "promotion": PromotionConfig,
+    "validation": ValidationConfig,
+    "deployment": DeploymentConfig,
+    "inference": InferenceConfig,
+    "monitoring": MonitoringConfig,
+    "rollback": RollbackConfig,
+}
+
+
+def parse(argv: Sequence[str]) -> JobConfig:
+    """Read `--name=value` arguments into the schema of the job they name.
+
+    Raises:
+        ConfigError: naming every argument that is missing, unknown or malformed, and what would do.
+    """
+    given: dict[str, str] = {}
+    for argument in argv:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not equals:
+            raise ConfigError(f"argument {argument!r} is not of the form --name=value")
+        if name in given:
+            raise ConfigError(f"parameter {name!r} is given twice")
+        given[name] = value
+    schema = CONFIGS.get(given.get("job", ""))
+    if schema is None:
+        raise ConfigError(f"parameter 'job' is {given.get('job')!r}; it must be one of {', '.join(CONFIGS)}")
+    try:
+        return schema.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(schema, problem) for problem in error.errors())) from None
+
+
+def _sentence(schema: type[JobConfig], problem: object) -> str:
+    detail = dict(problem)  # type: ignore[call-overload]
+    name = ".".join(str(part) for part in detail["loc"])
+    names = sorted(f.alias or n for n, f in schema.model_fields.items())
+    match detail["type"]:
+        case "missing":
+            return f"parameter {name!r} is missing"
+        case "extra_forbidden":
+            return f"parameter {name!r} is unknown to job {schema.__name__!r}: it takes {', '.join(names)}"
+        case _:
+            return f"parameter {name!r} is {detail['input']!r}: {detail['msg'].lower()}"
