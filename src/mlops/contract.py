@@ -96,9 +96,10 @@ class Source:
     key: tuple[str, ...]
     known_at: str
     """The timestamp column that says since when the row is known; of two rows with one key the later known one wins."""
-    expectations: tuple[Expectation, ...] = ()
+    expectations: Callable[[], Sequence[Expectation]] = tuple
+    """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
     history: timedelta | None = None
-    """How far back a feature may look; None: a reference table, always read whole."""
+    """A row is forgotten this long after it was known: no feature looks further back. None: never; a reference table."""
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ class Known(Protocol):
     """When each prediction is made, UTC without zone, aligned with `rows`."""
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
-        """The newest value known by the prediction time, at most `within` old, of the same `by` columns; else missing."""
+        """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing."""
         ...
 
     def window(self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = ..., on: str = ...) -> Window:
@@ -139,7 +140,7 @@ class Known(Protocol):
         ...
 
     def lookup(self, source: str, column: str, *, on: str) -> Values:
-        """A column of a reference table, joined on one column that both carry; missing where there is no such row."""
+        """A column of the reference row, known by now, whose one-column key is the entity's column `on`; else missing."""
         ...
 
 
