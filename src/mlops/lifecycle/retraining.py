@@ -1,0 +1,56 @@
+"""When a new model is due: the champion is badly calibrated on matured labels, or old. Drift alone is no reason."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from mlops.contract import Decision, Policy, Rule
+
+_DAY = timedelta(days=1)
+
+
+def decide(
+    *,
+    calibration_gap: float | None,
+    trained_until: datetime,
+    last_training: datetime | None,
+    as_of: datetime,
+    policy: Policy,
+) -> Decision:
+    """Decide whether retraining is due; a rule that did not pass is one that fired.
+
+    Args:
+        calibration_gap: the champion's mean prediction - mean label in the matured window; None while it is immature.
+        trained_until: the champion was trained on events before this moment, UTC.
+        last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
+        as_of: the moment of the decision, UTC.
+        policy: `retrain_gap`, `retrain_age`, `cool_down`.
+    """
+    rules = (_gap(calibration_gap, last_training, as_of, policy), _age(trained_until, as_of, policy))
+    return Decision(due=not all(rule.passed for rule in rules), rules=rules)
+
+
+def _gap(gap: float | None, last_training: datetime | None, as_of: datetime, policy: Policy) -> Rule:
+    name, limit = "calibration_gap", policy.retrain_gap
+    if gap is None:
+        return Rule(name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured")
+    if not math.isfinite(gap):
+        return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
+    reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"
+    fired = abs(gap) > limit
+    if fired and last_training is not None and as_of - last_training < policy.cool_down:
+        fired, reason = False, f"{reason}, but {_cooling(as_of - last_training, policy)}"
+    return Rule(name, not fired, gap, limit, reason)
+
+
+def _cooling(since: timedelta, policy: Policy) -> str:
+    return (
+        f"the last training was {since / _DAY:.1f} days ago and the next may come after {policy.cool_down / _DAY:.1f}"
+    )
+
+
+def _age(trained_until: datetime, as_of: datetime, policy: Policy) -> Rule:
+    age, limit = (as_of - trained_until) / _DAY, policy.retrain_age / _DAY
+    reason = f"the newest training day is {age:.1f} days old; up to {limit:.1f} is allowed"
+    return Rule("age", as_of - trained_until <= policy.retrain_age, age, limit, reason)

@@ -1,0 +1,81 @@
+"""Which days train, which judge, which are watched. Whole UTC days, half-open spans, only what has matured by `as_of`.
+
+    ... train ...| train_until   purged   holdout_from |... holdout ...| holdout_until   not matured | as_of
+
+The purged days are as long as a label takes to mature: a model that had really been trained on the eve of the holdout
+would not have known their labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mlops.contract import ConfigError, Policy
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Event times, UTC midnights: training is `< train_until`, holdout is `>= holdout_from` and `< holdout_until`."""
+
+    train_until: datetime
+    holdout_from: datetime
+    holdout_until: datetime
+
+
+@dataclass(frozen=True)
+class Span:
+    """Event times `>= start` and `< end`, UTC midnights."""
+
+    start: datetime
+    end: datetime
+
+
+def windows(as_of: datetime, policy: Policy) -> Windows:
+    """Split the matured days: the newest `policy.holdout` judge, everything that had matured before them trains.
+
+    Args:
+        as_of: a moment with a time zone.
+        policy: `holdout` in whole days; `maturity` of any length.
+
+    Raises:
+        ConfigError: `as_of` has no time zone, or `holdout` is not a positive number of whole days.
+    """
+    holdout = _span(_matured_until(as_of, policy), policy.holdout, "holdout")
+    return Windows(_midnight(holdout.start - policy.maturity), holdout.start, holdout.end)
+
+
+def matured_window(as_of: datetime, policy: Policy) -> Span:
+    """The newest `policy.window` of days whose labels have all matured by `as_of`: what monitoring judges.
+
+    Raises:
+        ConfigError: `as_of` has no time zone, or `window` is not a positive number of whole days.
+    """
+    return _span(_matured_until(as_of, policy), policy.window, "window")
+
+
+def baseline_window(as_of: datetime, policy: Policy) -> Span:
+    """The `policy.drift_reference` of days right before the matured window: what drift compares it to.
+
+    Raises:
+        ConfigError: `as_of` has no time zone, or `window` or `drift_reference` is not a positive number of whole days.
+    """
+    return _span(matured_window(as_of, policy).start, policy.drift_reference, "drift_reference")
+
+
+def _matured_until(as_of: datetime, policy: Policy) -> datetime:
+    if as_of.tzinfo is None:
+        raise ConfigError(f"as_of is {as_of}: give it a time zone, as in {as_of}+00:00")
+    return _midnight(as_of - policy.maturity)
+
+
+def _span(end: datetime, length: timedelta, name: str) -> Span:
+    if length < _DAY or length % _DAY:
+        raise ConfigError(f"the policy's {name} is {length}: it must be a positive number of whole days")
+    return Span(end - length, end)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
