@@ -1,7 +1,7 @@
 """What a job is told at its start: one frozen schema per job, accepted by each of its tasks.
 
 Databricks pushes a job's parameters down to every task, so a task may stand in two jobs and meet two schemas: the
-parameter `job` says which one holds. (Rejected: one schema with every field of every job, in which nothing is required.)
+parameter `job` says which one holds. (Rejected: one schema with every field of all jobs, in which nothing is required.)
 All parameters arrive as text; unknown, missing and malformed ones are all reported at once.
 """
 

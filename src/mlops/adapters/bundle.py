@@ -1,0 +1,130 @@
+"""What is deployed where: names and job ids of a target, as `databricks bundle summary -o json` prints them.
+
+The laptop writes the same document into its home, so that one command line serves both. Jobs are started and repaired
+here too: through the SDK in a workspace, through the command `laptop` in a home.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.contract import ConfigError, MlopsError
+
+TARGETS = ("dev", "staging", "prod")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One target of the bundle, where it is deployed."""
+
+    target: str
+    home: Path | None
+    """The laptop's home; None: the workspace that the Databricks CLI is logged in to."""
+    document: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        where = self.home or self.document.get("workspace", {}).get("host", "the workspace")
+        return f"target {self.target} in {where}"
+
+    @property
+    def model(self) -> str:
+        """catalog.schema.model of this target."""
+        return self.default("deployment", "model_name")
+
+    def default(self, job: str, parameter: str) -> str:
+        """The default of a job's parameter.
+
+        Raises:
+            ConfigError: the bundle that is deployed has no such job or parameter.
+        """
+        found = [p["default"] for p in self._job(job).get("parameters", ()) if p["name"] == parameter]
+        if not found:
+            raise ConfigError(
+                f"job {job!r} of {self} has no parameter {parameter!r}: deploy this version of the bundle"
+            )
+        return str(found[0])
+
+    def run(self, job: str, parameters: Mapping[str, str]) -> None:
+        """Start a job and follow it to its end.
+
+        Raises:
+            MlopsError: it did not end well.
+        """
+        if self.home is not None:
+            self._laptop(
+                ["run", job, *(part for name, value in parameters.items() for part in ("-p", f"{name}={value}"))]
+            )
+            return
+        from databricks.sdk import WorkspaceClient
+        from databricks.sdk.errors import OperationFailed
+
+        waiter = WorkspaceClient().jobs.run_now(int(self._job(job)["id"]), job_parameters=dict(parameters))
+        try:
+            waiter.result()
+        except OperationFailed as error:
+            raise MlopsError(f"job {job} of {self} failed: {error}") from None
+
+    def repair(self, job: str, parameters: Mapping[str, str]) -> None:
+        """Run again what failed in the newest run of a job that had these parameters.
+
+        Raises:
+            MlopsError: there is no such run, or it did not end well.
+        """
+        if self.home is not None:
+            chosen = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
+            self._laptop(["run", job, "--repair", *chosen])
+            return
+        from databricks.sdk import WorkspaceClient
+
+        jobs = WorkspaceClient().jobs
+        for run in jobs.list_runs(job_id=int(self._job(job)["id"]), completed_only=True):
+            given = {p.name: p.value for p in run.job_parameters or []}
+            if run.run_id and all(given.get(name) == value for name, value in parameters.items()):
+                jobs.repair_run(run.run_id, rerun_all_failed_tasks=True).result()
+                return
+        raise MlopsError(f"{self} has no run of job {job} with {dict(parameters)} to repair: start the job instead")
+
+    def _job(self, key: str) -> Mapping[str, Any]:
+        jobs: Mapping[str, Any] = self.document.get("resources", {}).get("jobs", {})
+        if key not in jobs:
+            raise ConfigError(f"{self} has no job {key!r}; it has {', '.join(sorted(jobs)) or 'none'}")
+        return dict(jobs[key])
+
+    def _laptop(self, arguments: list[str]) -> None:
+        found = importlib.metadata.entry_points(group="console_scripts", name="laptop")
+        if not found:
+            raise ConfigError("the command `laptop` is not installed here: run this in a checkout, after `uv sync`")
+        # In this process, so that a chain of commands shares one Spark session.
+        code = next(iter(found)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
+        if code:
+            raise MlopsError(f"laptop {' '.join(arguments)} ended with exit code {code}: what failed stands above")
+
+
+def deployed(target: str, home: Path | None) -> Deployed:
+    """Read what is deployed for a target.
+
+    Raises:
+        ConfigError: nothing is, or the Databricks CLI is missing or not logged in.
+    """
+    if home is not None:
+        file = home / "summary" / f"{target}.json"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "no target yet"
+            raise ConfigError(f"{home} knows {known}, not {target!r}: run a job of it first, as in `laptop run sample`")
+        return Deployed(target, home.resolve(), json.loads(file.read_text()))
+    cli = shutil.which("databricks")
+    if cli is None:
+        raise ConfigError("the Databricks CLI is not on the PATH; install it, or name a laptop's home with --home DIR")
+    answer = subprocess.run(  # noqa: S603 (a fixed command; the target is one argument)
+        [cli, "bundle", "summary", "--target", target, "--output", "json"], capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        raise ConfigError(f"databricks bundle summary failed for target {target!r}: {answer.stderr.strip()}")
+    return Deployed(target, None, json.loads(answer.stdout))

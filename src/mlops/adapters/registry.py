@@ -1,0 +1,262 @@
+"""Runs, models, versions, aliases: the only module that knows MLflow's client.
+
+On a laptop tracking and registry are one sqlite file; on Databricks they are the workspace and Unity Catalog. What
+Unity Catalog refuses is refused on both: a name that is not catalog.schema.model, a model without full signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.contract import ModelError, UntrustedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+_NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
+_REWRITTEN = {"registered_model_meta"}
+"""Written by the registry into every download; no part of what was judged."""
+_FORMAT = "skops"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one registered model."""
+
+    model: str
+    number: int
+    run_id: str
+    created: datetime
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.number}"
+
+
+class Registry:
+    """MLflow's tracking server and model registry.
+
+    Args:
+        home: the laptop's home folder; None: the workspace that MLflow is logged in to.
+    """
+
+    def __init__(self, home: Path | None) -> None:
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        import mlflow
+
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)
+        self._artifacts = None if home is None else home / "artifacts"
+        uri = "databricks" if home is None else f"sqlite:///{home / 'mlflow.db'}"
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri("databricks-uc" if home is None else uri)
+        self._client: MlflowClient = mlflow.MlflowClient()
+
+    @contextmanager
+    def run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A tracking run in an experiment, made if it is not there; yields the run's id. Failed if the body raises."""
+        import mlflow
+
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            place = (
+                None
+                if self._artifacts is None
+                else (self._artifacts / experiment.strip("/").replace("/", "_")).as_uri()
+            )
+            experiment_id = self._client.create_experiment(experiment, artifact_location=place)
+        else:
+            experiment_id = found.experiment_id
+        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags)) as run:
+            yield run.info.run_id
+
+    def log(self, parameters: Mapping[str, Any], metrics: Mapping[str, float], documents: Mapping[str, str]) -> None:
+        """Add to the run that is open: parameters, metrics, and text files by their name."""
+        import mlflow
+
+        mlflow.log_params(dict(parameters))
+        mlflow.log_metrics(dict(metrics))
+        for name, text in documents.items():
+            mlflow.log_text(text, name)
+
+    def register(
+        self,
+        model: str,
+        pipeline: Pipeline,
+        example: pd.DataFrame,
+        *,
+        trusted_types: Sequence[str],
+        requirements: Sequence[str],
+        tags: Mapping[str, str],
+    ) -> Version:
+        """Log a fitted pipeline with the run that is open and register it; returns the very version that this made.
+
+        Its `artifact_digest` is tagged with the rest. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
+        """
+        import mlflow
+        from mlflow.models import infer_signature
+
+        _check_name(model)
+        info = mlflow.sklearn.log_model(
+            pipeline,
+            name="model",
+            serialization_format=_FORMAT,
+            skops_trusted_types=list(trusted_types),
+            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(example, pipeline.predict_proba(example)),
+            input_example=example,
+            pip_requirements=list(requirements),
+        )
+        if self._client.search_registered_models(filter_string=f"name = '{model}'") == []:
+            self._client.create_registered_model(model)
+        made = self._client.create_model_version(
+            model, source=info.model_uri, run_id=info.run_id, model_id=info.model_id
+        )
+        version = self._version(made)
+        with self.fetch(version) as folder:
+            self.tag(version, {**tags, "artifact_digest": artifact_digest(folder)})
+        return self.version(model, version.number)
+
+    def version(self, model: str, number: int) -> Version:
+        """A version by its number.
+
+        Raises:
+            ModelError: there is no such model or version; says which versions there are.
+        """
+        from mlflow.exceptions import MlflowException
+
+        _check_name(model)
+        try:
+            return self._version(self._client.get_model_version(model, str(number)))
+        except MlflowException:
+            known = ", ".join(str(v.number) for v in self.versions(model)) or "none"
+            raise ModelError(f"{model} has no version {number}; versions: {known}") from None
+
+    def versions(self, model: str) -> tuple[Version, ...]:
+        """All versions, oldest first; none where there is no such model."""
+        _check_name(model)
+        found = self._client.search_model_versions(f"name = '{model}'")
+        return tuple(sorted((self.version(model, int(v.version)) for v in found), key=lambda v: v.number))
+
+    def holder(self, model: str, alias: str) -> Version | None:
+        """The version that holds an alias; None where nothing does."""
+        from mlflow.exceptions import MlflowException
+
+        _check_name(model)
+        try:
+            return self._version(self._client.get_model_version_by_alias(model, alias))
+        except MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
+                return None
+            raise
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Point an alias at a version, and read back that it does."""
+        self._client.set_registered_model_alias(version.model, alias, str(version.number))
+        holder = self.holder(version.model, alias)
+        if holder is None or holder.number != version.number:
+            raise ModelError(
+                f"alias {alias} of {version.model} does not point at version {version.number} after it was set"
+            )
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Take an alias away, if there is one."""
+        if self.holder(model, alias) is not None:
+            self._client.delete_registered_model_alias(model, alias)
+
+    def tag(self, version: Version, tags: Mapping[str, str | None]) -> None:
+        """Set tags of a version; None deletes."""
+        for key, value in tags.items():
+            if value is not None:
+                self._client.set_model_version_tag(version.model, str(version.number), key, value)
+            elif key in version.tags:
+                self._client.delete_model_version_tag(version.model, str(version.number), key)
+
+    def describe(self, version: Version, text: str) -> None:
+        """Write the description that the registry shows of a version."""
+        self._client.update_model_version(version.model, str(version.number), description=text)
+
+    def copy(self, source: Version, model: str, *, keep: Sequence[str]) -> Version:
+        """Copy a version to another model without the tags that are not to be kept: verdicts are not inherited."""
+        _check_name(model)
+        made = self._client.copy_model_version(f"models:/{source.model}/{source.number}", model)
+        copied = self.version(model, int(made.version))
+        self.tag(copied, {key: None for key in copied.tags if key not in keep})
+        return self.version(model, copied.number)
+
+    @contextmanager
+    def fetch(self, version: Version) -> Iterator[Path]:
+        """The version's files in a folder of their own, gone afterwards."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            uri = f"models:/{version.model}/{version.number}"
+            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+
+    def load(self, version: Version, trusted_types: Sequence[str]) -> Pipeline:
+        """The fitted pipeline, after its files were found to be the judged ones and of the one allowed format.
+
+        Raises:
+            UntrustedModel: the digest differs from the version's tag, or the files want more than they may.
+        """
+        import skops.io
+
+        with self.fetch(version) as folder:
+            digest = artifact_digest(folder)
+            if digest != version.tags.get("artifact_digest"):
+                raise UntrustedModel(
+                    f"the files of {version} have digest {digest[:12]}, not the recorded "
+                    f"{version.tags.get('artifact_digest', 'none')[:12]}: they were changed; train or promote again"
+                )
+            wanted = set(skops.io.get_untrusted_types(file=_pickle_free(folder, version))) - set(trusted_types)
+            if wanted:
+                raise UntrustedModel(
+                    f"{version} holds types that the use case does not trust: {', '.join(sorted(wanted))}"
+                )
+            return skops.io.load(_pickle_free(folder, version), trusted=list(trusted_types))
+
+    def _version(self, found: Any) -> Version:
+        return Version(
+            model=found.name,
+            number=int(found.version),
+            run_id=found.run_id or "",
+            created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
+            tags=dict(found.tags),
+            aliases=tuple(found.aliases),
+        )
+
+
+def artifact_digest(folder: Path) -> str:
+    """sha256 over path and sha256 of every file of a model, except what the registry rewrites."""
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name not in _REWRITTEN:
+            total.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _pickle_free(folder: Path, version: Version) -> Path:
+    file = folder / "model.skops"
+    if not file.is_file() or file.is_symlink():
+        raise UntrustedModel(f"{version} is not stored in the skops format: there is no model.skops; train it again")
+    return file
+
+
+def _check_name(model: str) -> None:
+    if not _NAME.fullmatch(model):
+        raise ModelError(
+            f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
+        )

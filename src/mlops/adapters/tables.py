@@ -1,0 +1,138 @@
+"""Delta tables: the only module that knows table names, paths and Delta's statements.
+
+On Databricks a table is `catalog.schema.name`; on a laptop, which has no catalog, it is Delta's path identifier of
+`<home>/warehouse/catalog/schema/name`. Every statement below works on both.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.contract import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_PART = re.compile(r"[A-Za-z0-9_]{1,255}")
+_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """One column of a table: `type` is string, long, double, timestamp (UTC) or boolean."""
+
+    name: str
+    type: str
+    comment: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one schema of one catalog."""
+
+    spark: SparkSession
+    warehouse: Path | None
+    """Where tables lie on a laptop; None on Databricks."""
+    catalog: str
+    name: str
+
+    def identifier(self, table: str) -> str:
+        """How SQL names a table.
+
+        Raises:
+            ConfigError: a part of the name holds anything but letters, digits and underscores.
+        """
+        for part in (self.catalog, self.name, table):
+            if not _PART.fullmatch(part):
+                raise ConfigError(f"{part!r} cannot be part of a table name: letters, digits and underscores only")
+        if self.warehouse is None:
+            return f"`{self.catalog}`.`{self.name}`.`{table}`"
+        return f"delta.`{self.warehouse / self.catalog / self.name / table}`"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table is there."""
+        identifier = self.identifier(table)
+        if self.warehouse is None:
+            return bool(self.spark.catalog.tableExists(identifier))
+        return (self.warehouse / self.catalog / self.name / table / "_delta_log").is_dir()
+
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """The table, now or as it was at a version.
+
+        Raises:
+            DataError: there is no such table.
+        """
+        if not self.exists(table):
+            raise DataError(f"there is no table {self.catalog}.{self.name}.{table}: run the job that writes it first")
+        at = "" if version is None else f" VERSION AS OF {int(version)}"
+        return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
+
+    def version(self, table: str) -> int:
+        """The table's newest version."""
+        newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
+        return int(newest["version"])
+
+    def create(self, table: str, columns: Sequence[TableColumn], comment: str) -> None:
+        """Make the table unless it is there."""
+        if self.exists(table):
+            return
+        lines = ", ".join(
+            f"`{c.name}` {_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
+            for c in columns
+        )
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
+        )
+
+    def merge(self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None) -> None:
+        """Upsert rows on their key, atomically.
+
+        Args:
+            table: target; it has every column of the frame.
+            frame: at most one row per key.
+            key: columns, never null.
+            newer: a column; an incoming row replaces one in the table only if it is greater there. None: always.
+        """
+        names = [name for name in frame.columns if name not in key]
+        update = ", ".join(f"t.`{name}` = s.`{name}`" for name in names)
+        condition = f" AND s.`{newer}` > t.`{newer}`" if newer else ""
+        self._merge(table, frame, key, f"WHEN MATCHED{condition} THEN UPDATE SET {update}")
+
+    def insert_new(self, table: str, frame: DataFrame, key: Sequence[str]) -> None:
+        """Add the rows whose key is not there yet; of two writers with one key, one fails or adds nothing."""
+        self._merge(table, frame, key, "")
+
+    def _merge(self, table: str, frame: DataFrame, key: Sequence[str], matched: str) -> None:
+        on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
+        names = ", ".join(f"`{name}`" for name in frame.columns)
+        values = ", ".join(f"s.`{name}`" for name in frame.columns)
+        with _view(frame) as view:
+            self.spark.sql(
+                f"MERGE INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
+                f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+            )
+
+
+class _view:  # noqa: N801 (reads as a function)
+    """A temporary view of a frame, gone afterwards: SQL names frames that way on Spark Connect and classic alike."""
+
+    def __init__(self, frame: DataFrame) -> None:
+        self._frame = frame
+        self._name = f"incoming_{uuid.uuid4().hex}"
+
+    def __enter__(self) -> str:
+        self._frame.createOrReplaceTempView(self._name)
+        return self._name
+
+    def __exit__(self, *_: object) -> None:
+        self._frame.sparkSession.catalog.dropTempView(self._name)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

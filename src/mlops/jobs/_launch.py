@@ -1,0 +1,68 @@
+"""Composition root: argv becomes a configuration, a configuration becomes a context, a context runs a task."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+from mlops import config
+from mlops.adapters import platform
+from mlops.adapters.registry import Registry
+from mlops.adapters.tables import Schema
+from mlops.config import JobConfig
+from mlops.contract import UseCase
+
+
+@dataclass(frozen=True)
+class Context[C: JobConfig]:
+    """All that a task may reach."""
+
+    config: C
+    use_case: UseCase
+
+    @cached_property
+    def own(self) -> Schema:
+        """The tables of this target: what the task may write."""
+        return self._schema(self.config.catalog, self.config.schema_name)
+
+    @cached_property
+    def data(self) -> Schema:
+        """The tables that features and labels are read from; the target's own where the job does not say."""
+        return self._schema(
+            getattr(self.config, "data_catalog", self.config.catalog),
+            getattr(self.config, "data_schema", self.config.schema_name),
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Experiments and models."""
+        return Registry(platform.home())
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """What the task tells a person while it runs."""
+        return logging.getLogger(f"mlops.{self.config.job}")
+
+    def _schema(self, catalog: str, name: str) -> Schema:
+        home = platform.home()
+        return Schema(platform.spark(), None if home is None else home / "warehouse", catalog, name)
+
+
+def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[str] | None], None]:
+    """Make a task's entry point: `main(argv=None)`, which raises on failure and returns nothing.
+
+    A parameter that is missing, unknown or malformed raises ConfigError before anything is touched.
+    """
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        parsed = config.parse(sys.argv[1:] if argv is None else argv)
+        # A task starts in seconds only if nothing imports the use case, and with it scikit-learn, before it has to.
+        from usecase import USE_CASE
+
+        run(Context(cast("C", parsed), USE_CASE))
+
+    return main

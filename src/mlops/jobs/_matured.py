@@ -1,0 +1,40 @@
+"""Rows whose truth is known: features or predictions beside their labels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from mlops.adapters.tables import Schema
+from mlops.contract import UseCase
+
+LABEL = "label"
+
+
+def labelled(rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime) -> DataFrame:
+    """Add the label, 1.0 or 0.0, to rows that carry the entity's key; rows without a matured one are left out."""
+    label = use_case.label
+    source = use_case.source(label.source)
+    key = list(use_case.entity.key)
+    known = data.read(source.name).where(F.expr(label.matured) & (F.col(source.known_at) <= F.lit(as_of)))
+    return rows.join(known.select(*key, F.expr(label.value).cast("double").alias(LABEL)), key)
+
+
+def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame:
+    """Rows with start <= event_time < end; start None: from the beginning."""
+    early = rows.where(F.col("event_time") < F.lit(end))
+    return early if start is None else early.where(F.col("event_time") >= F.lit(start))
+
+
+def fetch(rows: DataFrame, use_case: UseCase) -> pd.DataFrame:
+    """Bring rows here, in the order of their key: row order moves a model, and Spark's is not stable."""
+    key = [*use_case.entity.key, "prediction_time"]
+    return rows.toPandas().sort_values(key, kind="stable", ignore_index=True)
+
+
+def features_of(rows: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+    """The model's input: one column per feature, in the use case's order; missing categories are None."""
+    return rows[[feature.name for feature in use_case.features]]

@@ -1,0 +1,22 @@
+"""Land the sample's files, day by day, as a real airport's systems would: `<landing>/<source>/<day>.csv`."""
+
+from __future__ import annotations
+
+from mlops.adapters import storage
+from mlops.config import SampleConfig
+from mlops.contract import ConfigError
+from mlops.jobs._launch import Context, task
+
+
+def run(job: Context[SampleConfig]) -> None:
+    """Land the files of the days since..until, both included; a file that is there already stays as it is."""
+    since, until = job.config.since, job.config.until
+    if until < since:
+        raise ConfigError(f"until ({until}) is before since ({since}): give the earlier day as since")
+    landed = [storage.write(f"{job.config.landing}/{path}", text) for path, text in job.use_case.sample(since, until)]
+    if not landed:
+        raise ConfigError(f"the sample has no files for {since}..{until}")
+    job.log.info("%d files landed, %d were there", sum(landed), len(landed) - sum(landed))
+
+
+main = task(run)
