@@ -5,6 +5,7 @@ Everything is a figure on counts per bin, and the bins come from the baseline al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,8 @@ def bins(reference: pd.Series[Any]) -> Bins:
         return Intervals(())
     values = present.to_numpy("float64")
     # an observed value each, no interpolation: whole numbers keep whole edges, and infinities do no harm
-    upper = np.unique(np.quantile(values, np.linspace(0, 1, _QUANTILES + 1), method="inverted_cdf"))
-    return Intervals((float(np.nextafter(upper[0], -np.inf)), *upper.tolist()))
+    upper = np.unique(np.quantile(values, np.arange(_QUANTILES + 1) / _QUANTILES, method="inverted_cdf"))
+    return Intervals((math.nextafter(upper[0], -math.inf), *upper.tolist()))
 
 
 def counts(column: pd.Series[Any], bins: Bins) -> Counts:
