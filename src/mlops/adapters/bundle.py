@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlops.contract import ConfigError, MlopsError
 
@@ -46,9 +46,7 @@ class Deployed:
         """
         found = [p["default"] for p in self._job(job).get("parameters", ()) if p["name"] == parameter]
         if not found:
-            raise ConfigError(
-                f"job {job!r} of {self} has no parameter {parameter!r}: deploy this version of the bundle"
-            )
+            raise ConfigError(f"job {job!r} of {self} has no parameter {parameter!r}: deploy this bundle")
         return str(found[0])
 
     def run(self, job: str, parameters: Mapping[str, str]) -> None:
@@ -58,9 +56,7 @@ class Deployed:
             MlopsError: it did not end well.
         """
         if self.home is not None:
-            self._laptop(
-                ["run", job, *(part for name, value in parameters.items() for part in ("-p", f"{name}={value}"))]
-            )
+            self._laptop("run", job, parameters)
             return
         from databricks.sdk import WorkspaceClient
         from databricks.sdk.errors import OperationFailed
@@ -78,8 +74,7 @@ class Deployed:
             MlopsError: there is no such run, or it did not end well.
         """
         if self.home is not None:
-            chosen = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
-            self._laptop(["run", job, "--repair", *chosen])
+            self._laptop("repair", job, parameters)
             return
         from databricks.sdk import WorkspaceClient
 
@@ -97,7 +92,9 @@ class Deployed:
             raise ConfigError(f"{self} has no job {key!r}; it has {', '.join(sorted(jobs)) or 'none'}")
         return dict(jobs[key])
 
-    def _laptop(self, arguments: list[str]) -> None:
+    def _laptop(self, verb: Literal["run", "repair"], job: str, parameters: Mapping[str, str]) -> None:
+        given = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
+        arguments = ["run", job, *(["--repair"] if verb == "repair" else []), *given]
         found = importlib.metadata.entry_points(group="console_scripts", name="laptop")
         if not found:
             raise ConfigError("the command `laptop` is not installed here: run this in a checkout, after `uv sync`")
