@@ -1,0 +1,99 @@
+import json
+import math
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops.contract import Policy
+from mlops.lifecycle.retraining import decide
+
+DAY = timedelta(days=1)
+NOW = datetime(2013, 7, 1, tzinfo=UTC)
+POLICY = Policy(
+    holdout=28 * DAY,
+    maturity=2 * DAY,
+    min_auc=0.7,
+    min_skill=0.08,
+    max_auc=0.85,
+    margin_auc=0.005,
+    margin_log_loss=0.002,
+    max_calibration_gap=0.05,
+    retrain_gap=0.03,
+    retrain_age=84 * DAY,
+    cool_down=28 * DAY,
+)
+ALLOWED = "off the mean label; 0.0300 either way is allowed"
+COOLING = "the last training was 7.0 days ago and the next may come after 28.0"
+INSTANT = timedelta(microseconds=1)
+
+
+def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY):
+    last_training = None if last is None else NOW - last
+    return decide(calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("case", "fired"),
+    [
+        ({}, set()),
+        ({"gap": 0.03}, set()),
+        ({"gap": -0.03}, set()),
+        ({"gap": math.nextafter(0.03, 1)}, {"calibration_gap"}),
+        ({"gap": -math.nextafter(0.03, 1)}, {"calibration_gap"}),
+        ({"gap": 0.05, "last": 28 * DAY - INSTANT}, set()),
+        ({"gap": 0.05, "last": 28 * DAY}, {"calibration_gap"}),
+        ({"age": 84 * DAY}, set()),
+        ({"age": 84 * DAY + INSTANT}, {"age"}),
+        ({"age": 85 * DAY, "last": DAY}, {"age"}),  # the cool-down does not hold back age
+        ({"age": 85 * DAY, "gap": None}, {"age"}),
+        ({"age": 85 * DAY, "gap": 0.05}, {"calibration_gap", "age"}),
+        ({"gap": None}, set()),
+        ({"gap": math.nan}, set()),
+        ({"gap": math.inf}, set()),
+    ],
+)
+def test_retraining_is_due_exactly_when_a_rule_fires(case, fired):
+    decision = decided(**case)
+    assert [rule.name for rule in decision.rules] == ["calibration_gap", "age"]
+    assert {rule.name for rule in decision.rules if not rule.passed} == fired
+    assert decision.due == bool(fired)
+
+
+@pytest.mark.parametrize(
+    ("case", "value", "reason"),
+    [
+        ({"gap": -0.05}, -0.05, f"mean prediction is -0.0500 {ALLOWED}"),
+        (
+            {"gap": 0.05, "last": 7 * DAY},
+            0.05,
+            f"mean prediction is +0.0500 {ALLOWED}, but {COOLING}",
+        ),
+        (
+            {"gap": 0.01, "last": DAY},
+            0.01,
+            f"mean prediction is +0.0100 {ALLOWED}",
+        ),
+        ({"gap": None}, None, "on hold: labels have not matured"),
+        ({"gap": math.nan}, None, "COULD NOT BE JUDGED: the gap is nan"),
+    ],
+)
+def test_the_gap_rule_says_what_it_saw(case, value, reason):
+    rule = decided(**case).rules[0]
+    assert (rule.value, rule.limit, rule.reason) == (value, 0.03, reason)
+
+
+def test_the_age_rule_says_how_old_the_model_is():
+    rule = decided(age=100 * DAY).rules[1]
+    assert (rule.value, rule.limit) == (100.0, 84.0)
+    assert rule.reason == "the newest training day is 100.0 days old; up to 84.0 is allowed"
+
+
+@given(gap=st.none() | st.floats(), age=st.timedeltas(-DAY, 400 * DAY), last=st.none() | st.timedeltas(-DAY, 400 * DAY))
+def test_due_always_says_by_which_rule_and_can_be_written_as_json(gap, age, last):
+    decision = decided(gap, age, last)
+    assert decision.due == any(not rule.passed for rule in decision.rules)
+    assert all(rule.reason for rule in decision.rules)
+    json.dumps(asdict(decision), allow_nan=False)

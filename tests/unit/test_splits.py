@@ -1,0 +1,75 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops.contract import ConfigError, Policy
+from mlops.lifecycle.splits import Span, Windows, baseline_window, matured_window, windows
+
+DAY = timedelta(days=1)
+moments = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda t: datetime(2000, 1, 1, tzinfo=UTC) + t)
+
+
+def policy(**changes):
+    limits = {"min_auc": 0.7, "min_skill": 0.08, "max_auc": 0.85, "margin_auc": 0.005, "margin_log_loss": 0.002}
+    given = {"holdout": 28 * DAY, "maturity": 36 * timedelta(hours=1), "max_calibration_gap": 0.05}
+    return Policy(**(given | limits | changes))
+
+
+def utc(month, day, hour=0, minute=0):
+    return datetime(2013, month, day, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "expected"),
+    [
+        # the last event of 30 March matures 36 hours later: at noon of 1 April, not a minute earlier
+        (utc(4, 1, 12), Windows(utc(3, 1), utc(3, 3), utc(3, 31))),
+        (utc(4, 1, 11, 59), Windows(utc(2, 28), utc(3, 2), utc(3, 30))),
+        (utc(4, 2, 11, 59), Windows(utc(3, 1), utc(3, 3), utc(3, 31))),
+    ],
+)
+def test_newest_matured_days_judge_and_what_matured_before_them_trains(as_of, expected):
+    assert windows(as_of, policy()) == expected
+
+
+def test_a_moment_in_another_zone_is_the_same_moment():
+    elsewhere = utc(4, 1, 12).astimezone(timezone(timedelta(hours=-5)))
+    assert windows(elsewhere, policy()) == windows(utc(4, 1, 12), policy())
+    assert windows(elsewhere, policy()).holdout_from.utcoffset() == timedelta(0)
+
+
+@given(
+    as_of=moments,
+    holdout=st.integers(1, 400).map(lambda n: n * DAY),
+    maturity=st.timedeltas(timedelta(0), timedelta(days=30)),
+)
+def test_no_label_of_the_holdout_is_immature_and_no_training_label_matures_in_the_holdout(as_of, holdout, maturity):
+    found = windows(as_of, policy(holdout=holdout, maturity=maturity))
+    assert found.holdout_until - found.holdout_from == holdout
+    # the last event of the holdout is matured, and one more day would not be
+    assert found.holdout_until + maturity <= as_of < found.holdout_until + DAY + maturity
+    assert found.train_until + maturity <= found.holdout_from < found.train_until + DAY + maturity
+    assert all(moment.time() == datetime.min.time() for moment in vars(found).values())
+
+
+def test_monitoring_judges_the_newest_matured_window_and_compares_with_the_days_right_before_it():
+    rules = policy(window=14 * DAY, drift_reference=28 * DAY)
+    assert matured_window(utc(4, 1, 12), rules) == Span(utc(3, 17), utc(3, 31))
+    assert baseline_window(utc(4, 1, 12), rules) == Span(utc(2, 17), utc(3, 17))
+
+
+@pytest.mark.parametrize("length", [timedelta(0), -DAY, timedelta(hours=12), timedelta(hours=36)])
+@pytest.mark.parametrize(
+    ("span", "name"), [(windows, "holdout"), (matured_window, "window"), (baseline_window, "drift_reference")]
+)
+def test_spans_that_are_not_whole_days_are_refused_by_name(span, name, length):
+    with pytest.raises(ConfigError, match=rf"policy's {name} is .*: it must be a positive number of whole days"):
+        span(utc(4, 1), policy(**{name: length}))
+
+
+@pytest.mark.parametrize("span", [windows, matured_window, baseline_window])
+def test_a_moment_without_zone_is_refused(span):
+    with pytest.raises(ConfigError, match=r"as_of is 2013-04-01 00:00:00: give it a time zone"):
+        span(utc(4, 1).replace(tzinfo=None), policy())
