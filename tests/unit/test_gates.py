@@ -1,0 +1,358 @@
+import json
+import math
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops.contract import ModelError, Policy
+from mlops.lifecycle.evaluation import measure
+from mlops.lifecycle.gates import Scored, decide
+
+FIRST = np.datetime64("2013-06-01")
+TRAINED = datetime(2013, 5, 30, tzinfo=UTC)
+POLICY = Policy(
+    holdout=timedelta(days=28),
+    maturity=timedelta(days=2),
+    min_auc=0.65,
+    min_skill=0.02,
+    max_auc=0.9,
+    margin_auc=0.005,
+    margin_log_loss=0.002,
+    max_calibration_gap=0.05,
+    slices=("origin", "band"),
+    slice_min_rows=300,
+    slice_min_positives=30,
+    replicates=200,
+)
+RULES = [
+    "complete",
+    "unseen",
+    "floor_auc",
+    "floor_skill",
+    "leak",
+    "calibration",
+    "champion",
+    "non_inferior_auc",
+    "non_inferior_log_loss",
+    "slice_origin",
+    "slice_band",
+]
+rng = np.random.default_rng(20130601)
+ROWS = 14_000
+DAY = FIRST + np.arange(ROWS) % 28
+LOGIT = rng.normal(-1.3, 1.0, ROWS) + rng.normal(0, 0.7, 28)[np.arange(ROWS) % 28]
+Y = (rng.random(ROWS) < 1 / (1 + np.exp(-LOGIT))).astype("int64")
+SLICES = pd.DataFrame(
+    {"origin": rng.choice(["EWR", "JFK", "LGA"], ROWS), "band": rng.choice(["night", None, "day"], ROWS)}
+)
+
+
+def seen(seed, noise=0.1, shift=0.0, where=True):
+    """Predictions of a model that sees the truth through noise, and in some rows shifted, on the scale of log-odds."""
+    off = np.random.default_rng(seed).normal(0, noise, ROWS) + shift
+    return 1 / (1 + np.exp(-LOGIT - np.where(where, off, 0.0)))
+
+
+def scored(p, **changes):
+    return replace(Scored(Y, p, DAY, SLICES, TRAINED), **changes)
+
+
+CHAMPION = scored(seen(1))
+EQUAL = scored(seen(2))
+
+
+def verdict(challenger=EQUAL, champion=CHAMPION, **limits):
+    return decide(challenger=challenger, champion=champion, policy=replace(POLICY, **limits))
+
+
+def rule(judged, name):
+    return next(found for found in judged.rules if found.name == name)
+
+
+def refused(judged):
+    return {found.name for found in judged.rules if not found.passed}
+
+
+# --- what must pass, what must not ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_challenger_as_good_as_the_champion_is_accepted(seed):
+    assert refused(verdict(scored(seen(100 + seed)))) == set()
+
+
+def test_a_better_challenger_is_accepted_and_the_swap_is_not():
+    better = scored(seen(3, noise=0.05))
+    assert verdict(better, scored(seen(1, noise=0.8))).accepted
+    assert not verdict(scored(seen(1, noise=0.8)), better).accepted
+
+
+WEAK = scored(seen(4, noise=1.0))
+HARMFUL = {
+    "stale: sees the world through more noise": (WEAK, {"non_inferior_auc", "non_inferior_log_loss"}),
+    "label noise: too timid": (scored(0.7 * seen(2) + 0.15), {"non_inferior_log_loss", "calibration"}),
+    "too sure of lateness": (scored(seen(2, shift=0.6)), {"calibration", "non_inferior_log_loss"}),
+    "broken in one slice": (
+        scored(seen(5, noise=1.2, where=SLICES["band"] == "night")),
+        {"non_inferior_auc", "non_inferior_log_loss", "slice_band"},
+    ),
+    "knows the answer": (scored(np.clip(0.9 * Y + 0.1 * seen(2), 0, 1)), {"leak"}),
+    "knows nothing": (scored(np.full(ROWS, Y.mean())), {"floor_auc", "floor_skill", "non_inferior_auc"}),
+}
+
+
+@pytest.mark.parametrize(("challenger", "expected"), HARMFUL.values(), ids=HARMFUL.keys())
+def test_a_harmful_challenger_is_refused_by_the_rules_made_for_it(challenger, expected):
+    judged = verdict(challenger)
+    assert not judged.accepted
+    assert expected <= refused(judged)
+
+
+def test_a_slice_alone_can_refuse():
+    small = (SLICES["band"] == "night") & (SLICES["origin"] == "EWR") & (DAY < FIRST + 7)
+    slices = SLICES.assign(band=np.where(small, "night", "day"))
+    challenger = scored(seen(5, noise=3.0, where=small), slices=slices)
+    champion = scored(seen(5, noise=0.0), slices=slices)
+    judged = verdict(challenger, champion, margin_auc=0.1, margin_log_loss=0.1)
+    assert refused(judged) == {"slice_band"}
+    assert "2 of 2 groups are large enough; in the worst, night, AUC is -0." in rule(judged, "slice_band").reason
+
+
+# --- every rule, at its limit -----------------------------------------------------------------------------------------
+
+UP, DOWN = math.inf, -math.inf
+LIMITS = [
+    ("floor_auc", "min_auc", 1, UP),
+    ("floor_skill", "min_skill", 1, UP),
+    ("leak", "max_auc", 1, DOWN),
+    ("non_inferior_auc", "margin_auc", -1, DOWN),
+    ("non_inferior_log_loss", "margin_log_loss", 1, DOWN),
+    ("slice_origin", "slice_margin_auc", -1, DOWN),
+]
+
+
+@pytest.mark.parametrize(("name", "limit", "sign", "stricter"), LIMITS)
+def test_a_figure_at_its_limit_passes_and_one_step_beyond_is_refused(name, limit, sign, stricter):
+    value = rule(verdict(), name).value
+    at = rule(verdict(**{limit: sign * value}), name)
+    assert (at.passed, at.value, at.limit) == (True, value, value)
+    beyond = rule(verdict(**{limit: math.nextafter(sign * value, stricter)}), name)
+    assert (beyond.passed, beyond.value) == (False, value)
+
+
+def test_calibration_is_judged_by_its_limit_or_the_champions_gap_and_a_little():
+    challenger = scored(seen(2, shift=-0.6))
+    gap = -measure(Y, challenger.p).calibration_gap
+    assert gap > 0.05
+    alone = rule(verdict(challenger, None, max_calibration_gap=gap), "calibration")
+    assert (alone.passed, alone.value, alone.limit) == (True, gap, gap)
+    assert not rule(verdict(challenger, None, max_calibration_gap=math.nextafter(gap, 0)), "calibration").passed
+    assert not rule(verdict(challenger), "calibration").passed
+    for shift in (-0.6, 0.6):  # a gap counts in both directions
+        champion = scored(seen(1, shift=shift))
+        beside = rule(verdict(challenger, champion, max_calibration_gap=0.0), "calibration")
+        assert beside.passed
+        assert beside.limit == abs(measure(Y, champion.p).calibration_gap) + 0.01
+    assert rule(verdict(champion=champion, max_calibration_gap=0.5), "calibration").limit == 0.5
+
+
+@pytest.mark.parametrize("who", ["challenger", "champion"])
+def test_training_may_end_where_the_holdout_begins_and_not_a_moment_later(who):
+    begin = datetime(2013, 6, 1, tzinfo=UTC)
+    versions = {"challenger": EQUAL, "champion": CHAMPION}
+    at = rule(verdict(**(versions | {who: replace(versions[who], trained_until=begin)})), "unseen")
+    assert (at.passed, at.value, at.limit) == (True, 0.0, 0.0)
+    later = replace(versions[who], trained_until=begin + timedelta(microseconds=1))
+    overlap = verdict(**(versions | {who: later}))
+    assert refused(overlap) == {"unseen"}
+
+
+def test_the_days_between_training_and_holdout_are_told():
+    found = rule(verdict(), "unseen")
+    assert (found.value, found.reason) == (2.0, "the holdout begins 2.0 days after training ended on 2013-05-30")
+
+
+def test_a_slice_group_is_judged_from_its_size_floors_on():
+    slices = pd.DataFrame({"origin": np.where(np.arange(ROWS) < 1000, "small", None), "band": "all"})
+    slices.loc[1000:, "origin"] = [f"N{row}" for row in range(ROWS - 1000)]
+    positives = int(Y[:1000].sum())
+    challenger = replace(EQUAL, slices=slices)
+
+    def judged(rows, each):
+        return rule(verdict(challenger, slice_min_rows=rows, slice_min_positives=each), "slice_origin")
+
+    assert judged(1000, positives).passed
+    assert "1 of 13001 groups are large enough; in the worst, small, AUC is" in judged(1000, positives).reason
+    for rows, each in ((1001, positives), (1000, positives + 1)):
+        none = judged(rows, each)
+        assert not none.passed
+        assert none.reason == (
+            f"could not be judged: none of the 13001 groups of 'origin' has {rows} rows and {each} of each class"
+        )
+
+
+def test_a_group_with_too_few_negatives_is_not_judged():
+    mostly_late = (Y == 1) | (np.arange(ROWS) < 50)
+    slices = SLICES.assign(band=np.where(mostly_late, "late", "early"))
+    few = int(((Y == 0) & mostly_late).sum())
+    assert not rule(verdict(replace(EQUAL, slices=slices), slice_min_positives=few + 1), "slice_band").passed
+    assert rule(verdict(replace(EQUAL, slices=slices), slice_min_positives=few), "slice_band").value is not None
+
+
+def test_missing_values_and_odd_names_are_groups_too():
+    slices = SLICES.assign(band=np.where(SLICES["band"].isna(), None, "{odd} {0}"))
+    gone = SLICES["band"].isna().to_numpy()
+    odd = verdict(scored(seen(5, noise=1.5, where=~gone), slices=slices))
+    assert "2 of 2 groups are large enough; in the worst, {odd} {0}, AUC" in rule(odd, "slice_band").reason
+    missing = verdict(scored(seen(5, noise=1.5, where=gone), slices=slices))
+    assert "in the worst, nan, AUC" in rule(missing, "slice_band").reason.replace("None", "nan")
+    assert not rule(odd, "slice_band").passed
+    assert not rule(missing, "slice_band").passed
+
+
+def test_bounds_are_one_sided_towards_harm():
+    middle, sure = verdict(confidence=0.5), verdict(confidence=0.99)
+    assert rule(sure, "non_inferior_auc").value < rule(middle, "non_inferior_auc").value
+    assert rule(sure, "non_inferior_log_loss").value > rule(middle, "non_inferior_log_loss").value
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("challenger", [EQUAL, WEAK, scored(np.full(ROWS, math.nan)), ModelError("gone")])
+@pytest.mark.parametrize("champion", [CHAMPION, None, ModelError("gone")])
+def test_every_rule_is_reported_in_order_with_a_reason_and_can_be_written_as_json(challenger, champion):
+    judged = verdict(challenger, champion)
+    assert [found.name for found in judged.rules] == RULES
+    assert all(found.reason for found in judged.rules)
+    json.dumps(asdict(judged), allow_nan=False)
+
+
+def test_reasons_are_plain_words_with_the_figures():
+    judged = verdict(min_auc=0.7)
+    auc, champion = measure(Y, EQUAL.p).auc, measure(Y, CHAMPION.p).auc
+    assert rule(judged, "complete").value == ROWS
+    expected = {
+        "complete": f"all 14000 rows of 28 days have a prediction and a label, {Y.sum()} are positive",
+        "floor_auc": f"AUC is {auc:.4f} and must be at least 0.7000",
+        "leak": f"AUC is {auc:.4f}; above 0.9000 some feature would know the answer",
+        "champion": f"the champion answered the same 14000 rows with AUC {champion:.4f}",
+    }
+    assert {name: rule(judged, name).reason for name in expected} == expected
+    skill = rule(judged, "floor_skill")
+    assert skill.reason == f"log-loss skill is {skill.value:.4f} and must be at least 0.0200"
+    gap = rule(judged, "calibration")
+    assert gap.reason == f"mean prediction is {gap.value:.4f} off the mean label; 0.0500 is allowed"
+    for name, minus in (
+        ("non_inferior_auc", "AUC minus the champion's is at least {:+.4f}; down to -0.0050 is allowed"),
+        ("non_inferior_log_loss", "log-loss minus the champion's is at most {:+.4f}; up to +0.0020 is allowed"),
+    ):
+        found = rule(judged, name)
+        assert found.reason == f"with 95.0% confidence, {minus.format(found.value)}"
+
+
+def test_the_same_rows_always_get_the_same_verdict():
+    assert verdict() == verdict()
+
+
+def test_the_first_version_is_judged_without_a_champion():
+    first = verdict(champion=None)
+    assert first.accepted
+    assert {found.reason for found in first.rules[6:]} == {"there is no champion yet to compare with"}
+    assert refused(verdict(WEAK, None, min_auc=0.99, max_auc=0.5)) == {"floor_auc", "leak"}
+
+
+# --- fail closed ------------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_gave_no_answers_is_refused_with_its_own_words():
+    gone = verdict(ModelError("version 7 is missing"))
+    assert refused(gone) == set(RULES)
+    assert {f.reason for f in gone.rules} == {
+        "could not be judged: the challenger gave no answers: version 7 is missing"
+    }
+    silent = verdict(champion=ValueError("no\tanswer"))
+    assert refused(silent) == set(RULES) - {"complete", "floor_auc", "floor_skill", "leak"}
+    assert rule(silent, "champion").reason == (
+        r"could not be judged: the champion gave no answers: ValueError('no\tanswer')"
+    )
+
+
+@pytest.mark.parametrize("change", [{"y": 1 - Y}, {"day": DAY + 1}, {"y": Y[1:], "p": CHAMPION.p[1:], "day": DAY[1:]}])
+def test_a_champion_that_answered_other_rows_is_no_comparison(change):
+    judged = verdict(champion=replace(CHAMPION, **change))
+    assert {"champion", "non_inferior_auc", "non_inferior_log_loss", "slice_origin"} <= refused(judged)
+    assert "did not answer the same rows" in rule(judged, "champion").reason
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "reason"),
+    [
+        ({"slices": SLICES[["origin"]]}, "slice_band", "14000 rows do not all carry the slice column 'band'"),
+        ({"slices": SLICES[:-1]}, "slice_band", "14000 rows do not all carry the slice column 'band'"),
+        ({"slices": SLICES.assign(band="x")[:0]}, "slice_origin", "do not all carry the slice column 'origin'"),
+        ({"slices": None}, "slice_origin", "TypeError"),
+        ({"day": DAY[:-1]}, "complete", "not every one of the 14000 rows has its day"),
+        ({"day": np.where(np.arange(ROWS) == 3, np.datetime64("NaT"), DAY)}, "complete", "has its day"),
+        ({"day": np.full(ROWS, FIRST)}, "non_inferior_auc", "all 14000 rows are of one day"),
+        ({"p": EQUAL.p[:-1]}, "complete", "labels of shape"),
+        ({"p": np.where(np.arange(ROWS) == 3, math.nan, EQUAL.p)}, "complete", "1 of 14000 predictions are missing"),
+        ({"p": np.full(ROWS, "likely")}, "floor_auc", "could not convert string to float"),
+        ({"y": np.zeros(ROWS)}, "complete", "all 14000 labels are 0"),
+        ({"y": Y[:0], "p": EQUAL.p[:0], "day": DAY[:0]}, "complete", "there is no matured row"),
+        ({"trained_until": TRAINED.replace(tzinfo=None)}, "unseen", "TypeError"),
+    ],
+)
+def test_a_holdout_that_cannot_be_judged_is_refused_with_the_reason(change, name, reason):
+    judged = verdict(
+        replace(EQUAL, **change), replace(CHAMPION, **{k: v for k, v in change.items() if k in {"y", "day"}})
+    )
+    assert [found.name for found in judged.rules] == RULES
+    assert not judged.accepted
+    assert not rule(judged, name).passed
+    assert reason in rule(judged, name).reason
+
+
+def test_a_figure_that_is_no_number_refuses_its_rule():
+    names = np.where(np.arange(ROWS) < ROWS // 2, "a", "b")
+    one_class_days = np.where(Y == 1, FIRST, FIRST + 1)  # most draws hold both, some hold one class only
+    day = {"day": one_class_days, "slices": SLICES.assign(band=names)}
+    judged = verdict(replace(EQUAL, **day), replace(CHAMPION, **day))
+    found = rule(judged, "non_inferior_auc")
+    assert (found.passed, found.value, found.limit) == (False, None, None)
+    assert found.reason == "could not be judged: the figure is nan, its limit -0.005"
+
+
+@pytest.mark.parametrize(
+    ("limit", "bad"),
+    [
+        *[
+            (name, math.nan)
+            for name in ("min_auc", "min_skill", "max_auc", "margin_auc", "margin_log_loss", "confidence")
+        ],
+        *[(name, math.nan) for name in ("max_calibration_gap", "slice_margin_auc", "slice_min_rows")],
+        *[("slice_min_positives", math.nan), ("min_auc", -math.inf), ("margin_auc", math.inf), ("max_auc", math.inf)],
+    ],
+)
+def test_a_limit_that_is_no_number_refuses(limit, bad):
+    assert not verdict(**{limit: bad}).accepted
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    who=st.sampled_from(["challenger", "champion"]),
+    field=st.sampled_from(["p", "y", "day"]),
+    row=st.integers(0, ROWS - 1),
+    bad=st.sampled_from([math.nan, math.inf, -math.inf]),
+)
+def test_one_row_that_is_no_number_refuses(who, field, row, bad):
+    versions = {"challenger": EQUAL, "champion": CHAMPION}
+    values = getattr(versions[who], field).astype("datetime64[D]" if field == "day" else "float64")
+    values[row] = np.datetime64("NaT") if field == "day" else bad
+    assert verdict(**versions).accepted
+    assert not verdict(**(versions | {who: replace(versions[who], **{field: values})})).accepted
