@@ -11,7 +11,7 @@ laptop has its home for that, and targets name one another's models and data wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
 from laptop.resolution import without_references
 
-__all__ = ["Bundle", "BundleError", "Place", "Problem", "Source", "load", "read", "resolve", "targets"]
+__all__ = ["Bundle", "BundleError", "Place", "Problem", "Source", "load", "nearest", "read", "resolve", "targets"]
 
 OVERRIDES = Path("src/laptop/overrides.yml")
 
@@ -68,7 +68,8 @@ class Bundle:
     @property
     def name(self) -> str:
         """The bundle's name."""
-        return str(self.document["bundle"]["name"])
+        node = self.tree.get("bundle", "name")
+        return str(node.value) if node else ""
 
     @property
     def jobs(self) -> Mapping[str, dict[str, Any]]:
@@ -89,24 +90,26 @@ def read(root: Path) -> Source:
         part, found = parse(root, file)
         problems += found
         if part.get("include"):
-            problems.append(
-                Problem(
-                    "include",
-                    part.place_of("include"),
-                    "an included file includes others",
-                    "the CLI reads only the list in databricks.yml",
-                    "move the entry there",
-                )
-            )
+            what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
+            problems.append(Problem("include", part.place_of("include"), what, why, "move the entry there"))
         files.append(part)
         tree = merge(tree, part, problems)
     for part in files:
         problems += _taken_keys(part, owners)
-    overrides = Node({}, Place(OVERRIDES, 1))
-    if (root / OVERRIDES).exists():
-        overrides, found = parse(root, OVERRIDES)
-        problems += found
-    return Source(root, tree, overrides, tuple(problems), tuple(files))
+    source = Source(root, tree, _overrides(root, problems), (), tuple(files))
+    for name, node in source.overrides.items():
+        if name not in {"all", *source.targets}:
+            what, why = f"{name!r} is no target", "values for it reach nothing"
+            problems.append(Problem("target", node.place, what, why, nearest(name, ["all", *source.targets])))
+    return replace(source, problems=tuple(problems))
+
+
+def _overrides(root: Path, problems: list[Problem]) -> Node:
+    if not (root / OVERRIDES).exists():
+        return Node({}, Place(OVERRIDES, 1))
+    node, found = parse(root, OVERRIDES)
+    problems += found
+    return node
 
 
 def targets(root: Path) -> tuple[str, ...]:
@@ -162,27 +165,13 @@ def _included(root: Path, main: Node, problems: list[Problem]) -> list[Path]:
     for pattern in include.value if include and isinstance(include.value, list) else []:
         text = pattern.value
         if not isinstance(text, str) or not text or Path(text).is_absolute():
-            problems.append(
-                Problem(
-                    "include",
-                    pattern.place,
-                    f"include cannot be {kind(pattern)}",
-                    "it has to be a path",
-                    "write a path relative to databricks.yml",
-                )
-            )
+            what, cure = f"include cannot be {kind(pattern)}", "write a path relative to databricks.yml"
+            problems.append(Problem("include", pattern.place, what, "only files below it are read", cure))
             continue
         matches = sorted(path.relative_to(root) for path in root.glob(text) if path.is_file())
         if not matches:
-            problems.append(
-                Problem(
-                    "include",
-                    pattern.place,
-                    f"include {text!r} matches no file",
-                    "what it should bring is missing",
-                    "mend the path or remove it",
-                )
-            )
+            what, why = f"include {text!r} matches no file", "what it should bring is missing"
+            problems.append(Problem("include", pattern.place, what, why, "mend the path or remove it"))
         found |= dict.fromkeys(matches)
     return list(found)
 
@@ -286,15 +275,8 @@ def _with_values(
     own = {name: _target_value(node) for name, node in assigned.items()} if assigned else {}
     for name, node in [item for layer in [*layers, own] for item in layer.items()]:
         if name not in known:
-            problems.append(
-                Problem(
-                    "variables",
-                    node.place,
-                    f"variable {name!r} is not declared",
-                    "a value for it reaches nothing",
-                    nearest(name, known),
-                )
-            )
+            what, why = f"variable {name!r} is not declared", "a value for it reaches nothing"
+            problems.append(Problem("variables", node.place, what, why, nearest(name, known)))
     for name, variable in known.items():
         values = [layer[name] for layer in [*layers, own] if name in layer]
         default = variable.get("default")

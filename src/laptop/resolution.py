@@ -6,6 +6,7 @@ import getpass
 import re
 import subprocess
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,20 @@ class _Unresolved(Exception):
     """What a reference names cannot be had; why has been noted already."""
 
 
+@dataclass(frozen=True)
+class _Missing:
+    """Why a reference names nothing; `what` is empty where the reason is noted at the place that it names."""
+
+    what: str = ""
+    cure: str = ""
+
+
 class _Resolver:
-    """Replaces every `${...}` of a tree by what it names, and notes those that name nothing."""
+    """Replaces every `${...}` of a tree by what it names, and notes each place that names nothing."""
 
     def __init__(self, tree: Node, root: Path, target: str, problems: list[Problem]) -> None:
         self.tree, self.root, self.target, self.problems = tree, root, target, problems
-        self._known: dict[str, Node | None] = {}
+        self._known: dict[str, Node | _Missing] = {}
         self._open: list[str] = []
 
     def node(self, node: Node) -> Node:
@@ -49,71 +58,74 @@ class _Resolver:
                 return Node([self.node(child) for child in items], node.place)
             case str() as text if "${" in text:
                 try:
-                    return self._text(node)
+                    return self._text(text, node.place)
                 except _Unresolved:
                     return node
             case _:
                 return node
 
-    def _text(self, node: Node) -> Node:
+    def _text(self, text: str, place: Place) -> Node:
         """A text that is one reference becomes the value itself, of whatever type; else values are written into it."""
-        text = str(node.value)
-        whole = REFERENCE.fullmatch(text)
-        if whole:
-            return Node(self._named(whole[1], node.place).value, node.place)
+        if whole := REFERENCE.fullmatch(text):
+            return Node(self._named(whole[1], place).value, place)
         for match in reversed(list(REFERENCE.finditer(text))):
-            named = self._named(match[1], node.place)
+            named = self._named(match[1], place)
             if isinstance(named.value, dict | list):
-                self._note(node.place, match[1], f"it is {kind(named)} and stands inside a text", "write it alone")
+                self._note(place, match[1], _Missing(f"it is {kind(named)} inside a text", "let it stand alone"))
                 raise _Unresolved
             text = text[: match.start()] + _spelled(named.value) + text[match.end() :]
-        return Node(text, node.place)
+        return Node(text, place)
 
     def _named(self, reference: str, place: Place) -> Node:
         if reference in self._open:
-            self._note(
-                place, reference, f"it names itself: {' -> '.join([*self._open, reference])}", "break the circle"
-            )
+            circle = " -> ".join([*self._open, reference])
+            self._note(place, reference, _Missing(f"it names itself: {circle}", "break the circle"))
             raise _Unresolved
         if reference not in self._known:
-            found = self._look_up(reference, place)
             self._open.append(reference)
-            try:
-                failed = len(self.problems)
-                resolved = self.node(found)
-                self._known[reference] = resolved if len(self.problems) == failed else None
-            finally:
-                self._open.pop()
+            self._known[reference] = self._find(reference)
+            self._open.pop()
         known = self._known[reference]
-        if known is None:
+        if isinstance(known, _Missing):
+            self._note(place, reference, known)
             raise _Unresolved
         return known
 
-    def _note(self, place: Place, reference: str, what: str, cure: str) -> None:
-        text = f"${{{reference}}} cannot be resolved: {what}"
-        self.problems.append(Problem("reference", place, text, "the CLI stops at it", cure))
+    def _note(self, place: Place, reference: str, missing: _Missing) -> None:
+        if missing.what:
+            what = f"${{{reference}}} cannot be resolved: {missing.what}"
+            self.problems.append(Problem("reference", place, what, "the CLI stops at it", missing.cure))
 
-    def _look_up(self, reference: str, place: Place) -> Node:
+    def _find(self, reference: str) -> Node | _Missing:
+        found = self._look_up(reference)
+        if isinstance(found, _Missing):
+            return found
+        before = len(self.problems)
+        resolved = self.node(found)
+        return resolved if len(self.problems) == before and not _has_reference(resolved) else _Missing()
+
+    def _look_up(self, reference: str) -> Node | _Missing:
         steps = re.split(r"[.\[]", reference.replace("]", ""))
         path: list[str | int] = [int(step) if step.isdigit() else step for step in steps]
         if path[0] == "var":
             path = ["variables", *path[1:2], "value", *path[2:]]
+        node = self.tree
         computed = _computed(self, tuple(map(str, path)))
         if computed is not None:
-            return Node(computed, place)
-        node = self.tree
+            return Node(computed, node.place)
         for step in path:
             below = node.get(step)
+            if below is None and path[0] == "variables" and step == "value":
+                return _Missing()  # a variable without value is noted where it is declared
             if below is None:
-                if path[0] == "variables" and step == "value" and node is not self.tree:
-                    raise _Unresolved  # a variable without value has been noted where it is declared
-                names = [name for name, _ in node.items()]
-                cure = nearest(str(step), names if node is not self.tree else ROOTS)
-                self._note(place, reference, f"there is no {step!r}", cure)
-                self._known[reference] = None
-                raise _Unresolved
+                names = ROOTS if node is self.tree else [name for name, _ in node.items()]
+                return _Missing(f"there is no {step!r}", nearest(str(step), names))
             node = below
         return node
+
+
+def _has_reference(node: Node) -> bool:
+    return any(isinstance(below.value, str) and REFERENCE.search(below.value) for below in node.walk())
 
 
 def _spelled(value: Any) -> str:
