@@ -1,2 +1,207 @@
-def main(argv=None):
-    print("hi", argv)
+"""The command `laptop`: checks the bundle and runs its jobs on this machine.
+
+Exit codes: 0 all went well; 1 a task failed; 2 what was asked for, or the bundle, cannot be used as it is;
+130 and 143 interrupted by Ctrl-C and by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from laptop.home import Home, LaptopError
+
+if TYPE_CHECKING:
+    from laptop.bundle import Bundle
+    from laptop.journal import Run
+
+
+def _closing(example: str) -> str:
+    return f"""\b
+Example: {example}
+
+\b
+Exit codes: 0 all went well; 1 a task failed; 2 unknown target, job or
+parameter, or a broken bundle; 130, 143 interrupted (Ctrl-C, SIGTERM)."""
+
+
+_home = click.option("--home", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                     help="Folder that holds all state.  [default: .laptop beside databricks.yml]")  # fmt: skip
+
+
+class _Group(click.Group):
+    """Commands return their exit code, which click itself would drop."""
+
+    def invoke(self, ctx: click.Context) -> None:
+        ctx.exit(super().invoke(ctx) or 0)
+
+
+@click.group(cls=_Group, epilog=_closing("laptop run training -t dev"))
+@click.version_option(metadata.version("mlops-template"), prog_name="laptop")
+def main() -> None:
+    """Check the bundle and run its jobs on this machine, on real Spark, Delta Lake and MLflow."""
+
+
+def run_args(args: Sequence[str]) -> int:
+    """Run one command in this process, with the one Spark that it may have; for programs.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return int(main.main(list(args), prog_name="laptop", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+
+
+@main.command(epilog=_closing("laptop validate -t prod"))
+@click.option("-t", "--target", "targets", multiple=True, help="Only this target; may be repeated.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def validate(targets: tuple[str, ...], output: str) -> int:
+    """List every problem of the bundle, with file and line."""
+    from laptop.lint import check
+
+    problems = check(_root(), targets or None)
+    if output == "json":
+        click.echo(json.dumps([asdict(problem) for problem in problems], default=str, indent=2))
+    else:
+        for problem in problems:
+            click.echo(problem)
+        click.echo(f"{len(problems)} problems" if problems else "no problems")
+    return 2 if problems else 0
+
+
+@main.command(epilog=_closing("laptop run training -t dev -p as_of=2013-04-01"))
+@click.argument("job")
+@click.option("-t", "--target", required=True, help="Target of the bundle.")
+@click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Job parameter; may be repeated.")
+@click.option("--repair", is_flag=True, help="Run again what did not succeed in the newest run of the job.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_home
+def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output: str, home: Path | None) -> int:
+    """Run JOB, and after it the jobs that its tasks have asked for.
+
+    Those are reported too, but do not change the exit code: on the platform nobody would wait for them.
+    """
+    from laptop.journal import GOOD
+    from laptop.show import Show
+
+    parameters = dict(_pair(text) for text in params)
+    if repair and parameters:
+        raise LaptopError("a repair runs with the parameters of the run that it repairs; leave out -p")
+    show = Show(sys.stderr if output == "json" else sys.stdout)
+    cancelled = threading.Event()
+    with _signals(cancelled) as received:
+        bundle, place = _bundle(target), Home((home or _root() / ".laptop").resolve())
+        with place.opened(show.say):
+            runs = _runs(bundle, place, show, cancelled, (job, None if repair else parameters))
+    if output == "json":
+        first, *queued = map(asdict, runs)
+        click.echo(json.dumps({"run": first, "queued": queued}, indent=2))
+    return 128 + received[0] if received else 0 if runs[0].state in GOOD else 1
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def demo(args: tuple[str, ...]) -> int:
+    """Show the whole loop: land, ingest, train, promote, score and monitor."""
+    from laptop.demo import main as show_all
+
+    return int(show_all(args) or 0)
+
+
+@main.command(epilog=_closing("laptop ui --port 5001"))
+@click.option("--port", default=5000, show_default=True)
+@_home
+def ui(port: int, home: Path | None) -> int:
+    """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
+    database = (home or _root() / ".laptop").resolve() / "mlflow.db"
+    if not database.exists():
+        raise LaptopError(f"there is no {database} yet; run a job first, as in `laptop run training -t dev`")
+    click.echo(f"http://127.0.0.1:{port}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}"]
+    return subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S603
+
+
+@main.command(epilog=_closing("laptop clean --home /tmp/experiment"))
+@_home
+def clean(home: Path | None) -> None:
+    """Remove a home and all that is in it."""
+    place = Home((home or _root() / ".laptop").resolve())
+    place.clean()
+    click.echo(f"removed {place.path}")
+
+
+def _root() -> Path:
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "databricks.yml").is_file():
+            return folder
+    raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
+
+
+def _bundle(target: str) -> Bundle:
+    """The target's bundle, once nothing is wrong with it."""
+    from laptop.bundle import load
+    from laptop.lint import check
+
+    if problems := check(_root(), [target]):
+        raise LaptopError("\n".join(map(str, problems)))
+    return load(_root(), target)
+
+
+def _runs(
+    bundle: Bundle, home: Home, show: Any, cancelled: threading.Event, what: tuple[str, dict[str, str] | None]
+) -> list[Run]:
+    from laptop import runtime, spark
+    from laptop.bundle import BundleError
+    from laptop.runner import Runner
+
+    runtime.install()
+    runner = Runner(bundle, home, show, spark=spark, cancelled=cancelled)
+    runner.write_summary()
+    job, parameters = what
+    try:
+        with show.capturing():
+            first = runner.repair(job) if parameters is None else runner.run(job, parameters)
+            return [first, *runner.work_off_queue()]
+    except BundleError as error:
+        raise LaptopError(str(error)) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise LaptopError(f"parameter {text!r} is not of the form KEY=VALUE")
+    return name, value
+
+
+@contextmanager
+def _signals(cancelled: threading.Event) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM set the event and are noted; the second one ends the process at once."""
+    received: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        cancelled.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""Where everything a laptop writes is kept: one folder, one command at a time, nothing outside it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from filelock import FileLock, Timeout
+
+_MARK = "# State of one `laptop` home; `laptop clean` removes it.\n*\n"
+
+
+class LaptopError(click.ClickException):
+    """What the user can mend: shown as one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+def identity(job: Mapping[str, Any]) -> str:
+    """Who a resolved job runs as: its `run_as`, else the user of this machine."""
+    run_as = job.get("run_as", {})
+    return str(run_as.get("service_principal_name") or run_as.get("user_name") or getpass.getuser())
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file whole: a reader, or a crash, sees the old text or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class Home:
+    """Folders of one home. Tasks find it through the environment variable LAPTOP_HOME."""
+
+    path: Path
+    """Absolute."""
+
+    @contextmanager
+    def opened(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Make the folder if need be and hold it against other commands; waits for them and says so. May be nested."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / ".gitignore").write_text(_MARK)
+        with self._lock(say), environment(LAPTOP_HOME=str(self.path)):
+            yield
+
+    @contextmanager
+    def _lock(self, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
+        lock, holder = FileLock(self.path / "lock", is_singleton=True), self.path / "pid"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = holder.read_text() if holder.exists() else "unknown"
+            if not wait:
+                raise LaptopError(
+                    f"another command uses {self.path} (pid {pid}); try again when it has ended"
+                ) from None
+            say(f"another command uses this home (pid {pid}), waiting")
+            lock.acquire()
+        try:
+            holder.write_text(str(os.getpid()))
+            yield
+        finally:
+            lock.release()
+
+    def clean(self) -> None:
+        """Remove the folder.
+
+        Raises:
+            LaptopError: it is not a home, or another command uses it.
+        """
+        mark = self.path / ".gitignore"
+        if not mark.is_file() or mark.read_text() != _MARK:
+            raise LaptopError(f"{self.path} is not a home of laptop; nothing was removed")
+        with self._lock(lambda _: None, wait=False):
+            shutil.rmtree(self.path)

@@ -1,0 +1,117 @@
+"""What ran, with which parameters, how it ended: one JSON file and one log per job run, in `runs/` of a home."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from laptop.home import write
+
+State = Literal[
+    "PENDING", "RUNNING",
+    "SUCCESS", "EXCLUDED", "SUCCESS_WITH_FAILURES",
+    "FAILED", "TIMEDOUT", "CANCELED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED",
+]  # fmt: skip
+"""The platform's result states, after its two states of what has not ended. Only a job is SUCCESS_WITH_FAILURES."""
+GOOD: tuple[State, ...] = get_args(State)[2:5]
+_writing = Lock()
+
+
+def moment(time: datetime) -> str:
+    """A time as text, UTC: 2026-11-24T08:30:00.000Z."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> str:
+    """The present moment as text."""
+    return moment(datetime.now(UTC))
+
+
+@dataclass
+class TaskRun:
+    """One task of one job run, or one iteration of a for_each_task."""
+
+    key: str
+    run_id: str
+    state: State = "PENDING"
+    start: str = ""
+    """UTC; "" before it starts. Of the last attempt."""
+    duration: float = 0.0
+    """Seconds, all attempts together."""
+    attempts: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    """Task values."""
+    outcome: str = ""
+    """"true" or "false" of a condition_task."""
+    error: dict[str, str] | None = None
+    """Of the last attempt: `type` and `message`."""
+    child: str = ""
+    """The job run that a run_job_task started."""
+    iterations: list[TaskRun] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """One run of a job, with its repairs."""
+
+    run_id: str
+    job: str
+    """Key in the bundle."""
+    name: str
+    job_id: str
+    target: str
+    trigger: Literal["onetime", "run_job_task"]
+    identity: str
+    start: str
+    """UTC."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, TaskRun] = field(default_factory=dict)
+    state: State = "RUNNING"
+    duration: float = 0.0
+    """Seconds, of the run or of its last repair."""
+    repair_count: int = 0
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The runs of one home."""
+
+    folder: Path
+
+    def next_id(self) -> str:
+        """Reserve a run id: digits, higher than every other of this home."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _writing:
+            number = max((int(log.stem) for log in self.folder.glob("*.log")), default=0) + 1
+            self.log(str(number)).touch(exist_ok=False)
+        return str(number)
+
+    def log(self, run_id: str) -> Path:
+        """The file that takes what the tasks of a run log and print."""
+        return self.folder / f"{run_id}.log"
+
+    def save(self, run: Run) -> None:
+        """Write the run's file whole; called at every change of state."""
+        with _writing:
+            write(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
+
+    def latest(self, job: str, target: str) -> Run | None:
+        """The newest run of a job in a target."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
+            run = _run(json.loads(path.read_text()))
+            if (run.job, run.target) == (job, target):
+                return run
+        return None
+
+
+def _run(document: Mapping[str, Any]) -> Run:
+    return Run(**{**document, "tasks": {key: _task(task) for key, task in document["tasks"].items()}})
+
+
+def _task(document: Mapping[str, Any]) -> TaskRun:
+    return TaskRun(**{**document, "iterations": [_task(each) for each in document["iterations"]]})

@@ -1,0 +1,95 @@
+"""`{{...}}`: what a job says of itself while it runs (docs.databricks.com, jobs/dynamic-value-references)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from laptop.home import LaptopError
+from laptop.journal import Run, TaskRun, moment
+
+_REFERENCE = re.compile(r"\{\{\s*((?:`[^`]*`|[^{}`])+?)\s*\}\}")
+_PART = re.compile(r"`([^`]*)`|([^.`]+)")
+_NAMESPACES = ("job", "task", "tasks", "input", "workspace", "backfill")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a reference may speak of."""
+
+    run: Run
+    task: TaskRun | None = None
+    input: Any = None
+    """Of an iteration of a for_each_task."""
+
+    def fill(self, text: Any, *, scalars: bool = False) -> str:
+        """The text with every reference replaced; braces that are no reference stay.
+
+        Args:
+            text: from the bundle; numbers and truth values become text.
+            scalars: refuse lists and mappings, as conditions do.
+
+        Raises:
+            LaptopError: a reference to something that is not there, or not on a laptop.
+        """
+        return _REFERENCE.sub(lambda match: self._value(match, scalars=scalars), spelled(text))
+
+    def _value(self, match: re.Match[str], *, scalars: bool) -> str:
+        parts = [quoted or plain for quoted, plain in _PART.findall(match[1])]
+        if parts[0] not in _NAMESPACES:
+            return match[0]
+        try:
+            value = self._look_up(parts)
+        except (KeyError, TypeError):
+            raise LaptopError(f"{match[0]} names nothing that is known in run {self.run.run_id} yet") from None
+        if scalars and isinstance(value, list | dict):
+            raise LaptopError(f"{match[0]} is {value!r}; a condition compares text, numbers and truth values")
+        return spelled(value)
+
+    def _look_up(self, parts: list[str]) -> Any:
+        run = self.run
+        match parts:
+            case ["job", "parameters", name]:
+                return run.parameters[name]
+            case ["job", "start_time", argument] | ["job", "trigger", "time", argument]:
+                return _times(datetime.fromisoformat(run.start))[argument]
+            case ["job", *field]:
+                facts = {"id": run.job_id, "name": run.name, "run_id": run.run_id, "repair_count": run.repair_count}
+                return {**facts, "trigger.type": run.trigger}[".".join(field)]
+            case ["tasks", key, *field]:
+                values = {f"values.{name}": value for name, value in run.tasks[key].values.items()}
+                return {**_facts(run.tasks[key]), **values}[".".join(field)]
+            case ["task", field] if self.task:
+                return _facts(self.task)[field]
+            case ["input", *keys] if self.input is not None and len(keys) < 2:
+                return self.input[keys[0]] if keys else self.input
+        raise KeyError
+
+
+def spelled(value: Any) -> str:
+    """A value as the text that the platform makes of it: JSON, but for text itself."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _facts(task: TaskRun) -> dict[str, Any]:
+    return {
+        "name": task.key,
+        "run_id": task.run_id,
+        "execution_count": task.attempts,
+        "result_state": task.state.lower(),
+        "error_code": "RunExecutionError" if task.state == "FAILED" else "",
+    }
+
+
+def _times(time: datetime) -> dict[str, Any]:
+    return {
+        "iso_datetime": moment(time),
+        "iso_date": time.date().isoformat(),
+        "iso_weekday": time.isoweekday(),
+        "is_weekday": time.isoweekday() < 6,
+        "timestamp_ms": round(time.timestamp() * 1000),
+        **{part: getattr(time, part) for part in ("year", "month", "day", "hour", "minute", "second")},
+    }

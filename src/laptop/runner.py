@@ -1,0 +1,328 @@
+"""Runs a job of the bundle as the platform would, one task after another.
+
+    Runner.run ─ _execute ─ _attempts ─ _attempt ─┬─ python_wheel_task  a thread, by entry point name and argv
+        │                                         ├─ condition_task     compares two texts
+        └── its own Run in the journal            ├─ for_each_task      _attempts, `concurrency` at a time
+                                                  └─ run_job_task       _execute
+
+Independent tasks run one after another, where the platform runs them side by side: two cores gain nothing.
+(Rejected: a process for each task. It would start Spark anew, and take longer than most tasks.)
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+from laptop import rules, runtime
+from laptop.bundle import Bundle
+from laptop.document import nearest
+from laptop.home import Home, LaptopError, environment, identity, write
+from laptop.journal import GOOD, Journal, Run, State, TaskRun, now
+from laptop.references import Scope, spelled
+from laptop.show import Show
+from laptop.worker import Limits, Main, call, entry_point
+
+_DEPTH = 3
+"""How deep run_job_tasks may nest (jobs/tasks/run-job)."""
+_STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
+
+
+@dataclass
+class Runner:
+    """Runs jobs of one bundle in one home, which the caller holds open."""
+
+    bundle: Bundle
+    home: Home
+    show: Show
+    spark: ModuleType | None = None
+    """`laptop.spark`, or None for tasks that have no use for it."""
+    resolve: Callable[[str, str], Main] = entry_point
+    """From package and entry point to the function; tests put theirs here."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set it and everything stops as soon as it can."""
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.home.path / "runs")
+
+    def write_summary(self) -> None:
+        """Keep summary/<target>.json in the home: what `databricks bundle summary -o json` prints, ids included."""
+        document = json.loads(json.dumps(self.bundle.document))
+        for key, job in document["resources"]["jobs"].items():
+            job["id"] = rules.job_id(self.bundle.target, key)
+        for model in document["resources"].get("registered_models", {}).values():
+            model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
+        write(self.home.path / "summary" / f"{self.bundle.target}.json", json.dumps(document, indent=2))
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def run(self, job: str, parameters: Mapping[str, str]) -> Run:
+        """Run a job to its end.
+
+        Args:
+            job: its key in the bundle.
+            parameters: job parameters that differ from their defaults.
+
+        Raises:
+            LaptopError: an unknown job or parameter. Nothing ran.
+            BundleError: something that cannot run on a laptop. Nothing ran.
+        """
+        return self._execute(self._new(job, parameters, "onetime"), Limits(), 0)
+
+    def repair(self, job: str) -> Run:
+        """Run again what did not succeed in the newest run of a job, with its parameters and task values.
+
+        Raises:
+            LaptopError: there is no such run, or nothing to repair.
+            BundleError: something that cannot run on a laptop. Nothing ran.
+        """
+        tasks = self._known(job)["tasks"]
+        run = self.journal.latest(job, self.bundle.target)
+        if run is None:
+            raise LaptopError(f"job {job!r} has not run in target {self.bundle.target!r} yet; run it without --repair")
+        if run.state == "SUCCESS":
+            raise LaptopError(f"run {run.run_id} of job {job!r} has succeeded; there is nothing to repair")
+        run.repair_count += 1
+        again: set[str] = set()
+        for key, fresh in self._fresh(tasks, run).items():
+            before, behind = run.tasks.get(key, fresh), again.intersection(rules.dependencies(tasks)[key])
+            if before.state not in GOOD or (before.state == "EXCLUDED" and behind):
+                again.add(key)
+                fresh.attempts = before.attempts
+                run.tasks[key] = fresh
+        return self._execute(run, Limits(), 0)
+
+    def work_off_queue(self) -> Iterator[Run]:
+        """Run what tasks have asked for, oldest first, until nothing is left that this target knows."""
+        left: set[str] = set()
+        while waiting := sorted(path for path in self.home.path.glob("queue/*.json") if path.name not in left):
+            if self.cancelled.is_set():
+                return
+            request = json.loads(waiting[0].read_text())
+            job = rules.job_of(self.bundle, request["job_id"])
+            if job is None:
+                left.add(waiting[0].name)
+                self.show.say(f"{waiting[0]} asks for a job that target {self.bundle.target!r} lacks; it stays there")
+                continue
+            run = self._new(job, request["job_parameters"], "onetime")
+            waiting[0].unlink()
+            yield self._execute(run, Limits(), 0)
+
+    def _known(self, job: str) -> dict[str, Any]:
+        if job not in self.bundle.jobs:
+            raise LaptopError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
+        rules.refuse_unsupported(self.bundle, job)
+        return self.bundle.jobs[job]
+
+    def _new(self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"]) -> Run:
+        document = self._known(job)
+        declared = {each["name"]: each.get("default", "") for each in document.get("parameters", [])}
+        for name in given:
+            if name not in declared:
+                raise LaptopError(f"job {job!r} has no parameter {name!r}: {nearest(name, declared)}")
+        run = Run(
+            run_id=self.journal.next_id(),
+            job=job,
+            name=document["name"],
+            job_id=rules.job_id(self.bundle.target, job),
+            target=self.bundle.target,
+            trigger=trigger,
+            identity=identity(document),
+            start=now(),
+        )
+        run.tasks = self._fresh(document["tasks"], run)
+        for name, default in declared.items():
+            run.parameters[name] = Scope(run).fill(given.get(name, default))
+        self.journal.save(run)
+        return run
+
+    def _fresh(self, tasks: list[dict[str, Any]], run: Run) -> dict[str, TaskRun]:
+        first = int(run.run_id) * 10_000 + run.repair_count * 100
+        return {key: TaskRun(key, str(first + number)) for number, key in enumerate(rules.in_order(tasks))}
+
+    def _execute(self, run: Run, limits: Limits, depth: int) -> Run:
+        document = self.bundle.jobs[run.job]
+        specs = {spec["task_key"]: spec for spec in document["tasks"]}
+        begin = time.monotonic()
+        limits = limits.within(document.get("timeout_seconds"))
+        run.state = "RUNNING"
+        self.show.started(run, self.journal.log(run.run_id))
+        if self.spark:
+            self.spark.start(self.home.path, self.show.say)
+        with environment(LAPTOP_IDENTITY=run.identity):
+            for key in rules.in_order(document["tasks"]):
+                task = run.tasks[key]
+                if task.state != "PENDING":
+                    continue
+                if unmet := rules.verdict(specs[key], run.tasks):
+                    self._note(run, task, unmet)
+                else:
+                    self._attempts(_Step(run, specs[key], task, depth), limits)
+        cut = any(task.state == "CANCELED" for task in run.tasks.values())
+        run.state = (cut and self._stopping(limits)) or rules.result(document["tasks"], run.tasks)
+        run.duration = round(time.monotonic() - begin, 3)
+        self.journal.save(run)
+        self.show.ended(run)
+        return run
+
+    def _stopping(self, limits: Limits) -> State | None:
+        """Why something with these limits has to stop."""
+        moment = time.monotonic()
+        if self.cancelled.is_set() or moment > limits.outer:
+            return "CANCELED"
+        return "TIMEDOUT" if moment > limits.own else None
+
+    def _note(self, run: Run, task: TaskRun, state: State) -> None:
+        task.state = state
+        self.journal.save(run)
+        self.show.task(task)
+
+    # --- tasks -------------------------------------------------------------------------------------------------------
+
+    def _attempts(self, step: _Step, limits: Limits) -> None:
+        """Run a task, again as often as its retries allow; never raises, the record says how it ended."""
+        task, spec = step.task, step.spec
+        retries = spec.get("max_retries", 0)
+        part = limits.within(None)
+        if self._stopping(part):
+            self._note(step.run, task, "CANCELED")
+            return
+        while True:
+            begin = time.monotonic()
+            task.attempts, task.start, task.error = task.attempts + 1, now(), None
+            self._note(step.run, task, "RUNNING")
+            state = self._attempt(step, limits.within(spec.get("timeout_seconds")))
+            task.duration = round(task.duration + time.monotonic() - begin, 3)
+            self._note(step.run, task, state)
+            again = state == "FAILED" or (state == "TIMEDOUT" and spec.get("retry_on_timeout"))
+            if not again or retries == 0:
+                return
+            retries -= 1
+            while time.monotonic() < begin + spec.get("min_retry_interval_millis", 0) / 1000:
+                if self._stopping(part):
+                    return
+                time.sleep(0.02)
+
+    def _attempt(self, step: _Step, limits: Limits) -> State:
+        kind = next(kind for kind in rules.KINDS if kind in step.spec)
+        does = {
+            "python_wheel_task": self._wheel,
+            "condition_task": self._condition,
+            "for_each_task": self._for_each,
+            "run_job_task": self._run_job,
+        }
+        try:
+            does[kind](step, step.spec[kind], limits)
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its end, not ours
+            stopped = self._stopping(limits)
+            if stopped:
+                message = _STOPPED[stopped].format(step.spec.get("timeout_seconds"))
+                step.task.error = {"type": stopped, "message": message}
+            else:
+                step.task.error = self._told(step.run, error)
+            return stopped or "FAILED"
+        return "SUCCESS"
+
+    def _told(self, run: Run, error: BaseException) -> dict[str, str]:
+        """An error in words; of one that no user can mend the stack trace goes to the run's log."""
+        message = error.message if isinstance(error, LaptopError) else str(error)
+        if isinstance(error, SystemExit):
+            message = f"the task ended with exit code {error.code}"
+        elif not {"LaptopError", "MlopsError"} & {kind.__name__ for kind in type(error).__mro__}:
+            log = self.journal.log(run.run_id)
+            with log.open("a") as file:
+                file.write("".join(traceback.format_exception(error)))
+            message += f" (stack trace in {log})"
+        return {"type": type(error).__name__, "message": message}
+
+    def _wheel(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+        if "named_parameters" in what:
+            named = {name: step.scope.fill(value) for name, value in what["named_parameters"].items()}
+            argv = [f"--{name}={value}" for name, value in (named | step.run.parameters).items()]
+        else:
+            argv = [step.scope.fill(value) for value in what["parameters"]]
+        tag = f"task-{step.task.run_id}-{step.task.attempts}"
+        sessions: list[Any] = []
+
+        def body() -> None:
+            runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save(step.run)))
+            main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
+            if self.spark:
+                sessions.append(self.spark.session())
+                sessions[0].addTag(tag)
+            try:
+                main(argv)
+            except SystemExit as end:
+                if end.code:
+                    raise
+
+        def stop() -> None:
+            for session in sessions:
+                with suppress(Exception):  # it may be about to end by itself
+                    session.interruptTag(tag)
+
+        call(body, lambda: self._stopping(limits), stop)
+
+    def _condition(self, step: _Step, what: Mapping[str, Any], _: Limits) -> None:
+        left, right = (step.scope.fill(what[side], scalars=True) for side in ("left", "right"))
+        step.task.outcome = spelled(rules.holds(what["op"], left, right))
+
+    def _for_each(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+        text = step.scope.fill(what["inputs"])
+        try:
+            inputs = json.loads(text)
+        except ValueError:
+            inputs = None
+        if not isinstance(inputs, list):
+            raise LaptopError(f"inputs of task {step.task.key!r} must be a JSON list, not {text!r}")
+        spec, name = what["task"], what["task"]["task_key"]
+        step.task.iterations = [TaskRun(f"{name}[{n}]", f"{step.task.run_id}{n:04}") for n in range(len(inputs))]
+
+        def one(number: int) -> None:
+            part = _Step(step.run, spec, step.task.iterations[number], step.depth, inputs[number])
+            self._attempts(part, limits)
+
+        with ThreadPoolExecutor(what.get("concurrency", 1)) as pool:
+            list(pool.map(one, range(len(inputs))))
+        failed = [record.key for record in step.task.iterations if record.state not in GOOD]
+        if failed:
+            raise LaptopError(f"{len(failed)} of {len(inputs)} iterations did not succeed: {', '.join(failed)}")
+
+    def _run_job(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+        if step.depth == _DEPTH:
+            raise LaptopError(f"task {step.task.key!r} would nest run_job_tasks more than {_DEPTH} deep")
+        job = rules.job_of(self.bundle, what["job_id"])
+        if job is None:
+            raise LaptopError(f"task {step.task.key!r} runs job {what['job_id']}, which is not in this bundle")
+        given = {name: step.scope.fill(value) for name, value in what.get("job_parameters", {}).items()}
+        declared = {each["name"] for each in self.bundle.jobs[job].get("parameters", [])}
+        # Pushed down, and over the task's own, as to every task with named parameters (jobs/job-parameters).
+        given |= {name: value for name, value in step.run.parameters.items() if name in declared}
+        run = self._new(job, given, "run_job_task")
+        step.task.child = run.run_id
+        self._execute(run, limits, step.depth + 1)
+        if run.state not in GOOD:
+            raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.state}")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One task to run, in its run."""
+
+    run: Run
+    spec: Mapping[str, Any]
+    task: TaskRun
+    depth: int
+    input: Any = None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.run, self.task, self.input)
