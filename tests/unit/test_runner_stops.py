@@ -1,0 +1,300 @@
+"""What stops a run: timeouts, cancelling, constructs that only the platform has, errors of tasks."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laptop.bundle import BundleError, load
+from laptop.home import Home
+from laptop.journal import Run
+from laptop.runner import Runner
+from laptop.show import Show
+
+
+def for_ever(_: Any) -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def stubborn(_: Any) -> None:
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:  # noqa: BLE001, S112
+            continue
+
+
+def quick(_: Any) -> None:
+    pass
+
+
+def wheel(key: str, *on: str, **more: Any) -> dict[str, Any]:
+    what = {"package_name": "toy", "entry_point": key, "parameters": []}
+    return {"task_key": key, "python_wheel_task": what, "depends_on": [{"task_key": one} for one in on], **more}
+
+
+def runner(root: Path, jobs: dict[str, Any], **functions: Callable[[Any], None]) -> Runner:
+    text = {"bundle": {"name": "toy"}, "targets": {"dev": {}}, "resources": {"jobs": jobs}}
+    (root / "databricks.yml").write_text(json.dumps(text, indent=1))
+    home = Home(root / "home")
+    home.path.mkdir(exist_ok=True)
+    return Runner(load(root, "dev"), home, Show(StringIO()), resolve=lambda _, name: functions.get(name, quick))
+
+
+def states(run: Run) -> list[str]:
+    return [task.state for task in run.tasks.values()]
+
+
+def test_a_task_over_its_timeout_is_stopped_and_its_dependents_fail(tmp_path: Path) -> None:
+    job = {"name": "j", "tasks": [wheel("slow", timeout_seconds=0.3, max_retries=1), wheel("z", "slow")]}
+    begin = time.monotonic()
+    run = runner(tmp_path, {"main": job}, slow=for_ever).run("main", {})
+    assert states(run) == ["TIMEDOUT", "UPSTREAM_FAILED"]
+    assert run.state == "FAILED"
+    assert run.tasks["slow"].attempts == 1, "a timeout is not retried unless retry_on_timeout says so"
+    assert run.tasks["slow"].error == {"type": "TIMEDOUT", "message": "it took more than 0.3 s"}
+    assert time.monotonic() - begin < 3
+
+
+def test_a_timeout_is_retried_where_the_task_says_so(tmp_path: Path) -> None:
+    task = wheel("slow", timeout_seconds=0.3, max_retries=1, retry_on_timeout=True)
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=for_ever).run("main", {})
+    assert (states(run), run.tasks["slow"].attempts) == (["TIMEDOUT"], 2)
+
+
+def test_a_task_that_catches_every_exception_is_stopped_too(tmp_path: Path) -> None:
+    task = wheel("slow", timeout_seconds=0.3)
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=stubborn).run("main", {})
+    assert states(run) == ["TIMEDOUT"]
+
+
+def test_a_job_over_its_timeout_cancels_what_runs(tmp_path: Path) -> None:
+    job = {"name": "j", "timeout_seconds": 0.3, "tasks": [wheel("a"), wheel("slow", "a"), wheel("z", "slow")]}
+    run = runner(tmp_path, {"main": job}, slow=for_ever).run("main", {})
+    assert states(run) == ["SUCCESS", "CANCELED", "UPSTREAM_CANCELED"]
+    assert run.state == "TIMEDOUT"
+
+
+def test_a_timeout_reaches_the_job_that_the_task_runs(tmp_path: Path) -> None:
+    call = {"task_key": "call", "timeout_seconds": 0.3, "run_job_task": {"job_id": "${resources.jobs.child.id}"}}
+    jobs = {"main": {"name": "j", "tasks": [call]}, "child": {"name": "c", "tasks": [wheel("slow")]}}
+    made = runner(tmp_path, jobs, slow=for_ever)
+    run, child = made.run("main", {}), made.journal.latest("child", "dev")
+    assert states(run) == ["TIMEDOUT"]
+    assert child is not None
+    assert (states(child), child.state) == (["CANCELED"], "CANCELED")
+
+
+def test_one_slow_iteration_does_not_stop_the_others(tmp_path: Path) -> None:
+    def sometimes(argv: Any) -> None:
+        if argv == ["2"]:
+            for_ever(argv)
+
+    nested = wheel("each", timeout_seconds=0.3)
+    nested["python_wheel_task"]["parameters"] = ["{{input}}"]
+    task = {"task_key": "a", "for_each_task": {"inputs": "[1, 2, 3]", "concurrency": 3, "task": nested}}
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, each=sometimes).run("main", {})
+    assert [each.state for each in run.tasks["a"].iterations] == ["SUCCESS", "TIMEDOUT", "SUCCESS"]
+
+
+def test_a_retry_waits_for_the_interval_since_the_failed_start(tmp_path: Path) -> None:
+    starts = []
+
+    def failing(_: Any) -> None:
+        starts.append(time.monotonic())
+        time.sleep(0.2)
+        raise ValueError
+
+    task = wheel("failing", max_retries=1, min_retry_interval_millis=500)
+    runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run("main", {})
+    assert 0.5 <= starts[1] - starts[0] < 0.7
+
+
+def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
+    job = {"name": "j", "tasks": [wheel("slow", max_retries=3), wheel("y"), wheel("z", "slow", run_if="ALL_DONE")]}
+    made = runner(tmp_path, {"main": job}, slow=for_ever)
+    threading.Timer(0.3, made.cancelled.set).start()
+    run = made.run("main", {})
+    assert sorted(states(run)) == ["CANCELED", "CANCELED", "SUCCESS"] or states(run) == ["CANCELED"] * 3
+    assert run.tasks["slow"].attempts == 1
+    assert run.state == "CANCELED"
+    made.cancelled.clear()
+    made.resolve = lambda *_: quick
+    assert states(made.repair("main")) == ["SUCCESS"] * 3
+
+
+def test_the_journal_tells_what_runs_while_it_runs(tmp_path: Path) -> None:
+    seen = {}
+
+    def look(_: Any) -> None:
+        seen.update(json.loads((tmp_path / "home" / "runs" / "1.json").read_text()))
+
+    job = {"name": "j", "tasks": [wheel("a"), wheel("look", "a"), wheel("z", "look")]}
+    runner(tmp_path, {"main": job}, look=look).run("main", {})
+    assert seen["state"] == "RUNNING"
+    assert [task["state"] for task in seen["tasks"].values()] == ["SUCCESS", "RUNNING", "PENDING"]
+
+
+def test_a_reader_of_the_journal_never_sees_half_a_file(tmp_path: Path) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
+    run = made.run("main", {})
+    run.parameters["long"] = "x" * 100_000
+    made.journal.save(run)
+    stop, broken = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                json.loads((tmp_path / "home" / "runs" / "1.json").read_text())
+            except ValueError as error:
+                broken.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(200):
+        made.journal.save(run)
+    stop.set()
+    reader.join()
+    assert broken == []
+
+
+def test_an_error_that_nobody_can_mend_leaves_its_stack_trace_in_the_log(tmp_path: Path) -> None:
+    def broken(_: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("broken")]}}, broken=broken).run("main", {})
+    log = tmp_path / "home" / "runs" / "1.log"
+    assert run.tasks["broken"].error == {"type": "ZeroDivisionError", "message": f"by zero (stack trace in {log})"}
+    assert "in broken" in log.read_text()
+
+
+def test_an_error_that_a_user_can_mend_is_one_sentence(tmp_path: Path) -> None:
+    class MlopsError(Exception):
+        pass
+
+    class ConfigError(MlopsError):
+        pass
+
+    def refusing(_: Any) -> None:
+        raise ConfigError("parameter 'x' is missing")
+
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("refusing")]}}, refusing=refusing).run("main", {})
+    assert run.tasks["refusing"].error == {"type": "ConfigError", "message": "parameter 'x' is missing"}
+    assert (tmp_path / "home" / "runs" / "1.log").read_text() == ""
+
+
+def test_a_package_or_entry_point_that_does_not_exist_fails_the_task_with_its_name(tmp_path: Path) -> None:
+    from laptop.worker import entry_point
+
+    tasks = [wheel("a"), wheel("tranining")]
+    tasks[1]["python_wheel_task"]["package_name"] = "mlops-template"
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": tasks}})
+    made.resolve = entry_point
+    run = made.run("main", {})
+    assert run.tasks["a"].error is not None
+    assert "package 'toy' is not installed" in run.tasks["a"].error["message"]
+    assert run.tasks["tranining"].error is not None
+    assert "did you mean 'training'?" in run.tasks["tranining"].error["message"]
+
+
+NESTED = {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u"}}}
+UNSUPPORTED = {
+    "notebook_task": {"tasks": [{"task_key": "t", "notebook_task": {"notebook_path": "/n"}}]},
+    "sql_task": {"tasks": [{"task_key": "t", "sql_task": {}}]},
+    "new_cluster": {"tasks": [wheel("t", new_cluster={"num_workers": 1})]},
+    "libraries": {"tasks": [wheel("t", libraries=[])]},
+    "job_clusters": {"job_clusters": [], "tasks": [wheel("t")]},
+    "git_source": {"git_source": {}, "tasks": [wheel("t")]},
+    "continuous": {"continuous": {}, "tasks": [wheel("t")]},
+    "for_each_task": {"tasks": [{"task_key": "t", "for_each_task": {"inputs": "[]", "task": NESTED}}]},
+    "spark_python_task": {
+        "tasks": [
+            {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u", "spark_python_task": {}}}}
+        ]
+    },
+    "notebook_params": {"tasks": [{"task_key": "t", "run_job_task": {"job_id": "1", "notebook_params": {}}}]},
+    "python_wheel_task": {"tasks": [{"task_key": "t", "python_wheel_task": {"package_name": "p", "entry_point": "e"}}]},
+}
+
+
+@pytest.mark.parametrize("key", UNSUPPORTED)
+@pytest.mark.parametrize("through", ["itself", "a job it runs"])
+def test_what_only_the_platform_can_do_is_refused_with_its_line_before_anything_runs(
+    tmp_path: Path, key: str, through: str
+) -> None:
+    call = {
+        "task_key": "call",
+        "depends_on": [{"task_key": "a"}],
+        "run_job_task": {"job_id": "${resources.jobs.bad.id}"},
+    }
+    jobs = {"main": {"name": "j", "tasks": [wheel("a"), call]}, "bad": {"name": "b", **UNSUPPORTED[key]}}
+    made = runner(tmp_path, jobs)
+    with pytest.raises(BundleError) as refused:
+        made.run("bad" if through == "itself" else "main", {})
+    places = [problem.place for problem in refused.value.problems]
+    lines = (tmp_path / "databricks.yml").read_text().splitlines()
+    assert any(f'"{key}"' in lines[place.line - 1] for place in places), refused.value
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+# --- queue -----------------------------------------------------------------------------------------------------------
+
+
+def ask(home: Path, name: str, job: str, parameters: dict[str, str]) -> Path:
+    from laptop.rules import job_id
+
+    (home / "queue").mkdir(exist_ok=True)
+    request = home / "queue" / f"{name}.json"
+    request.write_text(json.dumps({"job_id": job_id("dev", job) if job else "1", "job_parameters": parameters}))
+    return request
+
+
+def test_what_tasks_asked_for_runs_afterwards_oldest_first(tmp_path: Path) -> None:
+    made: Runner
+
+    def first(_: Any) -> None:
+        ask(made.home.path, "2", "other", {"p": "second"})
+        ask(made.home.path, "1", "other", {"p": "first"})
+
+    def other(argv: Any) -> None:
+        assert list((made.home.path / "queue").iterdir()) == [made.home.path / "queue" / "2.json"] * (argv == ["first"])
+
+    task = wheel("other")
+    task["python_wheel_task"]["parameters"] = ["{{job.parameters.p}}"]
+    jobs = {
+        "main": {"name": "j", "tasks": [wheel("first")]},
+        "other": {"name": "o", "parameters": [{"name": "p", "default": ""}], "tasks": [task]},
+    }
+    made = runner(tmp_path, jobs, first=first, other=other)
+    assert made.run("main", {}).state == "SUCCESS"
+    queued = list(made.work_off_queue())
+    assert [(run.run_id, run.parameters, run.state) for run in queued] == [
+        ("2", {"p": "first"}, "SUCCESS"),
+        ("3", {"p": "second"}, "SUCCESS"),
+    ]
+
+
+def test_a_request_for_a_job_that_the_target_lacks_stays_and_holds_nothing_up(tmp_path: Path) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
+    foreign = ask(made.home.path, "1", "", {})
+    ask(made.home.path, "2", "main", {})
+    assert [run.job for run in made.work_off_queue()] == ["main"]
+    assert list((made.home.path / "queue").iterdir()) == [foreign]
+
+
+def test_run_ids_rise_and_belong_to_their_home(tmp_path: Path) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
+    assert [made.run("main", {}).run_id for _ in range(11)] == [str(number) for number in range(1, 12)]
+    latest = made.journal.latest("main", "dev")
+    assert latest is not None
+    assert latest.run_id == "11"
+    (tmp_path / "other").mkdir()
+    assert runner(tmp_path / "other", {"main": {"name": "j", "tasks": [wheel("a")]}}).run("main", {}).run_id == "1"
