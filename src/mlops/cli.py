@@ -175,7 +175,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
 
 
 def run_args(args: Sequence[str]) -> int:
-    """Run one command in this process and return its exit code."""
+    """Run one command in this process and return its exit code; a user's mistake is told in a sentence."""
     command: Callable[..., Any] = cli.main
     try:
         command(args=list(args), prog_name="mlops", standalone_mode=False)
@@ -190,6 +190,6 @@ def run_args(args: Sequence[str]) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of the command."""
-    return run_args(sys.argv[1:] if argv is None else argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the command; ends with SystemExit, as every command."""
+    sys.exit(run_args(sys.argv[1:] if argv is None else argv))

@@ -99,9 +99,11 @@ class Deployed:
         if not found:
             raise ConfigError("the command `laptop` is not installed here: run this in a checkout, after `uv sync`")
         # In this process, so that a chain of commands shares one Spark session.
-        code = next(iter(found)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
-        if code:
-            raise MlopsError(f"laptop {' '.join(arguments)} ended with exit code {code}: what failed stands above")
+        try:
+            next(iter(found)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
+        except SystemExit as end:
+            if end.code:
+                raise MlopsError(f"`laptop {' '.join(arguments)}` ended with exit code {end.code}, see above") from None
 
 
 def deployed(target: str, home: Path | None) -> Deployed:

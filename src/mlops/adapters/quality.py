@@ -76,18 +76,18 @@ def _null(rule: Any) -> Column:
 
 
 def _outside(rule: Any) -> Column:
-    column, never = F.col(rule.column), F.lit(value=False)
+    column, never = F.col(rule.column), F.lit(False)
     low = never if rule.min_value is None else column < F.lit(rule.min_value)
     high = never if rule.max_value is None else column > F.lit(rule.max_value)
     return F.coalesce(low | high, never)
 
 
 def _not_in(rule: Any) -> Column:
-    return F.coalesce(~F.col(rule.column).isin(list(rule.value_set)), F.lit(value=False))
+    return F.coalesce(~F.col(rule.column).isin(list(rule.value_set)), F.lit(False))
 
 
 def _not_like(rule: Any) -> Column:
-    return F.coalesce(~F.col(rule.column).rlike(rule.regex), F.lit(value=False))
+    return F.coalesce(~F.col(rule.column).rlike(rule.regex), F.lit(False))
 
 
 _BROKEN: dict[str, Callable[[Any], Column]] = {

@@ -28,6 +28,11 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
 _REWRITTEN = {"registered_model_meta"}
 """Written by the registry into every download; no part of what was judged."""
 _FORMAT = "skops"
+_QUIET = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # the requirements are given; without this MLflow runs `uv export` at each log
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Registry:
     """
 
     def __init__(self, home: Path | None) -> None:
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.update(_QUIET)
         import mlflow
 
         if home is not None:

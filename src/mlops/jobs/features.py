@@ -24,9 +24,9 @@ def run(job: Context[IngestionConfig]) -> None:
     fresh = ledger.where(F.col("batch") > (made.batch or 0))
     spans = fresh.groupBy("source").agg(F.min("first_known"), F.max("last_known"), F.max("batch")).collect()
     asked = F.col(entity.event_time) - F.expr(f"INTERVAL {entity.lead.total_seconds():.0f} SECONDS")
-    come_since = F.lit(value=True) if made.until is None else asked > F.lit(made.until)
+    come_since = F.lit(True) if made.until is None else asked > F.lit(made.until)
     touched = [_touched(asked, job.use_case.source(source), first, last) for source, first, last, _ in spans]
-    wanted = F.lit(value=False)
+    wanted = F.lit(False)
     for condition in [come_since, *touched]:
         wanted = wanted | condition
     entities = job.own.read(entity.source).withColumn(_blocks.ASKED, asked)
@@ -44,7 +44,7 @@ def run(job: Context[IngestionConfig]) -> None:
 def _touched(asked: Column, source: Source, first: object, last: object) -> Column:
     """Predictions that could see a row known between two moments."""
     if source.history is None:
-        return F.lit(value=True)
+        return F.lit(True)
     remembered = F.lit(last) + F.expr(f"INTERVAL {source.history.total_seconds():.0f} SECONDS")
     return (asked >= F.lit(first)) & (asked <= remembered)
 

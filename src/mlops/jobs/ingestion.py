@@ -25,10 +25,11 @@ def run(job: Context[IngestionConfig]) -> None:
             f"the landing folder {job.config.landing} holds no file: run the job 'sample', or land your own"
         )
     batch = 1 + max([row.batch for row in ledger] + _made(job))
-    for source in job.use_case.sources:
-        if found[source.name]:
-            _take_in(job, source, found[source.name], batch)
-    if not any(found.values()):
+    fresh = [source for source in job.use_case.sources if found[source.name]]
+    entries = [entry for source in fresh for entry in _take_in(job, source, found[source.name], batch)]
+    if entries:
+        job.own.insert_new("ledger", _layout.frame(job.own, "ledger", entries), ("source", "sha256"))
+    else:
         job.log.info("no new file in %s", job.config.landing)
 
 
@@ -39,7 +40,10 @@ def _made(job: Context[IngestionConfig]) -> list[int]:
     return [job.own.read("features").agg(F.max("batch")).collect()[0][0] or 0]
 
 
-def _take_in(job: Context[IngestionConfig], source: Source, files: tuple[File, ...], batch: int) -> None:
+def _take_in(
+    job: Context[IngestionConfig], source: Source, files: tuple[File, ...], batch: int
+) -> list[tuple[object, ...]]:
+    """Publish one source's files; returns their ledger rows. A repeat publishes the same, so the ledger comes last."""
     rows = feeds.read(job.own.spark, source, files)
     _stop_at_block(source, rows)
     span = rows.agg(
@@ -51,9 +55,8 @@ def _take_in(job: Context[IngestionConfig], source: Source, files: tuple[File, .
     if span.bad:
         _quarantine(job, source, rows.where(F.size(feeds.RULES) > 0))
     job.own.merge(source.name, _newest(source, rows), source.key, newer=source.known_at)
-    entries = [(source.name, f.path.name, f.sha256, batch, span.first, span.last, job.config.as_of) for f in files]
-    job.own.insert_new("ledger", _layout.frame(job.own, "ledger", entries), ("source", "sha256"))
     job.log.info("%s: %d rows of %d files, %d to quarantine", source.name, span.rows - span.bad, len(files), span.bad)
+    return [(source.name, f.path.name, f.sha256, batch, span.first, span.last, job.config.as_of) for f in files]
 
 
 def _stop_at_block(source: Source, rows: DataFrame) -> None:

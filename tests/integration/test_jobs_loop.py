@@ -1,0 +1,318 @@
+"""The tasks one by one on a toy use case: real Spark Connect, Delta Lake and MLflow, no runner in between."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from toy import PER_DAY, TOY, frame_of
+
+from mlops import config
+from mlops.adapters import platform
+from mlops.contract import ApprovalPending, DataError, ModelError, UntrustedModel
+from mlops.jobs._launch import Context
+
+LANDING = "/Volumes/prod/toy/landing"
+DATA = {"data_catalog": "prod", "data_schema": "toy"}
+MARCH = "2024-03-02T00:00:00Z"
+LATER = "2024-03-12T00:00:00Z"
+
+
+class Laptop:
+    """A home, and the tasks that run in it."""
+
+    def __init__(self, home, values):
+        self.home = home
+        self.values = values
+
+    def job(self, job, **given):
+        base = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": MARCH}
+        return Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+
+    def task(self, name, context):
+        self.values.clear()
+        importlib.import_module(f"mlops.jobs.{name}").run(context)
+        return dict(self.values)
+
+    def land(self, since, until):
+        self.task("sample", self.job("sample", landing=LANDING, since=since, until=until))
+
+    def ingest(self, as_of=MARCH):
+        context = self.job("ingestion", landing=LANDING, as_of=as_of)
+        self.task("ingestion", context)
+        self.task("features", context)
+        return context.own
+
+    def train(self, target="dev", as_of=MARCH):
+        context = self.job("training", catalog=target, **self.model(target), deployment_job_id="1", as_of=as_of)
+        return context, int(self.task("training", context)["model_version"])
+
+    def model(self, target):
+        return {**DATA, "model_name": f"{target}.toy.failing", "experiment": "/toy"}
+
+    def deployment(self, target, number, **given):
+        defaults = {"approval": "automatic", "run_id": "7"}
+        return self.job("deployment", catalog=target, **self.model(target), model_version=number, **{**defaults, **given})
+
+    def deploy(self, target, number, **given):
+        context = self.deployment(target, number, **given)
+        verdict = self.task("validation", context)["verdict"]
+        if verdict == "accepted":
+            self.task("approval", context)
+            self.task("deployment", context)
+        return context, verdict
+
+    def promote(self, source, target, number):
+        given = {"source_model": f"{source}.toy.failing", "source_version": number, "deployment_job_id": "1"}
+        context = self.job("promotion", catalog=target, model_name=f"{target}.toy.failing", **given)
+        return context, int(self.task("promotion", context)["model_version"])
+
+    def infer(self, as_of=LATER):
+        context = self.job("inference", **DATA, model_name="prod.toy.failing", as_of=as_of)
+        self.task("inference", context)
+        return context
+
+    def monitor(self, as_of=LATER):
+        context = self.job("monitoring", **self.model("prod"), as_of=as_of)
+        return context, self.task("monitoring", context)
+
+
+def laptop_in(folder: Path, monkeypatch):
+    values: dict[str, str] = {}
+    monkeypatch.setenv("LAPTOP_HOME", str(folder))
+    monkeypatch.setenv("LAPTOP_IDENTITY", "trainer")
+    monkeypatch.setattr(platform, "set_task_value", values.__setitem__)
+    return Laptop(folder, values)
+
+
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield monkeypatch
+
+
+@pytest.fixture(scope="module")
+def loop(spark, tmp_path_factory, patch):
+    """Two months landed, trained and deployed in dev, promoted to prod, ten more days scored and judged."""
+    laptop = laptop_in(tmp_path_factory.mktemp("loop"), patch)
+    laptop.land("2023-12-31", "2024-03-01")
+    laptop.ingest()
+    _, number = laptop.train()
+    laptop.deploy("dev", number)
+    _, copied = laptop.promote("dev", "prod", number)
+    laptop.deploy("prod", copied)
+    laptop.land("2024-03-02", "2024-03-11")
+    laptop.ingest(LATER)
+    laptop.infer()
+    laptop.monitor()
+    return laptop
+
+
+@pytest.fixture
+def empty(spark, tmp_path, monkeypatch):
+    return laptop_in(tmp_path, monkeypatch)
+
+
+def test_the_loop_ends_with_one_champion_of_the_same_bytes_in_both_targets(loop):
+    registry = loop.job("inference", **DATA, model_name="prod.toy.failing").registry
+    dev, prod = (registry.holder(f"{target}.toy.failing", "champion") for target in ("dev", "prod"))
+    assert dev.tags["artifact_digest"] == prod.tags["artifact_digest"]
+    assert prod.tags["promoted_from"] == f"dev.toy.failing/{dev.number}@{dev.tags['artifact_digest']}"
+
+
+def test_features_are_made_only_when_their_prediction_time_has_come(loop):
+    rows = loop.job("ingestion", landing=LANDING).own.read("features").toPandas()
+    assert rows["prediction_time"].max() <= datetime.fromisoformat(LATER).replace(tzinfo=None)
+    assert len(rows) == rows["id"].nunique() == PER_DAY * ((date(2024, 3, 12) - date(2024, 1, 1)).days)
+
+
+def test_inference_scores_what_came_after_the_champions_training_and_nothing_twice(loop):
+    before = frame_of(loop.infer().own, "predictions")
+    after = frame_of(loop.infer().own, "predictions")
+    assert after.equals(before)
+    assert before["prediction_time"].min() > datetime.fromisoformat(MARCH).replace(tzinfo=None)
+    assert before["prediction"].astype(float).between(0, 1).all()
+
+
+def test_monitoring_measures_matured_predictions_and_repeats_itself(loop):
+    context, values = loop.monitor()
+    rows = frame_of(context.own, "metrics")
+    assert values == {"retraining_due": "false"}
+    assert len(rows) == 1
+    assert rows.loc[0, "rows"] == 7 * PER_DAY
+    assert rows.loc[0, "auc"] > 0.75
+    assert set(frame_of(context.own, "drift")["column"]) == {"size", "kind", "due_around"}
+
+
+def test_a_repeated_ingestion_changes_no_table(loop):
+    schema = loop.job("ingestion", landing=LANDING).own
+    before = {table: frame_of(schema, table) for table in ("orders", "results", "features", "ledger")}
+    loop.ingest(LATER)
+    for table, rows in before.items():
+        assert frame_of(schema, table).equals(rows), table
+
+
+def test_a_promotion_is_copied_once(loop):
+    context, number = loop.promote("dev", "prod", 1)
+    assert number == 1
+    assert [version.number for version in context.registry.versions("prod.toy.failing")] == [1]
+
+
+def test_a_version_that_is_champion_already_is_neither_judged_nor_moved_again(loop):
+    context, _ = loop.deploy("prod", 1)
+    before = frame_of(context.own, "audit")
+    loop.deploy("prod", 1)
+    assert frame_of(context.own, "audit").equals(before)
+
+
+def test_required_approval_waits_for_somebody_else_and_for_these_bytes(loop):
+    context, number = loop.train("staging")
+    waiting = loop.deployment("staging", number, approval="required")
+    assert loop.task("validation", waiting) == {"verdict": "accepted"}
+    version = context.registry.version("staging.toy.failing", number)
+    bound = {f"approval_{name}": version.tags[name] for name in ("artifact_digest", "verdict_digest")}
+    for tags, why in [
+        ({}, "waits for approval"),
+        ({"approval": "Approved"}, "another artifact digest"),
+        ({**bound, "approval_by": "trainer"}, "who trained it"),
+        ({"approval_by": "ada", "approval_verdict_digest": "0"}, "another verdict digest"),
+    ]:
+        context.registry.tag(version, tags)
+        with pytest.raises(ApprovalPending, match=why):
+            loop.task("approval", waiting)
+        with pytest.raises(ApprovalPending, match=why):
+            loop.task("deployment", waiting)
+    context.registry.tag(version, bound)
+    loop.task("approval", waiting)
+    loop.task("deployment", waiting)
+    assert context.registry.holder("staging.toy.failing", "champion").number == number
+
+
+def test_rollback_puts_the_previous_champion_back_and_says_why(loop):
+    _, second = loop.train("rolled", as_of=MARCH)
+    loop.deploy("rolled", second)
+    _, third = loop.train("rolled", as_of=MARCH)
+    loop.deploy("rolled", third)
+    context = loop.job("rollback", catalog="rolled", model_name="rolled.toy.failing", reason="late rate doubled", run_id=9)
+    assert context.registry.holder("rolled.toy.failing", "champion").number == third
+    loop.task("rollback", context)
+    assert context.registry.holder("rolled.toy.failing", "champion").number == second
+    assert context.registry.holder("rolled.toy.failing", "previous_champion").number == third
+    last = context.own.read("audit").orderBy("sequence").toPandas().iloc[-1]
+    assert (last["move"], last["reason"], last["by"]) == ("rollback", "late rate doubled", "trainer")
+
+
+def test_an_interrupted_move_is_finished_by_the_next_run(loop):
+    _, first = loop.train("torn")
+    context, _ = loop.deploy("torn", first)
+    context.registry.drop_alias("torn.toy.failing", "champion")  # as if killed between the audit row and the alias
+    loop.task("deployment", context)
+    assert context.registry.holder("torn.toy.failing", "champion").number == first
+    assert len(frame_of(context.own, "audit")) == 1
+
+
+def test_changed_files_of_a_model_are_never_loaded(loop):
+    context, number = loop.train("changed")
+    version = context.registry.version("changed.toy.failing", number)
+    file = next(loop.home.glob(f"artifacts/**/{_model_id(context, version)}/artifacts/model.skops"))
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(UntrustedModel, match="changed"):
+        context.registry.load(version, ())
+    _, verdict = loop.deploy("changed", number)
+    assert verdict == "refused"
+
+
+def _model_id(context, version):
+    return context.registry._client.get_model_version(version.model, str(version.number)).source.rsplit("/", 1)[-1]
+
+
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [("ingestion", "holds no file"), ("training", "no table prod.toy.features"), ("inference", "no champion yet")],
+)
+def test_an_empty_home_is_told_in_one_sentence(empty, task, what):
+    given = {
+        "ingestion": {"landing": LANDING},
+        "training": {**empty.model("prod"), "deployment_job_id": "1"},
+        "inference": {**DATA, "model_name": "prod.toy.failing"},
+    }[task]
+    with pytest.raises((DataError, ModelError), match=what):
+        empty.task(task, empty.job(task, **given))
+
+
+def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
+    """Rows of each file and files of each folder shuffled: joblib's digest of the fitted state is the same."""
+    digests = []
+    for order in ("as landed", "shuffled"):
+        laptop = Laptop(empty.home, empty.values)
+        catalog = order.replace(" ", "_")
+        landing = f"/Volumes/{catalog}/toy/landing"
+        files = list(TOY.sample(date(2023, 12, 31), date(2024, 2, 1)))
+        for position, (path, text) in enumerate(files):
+            head, *rows = text.splitlines(keepends=True)
+            if order == "shuffled":
+                rows = rows[::-1]
+                path = f"{path.split('/')[0]}/{len(files) - position:04}.csv"
+            target = empty.home / landing.removeprefix("/") / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(head + "".join(rows))
+        as_of = "2024-02-02T00:00:00Z"
+        context = laptop.job("ingestion", catalog=catalog, landing=landing, as_of=as_of)
+        laptop.task("ingestion", context)
+        laptop.task("features", context)
+        given = {**laptop.model(catalog), "data_catalog": catalog, "deployment_job_id": "1", "as_of": as_of}
+        context = laptop.job("training", catalog=catalog, **given)
+        number = int(laptop.task("training", context)["model_version"])
+        digests.append(context.registry.version(f"{catalog}.toy.failing", number).tags["model_digest"])
+    assert digests[0] == digests[1]
+
+
+def test_deleting_one_table_redoes_exactly_that_table(loop):
+    import shutil
+
+    context = loop.job("ingestion", landing=LANDING)
+    before = {table: frame_of(context.own, table) for table in ("orders", "features")}
+    versions = context.own.version("results")
+    for table in before:
+        shutil.rmtree(loop.home / "warehouse" / "prod" / "toy" / table)
+        loop.ingest(LATER)
+        again = frame_of(context.own, table)
+        assert again.drop(columns="batch", errors="ignore").equals(before[table].drop(columns="batch", errors="ignore"))
+    assert context.own.version("results") == versions
+
+
+def test_rows_that_break_a_rule_go_to_quarantine_with_its_name(empty):
+    folder = empty.home / "Volumes/prod/toy/landing"
+    (folder / "orders").mkdir(parents=True)
+    (folder / "orders/a.csv").write_text(
+        "id,due,announced,kind,size\n"
+        "1,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,x,1.0\n"
+        "2,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,z,1.0\n"
+        "3,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,y,1e9\n"
+        "four,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,y,1.0\n"
+        "5,2024-01-02,2024-01-01T00:00:00Z,y,1.0\n"
+    )
+    context = empty.job("ingestion", landing=LANDING)
+    empty.task("ingestion", context)
+    rows = frame_of(context.own, "quarantine")
+    assert list(frame_of(context.own, "orders")["id"]) == [1]
+    assert set(rows["rules"]) == {"kind:be_in_set", "size:be_between", "id:long", "due:timestamp"}
+
+
+def test_times_are_utc_whatever_the_zone_of_the_machine(empty, monkeypatch):
+    import time
+
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        empty.land("2023-12-31", "2024-01-02")
+        schema = empty.ingest("2024-01-03T00:00:00Z")
+        first = schema.read("orders").selectExpr("string(min(due))").collect()[0][0]
+        known = schema.read("ledger").where("source = 'orders'").selectExpr("string(min(first_known))", "string(max(as_of))").collect()[0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert first == "2024-01-01 06:00:00"
+    assert tuple(known) == ("2023-12-31 06:00:00", "2024-01-03 00:00:00")
