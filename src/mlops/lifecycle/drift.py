@@ -60,12 +60,11 @@ def bins(reference: pd.Series[Any]) -> Bins:
 def counts(column: pd.Series[Any], bins: Bins) -> Counts:
     """Rows of a column per bin, shape (n_bins,); the last bin holds the missing values, so all rows are counted."""
     present = column.dropna()
-    match bins:
-        case Intervals(edges):
-            index, size = np.searchsorted(np.array(edges), present.to_numpy("float64")), len(edges) + 1
-        case Categories(values):
-            index, size = pd.Index(values, dtype="object").get_indexer(pd.Index(present)), len(values) + 1
-            index = np.where(index < 0, len(values), index)
+    if isinstance(bins, Intervals):
+        index, size = np.searchsorted(np.array(bins.edges), present.to_numpy("float64")), len(bins.edges) + 1
+    else:
+        index, size = pd.Index(bins.values).get_indexer(pd.Index(present)), len(bins.values) + 1
+        index = np.where(index < 0, len(bins.values), index)
     return np.append(np.bincount(index, minlength=size), len(column) - len(present))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from mlops.contract import DataError, Metrics
 
 _EPSILON = float(np.finfo("float64").eps)
-"""A prediction of 0 or 1 costs as much as one this far off, so that one wrong certainty is dear but not infinite."""
+"""What a wrong certainty is taken to have given the truth: dear, but not infinite."""
 
 Array = np.ndarray[Any, Any]
 
@@ -100,8 +100,8 @@ def _checked(y: ArrayLike, p: ArrayLike) -> tuple[Array, Array]:
 
 
 def _losses(y: Array, p: Array) -> Array:
-    told = np.clip(np.where(y == 1, p, 1 - p), _EPSILON, 1 - _EPSILON)
-    return np.asarray(-np.log(told))
+    of_truth = np.where(y == 1, p, 1 - p)
+    return np.asarray(-np.log(np.maximum(of_truth, _EPSILON)))
 
 
 def _auc(y: Array, p: Array) -> float:
