@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,6 @@ from laptop.home import Home, LaptopError
 
 if TYPE_CHECKING:
     from laptop.bundle import Bundle
-    from laptop.journal import Run
 
 
 def _closing(example: str) -> str:
@@ -45,7 +45,11 @@ class _Group(click.Group):
     """Commands return their exit code, which click itself would drop."""
 
     def invoke(self, ctx: click.Context) -> None:
-        ctx.exit(super().invoke(ctx) or 0)
+        try:
+            code = super().invoke(ctx)
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
+        ctx.exit(code or 0)
 
 
 @click.group(cls=_Group, epilog=_closing("laptop run training -t dev"))
@@ -74,7 +78,8 @@ def validate(targets: tuple[str, ...], output: str) -> int:
     """List every problem of the bundle, with file and line."""
     from laptop.lint import check
 
-    problems = check(_root(), targets or None)
+    with _mendable():
+        problems = check(_root(), targets or None)
     if output == "json":
         click.echo(json.dumps([asdict(problem) for problem in problems], default=str, indent=2))
     else:
@@ -96,31 +101,39 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
 
     Those are reported too, but do not change the exit code: on the platform nobody would wait for them.
     """
+    from laptop import runtime, spark
     from laptop.journal import GOOD
+    from laptop.runner import Runner
     from laptop.show import Show
 
     parameters = dict(_pair(text) for text in params)
     if repair and parameters:
         raise LaptopError("a repair runs with the parameters of the run that it repairs; leave out -p")
-    show = Show(sys.stderr if output == "json" else sys.stdout)
-    cancelled = threading.Event()
-    with _signals(cancelled) as received:
-        bundle, place = _bundle(target), Home((home or _root() / ".laptop").resolve())
-        with place.opened(show.say):
-            runs = _runs(bundle, place, show, cancelled, (job, None if repair else parameters))
+    runtime.install()
+    with _mendable():
+        show = Show(sys.stderr if output == "json" else sys.stdout)
+        runner = Runner(_bundle(target), _place(home), show, spark=spark)
+        runner.check(job, parameters)
+        with runner.home.opened(show.say), _signals(runner.cancelled) as received, show.capturing():
+            runner.write_summary()
+            first = runner.repair(job) if repair else runner.run(job, parameters)
+            queued = list(runner.work_off_queue())
     if output == "json":
-        first, *queued = map(asdict, runs)
-        click.echo(json.dumps({"run": first, "queued": queued}, indent=2))
-    return 128 + received[0] if received else 0 if runs[0].state in GOOD else 1
+        click.echo(json.dumps({"run": asdict(first), "queued": [asdict(each) for each in queued]}, indent=2))
+    return 128 + received[0] if received else 0 if first.state in GOOD else 1
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def demo(args: tuple[str, ...]) -> int:
+@main.command(epilog=_closing("laptop demo --home /tmp/loop --until 2013-06-30"))
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to replay.  [default: 2013-04-30]")
+@click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
+@_home
+def demo(until: datetime | None, approver: str, home: Path | None) -> None:
     """Show the whole loop: land, ingest, train, promote, score and monitor."""
-    from laptop.demo import main as show_all
+    from rich.console import Console
 
-    return int(show_all(args) or 0)
+    from laptop.demo import FIRST_END, Demo
+
+    Demo(_place(home).path, approver, Console(), run_args).run(until.date() if until else FIRST_END)
 
 
 @main.command(epilog=_closing("laptop ui --port 5001"))
@@ -128,7 +141,7 @@ def demo(args: tuple[str, ...]) -> int:
 @_home
 def ui(port: int, home: Path | None) -> int:
     """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
-    database = (home or _root() / ".laptop").resolve() / "mlflow.db"
+    database = _place(home).path / "mlflow.db"
     if not database.exists():
         raise LaptopError(f"there is no {database} yet; run a job first, as in `laptop run training -t dev`")
     click.echo(f"http://127.0.0.1:{port}")
@@ -140,7 +153,7 @@ def ui(port: int, home: Path | None) -> int:
 @_home
 def clean(home: Path | None) -> None:
     """Remove a home and all that is in it."""
-    place = Home((home or _root() / ".laptop").resolve())
+    place = _place(home)
     place.clean()
     click.echo(f"removed {place.path}")
 
@@ -152,33 +165,30 @@ def _root() -> Path:
     raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
 
 
-def _bundle(target: str) -> Bundle:
-    """The target's bundle, once nothing is wrong with it."""
-    from laptop.bundle import load
-    from laptop.lint import check
-
-    if problems := check(_root(), [target]):
-        raise LaptopError("\n".join(map(str, problems)))
-    return load(_root(), target)
+def _place(home: Path | None) -> Home:
+    return Home((home or _root() / ".laptop").resolve())
 
 
-def _runs(
-    bundle: Bundle, home: Home, show: Any, cancelled: threading.Event, what: tuple[str, dict[str, str] | None]
-) -> list[Run]:
-    from laptop import runtime, spark
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """What is wrong with the bundle is for the user to mend."""
     from laptop.bundle import BundleError
-    from laptop.runner import Runner
 
-    runtime.install()
-    runner = Runner(bundle, home, show, spark=spark, cancelled=cancelled)
-    runner.write_summary()
-    job, parameters = what
     try:
-        with show.capturing():
-            first = runner.repair(job) if parameters is None else runner.run(job, parameters)
-            return [first, *runner.work_off_queue()]
+        yield
     except BundleError as error:
         raise LaptopError(str(error)) from None
+
+
+def _bundle(target: str) -> Bundle:
+    """The target's bundle, in which nothing is wrong."""
+    from laptop.bundle import BundleError, load
+    from laptop.lint import check
+
+    problems = check(_root(), [target])
+    if problems:
+        raise BundleError(problems)
+    return load(_root(), target)
 
 
 def _pair(text: str) -> tuple[str, str]:

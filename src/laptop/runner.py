@@ -62,6 +62,24 @@ class Runner:
             model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
         write(self.home.path / "summary" / f"{self.bundle.target}.json", json.dumps(document, indent=2))
 
+    def check(self, job: str, parameters: Mapping[str, str]) -> None:
+        """Refuse, before anything is touched, what could not be run.
+
+        Raises:
+            LaptopError: an unknown job or parameter.
+            BundleError: something that cannot run on a laptop.
+        """
+        if job not in self.bundle.jobs:
+            raise LaptopError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
+        for name in parameters:
+            if name not in self._declared(job):
+                raise LaptopError(f"job {job!r} has no parameter {name!r}: {nearest(name, self._declared(job))}")
+        rules.refuse_unsupported(self.bundle, job)
+
+    def _declared(self, job: str) -> dict[str, Any]:
+        """Its parameters with their defaults."""
+        return {each["name"]: each.get("default", "") for each in self.bundle.jobs[job].get("parameters", [])}
+
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def run(self, job: str, parameters: Mapping[str, str]) -> Run:
@@ -72,8 +90,7 @@ class Runner:
             parameters: job parameters that differ from their defaults.
 
         Raises:
-            LaptopError: an unknown job or parameter. Nothing ran.
-            BundleError: something that cannot run on a laptop. Nothing ran.
+            LaptopError, BundleError: as `check` does. Nothing ran.
         """
         return self._execute(self._new(job, parameters, "onetime"), Limits(), 0)
 
@@ -82,9 +99,9 @@ class Runner:
 
         Raises:
             LaptopError: there is no such run, or nothing to repair.
-            BundleError: something that cannot run on a laptop. Nothing ran.
         """
-        tasks = self._known(job)["tasks"]
+        self.check(job, {})
+        tasks = self.bundle.jobs[job]["tasks"]
         run = self.journal.latest(job, self.bundle.target)
         if run is None:
             raise LaptopError(f"job {job!r} has not run in target {self.bundle.target!r} yet; run it without --repair")
@@ -116,18 +133,9 @@ class Runner:
             waiting[0].unlink()
             yield self._execute(run, Limits(), 0)
 
-    def _known(self, job: str) -> dict[str, Any]:
-        if job not in self.bundle.jobs:
-            raise LaptopError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
-        rules.refuse_unsupported(self.bundle, job)
-        return self.bundle.jobs[job]
-
     def _new(self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"]) -> Run:
-        document = self._known(job)
-        declared = {each["name"]: each.get("default", "") for each in document.get("parameters", [])}
-        for name in given:
-            if name not in declared:
-                raise LaptopError(f"job {job!r} has no parameter {name!r}: {nearest(name, declared)}")
+        self.check(job, given)
+        document = self.bundle.jobs[job]
         run = Run(
             run_id=self.journal.next_id(),
             job=job,
@@ -139,7 +147,7 @@ class Runner:
             start=now(),
         )
         run.tasks = self._fresh(document["tasks"], run)
-        for name, default in declared.items():
+        for name, default in self._declared(job).items():
             run.parameters[name] = Scope(run).fill(given.get(name, default))
         self.journal.save(run)
         return run
@@ -303,9 +311,8 @@ class Runner:
         if job is None:
             raise LaptopError(f"task {step.task.key!r} runs job {what['job_id']}, which is not in this bundle")
         given = {name: step.scope.fill(value) for name, value in what.get("job_parameters", {}).items()}
-        declared = {each["name"] for each in self.bundle.jobs[job].get("parameters", [])}
         # Pushed down, and over the task's own, as to every task with named parameters (jobs/job-parameters).
-        given |= {name: value for name, value in step.run.parameters.items() if name in declared}
+        given |= {name: step.run.parameters[name] for name in self._declared(job) if name in step.run.parameters}
         run = self._new(job, given, "run_job_task")
         step.task.child = run.run_id
         self._execute(run, limits, step.depth + 1)

@@ -16,6 +16,7 @@ from laptop.journal import Run, TaskRun
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
     from rich.tree import Tree
 
 _STYLES = {"SUCCESS": "green", "RUNNING": "cyan", "FAILED": "red", "TIMEDOUT": "red", "CANCELED": "red"}
@@ -99,18 +100,22 @@ class Show:
             self.say(f"{_title(run)}: {run.state} in {run.duration:.1f} s")
 
     def _tree(self, run: Run) -> Tree:
-        from rich.markup import escape
         from rich.tree import Tree
 
         tree = Tree(_title(run))
         for task in run.tasks.values():
-            last = f"  [dim]{escape(self._last.get(task.run_id, ''))}[/]" if task.state == "RUNNING" else ""
-            branch = tree.add(f"[{_STYLES.get(task.state, 'dim')}]{escape(_words(task))}[/]{last}")
+            branch = tree.add(self._leaf(task))
             for iteration in task.iterations:
-                branch.add(escape(_words(iteration)))
+                branch.add(self._leaf(iteration))
             if task.child in self._runs:
                 branch.add(self._tree(self._runs[task.child]))
         return tree
+
+    def _leaf(self, task: TaskRun) -> Text:
+        from rich.text import Text
+
+        last = self._last.get(task.run_id, "") if task.state == "RUNNING" else ""
+        return Text.assemble((_words(task), _STYLES.get(task.state, "dim")), "  ", (last, "dim"))
 
 
 class _Handler(logging.Handler):
@@ -148,7 +153,7 @@ def _words(task: TaskRun) -> str:
     seconds = task.duration
     if task.state == "RUNNING":
         seconds += (datetime.now(UTC) - datetime.fromisoformat(task.start)).total_seconds()
-    words = [f"{task.key:16} {task.state:15}", f"{seconds:6.1f} s" if task.start else ""]
+    words = [f"{task.key:16} {task.state:15}", f"{seconds:6.1f} s" if seconds > 0.05 else ""]
     words += [task.outcome] if task.outcome else []
     words += [f"attempt {task.attempts}"] if task.attempts > 1 else []
     words += [f"{task.error['type']}: {task.error['message']}"] if task.error else []
