@@ -66,10 +66,9 @@ def test_monitoring_judges_the_newest_matured_window_and_compares_with_the_days_
     ("span", "name"), [(windows, "holdout"), (matured_window, "window"), (baseline_window, "drift_reference")]
 )
 def test_spans_that_are_not_whole_days_are_refused_by_name(span, name, length):
-    with pytest.raises(
-        ConfigError, match=rf"^the policy's {name} is [-0-9a-z:, ]*: it must be a positive number of whole days$"
-    ):
+    with pytest.raises(ConfigError) as refusal:
         span(utc(4, 1), policy(**{name: length}))
+    assert str(refusal.value) == f"the policy's {name} is {length}: it must be a positive number of whole days"
 
 
 @pytest.mark.parametrize("span", [windows, matured_window, baseline_window])
