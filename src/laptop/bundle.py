@@ -19,7 +19,19 @@ from typing import Any
 from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
 from laptop.resolution import without_references
 
-__all__ = ["Bundle", "BundleError", "Place", "Problem", "Source", "load", "nearest", "read", "resolve", "targets"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Place",
+    "Problem",
+    "Source",
+    "assemble",
+    "load",
+    "nearest",
+    "read",
+    "resolve",
+    "targets",
+]
 
 OVERRIDES = Path("src/laptop/overrides.yml")
 
@@ -84,24 +96,32 @@ class Bundle:
 def read(root: Path) -> Source:
     """Read databricks.yml and every file it includes; never raises, `problems` says what could not be read."""
     main, problems = parse(root, Path("databricks.yml"))
-    tree, files = main, [main]
-    owners: dict[str, Place] = {}
+    files = [main]
     for file in _included(root, main, problems):
         part, found = parse(root, file)
-        problems += found
-        if part.get("include"):
-            what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
-            problems.append(Problem("include", part.place_of("include"), what, why, "move the entry there"))
         files.append(part)
-        tree = merge(tree, part, problems)
+        problems += found
+    return assemble(root, tuple(files), _overrides(root, problems), problems)
+
+
+def assemble(root: Path, files: tuple[Node, ...], overrides: Node, problems: Iterable[Problem] = ()) -> Source:
+    """Merge files, the root file first, into one bundle."""
+    found = list(problems)
+    owners: dict[str, Place] = {}
+    tree = files[0]
     for part in files:
-        problems += _taken_keys(part, owners)
-    source = Source(root, tree, _overrides(root, problems), (), tuple(files))
-    for name, node in source.overrides.items():
+        found += _taken_keys(part, owners)
+        if part is not files[0]:
+            tree = merge(tree, part, found)
+            if include := part.get("include"):
+                what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
+                found.append(Problem("include", include.place, what, why, "move the entry there"))
+    source = Source(root, tree, overrides, (), files)
+    for name, node in overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
-            problems.append(Problem("target", node.place, what, why, nearest(name, ["all", *source.targets])))
-    return replace(source, problems=tuple(problems))
+            found.append(Problem("target", node.place, what, why, nearest(name, ["all", *source.targets])))
+    return replace(source, problems=tuple(found))
 
 
 def _overrides(root: Path, problems: list[Problem]) -> Node:

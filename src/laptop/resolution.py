@@ -66,6 +66,9 @@ class _Resolver:
 
     def _text(self, text: str, place: Place) -> Node:
         """A text that is one reference becomes the value itself, of whatever type; else values are written into it."""
+        if "${" in REFERENCE.sub("", text):
+            what, why = f"{text!r} has ${{ without a reference", "the CLI leaves it as it is"
+            self.problems.append(Problem("reference", place, what, why, "write ${var.name} or the like"))
         if whole := REFERENCE.fullmatch(text):
             return Node(self._named(whole[1], place).value, place)
         for match in reversed(list(REFERENCE.finditer(text))):
@@ -117,6 +120,8 @@ class _Resolver:
             below = node.get(step)
             if below is None and path[0] == "variables" and step == "value":
                 return _Missing()  # a variable without value is noted where it is declared
+            if below is None and node is self.tree and step == "variables":
+                return _Missing("the bundle declares no variables", "declare it")
             if below is None:
                 names = ROOTS if node is self.tree else [name for name, _ in node.items()]
                 return _Missing(f"there is no {step!r}", nearest(str(step), names))

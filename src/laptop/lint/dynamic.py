@@ -1,0 +1,150 @@
+"""Rules about `{{...}}`, which the platform fills in when a job runs (docs: jobs/dynamic-value-references).
+
+It takes a reference with a wrong first word for plain text, without a word; any other wrong one ends the run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from laptop.document import Node, Problem, nearest
+from laptop.lint.view import Job, Rule, Task, View
+
+REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+PART = re.compile(r"`([^`]*)`|([^.`\s]+)")
+TIMES = (
+    "iso_weekday", "is_weekday", "iso_date", "iso_datetime", "timestamp_ms",
+    "year", "month", "day", "hour", "minute", "second",
+)  # fmt: skip
+JOB = ("id", "name", "run_id", "repair_count", "trigger.type", "trigger.file_arrival.location")
+TASK = ("name", "run_id", "execution_count", "notebook_path")
+UPSTREAM = ("run_id", "result_state", "error_code", "execution_count", "notebook_path")
+KNOWN = {
+    *(f"job.{name}" for name in JOB),
+    *(f"job.{clock}.{name}" for clock in ("start_time", "trigger.time") for name in TIMES),
+    *(f"task.{name}" for name in TASK),
+    *(f"backfill.{name}" for name in TIMES),
+    "workspace.id", "workspace.url",
+}  # fmt: skip
+"""References that mean something wherever a task may use them."""
+
+
+def in_tasks(view: View) -> Iterator[Problem]:
+    """What a task refers to is there when the task starts."""
+    for task in view.tasks:
+        inner = task.node.get("for_each_task", "task")
+        for node in _texts(task.node, inner):
+            for whole, parts in _references(node):
+                wrong = _wrong_in_task(view, task, parts)
+                if wrong:
+                    yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
+
+
+def in_jobs(view: View) -> Iterator[Problem]:
+    """What a job's parameter refers to is known before any task runs."""
+    for job in view.jobs.values():
+        for name, default in job.parameters.items():
+            for whole, parts in _references(default):
+                dotted = ".".join(parts)
+                if dotted not in KNOWN or parts[0] == "task":
+                    what = f"parameter {name!r} of job {job.key!r} uses {whole}: it is not known when the job starts"
+                    cure = nearest(dotted, [known for known in KNOWN if not known.startswith("task")])
+                    yield Problem("dynamic", default.place, what, "the task would get it as plain text", cure)
+
+
+def elsewhere(view: View) -> Iterator[Problem]:
+    """Outside tasks and parameters nobody fills it in; and braces have to be closed."""
+    tasks = {id(node) for job in view.jobs.values() for node in _filled(job)}
+    for _, job in view.resources("jobs"):
+        for node in _texts(job, None):
+            if "{{" in node.value and id(node) not in tasks:
+                what = f"{node.value!r} stands where nobody fills it in"
+                yield Problem("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
+    for node in _texts(view.tree, None):
+        if node.value.count("{{") != node.value.count("}}"):
+            what = f"the braces of {node.value!r} are not closed"
+            yield Problem("dynamic", node.place, what, "it stays plain text", "write {{name}}")
+
+
+def _filled(job: Job) -> Iterator[Node]:
+    for task in job.tasks:
+        yield from task.node.walk()
+    yield from job.parameters.values()
+
+
+def _texts(node: Node, without: Node | None) -> Iterator[Node]:
+    """The texts at and below a node, but for one branch."""
+    if node is without:
+        return
+    if isinstance(node.value, str):
+        yield node
+    children = node.value.values() if isinstance(node.value, dict) else node.value
+    for child in children if isinstance(node.value, dict | list) else ():
+        yield from _texts(child, without)
+
+
+def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
+    if isinstance(node.value, str) and "{{" in node.value:
+        for match in REFERENCE.finditer(node.value):
+            yield match[0], [quoted or plain for quoted, plain in PART.findall(match[1])] or [""]
+
+
+def _wrong_in_task(view: View, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
+    """What is wrong with a reference, why it matters and the cure; None if it is right."""
+    match parts:
+        case ["job", "parameters", name]:
+            if name in task.job.parameters:
+                return None
+            return f"the job has no parameter {name!r}", "the run ends there", nearest(name, task.job.parameters)
+        case ["tasks", key, *rest]:
+            return _wrong_upstream(view, task, key, rest)
+        case ["input", *_]:
+            if task.loop:
+                return None
+            return "it is not inside a for_each_task", "only a loop has an input", "use a task value or a parameter"
+        case _:
+            dotted = ".".join(parts)
+            known = [*KNOWN, *(f"job.parameters.{name}" for name in task.job.parameters)]
+            return (
+                None if dotted in KNOWN else ("there is no such value", "it is not filled in", nearest(dotted, known))
+            )
+
+
+def _wrong_upstream(view: View, task: Task, key: str, rest: list[str]) -> tuple[str, str, str] | None:
+    upstream = task.job.upstream.get(task.loop or task.key, frozenset())
+    if key not in task.job.outer:
+        return f"there is no task {key!r}", "the run ends there", nearest(key, task.job.outer)
+    if key not in upstream:
+        return f"{key!r} need not have ended", "its value may not be there", f"let the task depend on {key!r}"
+    if rest[:1] != ["values"] or len(rest) != 2:
+        good = [*UPSTREAM, "values.<key>"]
+        ok = ".".join(rest) in UPSTREAM or rest[:1] == ["output"]
+        return None if ok else ("there is no such value", "the run ends there", f"a task has {', '.join(good)}")
+    setter = task.job.outer[key]
+    known = view.project.task_values.get(setter.entry_point)
+    if "condition_task" in setter.types or "run_job_task" in setter.types:
+        return f"{key!r} runs no code", "it sets no task values", "refer to a task that does"
+    if known is None or rest[1] in known:
+        return None
+    return f"{key!r} never sets {rest[1]!r}", "the run ends there", nearest(rest[1], known)
+
+
+def unread(view: View) -> Iterator[Problem]:
+    """A task value that only one job's task sets is read somewhere."""
+    read = {match for task in view.tasks for node in _texts(task.node, None) for match in _read(node)}
+    for entry_point, keys in view.project.task_values.items() if view.complete else ():
+        tasks = [task for task in view.tasks if task.entry_point == entry_point]
+        for key in keys:
+            if tasks and not any((task.key, key) in read for task in tasks):
+                why = "what hangs on it never happens"
+                yield tasks[0].problem("dynamic", None, f"sets task value {key!r} and nobody reads it", why, "read it")
+
+
+def _read(node: Node) -> Iterator[tuple[str, str]]:
+    for _, parts in _references(node):
+        if parts[0] == "tasks" and parts[2:3] == ["values"] and len(parts) == 4:
+            yield parts[1], parts[3]
+
+
+RULES: tuple[Rule, ...] = (in_tasks, in_jobs, elsewhere, unread)

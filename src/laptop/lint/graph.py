@@ -1,0 +1,232 @@
+"""Rules about what hangs on what: tasks on tasks, jobs on jobs, tasks on the environment they run in."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+
+from laptop.document import Node, Problem, nearest
+from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, text
+
+COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
+NAMES = {
+    "tasks": "task_key",
+    "parameters": "name",
+    "environments": "environment_key",
+    "job_clusters": "job_cluster_key",
+}
+"""The lists of a job whose items have names."""
+LEVELS = 2
+"""The platform ends at three levels of run_job; one is kept in hand (design rule 9)."""
+
+
+def task_types(view: View) -> Iterator[Problem]:
+    """A task does exactly one thing."""
+    for task in view.tasks:
+        if len(task.types) != 1:
+            has = f"has {len(task.types)} types ({', '.join(task.types)})" if task.types else "does nothing"
+            node = task.node.get(task.types[1]) if task.types else None
+            yield task.problem("task-type", node, has, "a task does exactly one thing", f"keep one key *{TASK_TYPES}")
+
+
+def empty(view: View) -> Iterator[Problem]:
+    """A job does something."""
+    for job in view.jobs.values():
+        if not job.tasks:
+            node = job.node.get("tasks") or job.node
+            yield Problem("empty", node.place, f"job {job.key!r} has no tasks", "it does nothing", "add one")
+
+
+def names(view: View) -> Iterator[Problem]:
+    """Within one file no two items of a job's list have the same name: the CLI merges or joins them without a word."""
+    for file in view.source.files:
+        targets = file.get("targets")
+        for tree in (file, *(node for _, node in (targets.items() if targets else ()))):
+            jobs = tree.get("resources", "jobs")
+            for key, job in jobs.items() if jobs else ():
+                yield from _repeated(key, job)
+    for task in view.tasks:
+        if task.loop and task.key in task.job.outer:
+            why = "references could mean either"
+            yield task.problem("twice", None, "has the key of another task", why, "give it its own key")
+
+
+def _repeated(job: str, node: Node) -> Iterator[Problem]:
+    for group, key in NAMES.items():
+        seen: dict[str, Node] = {}
+        for item in _items(node, group):
+            name = text(item, key)
+            if name in seen:
+                what = f"job {job!r} has two {group} named {name!r}"
+                why = f"the other one is at {seen[name].place}"
+                yield Problem("twice", item.place, what, why, "give each its own name")
+            seen[name] = item
+
+
+def _items(node: Node, group: str) -> list[Node]:
+    found = node.get(group)
+    return found.value if found and isinstance(found.value, list) else []
+
+
+def dependencies(view: View) -> Iterator[Problem]:
+    """depends_on names other tasks of the job, each once, and no circle."""
+    for task in view.tasks:
+        seen: set[str] = set()
+        for entry in task.depends_on:
+            other, node = text(entry, "task_key"), entry.get("task_key") or entry
+            if other not in task.job.outer:
+                cure = nearest(other, task.job.outer.keys() - {task.key})
+                yield task.problem("depends-on", node, f"depends on {other!r}, which is no task", "it never runs", cure)
+            elif other == task.key:
+                yield task.problem("cycle", node, "depends on itself", "it never runs", "remove the entry")
+            elif other in seen:
+                yield task.problem("depends-on", node, f"depends on {other!r} twice", "one is enough", "remove one")
+            elif task.key in task.job.upstream.get(other, ()):
+                what = f"depends on {other!r}, which depends on it"
+                yield task.problem("cycle", node, what, "neither ever runs", "remove one of the two")
+            seen.add(other)
+        if task.loop and task.depends_on:
+            why = "the order is that of its loop"
+            yield task.problem("depends-on", None, "is inside a loop and has depends_on", why, "move it to the loop")
+
+
+def outcomes(view: View) -> Iterator[Problem]:
+    """Who depends on a condition says on which answer; nobody else speaks of answers."""
+    for task in view.tasks:
+        for entry in task.depends_on:
+            key, outcome = text(entry, "task_key"), entry.get("outcome")
+            other = task.job.outer.get(key)
+            condition = other is not None and "condition_task" in other.types
+            if outcome and other and not condition:
+                why = "only a condition_task has an answer"
+                yield task.problem("outcome", outcome, f"waits for an outcome of {key!r}", why, "remove outcome")
+            elif outcome and text(entry, "outcome") not in {"true", "false"}:
+                what = f"waits for outcome {text(entry, 'outcome')!r} of {key!r}"
+                yield task.problem("outcome", outcome, what, "a condition is true or false", 'write "true" or "false"')
+            elif condition and not outcome:
+                what = f"depends on condition {key!r} and does not say on which answer"
+                yield task.problem("outcome", entry, what, "it would run on both", 'add outcome: "true"')
+
+
+def conditions(view: View) -> Iterator[Problem]:
+    """An operator that compares numbers has numbers to compare."""
+    for task in view.tasks:
+        operator = task.text("condition_task", "op")
+        for side in ("left", "right"):
+            value = task.text("condition_task", side)
+            if operator.startswith(("GREATER", "LESS")) and "{{" not in value and not _numeric(value):
+                node = task.node.get("condition_task", side)
+                why = f"{operator} compares numbers"
+                yield task.problem("condition", node, f"compares {value!r}", why, "write a number, or use EQUAL_TO")
+        if "condition_task" in task.types and not task.loop and not task.job.downstream[task.key]:
+            yield task.problem(
+                "condition", None, "asks and nobody waits for the answer", "it decides nothing", "remove it"
+            )
+        if "condition_task" in task.types and "{{" not in task.text("condition_task", "left") + task.text(
+            "condition_task", "right"
+        ):
+            why = "it has the same answer in every run"
+            yield task.problem(
+                "condition", task.node.get("condition_task"), "compares two constants", why, "ask something"
+            )
+
+
+def _numeric(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def loops(view: View) -> Iterator[Problem]:
+    """A loop has inputs that can be read, and no loop inside."""
+    for task in view.tasks:
+        if task.loop and "for_each_task" in task.types:
+            yield task.problem("loop", None, "is a loop inside a loop", "the platform refuses it", "use one loop")
+        inputs = task.text("for_each_task", "inputs")
+        if inputs and "{{" not in inputs and not _is_list(inputs):
+            node = task.node.get("for_each_task", "inputs")
+            yield task.problem("loop", node, f"loops over {inputs!r}", "it is no JSON list", 'write "[1, 2]"')
+
+
+def _is_list(inputs: str) -> bool:
+    try:
+        return isinstance(json.loads(inputs), list)
+    except ValueError:
+        return False
+
+
+def called_jobs(view: View) -> Iterator[Problem]:
+    """run_job names a job of the bundle; no circle and at most two levels of it."""
+    for task in view.tasks:
+        node = task.node.get("run_job_task", "job_id")
+        called = _called(view, task)
+        if node and called is None:
+            why = "ids differ per workspace"
+            cure = "write ${resources.jobs.<job>.id}"
+            yield task.problem("run-job", node, f"runs job {text(node)!r}, which is none of the bundle's", why, cure)
+        elif node and called:
+            depth, circle = _depth(view, called, (task.job.key,))
+            if circle:
+                way = " -> ".join(circle)
+                yield task.problem("run-job", node, f"runs in a circle: {way}", "it never ends", "break the circle")
+            elif depth + 1 > LEVELS:
+                what = f"starts {depth + 1} levels of run_job"
+                yield task.problem("run-job", node, what, f"{LEVELS} are allowed", "make the jobs flatter")
+
+
+def _called(view: View, task: Task) -> str | None:
+    wanted = task.text("run_job_task", "job_id")
+    ids = {str(zlib.crc32(f"{view.bundle.target}.{job}".encode())): job for job in view.every_job}
+    return ids.get(wanted) if wanted else None
+
+
+def _depth(view: View, job: str, way: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    """How many levels of run_job start in a job, or the circle that is met."""
+    if job in way:
+        return 0, (*way, job)
+    called = [_called(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
+    depths = [_depth(view, other, (*way, job)) for other in called if other]
+    circle = next((found for _, found in depths if found), ())
+    return max((depth + 1 for depth, _ in depths), default=0), circle
+
+
+def pushed_down(view: View) -> Iterator[Problem]:
+    """A job's parameters reach the jobs that it runs, and win there (jobs/job-parameters): they have to be known."""
+    for task in view.tasks:
+        called = view.jobs.get(_called(view, task) or "")
+        if called is None:
+            continue
+        for name in [*task.job.parameters, *task.named]:
+            node = task.named.get(name) or task.job.parameters[name]
+            if name not in called.parameters:
+                what = f"hands {name!r} to job {called.key!r}, which has no such parameter"
+                yield task.problem("pushed-down", node, what, "it reaches nothing", nearest(name, called.parameters))
+        for name, default in called.parameters.items():
+            if default.value == "" and name not in {*task.job.parameters, *task.named}:
+                what = f"runs job {called.key!r} without its parameter {name!r}"
+                yield task.problem("pushed-down", None, what, "it has no default", f"add {name} to job_parameters")
+
+
+def compute(view: View) -> Iterator[Problem]:
+    """What runs code says where, and that place exists."""
+    for task in view.tasks:
+        for key, group in (("environment_key", "environments"), ("job_cluster_key", "job_clusters")):
+            node, known = task.node.get(key), _keys(task.job, group, key)
+            if node and text(node) not in known:
+                what, why = f"names {key} {text(node)!r}, which its job does not have", "it cannot start"
+                yield task.problem("compute", node, what, why, nearest(text(node), known))
+        if {"python_wheel_task", "spark_python_task"} & set(task.types) and not any(map(task.node.get, COMPUTE)):
+            why = "such a task has no environment of its own"
+            yield task.problem("compute", None, "does not say where it runs", why, "add environment_key")
+
+
+def _keys(job: Job, group: str, key: str) -> set[str]:
+    return {text(item, key) for item in _items(job.node, group)}
+
+
+RULES: tuple[Rule, ...] = (
+    task_types, empty, names, dependencies, outcomes, conditions, loops, called_jobs, pushed_down, compute,
+)  # fmt: skip

@@ -1,0 +1,211 @@
+"""Rules of this house: legal for the platform, and wrong here; each says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from laptop.document import Node, Problem
+from laptop.lint.cron import wrong as cron_wrong
+from laptop.lint.view import Rule, View, text
+
+IDEMPOTENT = ("sample", "ingestion", "features", "inference", "monitoring")
+"""The entry points that may run twice and leave the same; all others start, judge or move something once."""
+APPROVAL = "approval"
+"""A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
+
+
+def deployment(view: View) -> Iterator[Problem]:
+    """The bundle deploys with the direct engine, from a CLI that knows it, to a target that says what it is."""
+    bundle = view.tree.get("bundle") or view.tree
+    if text(bundle, "engine") != "direct":
+        place = (bundle.get("engine") or bundle).place
+        yield Problem(
+            "engine", place, "the engine is not direct", "the other one is deprecated", "write engine: direct"
+        )
+    floor = text(bundle, "databricks_cli_version")
+    if not re.fullmatch(r">=\s*\d+\.\d+\.\d+(\s*,\s*<\s*\d+\.\d+\.\d+)?", floor):
+        place = (bundle.get("databricks_cli_version") or bundle).place
+        what, why = "no floor for the CLI's version", "an older CLI drops what it does not know"
+        yield Problem("cli", place, what, why, 'write databricks_cli_version: ">=1.13.0"')
+    for path in (("bundle", "name"), ("workspace", "host")):
+        node = view.source.tree.get(*path)
+        if node and "${" in text(node):
+            what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
+            yield Problem("reference", node.place, what, why, "write the value")
+
+
+def target(view: View) -> Iterator[Problem]:
+    """A target says its mode; one that is in production has one owner, one place and one word about schedules."""
+    place = view.place("bundle", "target")
+    name = view.bundle.target
+    mode = text(view.tree, "bundle", "mode")
+    if not mode:
+        yield Problem("target", place, f"target {name!r} has no mode", "nothing protects it", "add mode")
+    if mode != "production":
+        return
+    if not any(text(view.tree, "run_as", key) for key in ("service_principal_name", "user_name")):
+        what, why = f"target {name!r} does not say who its jobs run as", "they would run as whoever deploys"
+        yield Problem("target", place, what, why, "add run_as with a service_principal_name")
+    if text(view.tree, "run_as", "user_name"):
+        node = view.tree.get("run_as", "user_name") or view.tree
+        yield Problem("target", node.place, "jobs run as a person", "people leave", "use service_principal_name")
+    if not text(view.tree, "workspace", "root_path"):
+        what, why = f"target {name!r} has no workspace.root_path", "each deployer would make a copy of its own"
+        yield Problem("target", place, what, why, "add one that is the same for everybody")
+    if not text(view.tree, "presets", "trigger_pause_status"):
+        what = f"target {name!r} does not say whether schedules fire"
+        yield Problem("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
+
+
+def variables(view: View) -> Iterator[Problem]:
+    """A variable is described, of the type of its value, and used."""
+    written = {name for node in view.source.tree.walk() for name in _variables(node)}
+    declared = view.tree.get("variables")
+    for name, variable in declared.items() if declared else ():
+        if not text(variable, "description"):
+            what = f"variable {name!r} has no description"
+            yield Problem("variables", variable.place, what, "who sets it has to know what it is", "add one")
+        if name not in written:
+            what = f"variable {name!r} is used nowhere"
+            yield Problem("variables", variable.place, what, "setting it changes nothing", "use or remove it")
+        for value in filter(None, (variable.get("default"), variable.get("value"))):
+            if isinstance(value.value, dict | list) and text(variable, "type") != "complex":
+                what, why = f"variable {name!r} is no single value", "the CLI wants it to be called complex"
+                yield Problem("variables", value.place, what, why, "add type: complex, or write a single value")
+        targets = view.source.targets
+        if not variable.get("default") and not any(
+            view.source.tree.get("targets", target, "variables", name) for target in targets
+        ):
+            what, why = f"variable {name!r} has neither a default nor a value in any target", "deployments would stop"
+            yield Problem("variables", variable.place, what, why, "give it one")
+
+
+def _variables(node: Node) -> list[str]:
+    return re.findall(r"\$\{var\.([\w-]+)", node.value) if isinstance(node.value, str) else []
+
+
+def jobs(view: View) -> Iterator[Problem]:
+    """A job has a name, ends some day, waits for its turn, and tells somebody when it fails."""
+    for job in view.jobs.values():
+        for key, why in (
+            ("name", "it would be called Untitled"),
+            ("description", "who meets it should know what it does"),
+        ):
+            if not text(job.node, key):
+                yield _lacks(job.key, job.node, key, why)
+        if text(job.node, "max_concurrent_runs") != "1":
+            node = job.node.get("max_concurrent_runs") or job.node
+            yield _lacks(
+                job.key, node, "max_concurrent_runs: 1", "two runs would write the same tables, four in development"
+            )
+        if text(job.node, "queue", "enabled") != "true":
+            node = job.node.get("queue") or job.node
+            yield _lacks(job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped")
+        if not _positive(job.node, "timeout_seconds"):
+            yield _lacks(
+                job.key, job.node.get("timeout_seconds") or job.node, "timeout_seconds", "it could hang for ever"
+            )
+        mails = job.node.get("email_notifications", "on_failure")
+        if not (mails and mails.value):
+            node = mails or job.node.get("email_notifications") or job.node
+            yield _lacks(job.key, node, "email_notifications.on_failure", "nobody would hear of a failure")
+
+
+def _lacks(job: str, node: Node, key: str, why: str) -> Problem:
+    return Problem("job", node.place, f"job {job!r} has no {key}", why, f"add {key}")
+
+
+def _positive(node: Node, key: str) -> bool:
+    value = text(node, key)
+    return value.isdigit() and int(value) > 0
+
+
+def tasks(view: View) -> Iterator[Problem]:
+    """A task ends some day, and only one that may run twice is repeated."""
+    for task in view.tasks:
+        if "condition_task" not in task.types and not _positive(task.node, "timeout_seconds"):
+            node = task.node.get("timeout_seconds")
+            yield task.problem("timeout", node, "has no timeout_seconds", "it could hang for ever", "add one")
+        repeats = task.entry_point in IDEMPOTENT
+        for key in ("max_retries", "retry_on_timeout", "min_retry_interval_millis"):
+            if (node := task.node.get(key)) and not repeats and text(node) not in {"0", "false"}:
+                why = f"only {', '.join(IDEMPOTENT)} leave the same when they run twice"
+                yield task.problem("retries", node, f"has {key}", why, f"remove {key}")
+        retries, pause = task.node.get("max_retries"), task.node.get("min_retry_interval_millis")
+        if repeats and (retries is None) != (pause is None):
+            what = "has one of max_retries and min_retry_interval_millis"
+            why = "a retry at once meets the same trouble, and a pause alone does nothing"
+            yield task.problem("retries", retries or pause, what, why, "give it both or neither")
+        if "python_wheel_task" in task.types and not repeats and text(task.node, "disable_auto_optimization") != "true":
+            node = task.node.get("disable_auto_optimization")
+            what, why = "may be repeated by the platform", "serverless retries unless it is told not to"
+            yield task.problem("retries", node, what, why, "add disable_auto_optimization: true")
+
+
+def chains(view: View) -> Iterator[Problem]:
+    """The tasks of a job hang together."""
+    for job in view.jobs.values():
+        for key, task in job.outer.items():
+            if len(job.outer) > 1 and not job.upstream[key] and not job.downstream[key]:
+                what, why = "neither waits for another task nor is waited for", "it would run beside them, at any time"
+                yield task.problem("chain", None, what, why, "add depends_on, or give it a job of its own")
+
+
+def approval(view: View) -> Iterator[Problem]:
+    """A job with an approval has the shape of a Databricks deployment job."""
+    for task in view.tasks:
+        if task.loop or not task.key.lower().startswith(APPROVAL):
+            continue
+        for name in ("model_name", "model_version"):
+            if name not in task.job.parameters:
+                node = task.job.node.get("parameters")
+                why = "Databricks tells a deployment job the version by these"
+                yield task.problem("approval", node, f"approves without job parameter {name!r}", why, f"add {name}")
+        if not task.depends_on:
+            why = "a version would be approved before it was judged"
+            yield task.problem("approval", None, "depends on nothing", why, "let it depend on the verdict")
+        before, after = task.job.upstream[task.key], task.job.downstream[task.key]
+        for key in task.job.outer.keys() - before - after - {task.key}:
+            what, why = "runs whether or not the version is approved", "only what comes before may"
+            yield task.job.outer[key].problem("approval", None, what, why, f"let it depend on {task.key!r}")
+
+
+def schedules(view: View) -> Iterator[Problem]:
+    """A schedule can be read, names its zone, and somebody has said whether it fires."""
+    for job in view.jobs.values():
+        node = job.node.get("schedule")
+        if not node:
+            continue
+        cron = node.get("quartz_cron_expression")
+        if cron and (wrong := cron_wrong(text(cron))):
+            what, cure = f"the schedule of job {job.key!r}: {wrong}", "as in 0 30 6 * * ?"
+            yield Problem("cron", cron.place, what, "the platform refuses it", cure)
+        zone = node.get("timezone_id")
+        if zone and not _is_zone(text(zone)):
+            what = f"the schedule of job {job.key!r} names time zone {text(zone)!r}"
+            yield Problem("cron", zone.place, what, "there is no such zone", "write UTC")
+        if not text(node, "pause_status"):
+            what = f"the schedule of job {job.key!r} does not say whether it fires"
+            yield Problem("cron", node.place, what, "it does unless told otherwise", "add presets.trigger_pause_status")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def comments(view: View) -> Iterator[Problem]:
+    """What stands in the catalog says what it is."""
+    for kind in ("schemas", "volumes", "registered_models"):
+        for key, node in view.resources(kind):
+            if isinstance(node.value, dict) and not text(node, "comment"):
+                what = f"{kind}.{key} has no comment"
+                yield Problem("comment", node.place, what, "the catalog shows it without a word", "add comment")
+
+
+RULES: tuple[Rule, ...] = (deployment, target, variables, jobs, tasks, chains, approval, schedules, comments)

@@ -1,0 +1,173 @@
+"""Keys, types and required fields, held against the dataclasses of databricks-bundles, every node of them at once.
+
+Their own `from_dict` knows the same, but stops at the first mistake, does not say where it is, and turns a mapping into
+text without a word. A test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import typing
+from collections.abc import Iterator
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from databricks.bundles.core import Variable
+
+from laptop.document import Node, Problem, kind, nearest
+from laptop.lint.shape import Root
+
+KINDS = {
+    "alerts": "Alert", "apps": "App", "catalogs": "Catalog", "clusters": "Cluster", "dashboards": "Dashboard",
+    "experiments": "MlflowExperiment", "external_locations": "ExternalLocation", "jobs": "Job",
+    "model_serving_endpoints": "ModelServingEndpoint", "models": "MlflowModel", "pipelines": "Pipeline",
+    "quality_monitors": "QualityMonitor", "registered_models": "RegisteredModel", "schemas": "Schema",
+    "secret_scopes": "SecretScope", "secrets": "Secret", "sql_warehouses": "SqlWarehouse", "volumes": "Volume",
+}  # fmt: skip
+"""Kinds of resources and their classes in databricks.bundles.<kind>."""
+UNCHECKED = {
+    "database_catalogs", "database_instances", "genie_spaces", "instance_pools", "job_runs", "postgres_branches",
+    "postgres_catalogs", "postgres_databases", "postgres_endpoints", "postgres_projects", "postgres_roles",
+    "postgres_synced_tables", "synced_database_tables", "vector_search_endpoints", "vector_search_indexes",
+}  # fmt: skip
+"""Kinds that the CLI knows and this template has no use for."""
+REQUIRED = {"RegisteredModel": ("catalog_name", "schema_name", "name")}
+"""Where the class calls optional what the API wants."""
+TRUTH = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"}
+TRUTH |= {"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"}
+
+
+def root(tree: Node) -> Iterator[Problem]:
+    """What is wrong with the bundle outside its resources, before any target is merged in."""
+    yield from _value(Root, tree, "databricks.yml")
+
+
+def resources(tree: Node) -> Iterator[tuple[tuple[str, str], Problem]]:
+    """What is wrong with each resource of a resolved bundle, with its kind and key."""
+    groups = tree.get("resources")
+    for group, node in groups.items() if groups else ():
+        if group not in KINDS:
+            if group not in UNCHECKED:
+                yield (group, ""), _unknown("resources", group, node, KINDS)
+            continue
+        if not isinstance(node.value, dict | None):
+            yield (group, ""), _wrong(f"resources.{group}", node, "a mapping of resources by key")
+        for key, resource in node.items():
+            where = f"{group}.{key}"
+            if resource.value is None:
+                yield (group, key), _wrong(where, resource, "a mapping")
+            for problem in _value(_class(group), resource, where):
+                yield (group, key), problem
+
+
+@cache
+def _class(group: str) -> type:
+    return typing.cast("type", getattr(importlib.import_module(f"databricks.bundles.{group}"), KINDS[group]))
+
+
+@cache
+def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
+    """The type of each field of a dataclass, and whether it has to be there."""
+    types = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return {
+        field.name: (
+            _bare(types[field.name]),
+            (field.default is missing and field.default_factory is missing)
+            or field.name in REQUIRED.get(cls.__name__, ()),
+        )
+        for field in dataclasses.fields(cls)
+    }
+
+
+@cache
+def _bare(annotation: Any) -> Any:
+    """A type without "or a variable" and "or nothing"."""
+    options = typing.get_args(annotation) if not isinstance(annotation, type) else ()
+    kept = [option for option in options if typing.get_origin(option) is not Variable and option is not type(None)]
+    if typing.get_origin(annotation) in {list, dict} or not options:
+        return annotation
+    return _bare(kept[0])
+
+
+def _value(expected: Any, node: Node, where: str) -> Iterator[Problem]:
+    if expected is Any or node.value is None:
+        return
+    origin = typing.get_origin(expected)
+    container = origin or dataclasses.is_dataclass(expected)
+    if isinstance(node.value, str) and "${" in node.value and not container:
+        return  # noted by whoever resolves references
+    if dataclasses.is_dataclass(expected):
+        yield from _object(typing.cast("type", expected), node, where)
+    elif origin is list:
+        yield from _list(_bare(typing.get_args(expected)[0]), node, where)
+    elif origin is dict:
+        yield from _dict(_bare(typing.get_args(expected)[1]), node, where)
+    elif issubclass(expected, Enum):
+        names = [str(member.value) for member in expected]
+        if not isinstance(node.value, str) or node.value not in names:
+            yield _wrong(where, node, f"one of {', '.join(names)}", nearest(str(node.value), names))
+    elif not _scalar_fits(expected, node.value):
+        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+        yield _wrong(where, node, words[expected])
+
+
+def _scalar_fits(expected: type, value: Any) -> bool:
+    """What the CLI takes for each type (libs/dyn/convert/normalize.go)."""
+    if isinstance(value, dict | list):
+        return False
+    if expected is bool:
+        return isinstance(value, bool) or value in TRUTH
+    if expected is str:
+        return True
+    try:
+        float(value) if expected is float else int(str(value))
+    except ValueError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
+    if not isinstance(node.value, dict):
+        yield _wrong(where, node, "a mapping")
+        return
+    fields = _fields(cls)
+    for key, child in node.items():
+        if key in fields:
+            yield from _value(fields[key][0], child, f"{where}.{key}")
+        else:
+            yield _unknown(where, key, child, fields)
+    for key, (_, required) in fields.items():
+        given = node.get(key)
+        if required and (given is None or given.value is None):
+            what, why = f"{where} has no {key!r}", "it cannot be deployed without"
+            yield Problem("required", node.place, what, why, f"add {key}")
+
+
+def _list(item: Any, node: Node, where: str) -> Iterator[Problem]:
+    if not isinstance(node.value, list):
+        yield _wrong(where, node, "a list")
+        return
+    for number, child in enumerate(node.value):
+        if child.value is None:
+            yield _wrong(f"{where}[{number}]", child, "something")
+        yield from _value(item, child, f"{where}[{number}]")
+
+
+def _dict(value: Any, node: Node, where: str) -> Iterator[Problem]:
+    if not isinstance(node.value, dict):
+        yield _wrong(where, node, "a mapping")
+    for key, child in node.items():
+        yield from _value(value, child, f"{where}.{key}")
+
+
+def _unknown(where: str, key: str, node: Node, known: typing.Iterable[str]) -> Problem:
+    what = f"{where} has no key {key!r}"
+    return Problem("unknown", node.place, what, "the CLI drops it with no more than a warning", nearest(key, known))
+
+
+def _wrong(where: str, node: Node, wanted: str, cure: str = "") -> Problem:
+    what = f"{where} is {kind(node)} and has to be {wanted}"
+    return Problem("type", node.place, what, "the deployment refuses or drops it", cure or "write it so")
