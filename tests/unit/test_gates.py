@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -120,7 +120,12 @@ def test_a_slice_alone_can_refuse():
     champion = scored(seen(5, noise=0.0), slices=slices)
     judged = verdict(challenger, champion, margin_auc=0.1, margin_log_loss=0.1, slice_margin_auc=0.1)
     assert refused(judged) == {"slice_band"}
-    assert "2 of 2 groups are large enough; in the worst, night, AUC is -0." in rule(judged, "slice_band").reason
+    found = rule(judged, "slice_band")
+    assert found.value < -0.1
+    assert found.reason == (
+        f"2 of 2 groups are large enough; in the worst, night, AUC is {found.value:+.4f} off the champion's; "
+        "down to -0.1000 is allowed"
+    )
 
 
 # --- every rule, at its limit -----------------------------------------------------------------------------------------
@@ -256,6 +261,12 @@ def test_reasons_are_plain_words_with_the_figures():
         assert found.reason == f"with 95.0% confidence, {minus.format(found.value)}"
 
 
+def test_answers_are_frozen_and_told_apart_by_identity():
+    assert len({CHAMPION, CHAMPION, replace(CHAMPION)}) == 2
+    with pytest.raises(FrozenInstanceError):
+        CHAMPION.p = EQUAL.p
+
+
 def test_the_same_rows_always_get_the_same_verdict():
     assert verdict() == verdict()
 
@@ -287,17 +298,28 @@ def test_a_version_that_gave_no_answers_is_refused_with_its_own_words():
 def test_a_champion_that_answered_other_rows_is_no_comparison(change):
     judged = verdict(champion=replace(CHAMPION, **change))
     assert {"champion", "non_inferior_auc", "non_inferior_log_loss", "slice_origin"} <= refused(judged)
-    assert "did not answer the same rows" in rule(judged, "champion").reason
+    assert rule(judged, "champion").reason == (
+        "could not be judged: champion and challenger did not answer the same rows: "
+        "score both on one holdout, in one order"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "name", "reason"),
     [
-        ({"slices": SLICES[["origin"]]}, "slice_band", "7000 rows do not all carry the slice column 'band'"),
-        ({"slices": SLICES[:-1]}, "slice_band", "7000 rows do not all carry the slice column 'band'"),
+        (
+            {"slices": SLICES[["origin"]]},
+            "slice_band",
+            "judged: the holdout's 7000 rows do not all carry the slice column 'band'",
+        ),
+        (
+            {"slices": SLICES[:-1]},
+            "slice_band",
+            "judged: the holdout's 7000 rows do not all carry the slice column 'band'",
+        ),
         ({"slices": SLICES.assign(band="x")[:0]}, "slice_origin", "do not all carry the slice column 'origin'"),
         ({"slices": None}, "slice_origin", "TypeError"),
-        ({"day": DAY[:-1]}, "complete", "not every one of the 7000 rows has its day"),
+        ({"day": DAY[:-1]}, "complete", "judged: not every one of the 7000 rows has its day"),
         ({"day": np.where(np.arange(ROWS) == 3, np.datetime64("NaT"), DAY)}, "complete", "has its day"),
         ({"day": np.full(ROWS, FIRST)}, "non_inferior_auc", "all 7000 rows are of one day"),
         ({"p": EQUAL.p[:-1]}, "complete", "labels of shape"),

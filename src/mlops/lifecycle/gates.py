@@ -70,7 +70,7 @@ def decide(*, challenger: Scored | Exception, champion: Scored | Exception | Non
     return Verdict(tuple(_judged(name, judge, case) for name, judge in rules.items()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Case:
     """What the rules share; whatever is asked of it raises DataError if it cannot be had."""
 
@@ -161,9 +161,10 @@ def _complete(case: _Case) -> _Finding:
 
 
 def _unseen(case: _Case) -> _Finding:
-    until = [case.mine.trained_until] + ([case.theirs.trained_until] if case.champion is not None else [])
-    ahead = (pd.Timestamp(case.days.min(), tz="UTC") - max(until)) / pd.Timedelta(days=1)
-    return _at_least(ahead, 0.0, f"the holdout begins {{value:.1f}} days after training ended on {max(until):%Y-%m-%d}")
+    versions = [case.mine] if case.champion is None else [case.mine, case.theirs]
+    until = max(version.trained_until for version in versions)
+    ahead = (pd.Timestamp(case.days.min(), tz="UTC") - until) / pd.Timedelta(days=1)
+    return _at_least(ahead, 0.0, f"the holdout begins {{value:.1f}} days after training ended on {until:%Y-%m-%d}")
 
 
 def _floor_auc(case: _Case) -> _Finding:
