@@ -196,62 +196,58 @@ class Runner:
     # --- tasks -------------------------------------------------------------------------------------------------------
 
     def _attempts(self, step: _Step, limits: Limits) -> None:
-        """Run a task, again as often as its retries allow; never raises, the record says how it ended."""
+        """Run a task, again as often as its retries allow; never raises, the record says how it ended.
+
+        The platform tries again whatever went wrong. Here an error that a user has to mend is final: one who has
+        mistyped a date should not wait for two more attempts.
+        """
         task, spec = step.task, step.spec
         retries = spec.get("max_retries", 0)
         part = limits.within(None)
-        if self._stopping(part):
-            self._note(step.run, task, "CANCELED")
-            return
         while True:
+            if self._stopping(part):
+                self._note(step.run, task, "CANCELED")
+                return
             begin = time.monotonic()
             task.attempts, task.start, task.error = task.attempts + 1, now(), None
             self._note(step.run, task, "RUNNING")
-            state = self._attempt(step, limits.within(spec.get("timeout_seconds")))
+            state, error = self._attempt(step, limits.within(spec.get("timeout_seconds")))
+            task.error = self._told(step, state, error) if error else None
             task.duration = round(task.duration + time.monotonic() - begin, 3)
             self._note(step.run, task, state)
-            again = state == "FAILED" or (state == "TIMEDOUT" and spec.get("retry_on_timeout"))
-            if not again or retries == 0:
+            final = _is(error, "MlopsError") if state == "FAILED" else not spec.get("retry_on_timeout")
+            if state not in {"FAILED", "TIMEDOUT"} or final or retries == 0:
                 return
             retries -= 1
-            while time.monotonic() < begin + spec.get("min_retry_interval_millis", 0) / 1000:
-                if self._stopping(part):
-                    return
+            due = begin + spec.get("min_retry_interval_millis", 0) / 1000
+            if due > time.monotonic() + 1:
+                self.show.say(f"  {task.key} is tried again in {due - time.monotonic():.0f} s")
+            while time.monotonic() < due and not self._stopping(part):
                 time.sleep(0.02)
 
-    def _attempt(self, step: _Step, limits: Limits) -> State:
+    def _attempt(self, step: _Step, limits: Limits) -> tuple[State, BaseException | None]:
         kind = next(kind for kind in rules.KINDS if kind in step.spec)
-        does = {
-            "python_wheel_task": self._wheel,
-            "condition_task": self._condition,
-            "for_each_task": self._for_each,
-            "run_job_task": self._run_job,
-        }
         try:
-            does[kind](step, step.spec[kind], limits)
+            getattr(self, f"_{kind}")(step, step.spec[kind], limits)
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its end, not ours
-            stopped = self._stopping(limits)
-            if stopped:
-                message = _STOPPED[stopped].format(step.spec.get("timeout_seconds"))
-                step.task.error = {"type": stopped, "message": message}
-            else:
-                step.task.error = self._told(step.run, error)
-            return stopped or "FAILED"
-        return "SUCCESS"
+            return self._stopping(limits) or "FAILED", error
+        return "SUCCESS", None
 
-    def _told(self, run: Run, error: BaseException) -> dict[str, str]:
+    def _told(self, step: _Step, state: State, error: BaseException) -> dict[str, str]:
         """An error in words; of one that no user can mend the stack trace goes to the run's log."""
+        if state in _STOPPED:
+            return {"type": state, "message": _STOPPED[state].format(step.spec.get("timeout_seconds"))}
         message = error.message if isinstance(error, LaptopError) else str(error)
         if isinstance(error, SystemExit):
             message = f"the task ended with exit code {error.code}"
-        elif not {"LaptopError", "MlopsError"} & {kind.__name__ for kind in type(error).__mro__}:
-            log = self.journal.log(run.run_id)
+        elif not _is(error, "LaptopError", "MlopsError"):
+            log = self.journal.log(step.run.run_id)
             with log.open("a") as file:
                 file.write("".join(traceback.format_exception(error)))
             message += f" (stack trace in {log})"
         return {"type": type(error).__name__, "message": message}
 
-    def _wheel(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+    def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         if "named_parameters" in what:
             named = {name: step.scope.fill(value) for name, value in what["named_parameters"].items()}
             argv = [f"--{name}={value}" for name, value in (named | step.run.parameters).items()]
@@ -279,11 +275,11 @@ class Runner:
 
         call(body, lambda: self._stopping(limits), stop)
 
-    def _condition(self, step: _Step, what: Mapping[str, Any], _: Limits) -> None:
+    def _condition_task(self, step: _Step, what: Mapping[str, Any], _: Limits) -> None:
         left, right = (step.scope.fill(what[side], scalars=True) for side in ("left", "right"))
         step.task.outcome = spelled(rules.holds(what["op"], left, right))
 
-    def _for_each(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+    def _for_each_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         text = step.scope.fill(what["inputs"])
         try:
             inputs = json.loads(text)
@@ -304,7 +300,7 @@ class Runner:
         if failed:
             raise LaptopError(f"{len(failed)} of {len(inputs)} iterations did not succeed: {', '.join(failed)}")
 
-    def _run_job(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+    def _run_job_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         if step.depth == _DEPTH:
             raise LaptopError(f"task {step.task.key!r} would nest run_job_tasks more than {_DEPTH} deep")
         job = rules.job_of(self.bundle, what["job_id"])
@@ -318,6 +314,11 @@ class Runner:
         self._execute(run, limits, step.depth + 1)
         if run.state not in GOOD:
             raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.state}")
+
+
+def _is(error: BaseException | None, *names: str) -> bool:
+    """Whether an error is of one of these classes, by name: nothing here imports the wheel, whose errors are meant."""
+    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 @dataclass(frozen=True)

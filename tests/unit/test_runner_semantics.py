@@ -318,6 +318,14 @@ ROWS = [
         argv={"flaky": []},
     ),
     Row("one retry too few", API, [wheel("a", "flaky", max_retries=1)], {"a": "FAILED"}, "FAILED"),
+    Row(
+        "an error that a user has to mend is not tried again",
+        UNVERIFIED + "the platform tries again (api/workspace/jobs/create); the laptop does not, on purpose",
+        [wheel("a", "refuse", max_retries=2)],
+        {"a": "FAILED"},
+        "FAILED",
+        argv={"refuse": []},
+    ),
     Row("-1 retries without end", API, [wheel("a", "flaky", max_retries=-1)], {"a": "SUCCESS"}),
     # For each
     Row("inputs of text", FOR_EACH, [each("a", '["x"]')], {"a": "SUCCESS"}, argv={"ok": ["x"]}),
@@ -360,6 +368,7 @@ def test_runs_as_the_page_says(row: Row, tmp_path: Path) -> None:
     assert {key: ended.tasks[key].state for key in row.states} == row.states
     assert {key: ended.tasks[key].outcome for key in row.outcomes} == row.outcomes
     seen = dict(reversed(calls))
+    assert [name for name, _ in calls].count("refuse") < 2
     assert {name: seen[name] for name in row.argv} == row.argv
     assert ended.state == row.run
 
