@@ -1,0 +1,68 @@
+"""The README's table of jobs and tasks against the bundle's YAML, and its commands against the command lines."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from laptop.bundle import load
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def table():
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line.startswith("| ")]
+    head = rows.index(["job", "task", "module", "reads", "writes"])
+    for row in rows[head + 1 :]:
+        if len(row) != 5:
+            return
+        yield row
+
+
+def test_the_table_has_a_row_for_each_task_of_each_job_and_no_other():
+    jobs = load(ROOT, "dev").jobs
+    wanted = {(job, task["task_key"]) for job, document in jobs.items() for task in document["tasks"]}
+    rows = [(row[0], row[1]) for row in table()]
+    assert sorted(rows) == sorted(wanted)
+
+
+def test_a_wheel_task_names_its_module_and_the_module_is_there():
+    tasks = {(job, t["task_key"]): t for job, document in load(ROOT, "dev").jobs.items() for t in document["tasks"]}
+    for job, task, module, _, _ in table():
+        if "python_wheel_task" in tasks[job, task]:
+            assert module == f"`mlops.jobs.{task}`"
+            assert (ROOT / "src" / Path(*module.strip("`").split("."))).with_suffix(".py").is_file()
+        else:
+            assert "mlops" not in module
+
+
+def commands():
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.S)
+    for line in "".join(blocks).splitlines():
+        yield shlex.split(line, comments=True)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_exists_and_parses(words):
+    import laptop.cli
+    import mlops.cli
+
+    assert words[:2] == ["uv", "run"]
+    name, *arguments = words[2:]
+    if name == "pytest":
+        return
+    group = {"laptop": laptop.cli.main, "mlops": mlops.cli.cli}[name]
+    context = click.Context(group)
+    verb, command, rest = group.resolve_command(context, arguments)
+    given = [str(ROOT) if before == "--home" else word for before, word in zip([verb, *rest], rest, strict=False)]
+    command.make_context(verb, given, parent=context)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    assert "uv run pytest" in (ROOT / ".ci/run").read_text().splitlines()
+    assert ["uv", "run", "pytest"] in list(commands())
