@@ -123,10 +123,15 @@ class Window(Protocol):
 class Known(Protocol):
     """What was known about each entity of a block at its own prediction time: all that a feature function may see."""
 
-    rows: pd.DataFrame
-    """The entities' own source rows, one per entity, in a fixed order: shape (n_entities, n_source_columns)."""
-    prediction_time: pd.Series[pd.Timestamp]
-    """When each prediction is made, UTC without zone, aligned with `rows`."""
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The entities' own source rows, one per entity, in a fixed order: shape (n_entities, n_source_columns)."""
+        ...
+
+    @property
+    def prediction_time(self) -> pd.Series[pd.Timestamp]:
+        """When each prediction is made, UTC without zone, aligned with `rows`."""
+        ...
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
         """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing."""

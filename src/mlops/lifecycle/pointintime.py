@@ -3,9 +3,9 @@
 A source row counts for an entity while two things hold: it lies in the entity's window, and it was known and not yet
 forgotten (`Source.history`). Seen from the row, all of it together is one interval of prediction times, so a window's
 count is (rows whose interval has begun) minus (rows whose interval has ended): two binary searches, exact, whatever the
-order of event and knowledge. What an entity gets depends neither on the order of rows nor on the other rows that come
-along, so features made day by day equal features made at once. Times are exact to the microsecond; a row whose known-at,
-window time or `by` value is missing counts for nobody.
+order of event and knowledge. What an entity gets depends neither on the order of rows nor on rows that do not count for
+it, so features made day by day equal features made at once. Times are exact to the microsecond; a row whose known-at
+time, window time or `by` value is missing counts for nobody.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
     if feature.dtype == "double":
         return pd.Series(np.asarray(values, "float64"))
     text = pd.Series(values, dtype="object")
-    return text.where(text.notna(), None)
+    text[text.isna()] = None
+    return text
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ class PointInTime:
         if within is not None:
             age = _times(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
             found &= age <= np.timedelta64(within)
-        values = frame[column].iloc[order].reset_index(drop=True)
-        return values.reindex(np.where(found, position, -1)).to_numpy()
+        values = frame[column].iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1))
+        return np.asarray(values)
 
     def _source(self, name: str) -> Source:
         if name not in self.sources:
@@ -169,19 +170,21 @@ class _Active:
         present = np.isfinite(values)
         units = np.rint(np.where(present, values, 0.0) / _UNIT).astype("int64")
         count, total = self._totals(np.column_stack([present.astype("int64"), units])).T
-        return np.divide(total * _UNIT, count, out=np.full(len(count), np.nan), where=count > 0)
+        mean: Values = np.full(len(count), np.nan)
+        np.divide(total * _UNIT, count, out=mean, where=count > 0)
+        return mean
 
     def _totals(self, weights: Values) -> Values:
         return self._begun(self.begins, weights) - self._begun(self.ends, weights)
 
     def _begun(self, positions: Values, weights: Values) -> Values:
         order = np.argsort(positions)
-        sums = np.vstack([np.zeros_like(weights[:1], shape=(1, weights.shape[1])), np.cumsum(weights[order], axis=0)])
-        return sums[np.searchsorted(positions[order], self.asked, side="right")]
+        sums = np.concatenate([np.zeros((1, weights.shape[1]), "int64"), np.cumsum(weights[order], axis=0)])
+        return np.asarray(sums[np.searchsorted(positions[order], self.asked, side="right")])
 
 
 def _times(times: pd.Series[Any]) -> Values:
-    return times.to_numpy("datetime64[us]")
+    return np.asarray(times.to_numpy("datetime64[us]"))
 
 
 def _groups(

