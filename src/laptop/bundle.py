@@ -172,7 +172,7 @@ def resolve(
         raise BundleError([Problem("target", place, what, "nothing can be resolved", nearest(target, source.targets))])
     problems: list[Problem] = []
     tree = _with_target(source.tree, target, problems)
-    given = {name: Node(value, Place(Path("command line"), 1)) for name, value in (variables or {}).items()}
+    given = {name: Node(value, tree.place_of("variables")) for name, value in (variables or {}).items()}
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
     tree = _with_values(tree, target, [given, *_layers(laptop, target)], source, problems)
     tree = _with_presets(without_references(tree, source.root, target, problems))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,13 @@ class Node:
         """The node below this one at that path, None if there is none."""
         node: Node | None = self
         for step in path:
-            match node.value if node else None:
-                case dict() as entries if step in entries:
-                    node = entries[step]
-                case list() as items if isinstance(step, int) and step < len(items):
-                    node = items[step]
-                case _:
-                    return None
+            value = node.value if node else None
+            if isinstance(value, dict):
+                node = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                node = value[step]
+            else:
+                return None
         return node
 
     def items(self) -> Iterator[tuple[str, Node]]:
@@ -73,11 +74,15 @@ class Node:
         yield from self.value.items() if isinstance(self.value, dict) else ()
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it."""
-        yield self
-        children = self.value.values() if isinstance(self.value, dict) else self.value
-        for child in children if isinstance(self.value, dict | list) else ():
-            yield from child.walk()
+        """This node and all below it, in no order."""
+        found = [self]
+        while found:
+            node = found.pop()
+            yield node
+            if isinstance(node.value, dict):
+                found += node.value.values()
+            elif isinstance(node.value, list):
+                found += node.value
 
     def place_of(self, *path: str | int) -> Place:
         """Where that path is written, or its nearest ancestor that is written at all."""
@@ -106,20 +111,31 @@ class Node:
 
 def parse(root: Path, file: Path) -> tuple[Node, list[Problem]]:
     """Read one YAML file into a tree, with what is wrong in it; a file that cannot be read gives an empty mapping."""
+    try:
+        node, problems = _parsed(file, (root / file).read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, line), str(error)),)
+    except OSError as error:
+        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, 1), str(error)),)
+    return node, list(problems)
+
+
+@lru_cache(maxsize=64)
+def _parsed(file: Path, text: str) -> tuple[Node, tuple[Problem, ...]]:
+    """The same text is read once: a demo loads the bundle for every job it runs."""
     empty = Node({}, Place(file, 1))
     try:
-        composed = YAML(typ="safe", pure=True).compose((root / file).read_text(encoding="utf-8-sig"))
+        composed = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return empty, [_unreadable(Place(file, line), str(error.problem or error.context))]
-    except UnicodeDecodeError as error:
-        return empty, [_unreadable(Place(file, error.object[: error.start].count(b"\n") + 1), str(error))]
-    except (YAMLError, OSError) as error:
-        return empty, [_unreadable(Place(file, 1), str(error).split("\n", maxsplit=1)[0])]
+        return empty, (_unreadable(Place(file, line), str(error.problem or error.context)),)
+    except YAMLError as error:
+        return empty, (_unreadable(Place(file, 1), str(error).split("\n", maxsplit=1)[0]),)
     if composed is None:
-        return empty, []
+        return empty, ()
     builder = _Builder(file)
-    return builder.build(composed, 1), builder.problems
+    return builder.build(composed, 1), tuple(builder.problems)
 
 
 def _unreadable(place: Place, detail: str) -> Problem:

@@ -2,7 +2,9 @@
 
     structure   keys, types and required fields     graph   tasks on tasks, jobs on jobs
     dynamic     {{...}}                             wiring  the bundle against the code
-    policy, environments    what is legal and wrong here; ${...} is checked where it is resolved: laptop.resolution
+    policy, environments, catalog   what is legal and wrong here
+
+`${...}` is checked where it is resolved, in laptop.resolution.
 
 A rule is a function from a View to problems; adding one means writing it and naming it in its module's RULES.
 """
@@ -15,11 +17,11 @@ from pathlib import Path
 
 from laptop.bundle import BundleError, Source, nearest, read, resolve
 from laptop.document import Node, Place, Problem
-from laptop.lint import dynamic, environments, graph, policy, structure, wiring
+from laptop.lint import catalog, dynamic, environments, graph, policy, structure, wiring
 from laptop.lint.project import Project
 from laptop.lint.view import Job, View
 
-RULES = (*graph.RULES, *dynamic.RULES, *wiring.RULES, *policy.RULES, *environments.RULES)
+RULES = (*graph.RULES, *dynamic.RULES, *wiring.RULES, *policy.RULES, *environments.RULES, *catalog.RULES)
 
 
 def check(root: Path, targets: Sequence[str] | None = None) -> tuple[Problem, ...]:

@@ -56,12 +56,10 @@ def in_jobs(view: View) -> Iterator[Problem]:
 def elsewhere(view: View) -> Iterator[Problem]:
     """Outside tasks and parameters nobody fills it in; and braces have to be closed."""
     tasks = {id(node) for job in view.jobs.values() for node in _filled(job)}
-    for _, job in view.resources("jobs"):
-        for node in _texts(job, None):
-            if "{{" in node.value and id(node) not in tasks:
-                what = f"{node.value!r} stands where nobody fills it in"
-                yield Problem("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
-    for node in _texts(view.tree, None):
+    for node in view.texts:
+        if "{{" in node.value and id(node) not in tasks and view.complete:
+            what = f"{node.value!r} stands where nobody fills it in"
+            yield Problem("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
         if node.value.count("{{") != node.value.count("}}"):
             what = f"the braces of {node.value!r} are not closed"
             yield Problem("dynamic", node.place, what, "it stays plain text", "write {{name}}")
@@ -79,8 +77,8 @@ def _texts(node: Node, without: Node | None) -> Iterator[Node]:
         return
     if isinstance(node.value, str):
         yield node
-    children = node.value.values() if isinstance(node.value, dict) else node.value
-    for child in children if isinstance(node.value, dict | list) else ():
+    items = node.value if isinstance(node.value, list) else ()
+    for child in (*(child for _, child in node.items()), *items):
         yield from _texts(child, without)
 
 

@@ -137,7 +137,7 @@ def tasks(view: View) -> Iterator[Problem]:
         if repeats and (retries is None) != (pause is None):
             what = "has one of max_retries and min_retry_interval_millis"
             why = "a retry at once meets the same trouble, and a pause alone does nothing"
-            yield task.problem("retries", retries or pause, what, why, "give it both or neither")
+            yield task.problem("retries", None, what, why, "give it both or neither")
         if "python_wheel_task" in task.types and not repeats and text(task.node, "disable_auto_optimization") != "true":
             node = task.node.get("disable_auto_optimization")
             what, why = "may be repeated by the platform", "serverless retries unless it is told not to"
@@ -199,13 +199,4 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def comments(view: View) -> Iterator[Problem]:
-    """What stands in the catalog says what it is."""
-    for kind in ("schemas", "volumes", "registered_models"):
-        for key, node in view.resources(kind):
-            if isinstance(node.value, dict) and not text(node, "comment"):
-                what = f"{kind}.{key} has no comment"
-                yield Problem("comment", node.place, what, "the catalog shows it without a word", "add comment")
-
-
-RULES: tuple[Rule, ...] = (deployment, target, variables, jobs, tasks, chains, approval, schedules, comments)
+RULES: tuple[Rule, ...] = (deployment, target, variables, jobs, tasks, chains, approval, schedules)

@@ -68,18 +68,12 @@ def _class(group: str) -> type:
 
 
 @cache
-def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
-    """The type of each field of a dataclass, and whether it has to be there."""
-    types = typing.get_type_hints(cls)
-    missing = dataclasses.MISSING
-    return {
-        field.name: (
-            _bare(types[field.name]),
-            (field.default is missing and field.default_factory is missing)
-            or field.name in REQUIRED.get(cls.__name__, ()),
-        )
-        for field in dataclasses.fields(cls)
-    }
+def _fields(cls: type) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The type of each field of a dataclass, and which have to be there."""
+    types, missing = typing.get_type_hints(cls), dataclasses.MISSING
+    fields = dataclasses.fields(cls)
+    needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
+    return {field.name: _bare(types[field.name]) for field in fields}, (*needed, *REQUIRED.get(cls.__name__, ()))
 
 
 @cache
@@ -133,15 +127,15 @@ def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
     if not isinstance(node.value, dict):
         yield _wrong(where, node, "a mapping")
         return
-    fields = _fields(cls)
+    types, needed = _fields(cls)
     for key, child in node.items():
-        if key in fields:
-            yield from _value(fields[key][0], child, f"{where}.{key}")
+        if key in types:
+            yield from _value(types[key], child, f"{where}.{key}")
         else:
-            yield _unknown(where, key, child, fields)
-    for key, (_, required) in fields.items():
+            yield _unknown(where, key, child, types)
+    for key in needed:
         given = node.get(key)
-        if required and (given is None or given.value is None):
+        if given is None or given.value is None:
             what, why = f"{where} has no {key!r}", "it cannot be deployed without"
             yield Problem("required", node.place, what, why, f"add {key}")
 

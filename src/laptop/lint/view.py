@@ -142,6 +142,11 @@ class View:
         return tuple(task for job in self.jobs.values() for task in job.tasks)
 
     @cached_property
+    def texts(self) -> tuple[Node, ...]:
+        """Every text of the resolved document."""
+        return tuple(node for node in self.tree.walk() if isinstance(node.value, str))
+
+    @cached_property
     def every_job(self) -> tuple[str, ...]:
         """The keys of all jobs, sound or not."""
         node = self.tree.get("resources", "jobs")

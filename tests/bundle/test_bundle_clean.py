@@ -1,0 +1,121 @@
+"""The committed bundle: nothing to report, and the facts of it that other parts rest on."""
+
+from __future__ import annotations
+
+import tomllib
+import zlib
+from pathlib import Path
+
+import pytest
+
+from laptop.bundle import Bundle, Source, load, resolve
+from laptop.lint import check, inspect
+from laptop.lint.project import Project
+
+TARGETS = ("dev", "staging", "prod")
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def bundle(request: pytest.FixtureRequest, root: Path) -> Bundle:
+    return load(root, request.param)
+
+
+def parameters(bundle: Bundle, job: str) -> dict[str, str]:
+    return {each["name"]: each["default"] for each in bundle.jobs[job]["parameters"]}
+
+
+def test_three_targets_have_no_problem(root: Path) -> None:
+    assert [str(problem) for problem in check(root)] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_target_alone_has_no_problem(source: Source, project: Project, target: str) -> None:
+    assert inspect(source, project, [target]) == ()
+
+
+def test_the_targets_are_dev_staging_and_prod(source: Source) -> None:
+    assert source.targets == TARGETS
+
+
+def test_each_target_writes_to_its_own_catalog(bundle: Bundle) -> None:
+    for job in bundle.jobs:
+        given = parameters(bundle, job)
+        assert (given["catalog"], given["schema"]) == (bundle.target, "flights")
+        assert given.get("model_name") in {None, f"{bundle.target}.flights.late_arrival"}
+
+
+def test_a_laptop_reads_prods_data_in_every_target(bundle: Bundle) -> None:
+    readers = [job for job in bundle.jobs if "data_catalog" in parameters(bundle, job)]
+    assert readers == ["deployment", "inference", "monitoring", "training", "validation"]
+    assert {(parameters(bundle, job)["data_catalog"], parameters(bundle, job)["data_schema"]) for job in readers} == {
+        ("prod", "flights")
+    }
+
+
+def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:
+    bundle, problems = resolve(source, "staging", overrides=False)
+    assert parameters(bundle, "training")["data_catalog"] == "staging"
+    assert parameters(bundle, "training")["data_schema"] == "flights"
+    missing = {problem.what.split("'")[1] for problem in problems}
+    assert missing == {"alert_email", "deploy_principal", "run_principal"}
+
+
+def test_dev_needs_no_value_from_anybody(source: Source) -> None:
+    assert resolve(source, "dev", overrides=False)[1] == []
+
+
+def test_each_target_promotes_from_the_one_below(root: Path) -> None:
+    sources = {target: parameters(load(root, target), "promotion")["source_model"] for target in TARGETS}
+    assert sources == {
+        "dev": "prod.flights.late_arrival",
+        "staging": "dev.flights.late_arrival",
+        "prod": "staging.flights.late_arrival",
+    }
+
+
+def test_only_prod_waits_for_a_person(root: Path) -> None:
+    approvals = {target: parameters(load(root, target), "deployment")["approval"] for target in TARGETS}
+    assert approvals == {"dev": "automatic", "staging": "automatic", "prod": "required"}
+
+
+def test_schedules_fire_only_in_prod(bundle: Bundle) -> None:
+    fires = {key: job["schedule"]["pause_status"] for key, job in bundle.jobs.items() if "schedule" in job}
+    wanted = "UNPAUSED" if bundle.target == "prod" else "PAUSED"
+    assert fires == dict.fromkeys(("inference", "ingestion", "monitoring"), wanted)
+
+
+def test_training_and_promotion_know_the_deployment_job(bundle: Bundle) -> None:
+    wanted = str(zlib.crc32(f"{bundle.target}.deployment".encode()))
+    assert {parameters(bundle, job)["deployment_job_id"] for job in ("training", "promotion")} == {wanted}
+
+
+def test_files_land_in_the_targets_volume(bundle: Bundle) -> None:
+    for job in ("sample", "ingestion"):
+        assert parameters(bundle, job)["landing"] == f"/Volumes/{bundle.target}/flights/landing"
+
+
+def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
+    identities = {str(job.get("run_as")) for job in bundle.jobs.values()}
+    wanted = "None" if bundle.target == "dev" else str({"service_principal_name": f"sp-run-{bundle.target}"})
+    assert identities == {wanted}
+
+
+def test_nothing_unresolved_is_left(bundle: Bundle) -> None:
+    assert "${" not in str(bundle.document)
+
+
+def test_the_environment_has_the_mlflow_that_is_tested(root: Path, bundle: Bundle) -> None:
+    lock = tomllib.loads((root / "uv.lock").read_text())
+    locked = {package["name"]: package["version"] for package in lock["package"]}
+    for job in bundle.jobs.values():
+        pins = [name.split("==") for name in job["environments"][0]["spec"]["dependencies"] if "==" in name]
+        assert {name: locked[name] for name, _ in pins} == dict(pins)
+
+
+def test_every_node_of_the_resolved_bundle_knows_its_file(bundle: Bundle, root: Path) -> None:
+    lines: dict[Path, list[str]] = {}
+    for job in bundle.jobs:
+        place = bundle.place("resources", "jobs", job)
+        lines.setdefault(place.file, (root / place.file).read_text().splitlines())
+        assert place.file == Path(f"resources/{job}.job.yml")
+        assert lines[place.file][place.line - 1].strip() == f"{job}:"

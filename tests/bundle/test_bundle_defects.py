@@ -1,0 +1,416 @@
+"""At least one seeded defect per rule, and real bugs of other templates: each found by its rule and at its line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from laptop.bundle import BundleError
+from laptop.lint import check
+
+DATABRICKS, LAKEHOUSE = "databricks.yml", "resources/lakehouse.yml"
+TRAINING, MONITORING, DEPLOYMENT = (f"resources/{job}.job.yml" for job in ("training", "monitoring", "deployment"))
+INGESTION, SAMPLE, PROMOTION = (f"resources/{job}.job.yml" for job in ("ingestion", "sample", "promotion"))
+
+
+@dataclass(frozen=True)
+class Defect:
+    """In `file`, the first `old` becomes `new`; then `rule` speaks of the first line that holds `at`."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    at: str
+    says: str = ""
+    where: str = ""
+    """The file of that line, if it is another one."""
+    last: bool = False
+    """It is the last such line, not the first."""
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.at.strip()}"
+
+
+ENVIRONMENT = "            environment_version: ${var.environment_version}\n"
+HANDOVER = "        - task_key: handover\n          depends_on:\n            - task_key: training\n"
+OWN = '            named_parameters:\n              job: training\n              run_id: "{{job.run_id}}"\n'
+CONDITION = "            op: EQUAL_TO\n"
+RUN_JOB = "          run_job_task:\n            job_id: ${resources.jobs.training.id}\n"
+LOOP = """        - task_key: each
+          depends_on:
+            - task_key: training
+          timeout_seconds: 60
+          for_each_task:
+            inputs: "[1, 2]"
+            task:
+              task_key: one
+              timeout_seconds: 60
+              run_job_task:
+                job_id: ${resources.jobs.validation.id}
+                job_parameters:
+                  model_version: "{{input}}"
+"""
+
+DEFECTS = (
+    # --- reading and merging
+    Defect("yaml", TRAINING, "resources:\n", "resources: [\n", "    training:", "cannot be read"),
+    Defect(
+        "yaml", TRAINING, "      queue:\n", "      name: again\n      queue:\n", "name: again",
+        "stands twice (line 5",
+    ),
+    Defect("merge", DATABRICKS, "    mode: development\n", "    mode: development\n    bundle: [x]\n", "bundle: [x]"),
+    Defect("include", DATABRICKS, "  - resources/*.yml", "  - resource/*.yml", "resource/*.yml", "matches no file"),
+    Defect("include", TRAINING, "resources:\n", "include: [x.yml]\nresources:\n", "include:", "an included file"),
+    Defect(
+        "keys", LAKEHOUSE, "    landing:\n", "    training:\n", "    training:", "resource key 'training' is taken",
+        TRAINING,
+    ),
+    Defect("target", "src/laptop/overrides.yml", "staging:\n", "stagng:\n", "stagng:", "did you mean 'staging'"),
+    Defect("target", DATABRICKS, "    default: true\n", "", "targets:", "0 targets are the default"),
+    # --- variables and references
+    Defect("reference", TRAINING, "${var.catalog}", "${var.catlog}", "${var.catlog}", "did you mean 'catalog'"),
+    Defect("reference", TRAINING, "${resources.jobs.deployment.id}", "${resources.jobs.deploy.id}", "jobs.deploy.id"),
+    Defect("reference", TRAINING, "${var.catalog}", "${var.}", "${var.}", "without a reference"),
+    Defect("reference", DATABRICKS, "  name: flights", "  name: ${var.schema}", "  name:", "does not resolve it there"),
+    Defect(
+        "variables", DATABRICKS, "      catalog: staging\n", "", "    variables:\n      # The model",
+        "no value in target 'staging'",
+    ),
+    Defect(
+        "variables", DATABRICKS, "      approval: automatic\n", "      aproval: automatic\n", "aproval:",
+        "'approval'",
+    ),
+    Defect(
+        "variables", DATABRICKS, "    default: flights\n", "    default: [flights]\n", "[flights]",
+        "no single value",
+    ),
+    Defect(
+        "variables", DATABRICKS, "    default: ${var.catalog}\n", "", "  data_catalog:",
+        "neither a default nor a value",
+    ),
+    Defect("variables", DATABRICKS, "  schema:\n", "  spare:\n    default: x\n  schema:\n", "  spare:", "used nowhere"),
+    # --- structure
+    Defect(
+        "unknown", TRAINING, "      queue:\n", "      timout_seconds: 1\n      queue:\n", "timout",
+        "'timeout_seconds'",
+    ),
+    Defect(
+        "unknown", DATABRICKS, "variables:\n", "varables: {}\nvariables:\n", "varables:", "did you mean 'variables'",
+    ),
+    Defect("unknown", DATABRICKS, "    mode: production\n", "    mod: production\n", "mod:", "did you mean 'mode'"),
+    Defect("unknown", LAKEHOUSE, "  schemas:\n", "  schema:\n", "  schema:", "did you mean 'schemas'"),
+    Defect("type", TRAINING, "timeout_seconds: 7200", "timeout_seconds: two hours", "two hours", "a whole number"),
+    Defect("type", DATABRICKS, "mode: production", "mode: prodution", "prodution", "did you mean 'production'"),
+    Defect("type", DEPLOYMENT, CONDITION, "            op: EQUALS\n", "op: EQUALS", "EQUAL_TO"),
+    Defect("type", DEPLOYMENT, "      tasks:\n", "      tasks: all\n      tags:\n", "tasks: all", "a list"),
+    Defect("required", DEPLOYMENT, CONDITION, "", "condition_task:", "has no 'op'"),
+    Defect(
+        "required", LAKEHOUSE, "      catalog_name: ${var.catalog}\n", "", "    lakehouse:", "has no 'catalog_name'",
+    ),
+    # --- graph
+    Defect(
+        "task-type", TRAINING, HANDOVER, HANDOVER + "          notebook_task: {notebook_path: x}\n",
+        "python_wheel_task:", last=True,
+    ),
+    Defect("task-type", MONITORING, RUN_JOB, "", "task_key: retraining\n", "does nothing"),
+    Defect(
+        "empty", "resources/rollback.job.yml", "      tasks:\n", "      tasks: []\n      budget_policy_id: |\n",
+        "tasks: []",
+    ),
+    Defect(
+        "twice", INGESTION, "task_key: features", "task_key: ingestion", "task_key: ingestion\n          depends_on:",
+        "two tasks named",
+    ),
+    Defect(
+        "twice", TRAINING, "        - name: schema\n", "        - name: catalog\n", "name: catalog",
+        "two parameters", last=True,
+    ),
+    Defect(
+        "depends-on", TRAINING, "            - task_key: training\n", "            - task_key: trainin\n",
+        "trainin\n", "'training'",
+    ),
+    Defect(
+        "cycle", TRAINING, "            - task_key: training\n", "            - task_key: handover\n",
+        "- task_key: handover", last=True,
+    ),
+    Defect(
+        "cycle", INGESTION, "        - task_key: ingestion\n",
+        "        - task_key: ingestion\n          depends_on:\n            - task_key: features\n",
+        "- task_key: features", "which depends on it",
+    ),
+    Defect(
+        "outcome", DEPLOYMENT, '              outcome: "true"\n', "", "            - task_key: accepted",
+        "on which answer",
+    ),
+    Defect("outcome", DEPLOYMENT, 'outcome: "true"', 'outcome: "yes"', 'outcome: "yes"', "is true or false"),
+    Defect(
+        "outcome", TRAINING, "            - task_key: training\n",
+        '            - task_key: training\n              outcome: "true"\n', "outcome:", "only a condition_task",
+    ),
+    Defect("condition", DEPLOYMENT, CONDITION, "            op: GREATER_THAN\n", "right: accepted", "compares numbers"),
+    Defect("condition", DEPLOYMENT, "right: accepted", "right: acepted", "right: acepted", "nothing in the module"),
+    Defect(
+        "condition", DEPLOYMENT, '"{{tasks.validation.values.verdict}}"', "accepted", "condition_task:",
+        "two constants",
+    ),
+    Defect("loop", TRAINING, HANDOVER, LOOP.replace("[1, 2]", "1, 2") + HANDOVER, "inputs:", "no JSON list"),
+    Defect("run-job", MONITORING, "${resources.jobs.training.id}", '"123"', 'job_id: "123"', "none of the bundle's"),
+    Defect("run-job", MONITORING, "jobs.training.id", "jobs.monitoring.id", "job_id:", "in a circle"),
+    Defect(
+        "pushed-down", MONITORING, "jobs.training.id", "jobs.validation.id", "task_key: retraining\n",
+        "'model_version'",
+    ),
+    Defect(
+        "pushed-down", MONITORING, "jobs.training.id", "jobs.inference.id", "default: ${resources.experiments",
+        "no such",
+    ),
+    Defect(
+        "compute", TRAINING, "          environment_key: default\n", "          environment_key: other\n",
+        "key: other", "there is default",
+    ),
+    Defect("compute", TRAINING, "          environment_key: default\n", "", "task_key: training", "where it runs"),
+    # --- dynamic references
+    Defect(
+        "dynamic", TRAINING, "values.model_version", "values.version", "values.version",
+        "did you mean 'model_version'",
+    ),
+    Defect(
+        "dynamic", TRAINING, "tasks.training.values", "tasks.train.values", "tasks.train.",
+        "did you mean 'training'",
+    ),
+    Defect(
+        "dynamic", TRAINING, "          depends_on:\n            - task_key: training\n", "", "model_version:",
+        "need not have ended",
+    ),
+    Defect("dynamic", TRAINING, "{{job.run_id}}", "{{job.runid}}", "{{job.runid}}", "did you mean 'job.run_id'"),
+    Defect("dynamic", TRAINING, "{{job.run_id}}", "{{job.parameters.run}}", "job.parameters.run", "no parameter 'run'"),
+    Defect("dynamic", TRAINING, "{{job.run_id}}", "{{input}}", "{{input}}", "not inside a for_each_task"),
+    Defect("dynamic", TRAINING, "{{job.run_id}}", "{{job.run_id", "{{job.run_id", "not closed"),
+    Defect(
+        "dynamic", TRAINING, "start_time.iso_datetime", "start_time.isodatetime", "isodatetime",
+        "when the job starts",
+    ),
+    Defect(
+        "dynamic", TRAINING, "name: ${bundle.name}-${bundle.target}-training", 'name: "{{job.name}}"',
+        "{{job.name}}", "nobody fills it in",
+    ),
+    Defect(
+        "dynamic", TRAINING, '              model_version: "{{tasks.training.values.model_version}}"\n', "",
+        "- task_key: training", "nobody reads it",
+    ),
+    # --- code
+    Defect(
+        "entry-point", TRAINING, "entry_point: training", "entry_point: trainin", "trainin\n",
+        "did you mean 'training'",
+    ),
+    Defect(
+        "entry-point", TRAINING, "task_key: handover", "task_key: hand", "entry_point: handover",
+        "give the three one name",
+    ),
+    Defect(
+        "entry-point", "pyproject.toml", "mlops.jobs.training:main", "mlops.jobs.train:main", "training =",
+        "no such module",
+    ),
+    Defect(
+        "entry-point", "pyproject.toml", "rollback =", 'extra = "mlops.jobs.rollback:main"\nrollback =', "extra =",
+        "by no task",
+    ),
+    Defect(
+        "wheel", TRAINING, "package_name: mlops-template", "package_name: mlops", "package_name: mlops\n",
+        "another name",
+    ),
+    Defect(
+        "keywords", TRAINING, "            named_parameters:\n",
+        '            parameters: ["x"]\n            named_parameters:\n', "parameters: [",
+    ),
+    Defect(
+        "parameters", TRAINING, "              job: training\n", "              job: monitoring\n",
+        "job: monitoring", "its job is",
+    ),
+    Defect(
+        "parameters", TRAINING, "        - name: catalog\n",
+        "        - name: job\n          default: x\n        - name: catalog\n", "default: x", "win over",
+    ),
+    Defect(
+        "parameters", TRAINING, "- name: data_schema\n          default: ${var.data_schema}",
+        "- name: dataschema\n          default: ${var.data_schema}", "default: ${var.data_schema}",
+        "did you mean 'data_schema'",
+    ),
+    Defect(
+        "parameters", DATABRICKS, "approval: automatic", "approval: automatik", "default: ${var.approval}",
+        "automatic", DEPLOYMENT,
+    ),
+    Defect(
+        "overridden", TRAINING, "              job: training\n",
+        "              job: training\n              catalog: other\n", "catalog: other",
+    ),
+    # --- policy
+    Defect("engine", DATABRICKS, "  engine: direct\n", "  engine: terraform\n", "engine:", "deprecated"),
+    Defect("cli", DATABRICKS, '">=1.13.0"', '"1.13.0"', "databricks_cli_version:", "no floor"),
+    Defect(
+        "target", DATABRICKS, "    run_as:\n      service_principal_name: ${var.run_principal}\n", "", "  staging:",
+        "run as whoever",
+    ),
+    Defect("target", DATABRICKS, "service_principal_name:", "user_name:", "user_name:", "as a person"),
+    Defect("target", DATABRICKS, "    mode: development\n", "", "  dev:", "has no mode"),
+    Defect("job", TRAINING, "max_concurrent_runs: 1", "max_concurrent_runs: 4", "max_concurrent_runs: 4", "two runs"),
+    Defect("job", TRAINING, "        enabled: true", "        enabled: false", "queue:", "skipped"),
+    Defect(
+        "timeout", TRAINING, "          timeout_seconds: 5400\n", "          timeout_seconds: 0\n",
+        "timeout_seconds: 0", "hang",
+    ),
+    Defect(
+        "retries", DEPLOYMENT, "          timeout_seconds: 600\n",
+        "          timeout_seconds: 600\n          max_retries: 3\n", "max_retries",
+    ),
+    Defect(
+        "retries", DEPLOYMENT, "          disable_auto_optimization: true\n", "", "task_key: validation",
+        "serverless retries",
+    ),
+    Defect(
+        "chain", INGESTION, "          depends_on:\n            - task_key: ingestion\n", "", "task_key: features",
+        "beside",
+    ),
+    Defect(
+        "approval", DEPLOYMENT, "        - name: model_version\n", "        - name: version\n", "      parameters:",
+        "'model_version'",
+    ),
+    Defect(
+        "approval", DEPLOYMENT, "            - task_key: approval\n", "            - task_key: validation\n",
+        "task_key: deployment", "whether or not",
+    ),
+    Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
+    Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
+    Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),
+    Defect("environment", TRAINING, ENVIRONMENT, "", "          spec:", "no environment_version"),
+    Defect("environment", TRAINING, "mlflow==${var.mlflow_version}", "mlflow>=3", "mlflow>=3", "not pinned"),
+    Defect("wheel", TRAINING, "../dist/*.whl", "./dist/*.whl", "./dist", "not where a wheel is built"),
+    Defect("wheel", DATABRICKS, "    build: uv build --wheel\n", "", "artifacts:", "no code"),
+    Defect("catalog", LAKEHOUSE, "      comment: Files", "      # comment: Files", "    landing:", "no comment"),
+)  # fmt: skip
+
+PEERS = (
+    # mlops-stacks and its copies: fields that the API does not have
+    Defect(
+        "unknown", LAKEHOUSE, "      comment: Will", "      description: Will", "description:",
+        "no key 'description'",
+    ),
+    Defect(
+        "unknown", LAKEHOUSE, "      name: /Users", "      description: runs\n      name: /Users",
+        "description: runs",
+    ),
+    Defect("unknown", DEPLOYMENT, CONDITION, CONDITION + "            git_source_info: {}\n", "git_source_info"),
+    # databricks-agent-skills: a model's name with its catalog and schema
+    Defect(
+        "catalog", LAKEHOUSE, "      name: ${var.model}", "      name: prod.ml.${var.model}", "prod.ml.",
+        "last part only",
+    ),
+    # mlops-stacks: the monitor's table is dev's in every target
+    Defect(
+        "hard-coded", LAKEHOUSE, "      catalog_name: ${var.catalog}", "      catalog_name: dev",
+        "catalog_name: dev", "in the others",
+    ),
+    # mlops-stacks 217: an endpoint in the bundle fails the first deployment
+    Defect(
+        "first-deployment", LAKEHOUSE, "  experiments:\n",
+        "  model_serving_endpoints:\n    live: {name: live}\n  experiments:\n", "live:", "first deployment",
+    ),
+    # bundle-examples: job parameters that never reach a wheel task, which has positional ones
+    Defect(
+        "keywords", TRAINING, OWN, '            parameters: ["${var.catalog}"]\n', "parameters: [",
+        "none of the job's",
+    ),
+    # bundle-examples: a level that the kind does not have
+    Defect(
+        "type", TRAINING, "      queue:\n", "      permissions: [{group_name: all, level: VIEW}]\n      queue:\n",
+        "permissions", "CAN_VIEW",
+    ),
+    # bundle-examples, six times: trigger.type
+    Defect(
+        "unknown", TRAINING, "      queue:\n", "      trigger: {type: periodic}\n      queue:\n", "trigger:",
+        "no key 'type'",
+    ),
+    # default templates: the old name of the environment's version
+    Defect("environment", TRAINING, ENVIRONMENT, '            client: "1"\n', "client:", "deprecated"),
+    # kedro-databricks 140: the DBFS root
+    Defect(
+        "legacy", LAKEHOUSE, "      name: /Users", "      artifact_location: dbfs:/runs\n      name: /Users",
+        "dbfs:/runs",
+    ),
+    # mlops-stacks: production without an identity or a place of its own
+    Defect(
+        "target", DATABRICKS,
+        "      root_path: /Workspace/Users/", "      file_path: /Workspace/Users/", "  staging:", "root_path",
+    ),
+    # mlops-stacks: a test that globs a folder which is gone
+    Defect(
+        "include", DATABRICKS, "  - resources/*.yml", "  - resources/*.yml\n  - notebooks/*.yml", "notebooks",
+        "matches no file",
+    ),
+    # check-jsonschema passes them: a wrong root key, a wrong mode, a dangling depends_on
+    Defect("unknown", DATABRICKS, "targets:\n", "target: {}\ntargets:\n", "target: {}", "did you mean 'targets'"),
+)  # fmt: skip
+
+
+def broken(root: Path, defect: Defect) -> tuple[Path, int]:
+    """Seed the defect; gives the line where it is to be reported."""
+    file = root / defect.file
+    text = file.read_text()
+    assert defect.old in text, "the bundle has changed: nothing to break"
+    file.write_text(text.replace(defect.old, defect.new, 1))
+    where = root / (defect.where or defect.file)
+    found = where.read_text()
+    assert defect.at in found, "the line that is to be reported is not there"
+    begin = found.rindex(defect.at) if defect.last else found.index(defect.at)
+    return where.relative_to(root), found.count("\n", 0, begin) + 1
+
+
+@pytest.mark.parametrize("defect", [*DEFECTS, *PEERS], ids=str)
+def test_a_defect_is_found_by_its_rule_at_its_line(copied: Path, defect: Defect) -> None:
+    where, line = broken(copied, defect)
+    problems = check(copied)
+    told = [each for each in problems if each.rule == defect.rule and defect.says in str(each)]
+    assert (where, line) in [(each.place.file, each.place.line) for each in told], "\n".join(map(str, problems))
+
+
+def rules() -> Iterator[str]:
+    """The names of all rules, as the sources of the linter and the reader have them."""
+    folder = Path(__file__).parents[2] / "src/laptop"
+    for file in [*folder.glob("lint/*.py"), *(folder / f"{name}.py" for name in ("bundle", "document", "resolution"))]:
+        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) in {"Problem", "task.problem"} and isinstance(call.args[0], ast.Constant):
+                yield str(call.args[0].value)
+
+
+def test_every_rule_has_a_defect() -> None:
+    assert set(rules()) - {defect.rule for defect in (*DEFECTS, *PEERS)} == set()
+
+
+def test_problems_of_one_target_say_so_and_all_come_sorted(copied: Path) -> None:
+    file = copied / DATABRICKS
+    text = file.read_text().replace("approval: required", "approval: perhaps").replace("engine: direct", "engine: x")
+    file.write_text(text)
+    problems = check(copied)
+    assert [problem.place for problem in problems] == sorted(problem.place for problem in problems)
+    assert any("'perhaps' (target prod)" in problem.what for problem in problems)
+    assert not any("(target" in problem.what for problem in problems if problem.rule in {"engine", "type"})
+
+
+def test_an_unknown_target_is_refused(copied: Path) -> None:
+    with pytest.raises(BundleError, match="did you mean 'prod'"):
+        check(copied, ["prd"])
+
+
+def test_a_message_reads_as_a_compiler_writes_it(copied: Path) -> None:
+    file = copied / TRAINING
+    file.write_text(file.read_text().replace("            - task_key: training", "            - task_key: trainin"))
+    line = file.read_text().split("\n").index("            - task_key: trainin") + 1
+    assert str(next(each for each in check(copied) if each.rule == "depends-on")) == (
+        f"{TRAINING}:{line}: task 'handover' of job 'training' depends on 'trainin', which is no task"
+        " (it never runs; did you mean 'training'?)"
+    )

@@ -1,0 +1,220 @@
+"""The linter against a program: every node of the bundle deleted, renamed, retyped and left dangling, one at a time.
+
+Each mutant is reported where a reader would look (the node, what holds it, or a line that names it), or it is a legal
+change of which LEGAL says why. Mutants are made in the trees of the files, before they are merged; one test writes some
+of them out as files and finds the same, and `include`, which decides what is read, is broken in files only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databricks.bundles.jobs import Job
+from ruamel.yaml import YAML
+
+from laptop.bundle import Source, assemble
+from laptop.document import Node, Place, Problem
+from laptop.lint import check, inspect, structure
+from laptop.lint.project import Project
+
+Step = str | int
+JOBS = ("deployment", "monitoring")
+"""The jobs with the most sorts of tasks."""
+NAMES = ("task_key", "environment_key", "entry_point", "name")
+
+LEGAL = {
+    "dangle bundle.name": "a bundle may have any name",
+    "dangle artifacts.wheel.build": "any command may build the wheel",
+    "rename artifacts.wheel": "nothing refers to an artifact by its key",
+    "rename targets.dev": "a target may have any name; the other two are named by the laptop's overrides",
+    "dangle targets.*.variables.catalog": "a catalog may have any name; only the workspace knows which exist",
+    "dangle variables.schema.default": "a schema may have any name",
+    "dangle variables.model.default": "a model may have any name",
+    "dangle variables.*.description": "free text",
+    "dangle resources.jobs.*.description": "free text",
+    "dangle resources.*.*.comment": "free text",
+    "dangle resources.volumes.*.name": "a volume may have any name",
+    "dangle resources.jobs.*.parameters.*.default": "a default is free text where the configuration says so",
+    "dangle resources.jobs.*.tasks.*.task_key": "only a task that others name, or with an entry point, is bound",
+    "delete resources.jobs.*.schedule": "a job without schedule is started by hand",
+    "delete resources.jobs.sample.environments.*.spec.dependencies.2": "what else a task imports only running it tells",
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file's tree."""
+
+    operation: str
+    file: int
+    path: tuple[Step, ...]
+    change: Callable[[Any, Step], Any]
+    node: Node
+    """What was there."""
+
+    def __str__(self) -> str:
+        return f"{self.operation} {'.'.join(map(str, self.path))}"
+
+    def source(self, source: Source) -> Source:
+        files = list(source.files)
+        files[self.file] = changed(files[self.file], self.path, self.change)
+        return assemble(source.root, tuple(files), source.overrides)
+
+    def legal(self) -> str | None:
+        """The entry of LEGAL that it falls under; `*` stands for one step."""
+        return next((form for form in LEGAL if re.fullmatch(re.escape(form).replace(r"\*", r"[^.]+"), str(self))), None)
+
+    def told_by(self, source: Source, problem: Problem) -> bool:
+        """Whether the problem stands where one would look for this change."""
+        file = source.files[self.file]
+        deep = len(self.path)
+        around = {file.place_of(*self.path[:length]) for length in range(max(deep - 2, min(deep - 1, 1)), deep + 1)}
+        line = (source.root / problem.place.file).read_text().splitlines()[problem.place.line - 1]
+        return problem.place in around or any(name in line for name in self.names())
+
+    def names(self) -> set[str]:
+        """What others may call the changed node: keys, the names of things in it, and what it refers to."""
+        found = {str(self.path[1])} if self.path[0] == "variables" and len(self.path) > 1 else set()
+        found |= {str(self.path[-1])} if isinstance(self.path[-1], str) else set()
+        found |= {str(self.node.value)} if self.path[-1] in NAMES else set()
+        for below in self.node.walk():
+            if isinstance(below.value, str):
+                found |= set(re.findall(r"\{(?:var|tasks|resources\.\w+)\.([\w-]+)", below.value))
+            named = (below.get(key) for key in NAMES)
+            found |= {str(node.value) for node in named if node} | {key for key, _ in below.items()}
+        return {name for name in found if len(name) > 2}
+
+
+def below(node: Node, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Node]]:
+    items = node.value if isinstance(node.value, list) else []
+    for step, child in [*node.items(), *enumerate(items)]:
+        yield (*path, step), child
+        yield from below(child, (*path, step))
+
+
+def changed(node: Node, path: tuple[Step, ...], change: Callable[[Any, Step], Any]) -> Node:
+    value = dict(node.value) if isinstance(node.value, dict) else list(node.value)
+    if path[1:]:
+        value[path[0]] = changed(value[path[0]], path[1:], change)
+        return Node(value, node.place)
+    return Node(change(value, path[0]), node.place)
+
+
+def without(value: Any, step: Step) -> Any:
+    del value[step]
+    return value
+
+
+def renamed(value: Any, step: Step) -> Any:
+    return {(f"{key}_x" if key == step else key): child for key, child in value.items()}
+
+
+def becoming(make: Callable[[Any], Any]) -> Callable[[Any, Step], Any]:
+    def change(value: Any, step: Step) -> Any:
+        value[step] = Node(make(value[step].value), value[step].place)
+        return value
+
+    return change
+
+
+def a_mapping(_: Any) -> Any:
+    return {"x": Node("x", Place(Path("databricks.yml"), 1))}
+
+
+def dangling(text: str) -> str:
+    return re.sub(r"(\w)(\}\}?)", r"\1_x\2", text) if "${" in text or "{{" in text else f"{text}_x"
+
+
+def mutants(source: Source) -> Iterator[Mutant]:
+    for number, file in enumerate(source.files):
+        for path, node in below(file):
+            if path[0] == "include":
+                continue
+            yield Mutant("delete", number, path, without, node)
+            if isinstance(path[-1], str):
+                yield Mutant("rename", number, path, renamed, node)
+            if isinstance(node.value, dict | list):
+                yield Mutant("retype", number, path, becoming(lambda _: "x"), node)
+                continue
+            yield Mutant("retype", number, path, becoming(a_mapping), node)
+            if isinstance(node.value, str):
+                yield Mutant("dangle", number, path, becoming(dangling), node)
+            else:
+                yield Mutant("retype", number, path, becoming(lambda _: "x"), node)
+
+
+def targets(mutant: Mutant, source: Source) -> tuple[str, ...]:
+    """Where a mutant is looked at: one target sees what is common to all, which is harder than all of them would be."""
+    own = mutant.path[1:2] if mutant.path[0] == "targets" else ("prod",)
+    return own if own and own[0] in source.targets else source.targets
+
+
+def test_every_mutant_is_reported_in_its_place_or_legal(source: Source, project: Project) -> None:
+    silent, misplaced, legal, number = [], [], set(), 0
+    for mutant in mutants(source):
+        number += 1
+        broken = mutant.source(source)
+        problems = inspect(broken, project, targets(mutant, broken)) or inspect(broken, project)
+        if not problems and (form := mutant.legal()):
+            legal.add(form)
+        elif not problems:
+            silent.append(str(mutant))
+        elif not any(mutant.told_by(source, problem) for problem in problems):
+            misplaced.append(f"{mutant} -> {problems[0]}")
+    assert number > 2000, "the bundle has shrunk to nothing, or its nodes are not found"
+    assert not silent, "\n".join(silent)
+    assert not misplaced, "\n".join(misplaced)
+    assert legal == set(LEGAL), "what is listed as legal and never met belongs off the list"
+
+
+def test_mutants_written_to_files_are_reported_as_those_in_memory(
+    copied: Path, source: Source, project: Project
+) -> None:
+    """Every 97th mutant, as a file: the same problems, but for the lines that writing moves."""
+    sample = [mutant for number, mutant in enumerate(mutants(source)) if number % 97 == 7]
+    assert len(sample) > 20
+    for mutant in sample:
+        broken, name = mutant.source(source), source.files[mutant.file].place.file
+        before = (copied / name).read_text()
+        with (copied / name).open("w") as stream:
+            YAML(typ="safe", pure=True).dump(broken.files[mutant.file].plain(), stream)
+        assert said(check(copied)) == said(inspect(broken, project)), str(mutant)
+        (copied / name).write_text(before)
+
+
+def said(problems: tuple[Problem, ...]) -> set[tuple[str, str]]:
+    return {(problem.rule, re.sub(r" \S+yml:\d+", "", problem.what)) for problem in problems}
+
+
+@pytest.mark.parametrize("line", ["include:", "  - resources/*.yml"])
+def test_what_is_not_included_is_missed(copied: Path, line: str) -> None:
+    file = copied / "databricks.yml"
+    for text in (line + "x", ""):
+        file.write_text(file.read_text().replace(line, text, 1))
+        assert check(copied, ["prod"])
+
+
+def test_the_structure_is_that_of_databricks_bundles(source: Source) -> None:
+    """Whatever mutant of a job its class refuses, the linter reports; the clean jobs please both."""
+    refused = 0
+    for mutant in mutants(source):
+        if len(mutant.path) < 4 or mutant.path[:2] != ("resources", "jobs") or mutant.path[2] not in JOBS:
+            continue
+        tree = mutant.source(source).tree
+        job = tree.get("resources", "jobs", str(mutant.path[2]))
+        assert job is not None
+        try:
+            Job.from_dict(job.plain())
+        except (ValueError, TypeError, AttributeError):
+            refused += 1
+            assert list(structure.resources(tree)), str(mutant)
+    assert refused > 100
+    jobs = source.tree.get("resources", "jobs")
+    assert jobs is not None
+    for key, job in jobs.items():
+        assert Job.from_dict(job.plain()).name, key
