@@ -124,7 +124,7 @@ class PointInTime:
         axis = self._at(groups, self._first(known))[order]
         # Position -1, "none before", is the nothing appended here.
         position = np.searchsorted(axis, self._asked(entities), side="right") - 1
-        found = np.append(groups[order], -2)[position] == entities
+        found = np.append(groups[order], -1)[position] == entities
         if within is not None:
             age = _times(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
             found &= age <= np.timedelta64(within)
@@ -190,10 +190,9 @@ def _times(times: pd.Series[Any]) -> Values:
 def _groups(
     left: pd.DataFrame, left_by: Sequence[str], right: pd.DataFrame, right_by: Sequence[str]
 ) -> tuple[Values, Values]:
-    """Numbers of equal `by` values on both sides; -1 where one is missing."""
+    """Equal numbers for equal `by` values. On the right none may be missing, so one missing on the left equals none."""
     groups = np.zeros(len(left) + len(right), "int64")
     for one, other in zip(left_by, right_by, strict=True):
         values, distinct = pd.factorize(np.concatenate([left[one].to_numpy("object"), right[other].to_numpy("object")]))
-        joint, _ = pd.factorize(groups * len(distinct) + values)
-        groups = np.where((groups < 0) | (values < 0), -1, joint)
+        groups, _ = pd.factorize(groups * (len(distinct) + 1) + values)
     return groups[: len(left)], groups[len(left) :]
