@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
-from laptop.resolution import without_references
+from laptop.resolution import VARIABLE, without_references
 
 __all__ = [
     "Bundle",
@@ -62,6 +62,12 @@ class Source:
         """Its targets, as they are written."""
         node = self.tree.get("targets")
         return tuple(name for name, _ in node.items()) if node else ()
+
+    @cached_property
+    def variables_used(self) -> frozenset[str]:
+        """The variables that some text of the bundle refers to."""
+        texts = (node.value for node in self.tree.walk() if isinstance(node.value, str) and "${" in node.value)
+        return frozenset(name for text in texts for name in VARIABLE.findall(text))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from laptop.document import Node, Place, Problem, kind, nearest
 _PART = r"[^\W\d_](?:[\w-]*[^\W_])?(?:\[\d+\])*"
 REFERENCE = re.compile(rf"\$\{{({_PART}(?:\.{_PART})*)\}}")
 """What the CLI takes for a reference (libs/dyn/dynvar/ref.go); anything else in braces it leaves as text."""
+VARIABLE = re.compile(r"\$\{(?:var|variables)\.([\w-]+)")
 ROOTS = ("artifacts", "bundle", "resources", "var", "variables", "workspace")
 
 

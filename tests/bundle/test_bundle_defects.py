@@ -246,6 +246,10 @@ DEFECTS = (
         "automatic", DEPLOYMENT,
     ),
     Defect(
+        "parameters", "src/mlops/config.py", '    "rollback":', '    "spare": RollbackConfig,\n    "rollback":',
+        '    "spare"', "belongs to no job",
+    ),
+    Defect(
         "overridden", TRAINING, "              job: training\n",
         "              job: training\n              catalog: other\n", "catalog: other",
     ),

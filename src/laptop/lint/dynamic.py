@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
-from laptop.lint.view import Job, Rule, Task, View
+from laptop.lint.view import Rule, Task, View, is_dynamic
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 PART = re.compile(r"`([^`]*)`|([^.`\s]+)")
@@ -33,8 +33,7 @@ KNOWN = {
 def in_tasks(view: View) -> Iterator[Problem]:
     """What a task refers to is there when the task starts."""
     for task in view.tasks:
-        inner = task.node.get("for_each_task", "task")
-        for node in _texts(task.node, inner):
+        for node in task.dynamic:
             for whole, parts in _references(node):
                 wrong = _wrong_in_task(view, task, parts)
                 if wrong:
@@ -55,9 +54,10 @@ def in_jobs(view: View) -> Iterator[Problem]:
 
 def elsewhere(view: View) -> Iterator[Problem]:
     """Outside tasks and parameters nobody fills it in; and braces have to be closed."""
-    tasks = {id(node) for job in view.jobs.values() for node in _filled(job)}
+    filled = {id(node) for task in view.tasks for node in task.dynamic}
+    filled |= {id(node) for job in view.jobs.values() for node in job.parameters.values()}
     for node in view.texts:
-        if "{{" in node.value and id(node) not in tasks and view.complete:
+        if view.complete and is_dynamic(node) and id(node) not in filled:
             what = f"{node.value!r} stands where nobody fills it in"
             yield Problem("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
         if node.value.count("{{") != node.value.count("}}"):
@@ -65,25 +65,8 @@ def elsewhere(view: View) -> Iterator[Problem]:
             yield Problem("dynamic", node.place, what, "it stays plain text", "write {{name}}")
 
 
-def _filled(job: Job) -> Iterator[Node]:
-    for task in job.tasks:
-        yield from task.node.walk()
-    yield from job.parameters.values()
-
-
-def _texts(node: Node, without: Node | None) -> Iterator[Node]:
-    """The texts at and below a node, but for one branch."""
-    if node is without:
-        return
-    if isinstance(node.value, str):
-        yield node
-    items = node.value if isinstance(node.value, list) else ()
-    for child in (*(child for _, child in node.items()), *items):
-        yield from _texts(child, without)
-
-
 def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
-    if isinstance(node.value, str) and "{{" in node.value:
+    if is_dynamic(node):
         for match in REFERENCE.finditer(node.value):
             yield match[0], [quoted or plain for quoted, plain in PART.findall(match[1])] or [""]
 
@@ -130,7 +113,7 @@ def _wrong_upstream(view: View, task: Task, key: str, rest: list[str]) -> tuple[
 
 def unread(view: View) -> Iterator[Problem]:
     """A task value that only one job's task sets is read somewhere."""
-    read = {match for task in view.tasks for node in _texts(task.node, None) for match in _read(node)}
+    read = {match for task in view.tasks for node in task.dynamic for match in _read(node)}
     for entry_point, keys in view.project.task_values.items() if view.complete else ():
         tasks = [task for task in view.tasks if task.entry_point == entry_point]
         for key in keys:

@@ -61,13 +61,12 @@ def target(view: View) -> Iterator[Problem]:
 
 def variables(view: View) -> Iterator[Problem]:
     """A variable is described, of the type of its value, and used."""
-    written = {name for node in view.source.tree.walk() for name in _variables(node)}
     declared = view.tree.get("variables")
     for name, variable in declared.items() if declared else ():
         if not text(variable, "description"):
             what = f"variable {name!r} has no description"
             yield Problem("variables", variable.place, what, "who sets it has to know what it is", "add one")
-        if name not in written:
+        if name not in view.source.variables_used:
             what = f"variable {name!r} is used nowhere"
             yield Problem("variables", variable.place, what, "setting it changes nothing", "use or remove it")
         for value in filter(None, (variable.get("default"), variable.get("value"))):
@@ -80,10 +79,6 @@ def variables(view: View) -> Iterator[Problem]:
         ):
             what, why = f"variable {name!r} has neither a default nor a value in any target", "deployments would stop"
             yield Problem("variables", variable.place, what, why, "give it one")
-
-
-def _variables(node: Node) -> list[str]:
-    return re.findall(r"\$\{var\.([\w-]+)", node.value) if isinstance(node.value, str) else []
 
 
 def jobs(view: View) -> Iterator[Problem]:

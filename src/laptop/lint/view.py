@@ -55,6 +55,13 @@ class Task:
         return dict(found.items()) if found else {}
 
     @cached_property
+    def dynamic(self) -> tuple[Node, ...]:
+        """Its texts with `{{`; those of the task inside a loop are that task's."""
+        inner = self.node.get("for_each_task", "task")
+        inside = {id(node) for node in inner.walk()} if inner else set()
+        return tuple(node for node in self.node.walk() if is_dynamic(node) and id(node) not in inside)
+
+    @cached_property
     def wheel_parameters(self) -> Node | None:
         """Where a wheel task's own parameters stand, or would stand."""
         return self.node.get("python_wheel_task", "named_parameters") or self.node.get("python_wheel_task")
@@ -163,6 +170,11 @@ class View:
 
 
 Rule = Callable[[View], Iterator[Problem]]
+
+
+def is_dynamic(node: Node) -> bool:
+    """Whether it is a text that the platform may have to fill in."""
+    return isinstance(node.value, str) and "{{" in node.value
 
 
 def text(node: Node, *path: str | int) -> str:
