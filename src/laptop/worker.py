@@ -76,8 +76,9 @@ def call(body: Callable[[], None], stopping: Callable[[], object], stop: Callabl
         thread.join(0.05)
         if thread.is_alive() and stopping():
             interrupted = True
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
             stop()
+            thread.join(0.1)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
             thread.join(1)
     if raised or interrupted:
         raise raised[0] if raised else Interrupted
