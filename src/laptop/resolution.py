@@ -157,8 +157,6 @@ def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
 
 def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str | None:
     match group, name:
-        case "jobs", "id":
-            return str(zlib.crc32(f"{resolver.target}.{key}".encode()))
         case "volumes", "volume_path":
             here = f"${{resources.volumes.{key}"
             return f"/Volumes/{here}.catalog_name}}/{here}.schema_name}}/{here}.name}}"
@@ -167,6 +165,8 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
         case "volumes" | "registered_models", "id" | "full_name":
             here = f"${{resources.{group}.{key}"
             return f"{here}.catalog_name}}.{here}.schema_name}}.{here}.name}}"
+        case _, "id":
+            return str(zlib.crc32(f"{resolver.target}.{key}".encode()))
         case _:
             return None
 
