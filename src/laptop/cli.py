@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from laptop.home import Home, LaptopError
+from laptop.home import Home, LaptopError, environment
 
 if TYPE_CHECKING:
     from laptop.bundle import Bundle
@@ -145,8 +145,9 @@ def ui(port: int, home: Path | None) -> int:
     if not database.exists():
         raise LaptopError(f"there is no {database} yet; run a job first, as in `laptop run training -t dev`")
     click.echo(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}"]
-    return subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S603
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
+    with environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):  # eight more processes for what nobody here uses
+        return subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S603
 
 
 @main.command(epilog=_closing("laptop clean --home /tmp/experiment"))

@@ -159,8 +159,7 @@ def test_what_a_task_asks_for_runs_too_and_its_failure_is_reported_only(bundle: 
     assert list((bundle / ".laptop" / "queue").iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("does", ["wait", "spark"])
+@pytest.mark.parametrize(("number", "code", "does"), [(signal.SIGTERM, 143, "spark"), (signal.SIGINT, 130, "wait")])
 def test_a_signal_stops_the_task_and_the_journal_says_so(bundle: Path, number: int, code: int, does: str) -> None:
     home = bundle / ".laptop"
     with laptop("run", "main", "-t", "dev", "-p", f"does={does}") as process:
