@@ -61,11 +61,22 @@ class Home:
 
     @contextmanager
     def opened(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Make the folder if need be and hold it against other commands; waits for them and says so. May be nested."""
+        """Make the folder if need be and hold it against other commands; waits for them and says so. May be nested.
+
+        Raises:
+            LaptopError: the folder holds something else, which `clean` must never remove.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        if not self._marked and any(self.path.iterdir()):
+            raise LaptopError(f"{self.path} is not empty and no home of laptop; name another folder")
         (self.path / ".gitignore").write_text(_MARK)
         with self._lock(say), environment(LAPTOP_HOME=str(self.path)):
             yield
+
+    @property
+    def _marked(self) -> bool:
+        mark = self.path / ".gitignore"
+        return mark.is_file() and mark.read_text() == _MARK
 
     @contextmanager
     def _lock(self, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
@@ -92,8 +103,7 @@ class Home:
         Raises:
             LaptopError: it is not a home, or another command uses it.
         """
-        mark = self.path / ".gitignore"
-        if not mark.is_file() or mark.read_text() != _MARK:
+        if not self._marked:
             raise LaptopError(f"{self.path} is not a home of laptop; nothing was removed")
         with self._lock(lambda _: None, wait=False):
             shutil.rmtree(self.path)

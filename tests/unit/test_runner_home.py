@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
@@ -69,6 +70,8 @@ def test_cleaning_removes_a_home_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(LaptopError, match="is not a home of laptop; nothing was removed"):
         Home(tmp_path / "mine").clean()
+    with pytest.raises(LaptopError, match="is not empty and no home"), Home(tmp_path / "mine").opened(print):
+        pass
     assert (tmp_path / "mine" / "thesis.txt").exists()
     home = Home(tmp_path / "home")
     with home.opened(print):
@@ -82,6 +85,17 @@ def test_a_home_in_use_is_not_cleaned(tmp_path: Path) -> None:
         with pytest.raises(LaptopError, match=f"pid {holder.pid}"):
             Home(tmp_path / "home").clean()
         assert (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("run_as", "who"), [({"service_principal_name": "sp-prod"}, "sp-prod"), ({"user_name": "ann"}, "ann"), (None, None)]
+)
+def test_tasks_run_as_the_job_says_or_as_the_user(
+    tmp_path: Path, run_as: dict[str, str] | None, who: str | None
+) -> None:
+    seen: list[str] = []
+    reported(tmp_path, lambda _: seen.append(os.environ["LAPTOP_IDENTITY"]), **({"run_as": run_as} if run_as else {}))
+    assert seen == [who or getpass.getuser()]
 
 
 def test_environment_variables_come_back_as_they_were() -> None:
@@ -146,10 +160,10 @@ def test_a_thread_that_a_task_starts_is_told_that_it_is_not_the_task(task: TaskR
 # --- screen and log --------------------------------------------------------------------------------------------------
 
 
-def reported(root: Path, task: Any) -> tuple[str, str]:
+def reported(root: Path, task: Any, **more: Any) -> tuple[str, str]:
     """What one task leaves on the screen and in the log of its run."""
     wheel = {"package_name": "toy", "entry_point": "a", "parameters": []}
-    jobs = {"main": {"name": "j", "tasks": [{"task_key": "a", "python_wheel_task": wheel}]}}
+    jobs = {"main": {"name": "j", "tasks": [{"task_key": "a", "python_wheel_task": wheel}], **more}}
     document = {"bundle": {"name": "toy"}, "targets": {"dev": {}}, "resources": {"jobs": jobs}}
     (root / "databricks.yml").write_text(json.dumps(document))
     screen = StringIO()
