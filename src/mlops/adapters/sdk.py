@@ -1,0 +1,100 @@
+"""The workspace through databricks-sdk: one way to log in, and errors that a user can mend, with no secret in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mlops.contract import ConfigError, MlopsError
+
+if TYPE_CHECKING:
+    from databricks.sdk import AccountClient, WorkspaceClient
+    from databricks.sdk.config import Config
+
+_PATIENCE = 120
+"""Seconds that a call may be tried again while the platform answers 429 or 503; the SDK honours Retry-After."""
+_SECRET = re.compile(
+    r"(?:dapi|dose|dkea|dsapi|ghp_|ghs_|github_pat_)[A-Za-z0-9_-]{8,}"  # tokens and secrets of Databricks and GitHub
+    r"|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # a signed token
+    r"|[\w.~-]{3}8Q~[\w.~-]{30,}"  # a client secret of Entra
+    r"|(?<=bearer )\S+"
+    r"|(?<=basic )[A-Za-z0-9+/=]{8,}"
+    r"|(?<=secret=)[^&\s\"']+"
+    r"|(?<=token=)[^&\s\"']+",
+    re.IGNORECASE,
+)
+
+
+def workspace() -> WorkspaceClient:
+    """The workspace that the Databricks CLI, the pipeline or the job is logged in to.
+
+    Raises:
+        ConfigError: no way to log in is configured.
+    """
+    from databricks.sdk import WorkspaceClient
+
+    return WorkspaceClient(config=_config())
+
+
+def account(account_id: str) -> AccountClient:
+    """The account, at the same login: it answers only where that login is the account's own, too.
+
+    Raises:
+        ConfigError: no way to log in is configured.
+    """
+    from databricks.sdk import AccountClient
+
+    config = _config()
+    config.account_id = account_id
+    return AccountClient(config=config)
+
+
+def _config() -> Config:
+    from databricks.sdk.config import Config
+
+    try:
+        return Config(retry_timeout_seconds=_PATIENCE)
+    except ValueError as error:
+        raise ConfigError(
+            f"not logged in to a workspace: {redacted(str(error))}; run: databricks auth login --host https://WORKSPACE"
+        ) from None
+
+
+def redacted(text: str) -> str:
+    """The text with everything that looks like a token, a secret or a credential replaced."""
+    return _SECRET.sub("[redacted]", text)
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Tell an error of the platform as one sentence: what was being done, what it answered, what to do about it.
+
+    Raises:
+        MlopsError: in place of any error of the SDK or of the network.
+    """
+    from databricks.sdk.errors import DatabricksError
+    from requests import RequestException
+
+    try:
+        yield
+    except DatabricksError as error:
+        raise MlopsError(f"{doing}: {redacted(str(error))}; {_cure(error)}") from None
+    except (TimeoutError, RequestException) as error:
+        raise MlopsError(f"{doing}: {redacted(str(error))}; the workspace did not answer, try again later") from None
+
+
+def _cure(error: Exception) -> str:
+    from databricks.sdk import errors
+
+    cures: tuple[tuple[type[Exception], str], ...] = (
+        (errors.Unauthenticated, "log in again: databricks auth login"),
+        (errors.PermissionDenied, "you lack the right: see docs/rights.md, and `mlops doctor`"),
+        (errors.NotFound, "it is not there, or you may not see it: `mlops doctor` tells which"),
+        (errors.ResourceConflict, "somebody else is changing it: wait and try again"),
+        (errors.TooManyRequests, "the workspace is busy: try again later"),
+        (errors.InternalError, "the platform failed: try again later"),
+        (errors.TemporarilyUnavailable, "the platform is away for a moment: try again later"),
+    )
+    return next((cure for kind, cure in cures if isinstance(error, kind)), "see the message of the platform")
