@@ -108,11 +108,9 @@ class Runner:
         if run.state == "SUCCESS":
             raise LaptopError(f"run {run.run_id} of job {job!r} has succeeded; there is nothing to repair")
         run.repair_count += 1
-        again: set[str] = set()
         for key, fresh in self._fresh(tasks, run).items():
-            before, behind = run.tasks.get(key, fresh), again.intersection(rules.dependencies(tasks)[key])
-            if before.state not in GOOD or (before.state == "EXCLUDED" and behind):
-                again.add(key)
+            before = run.tasks.get(key, fresh)
+            if before.state not in GOOD:
                 fresh.attempts = before.attempts
                 run.tasks[key] = fresh
         return self._execute(run, Limits(), 0)

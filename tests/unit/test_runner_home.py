@@ -193,12 +193,15 @@ def test_the_screen_shows_states_and_what_the_task_tells_and_the_log_has_everyth
     assert "nobody wants this" not in log
 
 
-def test_streams_and_logging_are_as_before_afterwards(tmp_path: Path) -> None:
+def test_streams_and_logging_are_as_before_afterwards(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = sys.stdout, sys.stderr, logging.getLogger().level, list(logging.getLogger().handlers)
     kept: list[Any] = []
     reported(tmp_path, lambda _: kept.append(sys.stderr))
     assert (sys.stdout, sys.stderr, logging.getLogger().level, list(logging.getLogger().handlers)) == before
-    kept[0].write("")  # a library that kept the stream can go on writing
+    assert kept[0].write("said later") == 10
+    if sys.__stderr__:
+        sys.__stderr__.flush()
+    assert "said later" in capfd.readouterr().err, "a library may keep the stream and go on writing"
 
 
 def test_a_terminal_shows_a_tree_with_every_task(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from laptop.home import Home
 from laptop.journal import Run
 from laptop.runner import Runner
 from laptop.show import Show
+from laptop.worker import Interrupted, call
 
 
 def for_ever(_: Any) -> None:
@@ -74,6 +75,20 @@ def test_a_task_that_catches_every_exception_is_stopped_too(tmp_path: Path) -> N
     task = wheel("slow", timeout_seconds=0.3)
     run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=stubborn).run("main", {})
     assert states(run) == ["TIMEDOUT"]
+
+
+def test_who_swallows_the_interruption_has_not_succeeded_for_that() -> None:
+    stopping = threading.Event()
+
+    def body() -> None:
+        try:
+            stopping.set()
+            for_ever(None)
+        except BaseException:  # noqa: BLE001, S110
+            pass
+
+    with pytest.raises(Interrupted):
+        call(body, stopping.is_set, lambda: None)
 
 
 def test_a_job_over_its_timeout_cancels_what_runs(tmp_path: Path) -> None:
