@@ -95,14 +95,14 @@ def _unsupported(task: Mapping[str, Any]) -> Iterable[tuple[str | int, ...]]:
             yield ("for_each_task", "task", "for_each_task")
 
 
-def dependencies(tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _dependencies(tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Which tasks each task depends on."""
     return {task["task_key"]: [on["task_key"] for on in task.get("depends_on", [])] for task in tasks}
 
 
 def in_order(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys of tasks, each after those it depends on; otherwise as written."""
-    return list(TopologicalSorter(dependencies(tasks)).static_order())
+    return list(TopologicalSorter(_dependencies(tasks)).static_order())
 
 
 def verdict(task: Mapping[str, Any], ended: Mapping[str, TaskRun]) -> State | None:
@@ -149,7 +149,7 @@ def holds(op: str, left: str, right: str) -> bool:
 
 def result(tasks: Sequence[Mapping[str, Any]], ended: Mapping[str, TaskRun]) -> State:
     """What a job run is when its tasks have ended: its leaf tasks decide."""
-    inner = {key for keys in dependencies(tasks).values() for key in keys}
+    inner = {key for keys in _dependencies(tasks).values() for key in keys}
     if any(task.state not in GOOD for key, task in ended.items() if key not in inner):
         return "FAILED"
     return "SUCCESS" if all(task.state in GOOD for task in ended.values()) else "SUCCESS_WITH_FAILURES"
