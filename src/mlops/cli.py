@@ -15,6 +15,7 @@ from mlops.adapters import bundle, platform
 from mlops.adapters.bundle import TARGETS, Deployed
 from mlops.adapters.registry import Registry, Version, artifact_digest
 from mlops.contract import MlopsError, ModelError
+from mlops.workspace.commands import COMMANDS
 
 _EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments."
 _ALIASES = ("champion", "challenger", "previous_champion")
@@ -161,6 +162,10 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
     place.run("rollback", {"reason": reason, **_pairs(param)})
 
 
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
 def _say_where(place: Deployed) -> Deployed:
     click.echo(f"{place}", err=True)
     return place
@@ -178,16 +183,13 @@ def run_args(args: Sequence[str]) -> int:
     """Run one command in this process and return its exit code; a user's mistake is told in a sentence."""
     command: Callable[..., Any] = cli.main
     try:
-        command(args=list(args), prog_name="mlops", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        return int(command(args=list(args), prog_name="mlops", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except MlopsError as error:
         click.echo(f"error: {error}", err=True)
         return 1
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -57,8 +57,9 @@ def _config() -> Config:
     try:
         return Config(retry_timeout_seconds=_PATIENCE)
     except ValueError as error:
+        reason = redacted(str(error)).partition(", please check")[0]
         raise ConfigError(
-            f"not logged in to a workspace: {redacted(str(error))}; run: databricks auth login --host https://WORKSPACE"
+            f"not logged in to a workspace ({reason}); run: databricks auth login --host https://WORKSPACE"
         ) from None
 
 

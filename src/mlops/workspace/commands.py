@@ -1,0 +1,145 @@
+"""`mlops bootstrap`, `doctor` and `copy-dbfs`: for whoever sets an account up, and for whoever joins."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+
+from mlops.adapters import account, resolved, storage
+from mlops.adapters.bundle import TARGETS
+from mlops.contract import MlopsError
+from mlops.workspace.bootstrap import Missing, missing
+from mlops.workspace.doctor import Facts, Finding, diagnose
+from mlops.workspace.identities import pipeline
+from mlops.workspace.steps import Step
+from mlops.workspace.wanted import Wanted
+
+_EXITS = "Exit codes: 0 nothing is missing, 1 something is, or cannot be read, 2 wrong arguments."
+_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+_bundle = click.option(
+    "--bundle",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `databricks bundle validate -o json` printed. Default: ask the Databricks CLI.",
+)
+_output = click.option("--output", type=click.Choice(["text", "json"]), default="text")
+
+
+@click.command(epilog=_EXITS)
+@_target
+@_bundle
+@_output
+@click.option("--github", metavar="OWNER@ID/REPO@ID", help="The repository whose workflows deploy.")
+@click.option("--azure-devops", metavar="ORG_ID/ORG/PROJECT/PIPELINE", help="The pipeline that deploys.")
+@click.option("--account-id", help="Of Databricks. Default: as the workspace says.")
+def bootstrap(
+    *,
+    target: str,
+    file: Path | None,
+    output: str,
+    github: str | None,
+    azure_devops: str | None,
+    account_id: str | None,
+) -> None:
+    """Print the commands that are still missing before a target can be deployed and run. Changes nothing.
+
+    Example: mlops bootstrap --target staging --github octo@583231/flights@1296269
+    """
+    if github is not None and azure_devops is not None:
+        raise click.UsageError("--github and --azure-devops exclude each other: run it once for each")
+    wanted = Wanted(resolved.resolved(target, file))
+    found = account.read(wanted, account_id)
+    answer = missing(wanted, found, pipeline(github, azure_devops, found.account_id))
+    if output == "json":
+        click.echo(json.dumps(asdict(answer), indent=1))
+    else:
+        _print(target, found.host, answer)
+    if answer.steps or answer.later:
+        raise click.exceptions.Exit(1)
+
+
+def _print(target: str, host: str, answer: Missing) -> None:
+    click.echo(f"# Target {target} in {host}: {len(answer.steps)} commands are missing. Nothing was changed.")
+    language = ""
+    for number, step in enumerate(answer.steps, 1):
+        if step.language != language:
+            language = step.language
+            click.echo(f"\n{_mark(step)} --- {'in the SQL editor' if language == 'sql' else 'in a shell'} ---")
+        click.echo(f"{_mark(step)} {number}. {step.what}")
+        if step.unsure:
+            click.echo(f"{_mark(step)}    perhaps not needed, it could not be read: {step.unsure}")
+        click.echo(f"{_mark(step)}    needs: {step.right}   undo: {step.undo}")
+        click.echo(step.command)
+    for line in answer.later:
+        click.echo(f"# later: {line}")
+    if answer.later:
+        click.echo("# Run this again after these commands, and after the first `databricks bundle deploy`.")
+
+
+def _mark(step: Step) -> str:
+    return "--" if step.language == "sql" else "#"
+
+
+@click.command(epilog=_EXITS)
+@_target
+@_bundle
+@_output
+def doctor(target: str, file: Path | None, output: str) -> None:
+    """Tell what keeps you from working with a target, in the order in which to mend it. Changes nothing.
+
+    Example: mlops doctor --target dev
+    """
+    findings = diagnose(_examine(target, file))
+    if output == "json":
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(_line(finding))
+    if any(finding.state == "bad" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _line(finding: Finding) -> str:
+    mark = {"good": "ok  ", "bad": "MEND", "unknown": "?   "}[finding.state]
+    cure = "" if finding.state == "good" else f"\n     -> {finding.cure}"
+    return f"{mark} {finding.check}: {finding.what}{cure}"
+
+
+def _examine(target: str, file: Path | None) -> Facts:
+    """As much as can be read: the first thing that cannot be is told, and nothing behind it is asked."""
+    facts = Facts(target=target, cli=resolved.cli_version())
+    try:
+        facts = replace(facts, login=account.login())
+        wanted = Wanted(resolved.resolved(target, file))
+        found = account.read(wanted)
+    except MlopsError as error:
+        return replace(facts, trouble=str(error))
+    return replace(
+        facts,
+        wanted=wanted,
+        found=found,
+        missing=missing(wanted, found, None),
+        metastore=account.metastore(),
+        environments=account.environments(),
+        secrets=account.secrets(found),
+    )
+
+
+@click.command("copy-dbfs", epilog="Exit codes: 0 all is there and verified, 1 a file is not, 2 wrong arguments.")
+@click.argument("source")
+@click.argument("target")
+def copy_dbfs(source: str, target: str) -> None:
+    """Copy a folder of DBFS root into a volume and verify every file's checksum; run it again to go on.
+
+    The source stays as it is.
+
+    Example: mlops copy-dbfs dbfs:/FileStore/flights /Volumes/prod/flights/landing/old
+    """
+    done = storage.copy(source, target, click.echo)
+    click.echo(f"{done.copied} files copied, {done.there} were there; {done.size:,} bytes verified by sha256")
+
+
+COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs)

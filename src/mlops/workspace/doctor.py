@@ -1,0 +1,212 @@
+"""What keeps a person from working with a target, in the order in which to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlops.workspace.bootstrap import Missing
+from mlops.workspace.found import Found, Unread
+from mlops.workspace.wanted import Wanted
+
+State = Literal["good", "bad", "unknown"]
+_SECRETS = {
+    "pat": "a personal access token",
+    "basic": "a password",
+    "oauth-m2m": "a client secret",
+    "azure-client-secret": "a client secret of Entra",
+}
+"""Ways to log in that keep a secret somewhere, by the SDK's names."""
+_MEND_FIRST = "mend what stands above first"
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who is logged in where, and how by the SDK's names, as in `databricks-cli` or `pat`."""
+
+    name: str
+    host: str
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the doctor looks at; None where what stands before it in the order kept it from being read."""
+
+    target: str
+    cli: str | None = None
+    """The Databricks CLI's version; None: there is none on the PATH."""
+    login: Login | None = None
+    trouble: str = ""
+    """Why the login, or then the bundle, could not be read, in a sentence with its cure."""
+    wanted: Wanted | None = None
+    found: Found | None = None
+    missing: Missing | None = None
+    metastore: bool | Unread | None = None
+    environments: tuple[int, ...] | Unread | None = None
+    """Versions of the environments that serverless compute offers."""
+    secrets: Mapping[str, tuple[str, ...] | Unread] = field(default_factory=dict)
+    """Secrets of the service principals that the bundle names, by the principal's SCIM id."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: State
+    what: str
+    cure: str = ""
+    """One command or act; empty where nothing has to be done."""
+
+
+def diagnose(facts: Facts) -> tuple[Finding, ...]:
+    """Look at everything, whatever is wrong before it: the first bad finding is the one to mend next."""
+    checks: tuple[tuple[str, Callable[[Facts], Finding | None]], ...] = (
+        ("cli", _cli),
+        ("login", _login),
+        ("bundle", _bundle),
+        ("metastore", _metastore),
+        ("catalogs", _catalogs),
+        ("rights", _rights),
+        ("serverless", _serverless),
+        ("environment", _environment),
+        ("registry", _registry),
+        ("aliases", _aliases),
+        ("secrets", _secrets),
+    )
+    return tuple(
+        check(facts) or Finding(name, "unknown", "could not be looked at", _MEND_FIRST) for name, check in checks
+    )
+
+
+def _cli(facts: Facts) -> Finding:
+    wanted = facts.wanted.document["bundle"].get("databricks_cli_version", "") if facts.wanted else ""
+    if facts.cli is None:
+        return Finding("cli", "bad", "the Databricks CLI is not on the PATH", "install it: see docs/setup.md, step 1")
+    floor = re.search(r">=\s*([\d.]+)", str(wanted))
+    if floor and _numbers(facts.cli) < _numbers(floor[1]):
+        return Finding("cli", "bad", f"the Databricks CLI is {facts.cli}, the bundle needs {floor[1]}", "upgrade it")
+    return Finding("cli", "good", f"the Databricks CLI is {facts.cli}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+def _login(facts: Facts) -> Finding:
+    if facts.login is None:
+        return Finding("login", "bad", facts.trouble, "databricks auth login --host https://WORKSPACE")
+    return Finding("login", "good", f"{facts.login.name} in {facts.login.host}")
+
+
+def _bundle(facts: Facts) -> Finding | None:
+    if facts.wanted is not None:
+        return Finding("bundle", "good", f"target {facts.target} resolves")
+    return Finding("bundle", "bad", facts.trouble, "uv run laptop validate") if facts.login else None
+
+
+def _metastore(facts: Facts) -> Finding | None:
+    if facts.metastore is None or isinstance(facts.metastore, Unread):
+        return None
+    if not facts.metastore:
+        cure = "an account admin assigns one, in the account console under Catalog"
+        return Finding("metastore", "bad", "the workspace has no metastore, so no Unity Catalog", cure)
+    return Finding("metastore", "good", "the workspace has Unity Catalog")
+
+
+def _catalogs(facts: Facts) -> Finding | None:
+    if facts.found is None or facts.wanted is None:
+        return None
+    names = {wanted for kind, wanted in facts.wanted.places.values() if kind == "catalog"}
+    unseen = sorted(name for name in names if facts.found.securables.get(("catalog", name)) is None)
+    if unseen:
+        what = f"there is no catalog {', '.join(unseen)} that you may see"
+        return Finding("catalogs", "bad", what, f"mlops bootstrap --target {facts.target}")
+    return Finding("catalogs", "good", f"you see {', '.join(sorted(names))}")
+
+
+def _rights(facts: Facts) -> Finding | None:
+    if facts.missing is None:
+        return None
+    sure = [step for step in facts.missing.steps if not step.unsure]
+    cure = f"mlops bootstrap --target {facts.target}"
+    if sure:
+        return Finding("rights", "bad", f"{len(sure)} commands are missing, the first: {sure[0].what}", cure)
+    if facts.missing.steps:
+        return Finding("rights", "unknown", f"{len(facts.missing.steps)} things may not be read by you", cure)
+    return Finding("rights", "good", f"everybody has what target {facts.target} takes")
+
+
+def _serverless(facts: Facts) -> Finding | None:
+    if facts.metastore is False:
+        return Finding("serverless", "bad", "serverless compute needs Unity Catalog", _MEND_FIRST)
+    if facts.environments is None:
+        return None
+    if isinstance(facts.environments, Unread):
+        what = f"the workspace does not say ({facts.environments.why}); the first run of a job will"
+        return Finding("serverless", "unknown", what, f"databricks bundle run sample --target {facts.target}")
+    return Finding("serverless", "good", "the workspace offers environments for serverless compute")
+
+
+def _environment(facts: Facts) -> Finding | None:
+    if facts.wanted is None or not isinstance(facts.environments, tuple):
+        return None
+    version = facts.wanted.variable("environment_version")
+    newest = max(facts.environments, default=0)
+    if not newest or not version.isdigit():
+        return Finding("environment", "unknown", f"the bundle wants version {version}; none is listed", "run a job")
+    if int(version) > newest:
+        what = f"the bundle wants environment version {version}, the newest here is {newest}"
+        return Finding("environment", "bad", what, f"set environment_version to {newest}, and the lock")
+    return Finding("environment", "good", f"environment version {version} is offered (newest {newest})")
+
+
+def _registry(facts: Facts) -> Finding | None:
+    if facts.found is None or facts.wanted is None:
+        return None
+    kind, name = facts.wanted.places["model"]
+    model = facts.found.securables.get((kind, name))
+    if model is None:
+        cure = f"databricks bundle deploy --target {facts.target}"
+        return Finding("registry", "bad", f"there is no model {name}, or you lack EXECUTE on it", cure)
+    if isinstance(model, Unread):
+        return Finding("registry", "unknown", f"{name}: {model.why}", f"mlops bootstrap --target {facts.target}")
+    return Finding("registry", "good", f"model {name} belongs to {model.owner}")
+
+
+def _aliases(facts: Facts) -> Finding | None:
+    if facts.found is None or facts.wanted is None:
+        return None
+    kind, name = facts.wanted.places["model"]
+    if facts.found.securables.get((kind, name)) is None:
+        return None
+    held = {who: facts.found.holds(kind, name, who, "MANAGE") for who in facts.wanted.movers()}
+    lacking = [who for who, answer in held.items() if answer is False]
+    if lacking:
+        what = f"{', '.join(lacking)} cannot move aliases of {name}: neither its owner's, nor MANAGE"
+        return Finding("aliases", "bad", what, f"mlops bootstrap --target {facts.target}")
+    if not all(answer is True for answer in held.values()):
+        return Finding("aliases", "unknown", f"you may not read the grants on {name}", "ask its owner")
+    return Finding("aliases", "good", f"{', '.join(held)} can move aliases of {name}")
+
+
+def _secrets(facts: Facts) -> Finding | None:
+    if facts.login is None:
+        return None
+    if facts.login.how in _SECRETS:
+        what = f"you are logged in with {_SECRETS[facts.login.how]}, which can be copied"
+        return Finding("secrets", "bad", what, "delete it, then: databricks auth login; in pipelines: federation")
+    for who, secrets in facts.secrets.items():
+        if isinstance(secrets, tuple) and secrets:
+            what = f"service principal {who} has {len(secrets)} client secrets, and needs none"
+            return Finding(
+                "secrets", "bad", what, f"databricks service-principal-secrets-proxy delete {who} {secrets[0]}"
+            )
+    if facts.found is None:
+        return None
+    if any(isinstance(secrets, Unread) for secrets in facts.secrets.values()):
+        return Finding("secrets", "unknown", "the service principals' secrets are hidden from you", "ask their manager")
+    return Finding("secrets", "good", "no secret where none is needed")

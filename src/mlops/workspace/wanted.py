@@ -1,0 +1,261 @@
+"""What a target of the bundle needs: who acts in it, and the right that each job's calls take.
+
+Read from the resolved bundle, the document that `databricks bundle validate --output json` prints. RIGHTS is the table
+of docs/rights.md; what the bundle grants itself is left out of what has to be granted beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from mlops.contract import ConfigError
+from mlops.workspace.found import Kind
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_PART = re.compile(r"[A-Za-z0-9_]{1,255}")
+_PRINCIPAL = re.compile(r"[^\x00-\x1f\x7f`'\"\\]{1,255}")
+UNSET = "unset-"
+"""Begins the value of a principal that nobody has given yet."""
+
+Place = Literal[
+    "catalog", "schema", "volume", "model",
+    "data catalog", "data schema", "source catalog", "source schema", "source model",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Right:
+    """A privilege, the jobs whose run_as needs it, and the calls that take it."""
+
+    jobs: tuple[str, ...]
+    on: Place
+    privilege: str
+    calls: str
+
+
+_WRITERS = ("ingestion", "deployment", "inference", "monitoring", "rollback")
+_READERS = ("training", "validation", "deployment", "inference", "monitoring")
+_LOADERS = (*_READERS, "promotion", "rollback")
+_EVERY = ("sample", "ingestion", *_LOADERS)
+RIGHTS: tuple[Right, ...] = (
+    Right(_EVERY, "catalog", "USE_CATALOG", "every call below"),
+    Right(_EVERY, "schema", "USE_SCHEMA", "every call below"),
+    Right(("sample", "ingestion"), "volume", "READ_VOLUME", "storage.files, storage.write (compares what is there)"),
+    Right(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
+    Right(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
+    Right(_WRITERS, "schema", "SELECT", "tables.Schema.read"),
+    Right(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new"),
+    Right(_READERS, "data catalog", "USE_CATALOG", "reading features and labels"),
+    Right(_READERS, "data schema", "USE_SCHEMA", "reading features and labels"),
+    Right(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),
+    Right(_LOADERS, "model", "EXECUTE", "registry: version, versions, holder, fetch, load"),
+    Right(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register, copy"),
+    Right(("training", "promotion", "validation"), "model", "APPLY_TAG", "registry: tag"),
+    Right(("validation", "deployment", "rollback"), "model", "MANAGE", "registry: set_alias, drop_alias; or ownership"),
+    Right(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
+    Right(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
+    Right(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody who acts in the target."""
+
+    name: str
+    """As the bundle names it: application id, user name or group; or UNSET and the variable."""
+    kind: Literal["user", "service principal", "group"]
+    variable: str = ""
+    """The bundle variable that names it, as in run_principal; empty where grants or permissions do."""
+
+    @property
+    def role(self) -> str:
+        """What it is there for, as in `run`: the variable's name without the ending."""
+        return self.variable.removesuffix("_principal")
+
+
+@dataclass(frozen=True)
+class Need:
+    """A privilege that somebody has to have on something, and who says so."""
+
+    kind: Kind
+    name: str
+    who: str
+    privilege: str
+    why: str
+    after_deploy: bool
+    """True: what it is on is made by the first deployment."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A target of the bundle, resolved."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's name."""
+        return str(self.document["bundle"]["name"])
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return str(self.document["bundle"]["target"])
+
+    @property
+    def personal(self) -> bool:
+        """Whether everybody has a deployment of their own, as in development mode."""
+        return bool(self.document["bundle"].get("mode") == "development")
+
+    def variable(self, name: str) -> str:
+        """A variable's value; empty where the bundle has none of that name."""
+        found = self.document.get("variables", {}).get(name, {})
+        return str(found.get("value", found.get("default", "")))
+
+    @cached_property
+    def places(self) -> dict[Place, tuple[Kind, str]]:
+        """Kind and full name of everything that rights are on.
+
+        Raises:
+            ConfigError: a name is none that Unity Catalog takes.
+        """
+        schema, volume, model = (self._resource(kind) for kind in ("schemas", "volumes", "registered_models"))
+        catalog = str(schema["catalog_name"])
+        own = f"{catalog}.{schema['name']}"
+        data = f"{self.variable('data_catalog') or catalog}.{self.variable('data_schema') or schema['name']}"
+        source = self.variable("source_model") or f"{own}.{model['name']}"
+        for name in (own, data, source, f"{own}.{volume['name']}", f"{own}.{model['name']}"):
+            if not all(_PART.fullmatch(part) for part in name.split(".")):
+                raise ConfigError(f"{name!r} is no name of Unity Catalog: letters, digits and underscores, at most 255")
+        return {
+            "catalog": ("catalog", catalog),
+            "schema": ("schema", own),
+            "volume": ("volume", f"{own}.{volume['name']}"),
+            "model": ("function", f"{own}.{model['name']}"),
+            "data catalog": ("catalog", data.partition(".")[0]),
+            "data schema": ("schema", data),
+            "source catalog": ("catalog", source.partition(".")[0]),
+            "source schema": ("schema", source.rsplit(".", 1)[0]),
+            "source model": ("function", source),
+        }
+
+    @property
+    def owner(self) -> str:
+        """Who the bundle makes the model's owner; empty where it says nothing, so that the deployer is."""
+        return str(self._resource("registered_models").get("owner", ""))
+
+    @cached_property
+    def identities(self) -> tuple[Identity, ...]:
+        """Everybody that the bundle names, each once, those of variables first.
+
+        Raises:
+            ConfigError: a name holds a quote, a backslash or a control character.
+        """
+        found: dict[str, Identity] = {}
+        for variable in self.document.get("variables", {}):
+            name = self.variable(variable)
+            if variable.endswith("_principal") and name:
+                found.setdefault(name, Identity(name, "user" if "@" in name else "service principal", variable))
+        for name in (*self._named(self.document.get("resources", {})), self.owner):
+            if name:
+                kind = "user" if "@" in name else "service principal" if _UUID.fullmatch(name) else "group"
+                found.setdefault(name, Identity(name, kind))  # type: ignore[arg-type]
+        for name in found:
+            if not _PRINCIPAL.fullmatch(name):
+                raise ConfigError(f"{name!r} cannot name a principal: no quote, backslash or control character")
+        return tuple(found.values())
+
+    def runs(self, job: str) -> str:
+        """Who a job runs as.
+
+        Raises:
+            ConfigError: neither the job, nor the target, nor a variable says so.
+        """
+        for run_as in (self._jobs[job].get("run_as"), self.document.get("run_as")):
+            if run_as:
+                return str(run_as.get("service_principal_name") or run_as.get("user_name"))
+        deployer = self.variable("deploy_principal")
+        if not deployer:
+            raise ConfigError(f"nothing says who job {job!r} runs as: give target {self.target} a run_as")
+        return deployer
+
+    def needs(self) -> tuple[Need, ...]:
+        """Every privilege that has to be there beside those that the bundle grants itself, each once."""
+        found: dict[tuple[Kind, str, str, str], Need] = {}
+        for need in (*self._of_people(), *self._of_jobs()):
+            if need.privilege not in self._granted(need):
+                found.setdefault((need.kind, need.name, need.who, need.privilege), need)
+        return tuple(found.values())
+
+    def _of_people(self) -> Iterator[Need]:
+        kind, catalog = self.places["catalog"]
+        for identity in self.identities:
+            match identity.role:
+                case "deploy":
+                    for privilege in ("USE_CATALOG", "CREATE_SCHEMA"):
+                        yield Need(kind, catalog, identity.name, privilege, "deploys the bundle", after_deploy=False)
+                case "plan":
+                    yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data", after_deploy=False)
+        for name in dict.fromkeys(self._named({k: v for k, v in self._resources.items() if k != "jobs"})):
+            yield Need(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside", after_deploy=False)
+
+    def _of_jobs(self) -> Iterator[Need]:
+        for right in RIGHTS:
+            kind, name = self.places[right.on]
+            for job in right.jobs:
+                if job not in self._jobs or (right.privilege == "MANAGE" and self.owner):
+                    continue
+                after = right.on in {"schema", "volume", "model"} or name in (n for _, n in self._own)
+                yield Need(kind, name, self.runs(job), right.privilege, f"job {job}: {right.calls}", after_deploy=after)
+
+    def movers(self) -> tuple[str, ...]:
+        """Who has to be able to move aliases, and so has to belong to the model's owner."""
+        jobs = next(right.jobs for right in RIGHTS if right.privilege == "MANAGE")
+        return tuple(dict.fromkeys(self.runs(job) for job in jobs if job in self._jobs))
+
+    @property
+    def _own(self) -> tuple[tuple[Kind, str], ...]:
+        return tuple(self.places[place] for place in ("schema", "volume", "model"))
+
+    @property
+    def _resources(self) -> Mapping[str, Any]:
+        return dict(self.document.get("resources", {}))
+
+    @property
+    def _jobs(self) -> Mapping[str, Mapping[str, Any]]:
+        return dict(self._resources.get("jobs", {}))
+
+    def _resource(self, kind: str) -> Mapping[str, Any]:
+        found = list(self._resources.get(kind, {}).values())
+        if not found:
+            raise ConfigError(
+                f"target {self.target} has no {kind}: give what `databricks bundle validate -o json` prints"
+            )
+        return dict(found[0])
+
+    def _granted(self, need: Need) -> set[str]:
+        """What the bundle grants on the thing itself or, since grants are inherited, on the schema around it."""
+        granted: set[str] = set()
+        around = {"schemas": "schema", "volumes": "volume", "registered_models": "model"}
+        for kind, place in around.items():
+            name = self.places[place][1]  # type: ignore[index]
+            if need.name == name or need.name.startswith(f"{name}."):
+                for grant in self._resource(kind).get("grants", ()):
+                    if grant["principal"] == need.who:
+                        granted.update(grant["privileges"])
+        return granted
+
+    def _named(self, node: Any) -> Iterator[str]:
+        """Principals of grants and permissions, wherever they stand."""
+        if isinstance(node, Mapping):
+            for key in ("principal", "group_name", "service_principal_name", "user_name"):
+                if isinstance(node.get(key), str):
+                    yield str(node[key])
+        children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+        for child in children:
+            yield from self._named(child)
