@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "dapi" + "0123456789abcdef" * 2
+PIPELINE_TOKEN = ".".join(("eyJhbGciOi", "eyJzdWIiOiJyZXBvIn0", "c2lnbmF0dXJl"))
 ACCOUNT = "11111111-2222-3333-4444-555555555555"
 WORKSPACE_ID = 4711
 
@@ -72,6 +73,8 @@ class Double:
     environments: list[str] = field(default_factory=lambda: ["databricks_ml_v5", "databricks_ml_v6"])
     metastore: str | None = "metastore-1"
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcome: str = "NOT_UPDATING"
+    """What becomes of an endpoint's next update."""
     dbfs: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     page: int = 2
@@ -171,6 +174,7 @@ def _update_endpoint(d: Double, body: bytes, name: str) -> dict[str, Any]:
     if endpoint["state"]["config_update"] == "IN_PROGRESS":
         raise Refused(409, "RESOURCE_CONFLICT", f"Endpoint {name} is currently being updated.")
     endpoint["config"] = json.loads(body)
+    endpoint["state"]["config_update"] = d.outcome
     return endpoint
 
 
@@ -290,6 +294,13 @@ def _put_file(d: Double, query: dict[str, str], body: bytes, path: str) -> None:
     d.files[unquote(path)] = body
 
 
+def _exchange(body: bytes) -> dict[str, Any]:
+    given = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+    if given.get("subject_token") != PIPELINE_TOKEN or not given.get("client_id"):
+        raise Refused(401, "invalid_client", "no federation policy trusts this token")
+    return {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
+
+
 def _unless_none(value: Any, what: str) -> Any:
     if value is None:
         raise missing(what)
@@ -303,6 +314,9 @@ Handler = Callable[..., Any]
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/.well-known/databricks-config",
      lambda d, q, b: {"oidc_endpoint": f"{d.url}/oidc", "account_id": ACCOUNT, "workspace_id": str(WORKSPACE_ID)}),
+    ("GET", "/oidc/.well-known/oauth-authorization-server",
+     lambda d, q, b: {f"{kind}_endpoint": f"{d.url}/oidc/v1/{kind}" for kind in ("authorization", "token")}),
+    ("POST", "/oidc/v1/token", lambda d, q, b: _exchange(b)),
     ("GET", f"{_SCIM}/Me", lambda d, q, b: d.me),
     ("GET", f"{_SCIM}/Groups", lambda d, q, b: _scim(d.groups, q, d.page)),
     ("GET", f"{_SCIM}/ServicePrincipals", lambda d, q, b: _scim(d.service_principals, q, d.page)),
@@ -373,7 +387,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(answer).encode(), "application/json", {})
 
     def _log_in(self, path: str) -> None:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}" and "well-known" not in path:
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not path.startswith(("/.well-known/", "/oidc/")):
             raise Refused(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type")
 
     def _body(self) -> bytes:

@@ -340,6 +340,14 @@ def test_a_catalog_of_a_person_goes_to_the_group(double: Double) -> None:
     assert step.undo == "ALTER CATALOG `staging` OWNER TO `ada@example.com`;"
 
 
+def test_a_model_that_changed_hands_goes_back_to_whom_the_bundle_gives_it(double: Double) -> None:
+    ready(double)
+    double.models["staging.flights.late"]["owner"] = "ada@example.com"
+    step = look().steps[0]
+    assert step.command == "databricks registered-models update staging.flights.late --owner 'model owners'"
+    assert step.undo == "databricks registered-models update staging.flights.late --owner ada@example.com"
+
+
 @pytest.mark.parametrize(
     ("path", "touched"),
     [

@@ -75,13 +75,15 @@ def told(doing: str) -> Iterator[None]:
     Raises:
         MlopsError: in place of any error of the SDK or of the network.
     """
-    from databricks.sdk.errors import DatabricksError
+    from databricks.sdk.errors import DatabricksError, OperationFailed
     from requests import RequestException
 
     try:
         yield
     except DatabricksError as error:
         raise MlopsError(f"{doing}: {redacted(str(error))}; {_cure(error)}") from None
+    except OperationFailed as error:
+        raise MlopsError(f"{doing}: {redacted(str(error))}") from None
     except (TimeoutError, RequestException) as error:
         raise MlopsError(f"{doing}: {redacted(str(error))}; the workspace did not answer, try again later") from None
 

@@ -30,6 +30,7 @@ def missing(wanted: Wanted, found: Found, source: Pipeline | None) -> Missing:
         *catalogs.catalogs(wanted, found),
         *catalogs.bindings(wanted, found),
         *identities.roles(wanted, found),
+        *catalogs.ownership(wanted, found),
         *catalogs.grants(wanted, found, later),
     ]
     return Missing(tuple(steps), tuple(dict.fromkeys(later)))

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from mlops.workspace.found import Found, Kind, Unread
+from mlops.workspace.found import Found, Kind, Securable, Unread
 from mlops.workspace.steps import Step
 from mlops.workspace.wanted import UNSET, Need, Wanted
 
@@ -60,6 +60,21 @@ def bindings(wanted: Wanted, found: Found) -> Iterator[Step]:
                 "owner of the catalog, or metastore admin",
                 f"databricks catalogs update {name} --isolation-mode OPEN",
             )
+
+
+def ownership(wanted: Wanted, found: Found) -> Iterator[Step]:
+    """The model belongs to whom the bundle gives it: a deployment sets it, and a person may have changed it since."""
+    name = wanted.places["model"][1]
+    there = found.securables.get(wanted.places["model"])
+    if wanted.owner and isinstance(there, Securable) and there.owner != wanted.owner:
+        call = f"databricks registered-models update {name} --owner "
+        yield Step(
+            f"model {name} belongs to {there.owner}, the bundle gives it to {wanted.owner}",
+            call + shlex.quote(wanted.owner),
+            "shell",
+            "owner of the model, or metastore admin",
+            call + shlex.quote(there.owner),
+        )
 
 
 def _bind(catalog: str, workspace: int, mode: str, unsure: str) -> Step:
