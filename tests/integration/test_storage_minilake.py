@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from isolated import environment
 
 from mlops.adapters import storage
 
@@ -32,14 +32,7 @@ def _free_port() -> int:
 @pytest.fixture(scope="module")
 def minilake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("minilake")
-    uv = (
-        [sys.executable, "-m", "uv"]
-        if subprocess.run([sys.executable, "-m", "uv", "--version"], check=False, capture_output=True).returncode == 0
-        else ["uv"]
-    )
-    python = folder / "venv/bin/python"
-    subprocess.run([*uv, "venv", "--quiet", str(folder / "venv")], check=True)
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), "minilake==1.9.0"], check=True)
+    programs = environment(folder / "venv", "minilake==1.9.0").parent
     port = _free_port()
     settings = {
         "MINILAKE_DATA_DIR": str(folder / "data"),
@@ -48,8 +41,8 @@ def minilake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [folder / "venv/bin/minilake", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, **settings}, stdout=log, stderr=log,
+            [programs / "minilake", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, **{f"MINILAKE_{name}": value for name, value in settings.items()}}, stdout=log, stderr=log,
         )  # fmt: skip
         try:
             _wait(port, folder / "log")
@@ -71,22 +64,16 @@ def _wait(port: int, log: Path) -> None:
 @pytest.fixture
 def logged_in(minilake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from databricks.sdk import WorkspaceClient
-    from databricks.sdk.errors import DatabricksError
     from databricks.sdk.service.catalog import VolumeType
 
     monkeypatch.delenv("LAPTOP_HOME", raising=False)
     monkeypatch.setenv("DATABRICKS_HOST", minilake)
     monkeypatch.setenv("DATABRICKS_TOKEN", "any")
     client = WorkspaceClient()
-    for make in (
-        lambda: client.catalogs.create("prod"),
-        lambda: client.schemas.create("flights", "prod"),
-        lambda: client.volumes.create("prod", "flights", "landing", VolumeType.MANAGED),
-    ):
-        try:
-            make()
-        except DatabricksError as error:  # made by the test before
-            assert "exist" in str(error).lower(), error
+    if "prod" not in {catalog.name for catalog in client.catalogs.list()}:
+        client.catalogs.create("prod")
+        client.schemas.create("flights", "prod")
+        client.volumes.create("prod", "flights", "landing", VolumeType.MANAGED)
 
 
 @pytest.mark.usefixtures("logged_in")
