@@ -42,7 +42,7 @@ def minilake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [programs / "minilake", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, **{f"MINILAKE_{name}": value for name, value in settings.items()}}, stdout=log, stderr=log,
+            env={**os.environ, **settings}, stdout=log, stderr=log,
         )  # fmt: skip
         try:
             _wait(port, folder / "log")
