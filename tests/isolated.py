@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 
 def uv(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run uv, as whoever started the tests did; the test is skipped where there is none."""
+    """Run uv, away from our project, whose constraints it would take; the test is skipped where there is no uv."""
     program = os.environ.get("UV") or shutil.which("uv")
     if program is None:
         pytest.skip("uv is not on the PATH")
-    return subprocess.run([program, *map(str, arguments)], check=check, capture_output=True, text=True)
+    command = [program, "--directory", tempfile.gettempdir(), *map(str, arguments)]
+    return subprocess.run(command, check=check, capture_output=True, text=True)
 
 
 def environment(folder: Path, *requirements: str) -> Path:
     """An environment with exactly these and what they require; returns its Python."""
     python = folder / "bin/python"
     uv("venv", "--quiet", "--python", "3.12", folder)
-    uv("pip", "install", "--quiet", "--python", python, *requirements)
+    if requirements:
+        uv("pip", "install", "--quiet", "--python", python, *requirements)
     return python
