@@ -180,3 +180,17 @@ def test_what_reads_back_differently_is_an_error(double: Double, monkeypatch: py
 def test_a_source_without_files_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match="dbfs:/nowhere holds no file, or is not there"):
         storage.copy("dbfs:/nowhere", f"{VOLUME}/new", lambda _: None)
+
+
+def test_the_command_copies_and_tells_what_it_did(double: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    from mlops import cli
+
+    double.dbfs = {"/FileStore/flights/a.csv": b"a,b\n"}
+    assert cli.run_args(["copy-dbfs", "dbfs:/FileStore/flights", f"{VOLUME}/old"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].split() == ["copied", "4", "a.csv"]
+    assert told[1] == "1 files copied, 0 were there; 4 bytes verified by sha256"
+    double.files[f"{VOLUME}/old/a.csv"] = b"else"
+    assert cli.run_args(["copy-dbfs", "dbfs:/FileStore/flights", f"{VOLUME}/old"]) == 1
+    assert "is there with another content" in capsys.readouterr().err
+    assert double.files[f"{VOLUME}/old/a.csv"] == b"else"
