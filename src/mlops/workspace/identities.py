@@ -217,19 +217,19 @@ def _trust(identity: Identity, there: Principal, source: Pipeline, subjects: lis
 def roles(wanted: Wanted, found: Found) -> Iterator[Step]:
     """The deployer may make jobs run as another service principal only with the role of its user."""
     deployer = wanted.variable("deploy_principal")
-    runners = [i for i in wanted.identities if i.role not in {"", *_LOGS_IN} and i.kind == "service principal"]
-    for identity in runners:
-        known_both = all(found.principal(name) and not name.startswith(UNSET) for name in (identity.name, deployer))
-        if not known_both or identity.name == deployer:
+    services = {i.name: i.variable or i.name for i in wanted.identities if i.kind == "service principal"}
+    for runner in wanted.runners():
+        known_both = all(found.principal(name) and not name.startswith(UNSET) for name in (runner, deployer))
+        if not known_both or runner == deployer or runner not in services:
             continue
-        rules = found.rule_sets.get(identity.name, Unread("it was not asked for"))
+        rules = found.rule_sets.get(runner, Unread("it was not asked for"))
         known = rules if isinstance(rules, RuleSet) else RuleSet("", ())
         who = f"users/{deployer}" if "@" in deployer else f"servicePrincipals/{deployer}"
         if any(role == _USER and who in principals for role, principals in known.rules):
             continue
-        name = f"accounts/{found.account_id}/servicePrincipals/{identity.name}/ruleSets/default"
+        name = f"accounts/{found.account_id}/servicePrincipals/{runner}/ruleSets/default"
         yield Step(
-            f"the deployer may let jobs run as {identity.variable}",
+            f"the deployer may let jobs run as {services[runner]}",
             _update_rules(name, known, [*known.rules, (_USER, (who,))]),
             "shell",
             "account admin, or manager of the service principal",

@@ -54,7 +54,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),
     Right(_LOADERS, "model", "EXECUTE", "registry: version, versions, holder, fetch, load"),
     Right(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register, copy"),
-    Right(("training", "promotion", "validation"), "model", "APPLY_TAG", "registry: tag"),
+    Right(("training", "promotion", "validation", "deployment"), "model", "APPLY_TAG", "registry: tag"),
     Right(("validation", "deployment", "rollback"), "model", "MANAGE", "registry: set_alias, drop_alias; or ownership"),
     Right(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     Right(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
@@ -212,6 +212,10 @@ class Wanted:
                     continue
                 after = right.on in {"schema", "volume", "model"} or name in (n for _, n in self._own)
                 yield Need(kind, name, self.runs(job), right.privilege, f"job {job}: {right.calls}", after_deploy=after)
+
+    def runners(self) -> tuple[str, ...]:
+        """Everybody that a job runs as, each once."""
+        return tuple(dict.fromkeys(self.runs(job) for job in self._jobs))
 
     def movers(self) -> tuple[str, ...]:
         """Who has to be able to move aliases, and so has to belong to the model's owner."""

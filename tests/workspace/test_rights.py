@@ -1,0 +1,94 @@
+"""RIGHTS, the table of docs/rights.md: held against what the code of each job calls, and against the page."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops.workspace.wanted import RIGHTS, Right
+
+ROOT = Path(__file__).parents[2]
+JOBS = ROOT / "src/mlops/jobs"
+_EXECUTE, _TAG, _MAKE = ("model", "EXECUTE"), ("model", "APPLY_TAG"), ("model", "CREATE_MODEL_VERSION")
+TAKES = {
+    "registry.register": {_MAKE, _EXECUTE, _TAG},  # it reads back what it registered, and tags its digest
+    "registry.copy": {_MAKE, _EXECUTE, _TAG},  # it drops the tags that are not kept
+    "registry.tag": {_TAG},
+    "registry.set_alias": {("model", "MANAGE"), _EXECUTE},
+    "registry.drop_alias": {("model", "MANAGE"), _EXECUTE},
+    **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load")},
+    "own.read": {("schema", "SELECT")},
+    "own.merge": {("schema", "MODIFY")},
+    "own.insert_new": {("schema", "MODIFY")},
+    "own.create": {("schema", "CREATE_TABLE")},
+    "own.exists": {("schema", "SELECT")},
+    "data.read": {("data schema", "SELECT")},
+    "data.version": {("data schema", "SELECT")},
+    "storage.write": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
+    "feeds.new_files": {("volume", "READ_VOLUME")},
+    "feeds.read": {("volume", "READ_VOLUME")},
+}
+OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith("source")]
+"""Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
+FREE = {"registry.run", "registry.log"}
+"""What takes a permission on the experiment, which the bundle gives."""
+
+
+def _tasks() -> dict[str, set[str]]:
+    tasks: dict[str, set[str]] = {}
+    for file in (ROOT / "resources").glob("*.job.yml"):
+        for job, body in yaml.safe_load(file.read_text())["resources"]["jobs"].items():
+            wheels = [task["python_wheel_task"] for task in body["tasks"] if "python_wheel_task" in task]
+            tasks[job] = {wheel["entry_point"] for wheel in wheels}
+    return tasks
+
+
+@cache
+def _calls(module: str) -> frozenset[str]:
+    """What a task calls of the outside world, through the modules that the jobs share, too."""
+    tree = ast.parse((JOBS / f"{module}.py").read_text())
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found.add(".".join(ast.unparse(node.func).split(".")[-2:]))
+            if ast.unparse(node.func).startswith("_layout.create"):
+                found.add("own.create")
+        if isinstance(node, ast.ImportFrom) and node.module == "mlops.jobs":
+            for alias in node.names:
+                if alias.name.startswith("_") and alias.name != "_layout":
+                    found |= _calls(alias.name)
+    return frozenset(call for call in found if call.split(".")[0] in {"registry", "own", "data", "storage", "feeds"})
+
+
+def _taken(job: str) -> dict[str, set[tuple[str, str]]]:
+    """The rights that each call of a job takes."""
+    calls = set().union(*(_calls(task) for task in _tasks()[job] if (JOBS / f"{task}.py").is_file())) - FREE
+    if job == "ingestion":  # it makes the features that the other jobs read: `data` is its own schema
+        calls = {call.replace("data.", "own.") for call in calls}
+    return {call: TAKES.get(call, {("?", f"say in TAKES what {call} takes")}) for call in calls}
+
+
+@pytest.mark.parametrize("job", sorted(_tasks()))
+def test_every_call_of_a_job_has_its_right(job: str) -> None:
+    granted = {(right.on, right.privilege) for right in RIGHTS if job in right.jobs}
+    assert {call: taken - granted for call, taken in _taken(job).items() if taken - granted} == {}
+
+
+@pytest.mark.parametrize("right", OF_CALLS, ids=lambda right: f"{right.privilege} on {right.on}")
+def test_no_job_has_a_right_that_none_of_its_calls_takes(right: Right) -> None:
+    needless = {job for job in right.jobs if (right.on, right.privilege) not in set().union(*_taken(job).values())}
+    assert needless == set()
+
+
+def test_the_page_shows_the_table() -> None:
+    rows = [
+        f"| {right.privilege.replace('_', ' ')} | {right.on} | {', '.join(right.jobs)} | {right.calls} |"
+        for right in RIGHTS
+    ]
+    page = (ROOT / "docs/rights.md").read_text()
+    start = page.index("| privilege | on | jobs | calls that take it |")
+    assert page[start:].split("\n\n")[0].splitlines()[2:] == rows
