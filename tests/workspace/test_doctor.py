@@ -152,7 +152,7 @@ def _foreign_owner(double: Double) -> None:
     ("spoil", "lack"),
     [
         (_no_metastore, (["metastore", "serverless"], "an account admin assigns one")),
-        (_no_catalog, (["catalogs", "rights"], "mlops bootstrap --target staging")),
+        (_no_catalog, (["catalogs"], "mlops bootstrap --target staging")),
         (_no_right, (["rights"], "mlops bootstrap --target staging")),
         (_old_environments, (["environment"], "set environment_version to 5")),
         (_no_model, (["registry"], "databricks bundle deploy --target staging")),

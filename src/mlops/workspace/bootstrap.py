@@ -27,7 +27,7 @@ def missing(wanted: Wanted, found: Found, source: Pipeline | None) -> Missing:
         *identities.identities(wanted, found),
         *identities.memberships(wanted, found, later),
         *identities.federation(wanted, found, source),
-        *catalogs.catalogs(wanted, found),
+        *catalogs.catalogs(wanted, found, later),
         *catalogs.bindings(wanted, found),
         *identities.roles(wanted, found),
         *catalogs.ownership(wanted, found),

@@ -11,20 +11,22 @@ from mlops.workspace.steps import Step
 from mlops.workspace.wanted import UNSET, Need, Wanted
 
 
-def catalogs(wanted: Wanted, found: Found) -> Iterator[Step]:
-    """Catalogs that the target writes to or reads from, and that a group owns what it writes to."""
+def catalogs(wanted: Wanted, found: Found, later: list[str]) -> Iterator[Step]:
+    """The catalog that the target writes to, and that a group owns it; those that it only reads are others' to make."""
     for name, writes in _used(wanted).items():
         there = found.securables.get(("catalog", name))
-        if there is None or isinstance(there, Unread):
+        if there is None and not writes:
+            later.append(f"catalog {name}, which target {wanted.target} reads: whoever writes there makes it")
+        elif writes and (there is None or isinstance(there, Unread)):
             yield Step(
-                f"no catalog {name} that you may see; target {wanted.target} {'writes' if writes else 'reads'} there",
+                f"no catalog {name} that you may see; target {wanted.target} writes there",
                 f"CREATE CATALOG IF NOT EXISTS {_quoted(name)};",
                 "sql",
                 "CREATE CATALOG on the metastore; add MANAGED LOCATION if the metastore has no storage",
                 f"DROP CATALOG {_quoted(name)};",
                 there.why if isinstance(there, Unread) else "",
             )
-        elif writes and "@" in there.owner and wanted.owner and not wanted.personal:
+        elif isinstance(there, Securable) and writes and "@" in there.owner and wanted.owner and not wanted.personal:
             yield Step(
                 f"catalog {name} belongs to {there.owner}, a person: a group outlives one",
                 f"ALTER CATALOG {_quoted(name)} OWNER TO {_quoted(wanted.owner)};",
@@ -95,7 +97,7 @@ def grants(wanted: Wanted, found: Found, later: list[str]) -> Iterator[Step]:
     """Privileges that the bundle does not grant itself; on what is not there yet they are noted for later."""
     for need in wanted.needs():
         there = found.securables.get((need.kind, need.name))
-        if need.who.startswith(UNSET) or (there is None and need.kind != "catalog"):
+        if need.who.startswith(UNSET) or (there is None and (need.kind, need.name) != wanted.places["catalog"]):
             later.append(f"{need.privilege} on {need.kind} {need.name} for {need.who}")
             continue
         held = found.holds(need.kind, need.name, need.who, need.privilege)

@@ -120,12 +120,13 @@ def _metastore(facts: Facts) -> Finding | None:
 def _catalogs(facts: Facts) -> Finding | None:
     if facts.found is None or facts.wanted is None:
         return None
-    names = {wanted for kind, wanted in facts.wanted.places.values() if kind == "catalog"}
-    unseen = sorted(name for name in names if facts.found.securables.get(("catalog", name)) is None)
+    places = facts.wanted.places
+    names = sorted({places["catalog"][1], places["data catalog"][1]})
+    unseen = [name for name in names if facts.found.securables.get(("catalog", name)) is None]
     if unseen:
         what = f"there is no catalog {', '.join(unseen)} that you may see"
         return Finding("catalogs", "bad", what, f"mlops bootstrap --target {facts.target}")
-    return Finding("catalogs", "good", f"you see {', '.join(sorted(names))}")
+    return Finding("catalogs", "good", f"you see {', '.join(names)}")
 
 
 def _rights(facts: Facts) -> Finding | None:

@@ -1,0 +1,55 @@
+"""docs/setup.md: at most five steps per target, each of the shape that was promised, with commands that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops import cli
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/setup.md").read_text()
+SECTIONS = dict(re.findall(r"^## (dev|staging and prod)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
+STEPS = {(s, step.split("\n")[0]): step for s, text in SECTIONS.items() for step in text.split("\n### ")[1:]}
+CODE = "\n".join(re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_target_takes_five_steps_at_most(section: str) -> None:
+    numbers = [int(step[0]) for of, step in STEPS if of == section]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert 1 <= len(numbers) <= 5
+
+
+@pytest.mark.parametrize("step", STEPS, ids=" ".join)
+def test_a_step_says_what_it_runs_changes_undoes_and_shows(step: tuple[str, str]) -> None:
+    text = STEPS[step]
+    assert "```" in text
+    assert "* Changes" in text
+    assert re.search(r"\bundo|\bUndo", text)
+    if step[1][0] != "1":
+        assert "* See:" in text
+
+
+def test_every_command_of_ours_is_there() -> None:
+    verbs = set(re.findall(r"\bmlops ([a-z-]+)", PAGE))
+    assert {"bootstrap", "doctor", "promote", "approve"} <= verbs
+    assert verbs <= set(cli.cli.commands)
+
+
+def test_every_job_and_parameter_that_is_run_is_in_the_bundle() -> None:
+    runs = re.findall(r"databricks bundle run (\w+) .*?--params (\S+)", CODE)
+    assert {job for job, _ in runs} >= {"sample", "ingestion", "training", "inference"}
+    for job, given in runs:
+        body = yaml.safe_load((ROOT / f"resources/{job}.job.yml").read_text())["resources"]["jobs"][job]
+        assert {pair.split("=")[0] for pair in given.split(",")} <= {p["name"] for p in body["parameters"]}
+
+
+def test_every_link_inside_the_repository_leads_somewhere() -> None:
+    for page in ("setup", "rights", "platform"):
+        text = (ROOT / f"docs/{page}.md").read_text()
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            assert link.startswith("https://") or (ROOT / "docs" / link).exists(), f"{page}.md: {link}"
