@@ -447,7 +447,7 @@ def test_the_command_prints_what_is_missing_and_exits_with_1(
     assert cli.run_args(arguments) == 1
     printed = capsys.readouterr().out
     assert f"\nGRANT CREATE SCHEMA ON CATALOG `staging` TO `{DEPLOY}`;\n" in printed
-    assert "undo: REVOKE CREATE SCHEMA" in printed
+    assert "undo:  REVOKE CREATE SCHEMA" in printed
     assert "needs: owner of the catalog" in printed
     assert cli.run_args([*arguments, "--output", "json"]) == 1
     assert json.loads(capsys.readouterr().out)["steps"][0]["language"] == "sql"

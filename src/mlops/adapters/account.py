@@ -70,7 +70,7 @@ def _tried[T](doing: str, call: Callable[[], T]) -> T | Unread | None:
             except NotFound:
                 return None
             except (PermissionDenied, BadRequest) as error:
-                return Unread(sdk.redacted(str(error)))
+                return Unread(sdk.said(error))
     except MlopsError as error:
         return Unread(str(error))
 

@@ -57,7 +57,7 @@ def _config() -> Config:
     try:
         return Config(retry_timeout_seconds=_PATIENCE)
     except ValueError as error:
-        reason = redacted(str(error)).partition(", please check")[0]
+        reason = said(error).partition(", please check")[0]
         raise ConfigError(
             f"not logged in to a workspace ({reason}); run: databricks auth login --host https://WORKSPACE"
         ) from None
@@ -66,6 +66,11 @@ def _config() -> Config:
 def redacted(text: str) -> str:
     """The text with everything that looks like a token, a secret or a credential replaced."""
     return _SECRET.sub("[redacted]", text)
+
+
+def said(error: Exception) -> str:
+    """What the platform answered, without secrets and without the SDK's account of how it was called."""
+    return redacted(str(error)).partition(". Config: ")[0]
 
 
 @contextmanager
@@ -81,11 +86,11 @@ def told(doing: str) -> Iterator[None]:
     try:
         yield
     except DatabricksError as error:
-        raise MlopsError(f"{doing}: {redacted(str(error))}; {_cure(error)}") from None
+        raise MlopsError(f"{doing}: {said(error)}; {_cure(error)}") from None
     except OperationFailed as error:
-        raise MlopsError(f"{doing}: {redacted(str(error))}") from None
+        raise MlopsError(f"{doing}: {said(error)}") from None
     except (TimeoutError, RequestException) as error:
-        raise MlopsError(f"{doing}: {redacted(str(error))}; the workspace did not answer, try again later") from None
+        raise MlopsError(f"{doing}: {said(error)}; the workspace did not answer, try again later") from None
 
 
 def _cure(error: Exception) -> str:

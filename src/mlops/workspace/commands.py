@@ -71,7 +71,8 @@ def _print(target: str, host: str, answer: Missing) -> None:
         click.echo(f"{_mark(step)} {number}. {step.what}")
         if step.unsure:
             click.echo(f"{_mark(step)}    perhaps not needed, it could not be read: {step.unsure}")
-        click.echo(f"{_mark(step)}    needs: {step.right}   undo: {step.undo}")
+        click.echo(f"{_mark(step)}    needs: {step.right}")
+        click.echo(f"{_mark(step)}    undo:  {step.undo}")
         click.echo(step.command)
     for line in answer.later:
         click.echo(f"# later: {line}")

@@ -42,8 +42,8 @@ _READERS = ("training", "validation", "deployment", "inference", "monitoring")
 _LOADERS = (*_READERS, "promotion", "rollback")
 _EVERY = ("sample", "ingestion", *_LOADERS)
 RIGHTS: tuple[Right, ...] = (
-    Right(_EVERY, "catalog", "USE_CATALOG", "every call below"),
-    Right(_EVERY, "schema", "USE_SCHEMA", "every call below"),
+    Right(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
+    Right(_EVERY, "schema", "USE_SCHEMA", "everything inside it"),
     Right(("sample", "ingestion"), "volume", "READ_VOLUME", "storage.files, storage.write (compares what is there)"),
     Right(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
     Right(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
@@ -87,8 +87,6 @@ class Need:
     who: str
     privilege: str
     why: str
-    after_deploy: bool
-    """True: what it is on is made by the first deployment."""
 
 
 @dataclass(frozen=True)
@@ -198,20 +196,19 @@ class Wanted:
             match identity.role:
                 case "deploy":
                     for privilege in ("USE_CATALOG", "CREATE_SCHEMA"):
-                        yield Need(kind, catalog, identity.name, privilege, "deploys the bundle", after_deploy=False)
+                        yield Need(kind, catalog, identity.name, privilege, "deploys the bundle")
                 case "plan":
-                    yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data", after_deploy=False)
+                    yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
         for name in dict.fromkeys(self._named({k: v for k, v in self._resources.items() if k != "jobs"})):
-            yield Need(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside", after_deploy=False)
+            yield Need(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
 
     def _of_jobs(self) -> Iterator[Need]:
         for right in RIGHTS:
             kind, name = self.places[right.on]
-            for job in right.jobs:
-                if job not in self._jobs or (right.privilege == "MANAGE" and self.owner):
-                    continue
-                after = right.on in {"schema", "volume", "model"} or name in (n for _, n in self._own)
-                yield Need(kind, name, self.runs(job), right.privilege, f"job {job}: {right.calls}", after_deploy=after)
+            jobs = [job for job in right.jobs if job in self._jobs]
+            for who in dict.fromkeys(map(self.runs, jobs)) if right.privilege != "MANAGE" or not self.owner else ():
+                why = f"{', '.join(job for job in jobs if self.runs(job) == who)}: {right.calls}"
+                yield Need(kind, name, who, right.privilege, why)
 
     def runners(self) -> tuple[str, ...]:
         """Everybody that a job runs as, each once."""
@@ -221,10 +218,6 @@ class Wanted:
         """Who has to be able to move aliases, and so has to belong to the model's owner."""
         jobs = next(right.jobs for right in RIGHTS if right.privilege == "MANAGE")
         return tuple(dict.fromkeys(self.runs(job) for job in jobs if job in self._jobs))
-
-    @property
-    def _own(self) -> tuple[tuple[Kind, str], ...]:
-        return tuple(self.places[place] for place in ("schema", "volume", "model"))
 
     @property
     def _resources(self) -> Mapping[str, Any]:
