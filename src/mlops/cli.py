@@ -14,6 +14,7 @@ import click
 from mlops.adapters import bundle, platform
 from mlops.adapters.bundle import TARGETS, Deployed
 from mlops.adapters.registry import Registry, Version, artifact_digest
+from mlops.ci import ci
 from mlops.contract import MlopsError, ModelError
 from mlops.workspace.commands import COMMANDS
 
@@ -162,7 +163,7 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
     place.run("rollback", {"reason": reason, **_pairs(param)})
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, ci):
     cli.add_command(_command)
 
 

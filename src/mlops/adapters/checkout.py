@@ -1,0 +1,119 @@
+"""The checkout that a pipeline works on: what git and uv say about it, and what is built from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops.contract import ConfigError, MlopsError
+
+RECORD = "release.json"
+BILL = "sbom.cdx.json"
+_CONSTRAINTS = Path(".ci/build-constraints.txt")
+"""Build backend and what it needs, with hashes: what uv.lock does not hold."""
+_HIDDEN = {RECORD, ".gitignore"}
+
+
+def ask(*command: str, check: bool = True, **environment: str) -> str:
+    """Run a program and return what it printed.
+
+    Raises:
+        ConfigError: it is not on the PATH.
+        MlopsError: it failed, and check is true.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise ConfigError(f"{command[0]} is not on the PATH: install it")
+    done = subprocess.run(  # noqa: S603 (a list, never a shell)
+        [program, *command[1:]], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+    if check and done.returncode:
+        raise MlopsError(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def commit() -> str:
+    """The commit that is checked out."""
+    return ask("git", "rev-parse", "HEAD").strip()
+
+
+def version() -> str:
+    """The project's version."""
+    return str(tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"])
+
+
+def lock() -> str:
+    """sha256 of the lock."""
+    return sha256(Path("uv.lock"))
+
+
+def sha256(file: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Name and sha256 of what lies in a folder, the record left out."""
+    return {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name not in _HIDDEN}
+
+
+def build(folder: Path) -> dict[str, str]:
+    """Build wheel and bill of materials into an empty folder, the wheel twice; returns name and sha256 of each.
+
+    Raises:
+        ConfigError: the folder holds something, or the checkout differs from its commit.
+        MlopsError: two builds of one commit differ, or a build failed.
+    """
+    if folder.exists() and any(f.name not in _HIDDEN for f in folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: a release is built into an empty folder")
+    if ask("git", "status", "--porcelain", "--untracked-files=no").strip():
+        raise ConfigError("the checkout differs from its commit: commit first, a release is built from a commit")
+    with tempfile.TemporaryDirectory(prefix="wheel-") as second:
+        wheel, again = (_wheel(Path(place)) for place in (folder, second))
+        if sha256(wheel) != sha256(again):
+            raise MlopsError(f"{wheel.name} was built twice and differs: it is not reproducible")
+    bill = ask("uv", "export", "--locked", "--no-default-groups", "--format", "cyclonedx1.5", "--quiet")
+    (folder / BILL).write_text(_timeless(bill))
+    return files(folder)
+
+
+def _wheel(folder: Path) -> Path:
+    moment = ask("git", "log", "-1", "--format=%ct").strip()
+    fixed = ("--build-constraints", str(_CONSTRAINTS), "--require-hashes")
+    ask("uv", "build", "--wheel", "--quiet", "--out-dir", str(folder), *fixed, SOURCE_DATE_EPOCH=moment)
+    return next(folder.glob("*.whl"))
+
+
+def _timeless(bill: str) -> str:
+    """The bill without the moment and the number of its making, so that the same lock gives the same bytes."""
+    document = json.loads(bill)
+    document.get("metadata", {}).pop("timestamp", None)
+    document.pop("serialNumber", None)
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def audit() -> str:
+    """What `uv audit` knows about the locked packages, as JSON; it ends with 1 where it found something."""
+    return ask("uv", "audit", "--locked", "--no-default-groups", "--output-format", "json", check=False)
+
+
+def texts(*, history: bool) -> Iterator[tuple[str, str]]:
+    """Name and content of every tracked text file; with history, every commit's message and patch, too."""
+    for name in ask("git", "ls-files", "-z").split("\0"):
+        if name and Path(name).is_file() and not Path(name).is_symlink():
+            yield name, Path(name).read_text(errors="ignore")
+    for part in re.split(r"^\0", _patches(), flags=re.MULTILINE) if history else ():
+        told, _, patch = part.partition("\n")
+        yield f"commit {told[:12]}", patch
+
+
+def _patches() -> str:
+    return ask("git", "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=%x00%H%n%B", "--unified=0")

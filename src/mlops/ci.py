@@ -1,0 +1,264 @@
+"""`mlops ci`: what GitHub's workflows and Azure's pipelines call. They hold no logic of their own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from mlops.adapters import bundle, checkout
+from mlops.adapters.bundle import TARGETS
+from mlops.adapters.forge import AzureDevOps, GitHub
+from mlops.adapters.registry import Registry
+from mlops.contract import ConfigError, MlopsError
+from mlops.lifecycle import delivery, plans
+
+_EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
+_PLAN_MARK = "<!-- mlops: plan of {} -->"
+_DRIFT_MARK = "<!-- mlops: drift of {} -->"
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+_planner = click.option(
+    "--planner", "planners", multiple=True, help="Principal that plans; its own right to manage is left out."
+)
+_out = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
+_folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="dist", show_default=True)
+_token = click.option("--token", envvar="FORGE_TOKEN", help="Of the run. Default: FORGE_TOKEN.")
+_repository = click.option("--github", "repository", metavar="OWNER/NAME", help="The repository on GitHub.")
+_api = click.option("--api", default="https://api.github.com", show_default=True, help="Of GitHub.")
+
+
+@click.group(epilog=_EXITS)
+def ci() -> None:
+    """What a pipeline decides: plan, drift, provenance, weaknesses, secrets.
+
+    Example: mlops ci plan plan.json --target prod
+    """
+
+
+@ci.command(epilog=_EXITS)
+@_folder
+def build(folder: Path) -> None:
+    """Build the one wheel that every target gets, with its bill of materials and release.json.
+
+    Example: mlops ci build
+    """
+    made = delivery.Release(checkout.commit(), checkout.version(), checkout.lock(), checkout.build(folder))
+    (folder / checkout.RECORD).write_text(json.dumps(asdict(made), indent=1) + "\n")
+    for name, digest in made.files.items():
+        click.echo(f"{digest}  {name}")
+
+
+@ci.command(epilog=_EXITS)
+@_folder
+@click.option("--commit", help="That has to have been built. Default: the one that is checked out.")
+@click.option("--attestations", type=_file, help="What `gh attestation verify --format json` printed.")
+def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
+    """Stop unless the files in a folder are those that were built from this commit.
+
+    Example: mlops ci verify --attestations attestations.json
+    """
+    record = folder / checkout.RECORD
+    if not record.is_file():
+        raise ConfigError(f"{folder} has no {checkout.RECORD}: download what `mlops ci build` made")
+    attested = None if attestations is None else _attestations(attestations.read_text())
+    found = delivery.objections(
+        delivery.release(record.read_text()),
+        files=checkout.files(folder),
+        commit=commit or checkout.commit(),
+        lock=checkout.lock(),
+        attested=attested,
+    )
+    _stop("not what was built", found)
+    click.echo(f"{folder} holds what was built from {(commit or checkout.commit())[:12]}")
+
+
+def _attestations(text: str) -> list[dict[str, object]]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ConfigError("this is no list of attestations: give what `gh attestation verify --format json` printed")
+    return found
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_target
+@_planner
+@_out
+def plan(plan: Path, target: str, planners: tuple[str, ...], out: TextIO) -> None:
+    """Write a plan for its reviewers: what costs, who may do what, what is destroyed, then everything.
+
+    Example: mlops ci plan plan.json --target prod --out plan.md
+    """
+    out.write(plans.summary(plans.parse(plan.read_text(), planners=planners), target))
+
+
+@ci.command("same-plan", epilog=_EXITS)
+@click.argument("approved", type=_file)
+@click.argument("now", type=_file)
+@_planner
+def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
+    """Stop unless what would be done now is what was approved.
+
+    Example: mlops ci same-plan approved/plan.json plan.json
+    """
+    before, after = (plans.parse(file.read_text(), planners=planners) for file in (approved, now))
+    _stop("not the plan that was approved; plan again and have it approved", plans.differences(before, after))
+    click.echo(f"{len(after.actions)} actions, each as approved")
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_planner
+def settled(plan: Path, planners: tuple[str, ...]) -> None:
+    """Stop unless a plan made right after a deployment does nothing.
+
+    Example: mlops ci settled after.json
+    """
+    found = [f"{entry.action} {entry.key}" for entry in plans.parse(plan.read_text(), planners=planners).actions]
+    _stop("deployed, and the next plan is not empty", found)
+    click.echo("the next plan is empty")
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_target
+@_planner
+@_out
+def drift(plan: Path, target: str, planners: tuple[str, ...], out: TextIO) -> None:
+    """Stop if somebody changed what is deployed; what only waits for deployment is no drift.
+
+    Example: mlops ci drift plan.json --target prod --out drift.md
+    """
+    found = plans.drift(plans.parse(plan.read_text(), planners=planners))
+    out.write(plans.report(found, target))
+    _stop(f"target {target} has drifted", [f"{key} {change.path}" for key, change in found.drifted])
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("body", type=_file)
+@_target
+@click.option("--pull-request", required=True, type=click.IntRange(min=1))
+@_repository
+@_api
+@click.option("--azure-devops", nargs=3, metavar="COLLECTION PROJECT REPOSITORY", help="The repository in Azure Repos.")
+@_token
+def comment(
+    *,
+    body: Path,
+    target: str,
+    pull_request: int,
+    repository: str | None,
+    api: str,
+    azure_devops: tuple[str, str, str] | None,
+    token: str | None,
+) -> None:
+    """Write the plan of a target as the one comment of a pull request that says so.
+
+    Example: mlops ci comment plan.md --target prod --pull-request 7 --github octo/flights
+    """
+    if (repository is None) == (azure_devops is None) or not token:
+        raise click.UsageError("give a token, and one of --github and --azure-devops")
+    forge = GitHub(api, repository, token) if repository else AzureDevOps(*(azure_devops or ("", "", "")), token)
+    click.echo(forge.comment(pull_request, _PLAN_MARK.format(target), body.read_text()))
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("body", type=_file)
+@_target
+@_repository
+@_api
+@_token
+@click.option("--state", required=True, type=click.Choice(["drifted", "clean"]), help="What `mlops ci drift` found.")
+def issue(*, body: Path, target: str, repository: str | None, api: str, token: str | None, state: str) -> None:
+    """Keep the one issue about a target's drift: open it, update it, or close it.
+
+    Example: mlops ci issue drift.md --target prod --state drifted --github octo/flights
+    """
+    if not repository or not token:
+        raise click.UsageError("give a token and --github")
+    text = body.read_text() if state == "drifted" else None
+    click.echo(GitHub(api, repository, token).issue(_DRIFT_MARK.format(target), f"Drift in target {target}", text))
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("version", type=click.IntRange(min=1))
+@_target
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path, exists=True), help="A laptop's home folder.")
+@_out
+def journal(version: int, target: str, home: Path | None, out: TextIO) -> None:
+    """Tell where a version of the target below stands on its way into this one; stop if it was refused.
+
+    Example: mlops ci journal 3 --target prod --home .laptop
+    """
+    place = bundle.deployed(target, home)
+    registry = Registry(place.home)
+    source = registry.version(place.default("promotion", "source_model"), version)
+    champion = registry.holder(place.model, "champion")
+    copies = [(v.number, v.tags) for v in registry.versions(place.model)]
+    origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"
+    steps = delivery.journal(source.tags, copies, origin=origin, champion=champion.number if champion else None)
+    out.writelines(f"- {step.name}: {step.state}, {plans.code(step.what)}\n" for step in steps)
+    _stop(f"{source} was refused on its way to {target}", [s.what for s in steps if s.state == "refused"])
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--exceptions", type=_file, default=".ci/vulnerabilities.toml", show_default=True)
+@click.option("--report", type=_file, help="What `uv audit --output-format json` printed. Default: ask it.")
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Default: today, UTC.")
+def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None:
+    """Stop if a locked package has a known weakness that nobody has accepted, or an exception has ended.
+
+    Example: mlops ci audit
+    """
+    found = delivery.weaknesses(report.read_text() if report else checkout.audit())
+    accepted = delivery.exceptions(exceptions.read_text())
+    day: date = (today or datetime.now(UTC)).date()
+    _stop("the lock must not stay as it is", delivery.unaccepted(found, accepted, day))
+    click.echo(f"{len(found)} known weaknesses, {len(accepted)} accepted")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--history/--no-history", default=False, help="Every commit, too.")
+def secrets(*, history: bool) -> None:
+    """Stop if a tracked file holds what looks like a credential; says where, never what.
+
+    Example: mlops ci secrets --history
+    """
+    found = [
+        f"{name}:{n}: {kind}" for name, text in checkout.texts(history=history) for n, kind in delivery.secrets(text)
+    ]
+    _stop("credentials in the repository: revoke them first, then remove them", found)
+    click.echo("no credential found")
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("tag")
+@_out
+def notes(tag: str, out: TextIO) -> None:
+    """Write what CHANGELOG.md says about a release; stop unless its tag is the project's version.
+
+    Example: mlops ci notes v0.1.0
+    """
+    version = delivery.tag(tag, checkout.version()).removeprefix("v")
+    out.write(delivery.notes(Path("CHANGELOG.md").read_text(), version) + "\n")
+
+
+def _stop(what: str, reasons: object) -> None:
+    """Stop with each reason on its own line; none of them can pass for a command of the pipeline that shows them."""
+    lines = [str(reason) for reason in (reasons if isinstance(reasons, list | tuple) else ())]
+    if lines:
+        raise MlopsError("\n  ".join([f"{what}:", *(_plain(line) for line in lines)]))
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing begins a logging command of GitHub (::) or Azure DevOps (##)."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown.replace("::", ": :").replace("##", "# #")
