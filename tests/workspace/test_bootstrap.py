@@ -205,7 +205,8 @@ def test_all_privileges_hold_everything_but_management(double: Double) -> None:
 def test_what_the_bundle_does_not_grant_inside_is_granted_beside_it(double: Double) -> None:
     ready(double)
     given = document()
-    given["resources"]["volumes"]["landing"]["grants"] = []
+    grants = given["resources"]["volumes"]["landing"]["grants"]
+    grants[0]["principal"] = "data scientists"  # what somebody else gets is nothing to the runner
     assert commands(look(given)) == [
         f"GRANT {privilege} VOLUME ON VOLUME `staging`.`flights`.`landing` TO `{SERVE}`;"
         for privilege in ("READ", "WRITE")
@@ -276,6 +277,16 @@ def test_another_environment_of_the_same_repository_is_not_trusted(double: Doubl
     assert len(look().steps) == 1
 
 
+def test_who_plans_browses_the_catalog_and_logs_in_from_an_environment_of_its_own(double: Double) -> None:
+    ready(double)
+    given = document()
+    given["variables"]["plan_principal"] = {"value": (plan := "d" * 8 + DEPLOY[8:])}
+    double.service_principals.append({"id": "4", "applicationId": plan, "displayName": "flights-staging-plan"})
+    trust, browse = look(given).steps
+    assert browse.command == f"GRANT BROWSE ON CATALOG `staging` TO `{plan}`;"
+    assert json.loads(shlex.split(trust.command)[-1])["oidc_policy"]["subject"].endswith(":environment:staging-plan")
+
+
 def test_azure_devops_is_trusted_per_pipeline(double: Double) -> None:
     ready(double)
     organisation = "12345678-aaaa-bbbb-cccc-1234567890ab"
@@ -329,6 +340,12 @@ def test_catalogs_are_bound_for_what_they_are_used_for(double: Double) -> None:
     }
     assert '"BINDING_TYPE_READ_ONLY"' in steps["catalog prod"].command
     assert '"BINDING_TYPE_READ_WRITE"' in steps["catalog staging"].command
+
+
+def test_a_catalog_that_is_read_may_be_bound_for_writing_too(double: Double) -> None:
+    ready(double)
+    double.bindings["prod"] = [{"workspace_id": WORKSPACE_ID, "binding_type": "BINDING_TYPE_READ_WRITE"}]
+    assert look() == Missing((), ())
 
 
 def test_a_catalog_of_a_person_goes_to_the_group(double: Double) -> None:

@@ -177,6 +177,17 @@ def test_what_reads_back_differently_is_an_error(double: Double, monkeypatch: py
         storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
 
 
+def test_a_source_that_is_shorter_than_it_was_listed_is_not_taken_for_copied(double: Double) -> None:
+    class Shrunk(bytes):
+        def __len__(self) -> int:
+            return super().__len__() + 5
+
+    double.dbfs = {"/old/a": Shrunk(b"mine")}
+    with pytest.raises(MlopsError, match="/old/a has 4 bytes and had 9 when it was listed: copy again"):
+        storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
+    assert double.files == {}
+
+
 def test_a_source_without_files_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match="dbfs:/nowhere holds no file, or is not there"):
         storage.copy("dbfs:/nowhere", f"{VOLUME}/new", lambda _: None)
