@@ -1,0 +1,28 @@
+"""The use case: will this flight arrive more than 15 minutes late, asked two hours before its scheduled departure?
+
+A fork edits this folder and no other.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mlops.contract import Entity, Label, UseCase
+from usecase.features import FEATURES
+from usecase.model import MODEL
+from usecase.policy import POLICY
+from usecase.sample import sample
+from usecase.sources import SOURCES
+
+USE_CASE = UseCase(
+    name="flights",
+    question="Will this flight arrive more than 15 minutes late?",
+    sample=sample,
+    sources=SOURCES,
+    entity=Entity(source="schedule", key=("flight_id",), event_time="scheduled_departure", lead=timedelta(hours=2)),
+    features=FEATURES,
+    # Cancelled and diverted flights have no arrival delay, and so no label.
+    label=Label(name="late", source="outcomes", value="arrival_delay > 15", matured="arrival_delay IS NOT NULL"),
+    model=MODEL,
+    policy=POLICY,
+)

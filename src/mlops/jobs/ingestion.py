@@ -80,12 +80,13 @@ def _quarantine(job: Context[IngestionConfig], source: Source, bad: DataFrame) -
 
 
 def _newest(source: Source, rows: DataFrame) -> DataFrame:
-    """One good row per key: the one known last, of two known at once the greater text: file order is no matter."""
+    """One good row per key: the one known last, of two known at once the greater: file order is no matter."""
     from pyspark.sql import Window
 
-    order = Window.partitionBy(*source.key).orderBy(F.col(source.known_at).desc(), F.col(feeds.RAW).desc())
+    names = [column.name for column in source.columns]
+    order = Window.partitionBy(*source.key).orderBy(*[F.col(name).desc() for name in (source.known_at, *names)])
     good = rows.where(F.size(feeds.RULES) == 0).withColumn("_rank", F.row_number().over(order))
-    return good.where("_rank = 1").select(*[column.name for column in source.columns])
+    return good.where("_rank = 1").select(*names)
 
 
 main = task(run)
