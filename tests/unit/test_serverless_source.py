@@ -51,10 +51,12 @@ TEXTS = {
     r"(?i)\b(un)?cache\s+(lazy\s+)?table\b|\bglobal[_\s]+temp": "serverless has no caching and no global views",
 }
 SETTINGS = {"spark.sql.session.timeZone"}
+PLATFORM, CHECKOUT, CI = "src/mlops/adapters/platform.py", "src/mlops/adapters/checkout.py", "src/mlops/ci.py"
 MAY = {
     "texts": {"src/mlops/adapters/storage.py"},  # tells DBFS from volumes, and warns
-    "environment": {"src/mlops/adapters/platform.py"},
-    "clock": {"src/mlops/adapters/platform.py", "src/mlops/cli.py"},  # a queue's order; the age that `status` shows
+    "environment": {PLATFORM, CHECKOUT},  # the latter hands it on to git and uv, whole
+    "clock": {PLATFORM, "src/mlops/cli.py", CI},  # a queue's order; ages and dates that commands show
+    "paths": {CHECKOUT, CI},  # commands of a pipeline, which stands in the checkout and never on serverless
 }
 CLOCKS = {"now", "today", "time", "time_ns", "utcnow"}
 OWNERS = {"datetime", "date", "time", "Timestamp", "dt"}
@@ -112,7 +114,7 @@ def _call(node: ast.Call, file: str) -> Iterator[tuple[int, str]]:
         if name.endswith("conf.set") and first.value not in SETTINGS:
             yield node.lineno, f"{first.value}: serverless takes a handful of settings, and this is none of ours"
         path = name == "open" or (last in READERS - {"open"} and owner not in {"F", "re"})
-        if path and not re.match(r"/|[a-z][a-z0-9]*:/", first.value):
+        if path and file not in MAY["paths"] and not re.match(r"/|[a-z][a-z0-9]*:/", first.value):
             yield node.lineno, f"{name}({first.value!r}): the working directory is anywhere; use absolute paths"
 
 

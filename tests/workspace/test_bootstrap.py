@@ -277,14 +277,26 @@ def test_another_environment_of_the_same_repository_is_not_trusted(double: Doubl
     assert len(look().steps) == 1
 
 
-def test_who_plans_browses_the_catalog_and_logs_in_from_an_environment_of_its_own(double: Double) -> None:
+@pytest.mark.parametrize(
+    ("source", "subject"),
+    [
+        (("octo@1/flights@2", None), "repo:octo@1/flights@2:environment:staging-plan"),
+        ((None, f"{ACCOUNT}/octo/ml/staging"), "p://octo/ml/staging-plan"),
+    ],
+)
+def test_who_plans_browses_the_catalog_and_logs_in_from_a_place_of_its_own(
+    double: Double, source: tuple[str | None, str | None], subject: str
+) -> None:
     ready(double)
+    double.policies["1"] = []
     given = document()
     given["variables"]["plan_principal"] = {"value": (plan := "d" * 8 + DEPLOY[8:])}
     double.service_principals.append({"id": "4", "applicationId": plan, "displayName": "flights-staging-plan"})
-    trust, browse = look(given).steps
+    wanted = Wanted(given)
+    found = account.read(wanted)
+    _, trust, browse = missing(wanted, found, pipeline(*source, ACCOUNT)).steps
     assert browse.command == f"GRANT BROWSE ON CATALOG `staging` TO `{plan}`;"
-    assert json.loads(shlex.split(trust.command)[-1])["oidc_policy"]["subject"].endswith(":environment:staging-plan")
+    assert json.loads(shlex.split(trust.command)[-1])["oidc_policy"]["subject"] == subject
 
 
 def test_azure_devops_is_trusted_per_pipeline(double: Double) -> None:

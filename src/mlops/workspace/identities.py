@@ -28,7 +28,7 @@ class Pipeline:
     issuer: str
     audience: str
     subject: str
-    """With `{environment}` where the token names one."""
+    """With `{target}` where it names one, and `{suffix}`, which tells the planner ("-plan") from the deployer ("")."""
     older: str = ""
     """GitHub's form for repositories from before 2026-07-15, which names no ids."""
 
@@ -38,7 +38,8 @@ def pipeline(github: str | None, azure_devops: str | None, account_id: str) -> P
 
     Args:
         github: OWNER@OWNER_ID/REPO@REPO_ID.
-        azure_devops: ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE.
+        azure_devops: ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE, the one that deploys; those that plan and promote are
+            named after it, as in PIPELINE-plan.
         account_id: of Databricks; GitHub's tokens are made for it.
 
     Raises:
@@ -52,15 +53,15 @@ def pipeline(github: str | None, azure_devops: str | None, account_id: str) -> P
                 "--jq '\"\\(.owner.login)@\\(.owner.id)/\\(.name)@\\(.id)\"'"
             )
         owner, owner_id, repo, repo_id = found.groups()
-        subject = f"repo:{owner}@{owner_id}/{repo}@{repo_id}:environment:{{environment}}"
-        return Pipeline(_GITHUB_ISSUER, account_id, subject, f"repo:{owner}/{repo}:environment:{{environment}}")
+        subject = f"repo:{owner}@{owner_id}/{repo}@{repo_id}:environment:{{target}}{{suffix}}"
+        return Pipeline(_GITHUB_ISSUER, account_id, subject, f"repo:{owner}/{repo}:environment:{{target}}{{suffix}}")
     if azure_devops is not None:
         found = _AZURE.fullmatch(azure_devops)
         if found is None:
             raise ConfigError(f"--azure-devops {azure_devops!r} is not ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE")
         organisation_id, organisation, project, name = found.groups()
         issuer = f"https://vstoken.dev.azure.com/{organisation_id}"
-        return Pipeline(issuer, "api://AzureADTokenExchange", f"p://{organisation}/{project}/{name}")
+        return Pipeline(issuer, "api://AzureADTokenExchange", f"p://{organisation}/{project}/{name}{{suffix}}")
     return None
 
 
@@ -182,8 +183,9 @@ def federation(wanted: Wanted, found: Found, source: Pipeline | None) -> Iterato
             if not policies or isinstance(policies, Unread):
                 yield _ask(wanted, identity, policies.why if isinstance(policies, Unread) else "")
             continue
-        environment = wanted.target if identity.role != "plan" else f"{wanted.target}-plan"
-        subjects = [text.format(environment=environment) for text in (source.subject, source.older) if text]
+        suffix = "" if identity.role == "deploy" else f"-{identity.role}"
+        texts = (source.subject, source.older)
+        subjects = [text.format(target=wanted.target, suffix=suffix) for text in texts if text]
         if isinstance(policies, Unread) or not any(Policy(source.issuer, s) in policies for s in subjects):
             yield _trust(identity, there, source, subjects, policies.why if isinstance(policies, Unread) else "")
 
