@@ -186,9 +186,8 @@ def drift(plan: Plan) -> Drift:
 def code(value: Any) -> str:
     """A value as text that neither a page, nor a mail, nor the log of a pipeline takes for anything but text."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    plain = "".join(c if (c.isalnum() and c.isascii()) or c in " -_.,/=+" else f"&#{ord(c)};" for c in text)
-    return f"<code>{plain}</code>"
+    plain = "".join(c if (c.isalnum() and c.isascii()) or c in " -_.,/=+" else f"&#{ord(c)};" for c in text[:_LONGEST])
+    return f"<code>{plain}{'…' * (len(text) > _LONGEST)}</code>"
 
 
 def summary(plan: Plan, target: str) -> str:

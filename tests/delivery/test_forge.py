@@ -1,0 +1,207 @@
+"""GitHub's and Azure DevOps' REST APIs over HTTP: paths, paging, bodies and errors as they document them."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mlops.adapters.forge import AzureDevOps, GitHub
+from mlops.cli import run_args
+from mlops.contract import ConfigError, MlopsError
+
+TOKEN = "of-the-run"  # noqa: S105 (no secret of anybody)
+PLAN = {"plan_version": 2, "lineage": "a", "plan": {}}
+DRIFT = {
+    "resources.jobs.a": {"action": "update", "changes": {"x": {"action": "update", "old": 1, "new": 1, "remote": 2}}}
+}
+
+
+class Double(ThreadingHTTPServer):
+    """Comments, issues and threads, as the two systems keep them."""
+
+    comments: dict[int, dict[str, Any]]
+    issues: dict[int, dict[str, Any]]
+    threads: dict[int, dict[str, Any]]
+    fails: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Double
+
+    def do(self) -> None:
+        url = urlsplit(self.path)
+        query = {k: v[0] for k, v in parse_qs(url.query).items()}
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            return self.answer(401, {"message": "Bad credentials"})
+        if self.server.fails:
+            return self.answer(self.server.fails, {"message": "no: ghp_" + "a1B2" * 9})
+        github = re.fullmatch(r"/repos/octo/flights/(.*)", url.path)
+        azure = re.fullmatch(r"/octo/my%20project/_apis/git/repositories/r1/pullRequests/7/threads(.*)", url.path)
+        if github:
+            return self.answer(*self.github(github[1], query, body))
+        if azure and query.get("api-version") == "7.1":
+            return self.answer(*self.azure(azure[1], body))
+        return self.answer(404, {"message": "Not Found"})
+
+    do_GET = do_POST = do_PATCH = do  # noqa: N815
+
+    def github(self, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        store = self.server.comments if "comments" in path else self.server.issues
+        number = re.fullmatch(r"issues(?:/comments)?/(\d+)", path)
+        if self.command == "PATCH" and number:
+            store[int(number[1])].update(body)
+            return 200, store[int(number[1])]
+        if self.command == "POST" and path in {"issues", "issues/7/comments"}:
+            made = 1 + max(store, default=0)
+            store[made] = {"id": made, "number": made, "state": "open", **body}
+            return 201, store[made]
+        rows = [row for row in store.values() if "state" not in query or row["state"] == query["state"]]
+        size, page = int(query["per_page"]), int(query["page"])
+        return 200, rows[size * (page - 1) : size * page]
+
+    def azure(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        threads = self.server.threads
+        if self.command == "GET":
+            return 200, {"value": list(threads.values()), "count": len(threads)}
+        found = re.fullmatch(r"/(\d+)/comments/(\d+)", path)
+        if self.command == "PATCH" and found:
+            threads[int(found[1])]["comments"][0].update(body)
+            return 200, {}
+        made = len(threads) + 1
+        comments = [{**comment, "id": 1} for comment in body["comments"]]
+        threads[made] = {"id": made, "comments": comments, "status": body["status"]}
+        return 200, threads[made]
+
+    def answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    server = Double(("127.0.0.1", 0), Handler)
+    server.comments, server.issues, server.threads = {}, {}, {}
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def github(double: Double) -> GitHub:
+    return GitHub(double.url, "octo/flights", TOKEN)
+
+
+def azure(double: Double) -> AzureDevOps:
+    return AzureDevOps(f"{double.url}/octo/", "my project", "r1", TOKEN)
+
+
+def test_a_pull_request_gets_one_comment_however_often_it_is_planned(double: Double) -> None:
+    double.comments = {n: {"id": n, "body": f"talk {n}"} for n in range(1, 251)}
+    assert github(double).comment(7, "<!-- m -->", "one") == "comment written"
+    assert github(double).comment(7, "<!-- m -->", "two") == "comment updated"
+    ours = [c["body"] for c in double.comments.values() if c["body"].startswith("<!-- m -->")]
+    assert ours == ["<!-- m -->\ntwo"]
+    assert len(double.comments) == 251
+
+
+def test_each_target_has_a_comment_of_its_own(double: Double) -> None:
+    github(double).comment(7, "<!-- staging -->", "one")
+    github(double).comment(7, "<!-- prod -->", "two")
+    assert [c["body"] for c in double.comments.values()] == ["<!-- staging -->\none", "<!-- prod -->\ntwo"]
+
+
+def test_an_issue_is_opened_updated_closed_and_opened_again(double: Double) -> None:
+    double.issues = {1: {"id": 1, "number": 1, "state": "open", "body": None}}
+    said = [github(double).issue("<!-- d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
+    assert said == [
+        "no issue is open",
+        "issue 2 opened",
+        "issue 2 updated",
+        "issue 2 closed",
+        "no issue is open",
+        "issue 3 opened",
+    ]
+    assert [(n, i["state"]) for n, i in double.issues.items()] == [(1, "open"), (2, "closed"), (3, "open")]
+    assert double.issues[2]["body"] == "<!-- d -->\nb"
+
+
+def test_azures_pull_request_gets_one_closed_thread(double: Double) -> None:
+    double.threads = {1: {"id": 1, "comments": [], "status": "active"}}
+    assert azure(double).comment(7, "<!-- m -->", "one") == "comment written"
+    assert azure(double).comment(7, "<!-- m -->", "two") == "comment updated"
+    assert double.threads[2]["comments"][0]["content"] == "<!-- m -->\ntwo"
+    assert double.threads[2]["status"] == "closed"
+    assert len(double.threads) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_an_error_is_one_sentence_without_a_secret(status: int, double: Double) -> None:
+    double.fails = status
+    with pytest.raises(MlopsError, match=f"GET .* was answered {status}") as caught:
+        github(double).comment(7, "m", "b")
+    assert "ghp_" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(MlopsError, match="no usable answer"):
+        GitHub("http://127.0.0.1:9", "octo/flights", TOKEN).comment(7, "m", "b")
+
+
+@pytest.mark.parametrize("api", ["http://example.com", "file:///etc/passwd", "ftp://127.0.0.1:1"])
+def test_a_token_goes_nowhere_without_tls(api: str) -> None:
+    with pytest.raises(ConfigError, match="no address to send a token to"):
+        GitHub(api, "octo/flights", TOKEN).comment(7, "m", "b")
+
+
+@pytest.mark.parametrize("name", ["octo", "octo/", "octo/flights/x", "octo/fl ights", "../octo/x", "octo/x?y"])
+def test_a_repository_has_one_form(name: str) -> None:
+    with pytest.raises(ConfigError, match="no repository"):
+        GitHub("https://api.github.com", name, TOKEN)
+
+
+def test_the_commands_write_and_close(double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    page, plan = tmp_path / "plan.md", tmp_path / "plan.json"
+    page.write_text("the plan")
+    where = ["--target=prod", "--github=octo/flights", f"--api={double.url}"]
+    assert run_args(["ci", "comment", str(page), "--pull-request=7", *where]) == 0
+    assert double.comments[1]["body"] == "<!-- mlops: plan of prod -->\nthe plan"
+    for entries, state in ((DRIFT, "open"), ({}, "closed")):
+        plan.write_text(json.dumps({**PLAN, "plan": entries}))
+        assert run_args(["ci", "issue", str(plan), *where]) == 0
+        assert double.issues[1]["state"] == state
+    azures = ["--azure-devops", f"{double.url}/octo/", "my project", "r1"]
+    assert run_args(["ci", "comment", str(page), "--pull-request=7", "--target=prod", *azures]) == 0
+    assert double.threads[1]["comments"][0]["content"].endswith("the plan")
+
+
+def test_a_command_without_token_or_repository_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORGE_TOKEN", raising=False)
+    page = tmp_path / "plan.json"
+    page.write_text(json.dumps(PLAN))
+    both = ["--github=octo/flights", "--azure-devops", "https://x", "p", "r"]
+    for given in ([], ["--github=octo/flights"], ["--token=t"], ["--token=t", *both]):
+        assert run_args(["ci", "comment", str(page), "--target=prod", "--pull-request=7", *given]) == 2
+    for given in ([], ["--github=octo/flights"], ["--token=t"]):
+        assert run_args(["ci", "issue", str(page), "--target=prod", *given]) == 2

@@ -1,0 +1,183 @@
+"""Rules of this house for workflows and pipelines, which no linter knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pipelinefiles import AZURE, GITHUB, ROOT, document, every_step, jobs
+
+BY_NAME = [pytest.param(file, id=file.name) for file in GITHUB]
+UNTRUSTED = r"head_ref|\.title|\.body|head\.ref|head\.label|commits|author|\.message|github\.actor"
+
+
+@pytest.mark.parametrize("file", BY_NAME)
+def test_a_workflow_is_given_nothing_and_each_job_what_it_says(file: Path) -> None:
+    workflow = document(file)
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert job["permissions"]
+        if "uses" not in job:
+            assert 0 < job["timeout-minutes"] <= 120
+
+
+@pytest.mark.parametrize("file", BY_NAME)
+def test_every_permission_says_what_it_is_for(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        if re.match(r"\s+[a-z-]+: (read|write)\b", line):
+            assert "# to " in line, line
+
+
+def test_no_stored_secret_is_read_anywhere() -> None:
+    for file in (*GITHUB, *AZURE, *ROOT.glob(".github/actions/**/action.yml")):
+        assert "secrets." not in file.read_text(), file
+
+
+def test_the_runs_own_token_writes_only_where_nothing_of_a_pull_request_runs() -> None:
+    for file in GITHUB:
+        for name, job in document(file)["jobs"].items():
+            writes = {k for k, v in job["permissions"].items() if v == "write"} & {
+                "contents",
+                "issues",
+                "pull-requests",
+            }
+            if writes:
+                assert "id-token" not in job["permissions"], (file.name, name)
+                checkout = next(s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout@"))
+                if file.name == "plan.yml":
+                    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+def test_every_action_is_pinned_to_a_commit_and_says_its_version() -> None:
+    lines = [
+        line for file in ROOT.glob(".github/**/*.yml") for line in file.read_text().splitlines() if "uses:" in line
+    ]
+    used = {line.partition("uses:")[2].strip() for line in lines}
+    assert len(used) > 8
+    for each in used:
+        assert re.fullmatch(r"\$/\.github/.*|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+    by_action: dict[str, set[str]] = {}
+    for each in used - {u for u in used if u.startswith("$/")}:
+        by_action.setdefault(each.partition("@")[0], set()).add(each)
+    assert all(len(pins) == 1 for pins in by_action.values())
+
+
+def test_every_checkout_forgets_its_token() -> None:
+    for file in GITHUB:
+        for job in document(file)["jobs"].values():
+            for step in job.get("steps", ()):
+                if step.get("uses", "").startswith("actions/checkout@"):
+                    assert step["with"]["persist-credentials"] is False
+    for file in AZURE:
+        assert file.read_text().count("checkout: self") == file.read_text().count('persistCredentials: "false"')
+
+
+def test_nothing_is_cached_and_everything_installed_is_locked() -> None:
+    assert document(ROOT / ".github/actions/setup/action.yml")["runs"]["steps"][0]["with"]["enable-cache"] is False
+    for where, step in every_step():
+        if "pip install" in step.run:
+            assert "--require-hashes" in step.run, where
+        if "uv sync" in step.run:
+            assert "--locked" in step.run, where
+        assert "uvx" not in step.run
+        assert not re.search(r"curl|wget", step.run), where
+
+
+def test_no_command_holds_an_expression_of_the_pipeline() -> None:
+    for where, step in every_step():
+        assert "${{" not in step.run, where
+        assert "$(" not in step.run, where
+        assert "$[" not in step.run, where
+        assert "`" not in step.run, where
+        assert "eval" not in step.run, where
+
+
+def test_every_variable_of_a_command_stands_in_quotes() -> None:
+    for where, step in every_step():
+        bare = re.sub(r'"[^"]*"|\'[^\']*\'', "", step.run)
+        assert "$" not in bare, (where, step.run)
+
+
+def test_every_variable_of_a_command_that_may_begin_with_a_dash_is_bound_to_its_option() -> None:
+    for where, step in every_step():
+        for word in step.run.split():
+            if re.match(r'"\$(TARGET|VERSION|REASON|NUMBER|TAG|RELEASE)"', word):
+                checked = "gh release" in step.run
+                assert checked, (where, word)
+
+
+def test_a_tag_meets_gh_only_after_it_was_checked() -> None:
+    for name, job in (("rollback", "release"), ("release", "publish")):
+        runs = [s.get("run", "") for s in document(ROOT / f".github/workflows/{name}.yml")["jobs"][job]["steps"]]
+        checked = next(i for i, run in enumerate(runs) if "mlops ci notes --tag=" in run)
+        used = next(i for i, run in enumerate(runs) if "gh release" in run)
+        assert checked < used
+
+
+def test_nothing_that_a_stranger_writes_is_read() -> None:
+    for file in GITHUB:
+        for expression in re.findall(r"\$\{\{(.*?)\}\}", file.read_text()):
+            assert not re.search(UNTRUSTED, expression), (file.name, expression)
+
+
+def test_a_fork_gets_no_identity() -> None:
+    condition = "github.event.pull_request.head.repo.full_name == github.repository"
+    for file in GITHUB:
+        workflow = document(file)
+        triggers = workflow["on"] if isinstance(workflow["on"], dict) else {workflow["on"]: None}
+        assert "pull_request_target" not in triggers
+        assert "workflow_run" not in triggers
+        for job in workflow["jobs"].values() if "pull_request" in triggers else ():
+            if "id-token" in job["permissions"]:
+                assert job["if"] == condition
+
+
+def test_each_login_has_an_environment_of_its_own() -> None:
+    environments = set()
+    for file in GITHUB:
+        for name, job in document(file)["jobs"].items():
+            if "DATABRICKS_HOST" in job.get("env", {}):
+                assert job["env"]["DATABRICKS_AUTH_TYPE"] == "github-oidc"
+                assert job["permissions"]["id-token"] == "write"
+                environments.add((re.sub(r"\$\{\{.*?\}\}", "T", job["environment"]), name))
+    assert {e for e, _ in environments} == {"T", "T-plan", "T-promote"}
+    assert {name for e, name in environments if e == "T"} == {"deploy"}
+
+
+def test_every_change_of_a_target_has_a_queue() -> None:
+    deploy = document(ROOT / ".github/workflows/deploy.yml")["jobs"]
+    back = document(ROOT / ".github/workflows/rollback.yml")["jobs"]["code"]
+    for target in ("staging", "prod"):
+        queue = {"group": f"target-{target}", "cancel-in-progress": False}
+        assert deploy[target]["concurrency"] == queue
+        assert {
+            **back["concurrency"],
+            "group": back["concurrency"]["group"].replace("${{ inputs.target }}", target),
+        } == queue
+    assert document(ROOT / ".azure/templates/target.yml")["stages"][0]["lockBehavior"] == "sequential"
+
+
+def test_azures_jobs_end_and_its_changes_are_deployments() -> None:
+    for file in AZURE:
+        for job in jobs(document(file)):
+            assert 0 < int(job["timeoutInMinutes"]) <= 120
+            steps = job.get("steps") or job["strategy"]["runOnce"]["deploy"]["steps"]
+            changes = "bundle deploy" in str(steps) or "mlops promote" in str(steps)
+            assert ("deployment" in job) == changes, (file.name, job)
+            assert ("environment" in job) == changes
+
+
+def test_azures_token_is_mapped_where_databricks_is_asked_and_nowhere_else() -> None:
+    asks = re.compile(r"^databricks bundle|mlops (promote|rollback|status)|mlops ci journal")
+    for where, step in every_step():
+        if ".azure" in where:
+            assert ("SYSTEM_ACCESSTOKEN" in step.env) == bool(asks.search(step.run)), (where, step.run)
+
+
+def test_azures_free_text_cannot_name_a_variable() -> None:
+    for file in AZURE:
+        text = file.read_text()
+        if "parameters.reason" in text and "templates" in str(file):
+            assert "${{ if contains(parameters.reason, '$') }}" in text
+            assert text.index("contains(parameters.reason") < text.index("REASON:")

@@ -1,0 +1,250 @@
+"""What stops a pipeline: other files than were built, an old tag, a weakness, a credential, a refused version."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from mlops.contract import ConfigError
+from mlops.lifecycle import delivery
+from mlops.lifecycle.delivery import (
+    exceptions,
+    journal,
+    notes,
+    objections,
+    release,
+    secrets,
+    tag,
+    unaccepted,
+    weaknesses,
+)
+
+COMMIT, OTHER = "a" * 40, "b" * 40
+DIGEST, LOCK = "1" * 64, "2" * 64
+WHEEL = "mlops_template-0.1.0-py3-none-any.whl"
+FILES = {WHEEL: DIGEST, "sbom.cdx.json": "3" * 64}
+RECORD = {"commit": COMMIT, "version": "0.1.0", "lock": LOCK, "files": FILES}
+
+
+def attestation(digest: str = DIGEST, commit: str = COMMIT) -> dict[str, Any]:
+    certificate = {"sourceRepositoryDigest": commit}
+    statement = {"subject": [{"name": WHEEL, "digest": {"sha256": digest}}]}
+    return {"verificationResult": {"signature": {"certificate": certificate}, "statement": statement}}
+
+
+def judge(record: dict[str, Any] = RECORD, **other: Any) -> tuple[str, ...]:
+    facts = {"files": FILES, "commit": COMMIT, "lock": LOCK, "attested": [attestation()], **other}
+    return objections(release(json.dumps(record)), **facts)
+
+
+def test_what_was_built_may_be_deployed() -> None:
+    assert judge() == ()
+    assert judge(attested=None) == ()
+    assert judge(attested=[attestation(commit=OTHER), attestation()]) == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"files": {**FILES, WHEEL: "9" * 64}}, "is not what was built: sha256 999999999999, built 111111111111"),
+        ({"files": {WHEEL: DIGEST}}, "sbom.cdx.json is missing"),
+        ({"files": {**FILES, "more.whl": DIGEST}}, "more.whl was not built here"),
+        ({"commit": OTHER, "attested": None}, "it was built from commit aaaaaaaaaaaa, not bbbbbbbbbbbb"),
+        ({"lock": "4" * 64}, "uv.lock is not the one that it was built with"),
+        ({"attested": []}, "no attestation says that this wheel was built from commit aaaaaaaaaaaa"),
+        ({"attested": [attestation(digest="5" * 64)]}, "no attestation"),
+        ({"attested": [attestation(commit=OTHER)]}, "no attestation"),
+        ({"attested": [{}]}, "no attestation"),
+    ],
+)
+def test_anything_else_may_not(other: dict[str, Any], said: str) -> None:
+    found = judge(**other)
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_a_release_has_one_wheel() -> None:
+    none = {"sbom.cdx.json": "3" * 64}
+    assert judge({**RECORD, "files": none}, files=none) == ("there are 0 wheels, not one",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", json.dumps({**RECORD, "commit": "main"}), json.dumps({**RECORD, "lock": "x"}),
+     json.dumps({**RECORD, "files": {"../evil.whl": DIGEST}}), json.dumps({**RECORD, "files": {WHEEL: "short"}}),
+     json.dumps({**RECORD, "version": ""}), json.dumps({**RECORD, "files": None}), json.dumps({**RECORD, "more": 1}),
+     json.dumps({**RECORD, "commit": 3})],
+)  # fmt: skip
+def test_a_record_of_another_form_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"no release\.json"):
+        release(text)
+
+
+def test_a_tag_is_the_projects_version() -> None:
+    assert tag("v0.1.0", "0.1.0") == "v0.1.0"
+
+
+@pytest.mark.parametrize("text", ["0.1.0", "v0.1", "v0.1.0\n", "v0.1.0;id", "--help", "v0.1.0 ", "v1.0.0"])
+def test_any_other_tag_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        tag(text, "0.1.0")
+
+
+def test_the_notes_of_a_release_are_its_section() -> None:
+    changelog = (
+        "# Changelog\n\n## [Unreleased]\n\n- soon\n\n## [0.2.0] - 2026-11-24\n\n- this\n\n## [0.1.0]\n\n- that\n"
+    )
+    assert notes(changelog, "0.2.0") == "- this"
+    assert notes(changelog, "0.1.0") == "- that"
+    for missing in ("0.3.0", "2.0"):
+        with pytest.raises(ConfigError, match="says nothing about"):
+            notes(changelog, missing)
+    with pytest.raises(ConfigError):
+        notes("## [1.0.0]\n\n## [0.9.0]\n- x\n", "1.0.0")
+
+
+# --- the way of a version --------------------------------------------------------------------------------------------
+
+SOURCE = {"verdict": "accepted", "artifact_digest": "d1"}
+COPY = {"promoted_from": "staging.m/3@d1", "artifact_digest": "d1"}
+
+
+def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
+    made = [(5 + n, tags) for n, tags in enumerate(copies)]
+    return {s.name: s.state for s in journal(source, made, origin="staging.m/3@d1", champion=champion)}
+
+
+@pytest.mark.parametrize(
+    ("copies", "champion", "wanted"),
+    [
+        ((), None, "done open open open open"),
+        (({"promoted_from": "another"},), None, "done open open open open"),
+        ((COPY,), None, "done done open open open"),
+        (({**COPY, "verdict": "refused"},), 4, "done done refused open open"),
+        (({**COPY, "verdict": "rejected"},), 4, "done done refused open open"),
+        (({**COPY, "verdict": "accepted"},), 4, "done done done waiting open"),
+        (({**COPY, "verdict": "accepted", "approval": "Approved"},), 4, "done done done done open"),
+        (
+            ({**COPY, "verdict": "accepted", "approval": "Approved", "approval_by": "ada"},),
+            5,
+            "done done done done done",
+        ),
+        (({**COPY, "verdict": "accepted"},), 5, "done done done done done"),
+    ],
+)
+def test_the_journal_tells_where_a_version_stands(
+    copies: tuple[dict[str, str], ...], champion: int | None, wanted: str
+) -> None:
+    assert list(states(SOURCE, *copies, champion=champion).values()) == wanted.split()
+
+
+def test_a_source_that_was_not_accepted_is_refused() -> None:
+    assert states({})["source"] == "refused"
+
+
+def test_two_copies_and_a_changed_copy_are_refused() -> None:
+    assert states(SOURCE, COPY, COPY)["copies"] == "refused"
+    assert states(SOURCE, {**COPY, "artifact_digest": "d2"})["digest"] == "refused"
+
+
+def test_the_journal_says_who_approved_and_what_to_do() -> None:
+    def said(*copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
+        made = list(enumerate(copies, 5))
+        return {s.name: s.what for s in journal(SOURCE, made, origin=COPY["promoted_from"], champion=champion)}
+
+    accepted = {**COPY, "verdict": "accepted"}
+    assert said(accepted)["approval"] == "a person decides: mlops approve"
+    assert said({**accepted, "approval": "Approved", "approval_by": "ada"})["approval"] == "by ada"
+    assert said(accepted, champion=5)["approval"] == "automatic in this target"
+    assert said(accepted, champion=5)["champion"] == "version 5"
+    assert said()["champion"] == "none yet"
+
+
+# --- weaknesses ------------------------------------------------------------------------------------------------------
+
+AUDIT = json.dumps({"schema": {"version": "preview"}, "vulnerabilities": [
+    {"dependency": {"name": "click", "version": "8.5.1"}, "display_id": "PYSEC-1", "fix_versions": ["9"]},
+    {"dependency": {"name": "aiohttp", "version": "3"}, "display_id": "PYSEC-2", "fix_versions": []},
+]})  # fmt: skip
+DAY = date(2026, 11, 24)
+
+
+def policy(*rows: tuple[str, str, str]) -> Any:
+    return exceptions("".join(f'[accepted.{i}]\nreason = "{r}"\nuntil = {u}\n' for i, r, u in rows))
+
+
+def test_a_weakness_stops_until_somebody_accepts_it() -> None:
+    found = unaccepted(weaknesses(AUDIT), (), DAY)
+    assert found[0] == "click 8.5.1: PYSEC-1; lock 9"
+    assert found[1] == "aiohttp 3: PYSEC-2; there is no fix yet: replace it, or accept it with a reason"
+    both = policy(("PYSEC-1", "server only", "2026-12-31"), ("PYSEC-2", "server only", "2026-11-24"))
+    assert unaccepted(weaknesses(AUDIT), both, DAY) == ()
+
+
+def test_an_exception_ends_is_short_and_is_about_something() -> None:
+    one = weaknesses(AUDIT)[:1]
+    assert "was accepted until 2026-11-23; lock 9" in unaccepted(one, policy(("PYSEC-1", "x", "2026-11-23")), DAY)[0]
+    assert "at most 90 days" in unaccepted(one, policy(("PYSEC-1", "x", "2027-02-23")), DAY)[0]
+    assert unaccepted(one, policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
+    assert unaccepted((), policy(("PYSEC-9", "x", "2026-12-01")), DAY) == (
+        "exception PYSEC-9 has no weakness any more: remove it",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[accepted.A]\nreason = ''\nuntil = 2026-12-01", "[accepted.A]\nreason = 'x'\nuntil = '2026-12-01'",
+     "[accepted.A]\nreason = 'x'\nuntil = 2026-12-01T00:00:00Z", "[accepted.A]\nuntil = 2026-12-01", "accepted = 3",
+     "[accepted.A]\nreason = 'x'", "no toml", "[accepted]\nA = 3"],
+)  # fmt: skip
+def test_an_exception_without_reason_or_day_is_none(text: str) -> None:
+    with pytest.raises(ConfigError):
+        exceptions(text)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"vulnerabilities": [{}]}', "error: no network"])
+def test_an_audit_that_did_not_happen_is_not_a_clean_one(text: str) -> None:
+    with pytest.raises(ConfigError, match="no audit"):
+        weaknesses(text)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+# Put together here, so that this file holds none.
+CANARIES = {
+    "Databricks token or secret": "dapi" + "0123456789abcdef" * 2,
+    "GitHub token": "ghp_" + "a1B2" * 9,
+    "Entra client secret": "abc" + "8Q~" + "x" * 34,
+    "Azure storage key": "AccountKey=" + "A" * 86 + "==",
+    "AWS access key": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "Google API key": "AIza" + "a" * 35,
+    "PyPI token": "pypi-AgE" + "a" * 60,
+    "Slack token": "xoxb-" + "123456789012",
+    "private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
+    "signed token": "eyJ" + "a" * 20 + ".eyJ" + "b" * 20 + "." + "c" * 20,
+    "password in an address": "postgres://ada" + ":correcthorse@db.example.com/x",
+}
+
+
+def test_there_is_a_canary_of_every_kind() -> None:
+    assert CANARIES.keys() == delivery.SECRETS.keys()
+
+
+@pytest.mark.parametrize("kind", CANARIES)
+def test_a_canary_is_found_with_its_line_and_never_shown(kind: str) -> None:
+    found = secrets(f"first\ntoken = '{CANARIES[kind]}' # here\n")
+    assert found == ((2, kind),)
+    assert CANARIES[kind] not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dapi", "see dapi1234 in the docs", "--hash=sha256:" + "a" * 64, "https://dev.azure.com/octo/flights",
+     "eyJ", "a@b.example",
+     "https://${USER}:${PASSWORD}@host", "git@github.com:octo/flights.git", "@" + "a" * 40 + " # v1.0.0"],
+)  # fmt: skip
+def test_what_only_looks_a_little_like_one_is_none(text: str) -> None:
+    assert secrets(text) == ()
