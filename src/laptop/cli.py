@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
@@ -93,7 +93,7 @@ def validate(targets: tuple[str, ...], output: str) -> int:
 @click.argument("job")
 @click.option("-t", "--target", required=True, help="Target of the bundle.")
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Job parameter; may be repeated.")
-@click.option("--repair", is_flag=True, help="Run again what did not succeed in the newest run of the job.")
+@click.option("--repair", is_flag=True, help="Run again what did not succeed in the job's newest run, or its newest with these -p.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_home
 def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output: str, home: Path | None) -> int:
@@ -107,16 +107,14 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
     from laptop.show import Show
 
     parameters = dict(_pair(text) for text in params)
-    if repair and parameters:
-        raise LaptopError("a repair runs with the parameters of the run that it repairs; leave out -p")
     runtime.install()
     with _mendable():
         show = Show(sys.stderr if output == "json" else sys.stdout)
         runner = Runner(_bundle(target), _place(home), show, spark=spark)
         runner.check(job, parameters)
         with runner.home.opened(show.say), _signals(runner.cancelled) as received, show.capturing():
-            runner.write_summary()
-            first = runner.repair(job) if repair else runner.run(job, parameters)
+            _summarise(runner.home)
+            first = (runner.repair if repair else runner.run)(job, parameters)
             queued = list(runner.work_off_queue())
     if output == "json":
         click.echo(json.dumps({"run": asdict(first), "queued": [asdict(each) for each in queued]}, indent=2))
@@ -190,6 +188,16 @@ def _bundle(target: str) -> Bundle:
     if problems:
         raise BundleError(problems)
     return load(_root(), target)
+
+
+def _summarise(home: Home) -> None:
+    """Say of every target what is in it: a promotion names the target that it goes to before anything ran there."""
+    from laptop.bundle import BundleError, load, targets
+    from laptop.runner import write_summary
+
+    for target in targets(_root()):
+        with suppress(BundleError):  # of another target than the one that runs, whose mistakes are told
+            write_summary(load(_root(), target), home)
 
 
 def _pair(text: str) -> tuple[str, str]:

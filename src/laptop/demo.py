@@ -89,7 +89,7 @@ class Demo:
         found = [*self._status(target, "champion"), *self._status(target, "challenger")]
         for row in found[:1]:
             said = f"skipped {step}: in {target}, version {row['version']} is {row['alias']} already"
-            self.console.print(said, style="dim", highlight=False)
+            self.console.print(said, style="dim", highlight=False, soft_wrap=True)
         return bool(found)
 
     def _job(self, job: str, target: str, **parameters: str) -> None:
@@ -120,7 +120,8 @@ class Demo:
         self.console.rule(f"[bold]{text}", align="left")
 
     def _type(self, command: str, arguments: list[str]) -> None:
-        self.console.print(f"$ {shlex.join([command, *arguments])}", style="bold", markup=False, highlight=False)
+        text = f"$ {shlex.join([command, *arguments])}"
+        self.console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
 
     def _end(self, seconds: float) -> None:
         self._title("Where things stand")

@@ -100,11 +100,11 @@ class Journal:
         with _writing:
             write(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
 
-    def latest(self, job: str, target: str) -> Run | None:
-        """The newest run of a job in a target."""
+    def latest(self, job: str, target: str, given: Mapping[str, str]) -> Run | None:
+        """The newest run of a job in a target that had these parameters."""
         for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
             run = _run(json.loads(path.read_text()))
-            if (run.job, run.target) == (job, target):
+            if (run.job, run.target) == (job, target) and given.items() <= run.parameters.items():
                 return run
         return None
 

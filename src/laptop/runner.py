@@ -36,6 +36,16 @@ _DEPTH = 3
 _STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
 
 
+def write_summary(bundle: Bundle, home: Home) -> None:
+    """Keep summary/<target>.json in the home: what `databricks bundle summary -o json` prints, ids included."""
+    document = json.loads(json.dumps(bundle.document))
+    for key, job in document["resources"]["jobs"].items():
+        job["id"] = rules.job_id(bundle.target, key)
+    for model in document["resources"].get("registered_models", {}).values():
+        model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
+    write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))
+
+
 @dataclass
 class Runner:
     """Runs jobs of one bundle in one home, which the caller holds open."""
@@ -52,15 +62,6 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.home.path / "runs")
-
-    def write_summary(self) -> None:
-        """Keep summary/<target>.json in the home: what `databricks bundle summary -o json` prints, ids included."""
-        document = json.loads(json.dumps(self.bundle.document))
-        for key, job in document["resources"]["jobs"].items():
-            job["id"] = rules.job_id(self.bundle.target, key)
-        for model in document["resources"].get("registered_models", {}).values():
-            model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
-        write(self.home.path / "summary" / f"{self.bundle.target}.json", json.dumps(document, indent=2))
 
     def check(self, job: str, parameters: Mapping[str, str]) -> None:
         """Refuse, before anything is touched, what could not be run.
@@ -94,17 +95,23 @@ class Runner:
         """
         return self._execute(self._new(job, parameters, "onetime"), Limits(), 0)
 
-    def repair(self, job: str) -> Run:
+    def repair(self, job: str, given: Mapping[str, str]) -> Run:
         """Run again what did not succeed in the newest run of a job, with its parameters and task values.
+
+        Args:
+            job: its key in the bundle.
+            given: parameters that the run must have had.
 
         Raises:
             LaptopError: there is no such run, or nothing to repair.
         """
-        self.check(job, {})
+        self.check(job, given)
         tasks = self.bundle.jobs[job]["tasks"]
-        run = self.journal.latest(job, self.bundle.target)
+        run = self.journal.latest(job, self.bundle.target, given)
         if run is None:
-            raise LaptopError(f"job {job!r} has not run in target {self.bundle.target!r} yet; run it without --repair")
+            which = f" with {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
+            where = f"target {self.bundle.target!r}"
+            raise LaptopError(f"job {job!r} has not run in {where}{which} yet; run it without --repair")
         if run.state == "SUCCESS":
             raise LaptopError(f"run {run.run_id} of job {job!r} has succeeded; there is nothing to repair")
         run.repair_count += 1

@@ -20,7 +20,8 @@ _OBSERVED = "its observation; the newest one at most 6 hours old"
 
 
 def _local_departure(known: Known) -> pd.Series[pd.Timestamp]:
-    return known.rows["scheduled_departure"].dt.tz_localize("UTC").dt.tz_convert("America/New_York")
+    departure: pd.Series[pd.Timestamp] = known.rows["scheduled_departure"]
+    return departure.dt.tz_localize("UTC").dt.tz_convert("America/New_York")
 
 
 def _number(values: Any) -> Values:

@@ -221,7 +221,7 @@ def test_who_waits_for_a_home_can_be_interrupted(bundle: Path) -> None:
         (["run", "mian", "-t", "dev"], "there is no job 'mian': did you mean 'main'?"),
         (["run", "main", "-t", "dev", "-p", "deos=fail"], "job 'main' has no parameter 'deos': did you mean 'does'?"),
         (["run", "main", "-t", "dev", "-p", "does"], "parameter 'does' is not of the form KEY=VALUE"),
-        (["run", "main", "-t", "dev", "--repair", "-p", "does=x"], "leave out -p"),
+        (["run", "main", "-t", "dev", "--repair", "-p", "does=x"], "with does=x yet"),
         (["run", "main", "-t", "dev", "--repair"], "has not run in target 'dev' yet"),
         (["run", "main"], "Missing option '-t'"),
         (["validate", "-t", "prdo"], "there is no target 'prdo'"),

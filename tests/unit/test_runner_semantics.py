@@ -512,7 +512,7 @@ def test_a_repair_runs_what_did_not_succeed_with_the_old_parameters_and_values(t
     ]
     calls.clear()
     made.resolve = lambda _, name: toy("ok" if name == "fail" else name)
-    mended = made.repair("main")
+    mended = made.repair("main", {})
     assert (mended.run_id, mended.repair_count, mended.state) == (broken.run_id, 1, "SUCCESS")
     assert calls == [("ok", ["--k=7", "--repair=1", "--p=given"]), ("ok", [])]
     assert mended.tasks["b"].attempts == 2
@@ -522,9 +522,9 @@ def test_a_repair_runs_what_did_not_succeed_with_the_old_parameters_and_values(t
 def test_a_repair_needs_a_run_that_did_not_succeed(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"tasks": [A_OK]}})
     with pytest.raises(LaptopError, match="has not run in target 'dev' yet"):
-        made.repair("main")
+        made.repair("main", {})
     made.run("main", {})
     with pytest.raises(LaptopError, match="nothing to repair"):
-        made.repair("main")
+        made.repair("main", {})
     with pytest.raises(LaptopError, match="there is no job 'mian': did you mean 'main'"):
-        made.repair("mian")
+        made.repair("mian", {})

@@ -102,7 +102,7 @@ def test_a_timeout_reaches_the_job_that_the_task_runs(tmp_path: Path) -> None:
     call = {"task_key": "call", "timeout_seconds": 0.3, "run_job_task": {"job_id": "${resources.jobs.child.id}"}}
     jobs = {"main": {"name": "j", "tasks": [call]}, "child": {"name": "c", "tasks": [wheel("slow")]}}
     made = runner(tmp_path, jobs, slow=for_ever)
-    run, child = made.run("main", {}), made.journal.latest("child", "dev")
+    run, child = made.run("main", {}), made.journal.latest("child", "dev", {})
     assert states(run) == ["TIMEDOUT"]
     assert child is not None
     assert (states(child), child.state) == (["CANCELED"], "CANCELED")
@@ -143,7 +143,7 @@ def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> N
     assert run.state == "CANCELED"
     made.cancelled.clear()
     made.resolve = lambda *_: quick
-    assert states(made.repair("main")) == ["SUCCESS"] * 3
+    assert states(made.repair("main", {})) == ["SUCCESS"] * 3
 
 
 def test_the_journal_tells_what_runs_while_it_runs(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_request_for_a_job_that_the_target_lacks_stays_and_holds_nothing_up(tm
 def test_run_ids_rise_and_belong_to_their_home(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
     assert [made.run("main", {}).run_id for _ in range(11)] == [str(number) for number in range(1, 12)]
-    latest = made.journal.latest("main", "dev")
+    latest = made.journal.latest("main", "dev", {})
     assert latest is not None
     assert latest.run_id == "11"
     (tmp_path / "other").mkdir()

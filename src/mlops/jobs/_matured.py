@@ -25,8 +25,10 @@ def labelled(rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime) 
 
 def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame:
     """Rows with start <= event_time < end; start None: from the beginning."""
-    early = rows.where(F.col("event_time") < F.lit(end))
-    return early if start is None else early.where(F.col("event_time") >= F.lit(start))
+    inside = F.col("event_time") < F.lit(end)
+    if start is not None:
+        inside = inside & (F.col("event_time") >= F.lit(start))
+    return rows.where(inside)
 
 
 def fetch(rows: DataFrame, use_case: UseCase) -> pd.DataFrame:
