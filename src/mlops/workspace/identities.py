@@ -28,7 +28,7 @@ class Pipeline:
     issuer: str
     audience: str
     subject: str
-    """With `{target}` where it names one, and `{suffix}`, which tells the planner ("-plan") from the deployer ("")."""
+    """With `{target}` where it names one, and `{suffix}`, which tells the planner ("-plan") from the deployer."""
     older: str = ""
     """GitHub's form for repositories from before 2026-07-15, which names no ids."""
 
