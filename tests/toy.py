@@ -67,12 +67,16 @@ def sample(since, until):
         near = [order for d in (-1, 0, 1) for order in orders_of(day + timedelta(days=d))]
         announced = [o for o in near if o.announced.date() == day]
         judged = [o for o in near if o.judged.date() == day]
-        yield f"orders/{day}.csv", text_of(
-            ["id", "due", "announced", "kind", "size"],
-            [(o.id, stamp(o.due), stamp(o.announced), o.kind, f"{o.size:.6f}") for o in announced],
+        yield (
+            f"orders/{day}.csv",
+            text_of(
+                ["id", "due", "announced", "kind", "size"],
+                [(o.id, stamp(o.due), stamp(o.announced), o.kind, f"{o.size:.6f}") for o in announced],
+            ),
         )
-        yield f"results/{day}.csv", text_of(
-            ["id", "judged", "failed"], [(o.id, stamp(o.judged), o.failed) for o in judged]
+        yield (
+            f"results/{day}.csv",
+            text_of(["id", "judged", "failed"], [(o.id, stamp(o.judged), o.failed) for o in judged]),
         )
 
 

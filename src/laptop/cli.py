@@ -93,7 +93,11 @@ def validate(targets: tuple[str, ...], output: str) -> int:
 @click.argument("job")
 @click.option("-t", "--target", required=True, help="Target of the bundle.")
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Job parameter; may be repeated.")
-@click.option("--repair", is_flag=True, help="Run again what did not succeed in the job's newest run, or its newest with these -p.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Run again what did not succeed in the job's newest run, or its newest with these -p.",
+)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_home
 def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output: str, home: Path | None) -> int:

@@ -125,16 +125,19 @@ class Demo:
 
     def _end(self, seconds: float) -> None:
         self._title("Where things stand")
-        versions = Table("target", "champion", "artifact digest, recomputed from the files", "run")
+        versions = Table("champion", "version", "artifact digest, from the files", "run")
         for target in ("dev", "staging", "prod"):
             for row in self._status(target, "champion"):
-                versions.add_row(target, f"{row['model']} version {row['version']}", row["digest"][:16], row["run"][:8])
+                versions.add_row(row["model"], str(row["version"]), row["digest"][:24], row["run"][:8])
         self.console.print(versions, _quality(self.home))
         self.console.print(
-            f"{seconds:.0f} seconds. Next: `laptop ui --home {self.home}` shows runs, models and verdicts; the tables are\n"
-            f"in {self.home}/warehouse, each job's parameters, task values and errors in {self.home}/runs.",
+            f"{seconds:.0f} seconds. Look next at\n"
+            f"  runs, models, verdicts:  uv run laptop ui --home {self.home}\n"
+            f"  tables:                  {self.home}/warehouse\n"
+            f"  every run of every job:  {self.home}/runs",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -142,11 +145,11 @@ def _quality(home: Path) -> Table:
     """The windows that monitoring has judged in prod."""
     from pyspark.sql import SparkSession
 
-    table = Table("window", "version", "matured rows", "AUC", "log-loss", "calibration gap", "retraining due")
+    table = Table("window in prod", "version", "rows", "AUC", "log-loss", "gap", "retrain")
     place = home / "warehouse" / "prod" / "flights" / "metrics"
     rows = SparkSession.builder.getOrCreate().read.format("delta").load(str(place)).orderBy("window_start").collect()
     for row in rows:
-        window = f"{row.window_start:%Y-%m-%d} to {row.window_end - _DAY:%Y-%m-%d}"
+        window = f"{row.window_start:%Y-%m-%d} - {row.window_end - _DAY:%m-%d}"
         figures = (f"{row.auc:.4f}", f"{row.log_loss:.4f}", f"{row.calibration_gap:+.4f}", row.retraining_due)
         table.add_row(window, str(row.model_version), f"{row.rows:,}", *figures)
     return table

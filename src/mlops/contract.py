@@ -1,6 +1,6 @@
 """What a use case promises, and what the machinery answers: the only module that both sides import.
 
-A use case fills in one `UseCase`. Everything here is a frozen value or a protocol; nothing here imports anything of ours.
+A use case fills in one `UseCase`. Everything here is a frozen value or a protocol and imports nothing of ours.
 All times are UTC. Errors that a user can mend share one base, and their text says what to do:
 
     MlopsError                base; caught by the command lines, which print it without a stack trace
@@ -99,7 +99,7 @@ class Source:
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
     history: timedelta | None = None
-    """A row is forgotten this long after it was known: no feature looks further back. None: never; a reference table."""
+    """A row is forgotten this long after it is known: no feature looks further back. None: never, a reference table."""
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class Window(Protocol):
         ...
 
     def mean(self, value: str | Callable[[pd.DataFrame], Values]) -> Values:
-        """Mean of a column, or of a function of the source frame; NaN where the window is empty. Missing values are left out."""
+        """Mean of a column, or of a function of the source frame, without missing values; NaN where none is left."""
         ...
 
 
@@ -137,15 +137,17 @@ class Known(Protocol):
         """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing."""
         ...
 
-    def window(self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = ..., on: str = ...) -> Window:
+    def window(
+        self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = ..., on: str = ...
+    ) -> Window:
         """Source rows with the same `by` columns whose `on` lies in (prediction time - since, prediction time + until].
 
-        `on` is the source's `known_at` by default. Whatever the window, a row counts only if it was known by the prediction time.
+        `on` is the source's `known_at` by default. Whatever the window, a row counts only if it was known by then.
         """
         ...
 
     def lookup(self, source: str, column: str, *, on: str) -> Values:
-        """A column of the reference row, known by now, whose one-column key is the entity's column `on`; else missing."""
+        """A column of the known reference row whose one-column key is the entity's column `on`; else missing."""
         ...
 
 
@@ -173,7 +175,8 @@ def feature(
     """
 
     def declare(compute: Callable[[Known], Values]) -> Feature:
-        return Feature(compute.__name__, compute, dtype, unit, known_from, (compute.__doc__ or "").strip().split("\n")[0])
+        comment = (compute.__doc__ or "").strip().split("\n")[0]
+        return Feature(compute.__name__, compute, dtype, unit, known_from, comment)
 
     return declare
 
@@ -192,7 +195,7 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """How the truth about an entity is read once it is known, as SQL over one source that carries the entity's key and event time."""
+    """How the truth about an entity is read once it is known, as SQL over one source that carries the entity's key."""
 
     name: str
     source: str
@@ -262,7 +265,7 @@ class UseCase:
     name: str
     question: str
     sample: Callable[[date, date], Iterable[tuple[str, str]]]
-    """From the first and last day wanted to (path below the landing folder, CSV text), each file as it was known on its day."""
+    """From first and last day to (path below the landing folder, CSV text), each file as it was known on its day."""
     sources: tuple[Source, ...]
     entity: Entity
     features: tuple[Feature, ...]

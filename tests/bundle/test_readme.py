@@ -16,7 +16,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def table():
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line.startswith("| ")]
+    lines = [line for line in README.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     head = rows.index(["job", "task", "module", "reads", "writes"])
     for row in rows[head + 1 :]:
         if len(row) != 5:
@@ -42,7 +43,7 @@ def test_a_wheel_task_names_its_module_and_the_module_is_there():
 
 
 def commands():
-    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.S)
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
     for line in "".join(blocks).splitlines():
         yield shlex.split(line, comments=True)
 

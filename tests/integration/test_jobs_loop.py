@@ -54,7 +54,8 @@ class Laptop:
 
     def deployment(self, target, number, **given):
         defaults = {"approval": "automatic", "run_id": "7"}
-        return self.job("deployment", catalog=target, **self.model(target), model_version=number, **{**defaults, **given})
+        given = {**self.model(target), "model_version": number, **defaults, **given}
+        return self.job("deployment", catalog=target, **given)
 
     def deploy(self, target, number, **given):
         context = self.deployment(target, number, **given)
@@ -195,7 +196,8 @@ def test_rollback_puts_the_previous_champion_back_and_says_why(loop):
     loop.deploy("rolled", second)
     _, third = loop.train("rolled", as_of=MARCH)
     loop.deploy("rolled", third)
-    context = loop.job("rollback", catalog="rolled", model_name="rolled.toy.failing", reason="late rate doubled", run_id=9)
+    given = {"model_name": "rolled.toy.failing", "reason": "late rate doubled", "run_id": 9}
+    context = loop.job("rollback", catalog="rolled", **given)
     assert context.registry.holder("rolled.toy.failing", "champion").number == third
     loop.task("rollback", context)
     assert context.registry.holder("rolled.toy.failing", "champion").number == second
@@ -252,10 +254,11 @@ def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
         files = list(TOY.sample(date(2023, 12, 31), date(2024, 2, 1)))
         for position, (path, text) in enumerate(files):
             head, *rows = text.splitlines(keepends=True)
+            name = path
             if order == "shuffled":
                 rows = rows[::-1]
-                path = f"{path.split('/')[0]}/{len(files) - position:04}.csv"
-            target = empty.home / landing.removeprefix("/") / path
+                name = f"{path.split('/')[0]}/{len(files) - position:04}.csv"
+            target = empty.home / landing.removeprefix("/") / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(head + "".join(rows))
         as_of = "2024-02-02T00:00:00Z"
@@ -275,11 +278,11 @@ def test_deleting_one_table_redoes_exactly_that_table(loop):
     context = loop.job("ingestion", landing=LANDING)
     before = {table: frame_of(context.own, table) for table in ("orders", "features")}
     versions = context.own.version("results")
-    for table in before:
+    for table, rows in before.items():
         shutil.rmtree(loop.home / "warehouse" / "prod" / "toy" / table)
         loop.ingest(LATER)
         again = frame_of(context.own, table)
-        assert again.drop(columns="batch", errors="ignore").equals(before[table].drop(columns="batch", errors="ignore"))
+        assert again.drop(columns="batch", errors="ignore").equals(rows.drop(columns="batch", errors="ignore"))
     assert context.own.version("results") == versions
 
 
@@ -310,7 +313,8 @@ def test_times_are_utc_whatever_the_zone_of_the_machine(empty, monkeypatch):
         empty.land("2023-12-31", "2024-01-02")
         schema = empty.ingest("2024-01-03T00:00:00Z")
         first = schema.read("orders").selectExpr("string(min(due))").collect()[0][0]
-        known = schema.read("ledger").where("source = 'orders'").selectExpr("string(min(first_known))", "string(max(as_of))").collect()[0]
+        ledger = schema.read("ledger").where("source = 'orders'")
+        known = ledger.selectExpr("string(min(first_known))", "string(max(as_of))").collect()[0]
     finally:
         monkeypatch.undo()
         time.tzset()

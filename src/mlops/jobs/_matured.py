@@ -34,7 +34,8 @@ def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame
 def fetch(rows: DataFrame, use_case: UseCase) -> pd.DataFrame:
     """Bring rows here, in the order of their key: row order moves a model, and Spark's is not stable."""
     key = [*use_case.entity.key, "prediction_time"]
-    return rows.toPandas().sort_values(key, kind="stable", ignore_index=True)
+    here: pd.DataFrame = rows.toPandas()
+    return here.sort_values(key, kind="stable", ignore_index=True)
 
 
 def features_of(rows: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
