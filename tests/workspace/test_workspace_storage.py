@@ -107,7 +107,8 @@ def test_no_secret_reaches_an_error(double: Double) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "relative/file", "/data/../etc/x", "/Volumes/a/b/c/../../x", "/Volumes/prod/../secret", "/Volumes/prod/flights", "/Volumes/pr od/flights/landing/x",
+        "relative/file", "/data/../etc/x", "/Volumes/a/b/c/../../x",
+        "/Volumes/prod/../secret", "/Volumes/prod/flights", "/Volumes/pr od/flights/landing/x",
         "/Volumes/prod/fli;ghts/landing", f"/Volumes/{'a' * 256}/b/c", f"/Volumes/a/b/c/{'é' * 128}", "/a\nb", "",
     ],
 )  # fmt: skip

@@ -38,7 +38,7 @@ def pipeline(github: str | None, azure_devops: str | None, account_id: str) -> P
 
     Args:
         github: OWNER@OWNER_ID/REPO@REPO_ID.
-        azure_devops: ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE, the one that deploys; those that plan and promote are
+        azure_devops: ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE, which deploys; those that plan and promote are
             named after it, as in PIPELINE-plan.
         account_id: of Databricks; GitHub's tokens are made for it.
 
