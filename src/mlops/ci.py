@@ -171,32 +171,35 @@ def comment(
 
 
 @ci.command(epilog=_EXITS)
-@click.argument("body", type=_file)
+@click.argument("plan", type=_file)
 @_target
+@_planner
 @_repository
 @_api
 @_token
-@click.option("--state", required=True, type=click.Choice(["drifted", "clean"]), help="What `mlops ci drift` found.")
-def issue(*, body: Path, target: str, repository: str | None, api: str, token: str | None, state: str) -> None:
-    """Keep the one issue about a target's drift: open it, update it, or close it.
+def issue(
+    *, plan: Path, target: str, planners: tuple[str, ...], repository: str | None, api: str, token: str | None
+) -> None:
+    """Keep the one issue about a target's drift: opened or updated where a plan shows some, else closed.
 
-    Example: mlops ci issue drift.md --target prod --state drifted --github octo/flights
+    Example: mlops ci issue plan.json --target prod --github octo/flights
     """
     if not repository or not token:
         raise click.UsageError("give a token and --github")
-    text = body.read_text() if state == "drifted" else None
-    click.echo(GitHub(api, repository, token).issue(_DRIFT_MARK.format(target), f"Drift in target {target}", text))
+    found = plans.drift(plans.parse(plan.read_text(), planners=planners))
+    body = plans.report(found, target) if found.drifted else None
+    click.echo(GitHub(api, repository, token).issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
 
 
 @ci.command(epilog=_EXITS)
-@click.argument("version", type=click.IntRange(min=1))
+@click.option("--version", required=True, type=click.IntRange(min=1), help="Of the source model.")
 @_target
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path, exists=True), help="A laptop's home folder.")
 @_out
 def journal(version: int, target: str, home: Path | None, out: TextIO) -> None:
     """Tell where a version of the target below stands on its way into this one; stop if it was refused.
 
-    Example: mlops ci journal 3 --target prod --home .laptop
+    Example: mlops ci journal --version 3 --target prod --home .laptop
     """
     place = bundle.deployed(target, home)
     registry = Registry(place.home)
@@ -240,12 +243,12 @@ def secrets(*, history: bool) -> None:
 
 
 @ci.command(epilog=_EXITS)
-@click.argument("tag")
+@click.option("--tag", required=True, help="As v0.1.0.")
 @_out
 def notes(tag: str, out: TextIO) -> None:
     """Write what CHANGELOG.md says about a release; stop unless its tag is the project's version.
 
-    Example: mlops ci notes v0.1.0
+    Example: mlops ci notes --tag v0.1.0
     """
     version = delivery.tag(tag, checkout.version()).removeprefix("v")
     out.write(delivery.notes(Path("CHANGELOG.md").read_text(), version) + "\n")

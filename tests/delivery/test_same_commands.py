@@ -97,7 +97,11 @@ def test_both_systems_have_the_same_gates() -> None:
     stage = document(ROOT / ".azure/templates/target.yml")["stages"][0]
     plan, deploy = stage["jobs"]
     assert workflow["plan"]["environment"] == "${{ inputs.target }}-plan"
-    assert plan["variables"][0] == {"group": "${{ parameters.target }}-plan"}
+    assert plan["variables"][0] == {"group": "${{ parameters.target }}"}
+    nightly = document(ROOT / ".azure/templates/plan.yml")["jobs"]
+    assert [job["variables"][0] for job in nightly if job["job"] != "comment"] == [
+        {"group": "${{ parameters.target }}-plan"}
+    ] * 2
     assert (workflow["deploy"]["environment"], deploy["environment"]) == (
         "${{ inputs.target }}",
         "${{ parameters.target }}",
