@@ -11,6 +11,7 @@ def report(
     figure: str,
     value: float,
     unit: str,
+    *,
     better: Literal["lower", "higher"],
     target: float | None = None,
 ) -> None:

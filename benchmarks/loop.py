@@ -29,17 +29,17 @@ def main() -> None:
             start = time.perf_counter()
             if cli.run_args(["demo", "--home", str(home)]):
                 raise SystemExit("the demo failed")
-            report("loop", f"demo_{state}", time.perf_counter() - start, "s", "lower", target)
+            report("loop", f"demo_{state}", time.perf_counter() - start, "s", better="lower", target=target)
             for task, seconds in _seconds(home).items():
-                report("loop", f"{task}_{state}", seconds, "s", "lower")
-        report("loop", "peak_memory", peak.stop() / 2**30, "GiB", "lower", 4.0)
+                report("loop", f"{task}_{state}", seconds, "s", better="lower")
+        report("loop", "peak_memory", peak.stop() / 2**30, "GiB", better="lower", target=4.0)
         landing = Path(folder) / "warm/Volumes/prod/flights/landing"
         start = time.perf_counter()
         bare(landing, datetime(2013, 4, 1, tzinfo=UTC))
         bare_seconds = time.perf_counter() - start
-        report("loop", "bare_script", bare_seconds, "s", "lower")
+        report("loop", "bare_script", bare_seconds, "s", better="lower")
         ours = sum(_seconds(Path(folder) / "warm", until="training").values())
-        report("loop", "tax", ours / bare_seconds, "ratio", "lower")
+        report("loop", "tax", ours / bare_seconds, "ratio", better="lower")
 
 
 def _seconds(home: Path, until: str = "") -> dict[str, float]:

@@ -96,7 +96,7 @@ def validate(targets: tuple[str, ...], output: str) -> int:
 @click.option(
     "--repair",
     is_flag=True,
-    help="Run again what did not succeed in the job's newest run, or its newest with these -p.",
+    help="Run again what failed in the newest run that had these -p.",
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_home
