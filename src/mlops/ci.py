@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -252,6 +253,31 @@ def notes(tag: str, out: TextIO) -> None:
     """
     version = delivery.tag(tag, checkout.version()).removeprefix("v")
     out.write(delivery.notes(Path("CHANGELOG.md").read_text(), version) + "\n")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--known", type=_file, default=".ci/licences.toml", show_default=True, help="What packages do not say.")
+@_out
+def licences(known: Path, out: TextIO) -> None:
+    """Write which licence each package that the wheel needs is under; stop at one that is unknown or not allowed.
+
+    Example: mlops ci licences --out licences.md
+    """
+    found = {**checkout.licences(), **tomllib.loads(known.read_text())}
+    out.write("| package | licence |\n|---|---|\n")
+    out.writelines(f"| {name} | {plans.code(text.partition(chr(10))[0])} |\n" for name, text in sorted(found.items()))
+    _stop("licences to look at", delivery.unlicensed(found))
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--platform", "platforms", multiple=True, default=("manylinux_2_28_x86_64", "manylinux_2_17_x86_64"))
+def wheelhouse(folder: Path, platforms: tuple[str, ...]) -> None:
+    """Download a wheel of everything that the wheel needs, for a workspace that reaches no package index.
+
+    Example: mlops ci wheelhouse wheels
+    """
+    click.echo(f"{checkout.wheelhouse(folder, platforms)} wheels in {folder}, each as the lock has it")
 
 
 def _stop(what: str, reasons: object) -> None:

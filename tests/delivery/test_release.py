@@ -310,3 +310,30 @@ def test_a_program_that_is_missing_or_fails_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MlopsError, match="git is not on the PATH"):
         checkout.commit()
+
+
+# --- licences and wheels ---------------------------------------------------------------------------------------------
+
+
+def test_everything_that_the_wheel_needs_has_a_licence_that_is_known(
+    monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run_args(["ci", "licences"]) == 0, told()
+    assert "| mlflow | <code>Apache" in told()
+
+
+@pytest.mark.nightly
+def test_a_wheel_house_installs_without_an_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    some = [part for part in checkout.requirements().split("\n\n") if part]
+    click = next(part for part in "\n".join(some).split("\n") if part.startswith("click=="))
+    whole = checkout.requirements()
+    wanted = whole[whole.index(click) :]
+    monkeypatch.setattr(checkout, "requirements", lambda: wanted[: wanted.index("# via")])
+    house = tmp_path / "wheels"
+    assert run_args(["ci", "wheelhouse", str(house)]) == 0
+    assert [file.name.partition("-")[0] for file in house.glob("*.whl")] == ["click"]
+    from isolated import environment
+
+    environment(tmp_path / "env", "--no-index", f"--find-links={house}", "click")

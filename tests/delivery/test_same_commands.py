@@ -131,7 +131,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.parent.mkdir(exist_ok=True)
         file.write_text("{}")
     (tmp_path / ".ci").mkdir()
-    (tmp_path / ".ci/vulnerabilities.toml").write_text("")
+    for name in ("vulnerabilities", "licences"):
+        (tmp_path / f".ci/{name}.toml").write_text("")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

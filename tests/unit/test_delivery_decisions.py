@@ -19,6 +19,7 @@ from mlops.lifecycle.delivery import (
     secrets,
     tag,
     unaccepted,
+    unlicensed,
     weaknesses,
 )
 
@@ -248,3 +249,19 @@ def test_a_canary_is_found_with_its_line_and_never_shown(kind: str) -> None:
 )  # fmt: skip
 def test_what_only_looks_a_little_like_one_is_none(text: str) -> None:
     assert secrets(text) == ()
+
+
+# --- licences --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["MIT", "Apache-2.0 AND MIT", "BSD License", "Mozilla Public License 2.0 (MPL 2.0)"])
+def test_a_permissive_licence_is_none_to_look_at(text: str) -> None:
+    assert unlicensed({"a": text}) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GPL-3.0-only", "AGPL", "MIT AND GPL-2.0", "GNU General Public License", "Ours\nMore"]
+)
+def test_any_other_licence_is_one_to_look_at(text: str) -> None:
+    first = text.partition("\n")[0] or "declares no licence"
+    assert unlicensed({"b": "MIT", "a": text}) == (f"a: {first}",)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlops.contract import ConfigError, MlopsError
@@ -117,3 +119,40 @@ def texts(*, history: bool) -> Iterator[tuple[str, str]]:
 
 def _patches() -> str:
     return ask("git", "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=%x00%H%n%B", "--unified=0")
+
+
+def requirements() -> str:
+    """Everything that the wheel needs, pinned and hashed, as a requirements file."""
+    return ask("uv", "export", "--locked", "--no-default-groups", "--no-emit-project", "--quiet")
+
+
+def licences() -> dict[str, str]:
+    """Each package that the wheel needs and that is installed here, with the licence that it declares; empty: none."""
+    names = re.findall(r"^([A-Za-z0-9._-]+)==", requirements(), flags=re.MULTILINE)
+    found = {}
+    for name in names:
+        try:
+            about = importlib.metadata.metadata(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another platform
+        kinds = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or () if c.startswith("License ::")]
+        named = ", ".join(kind for kind in kinds if kind != "OSI Approved")
+        found[name] = str(about.get("License-Expression") or named or about.get("License") or "")
+    return found
+
+
+def wheelhouse(folder: Path, platforms: Sequence[str]) -> int:
+    """Download a wheel of everything that the wheel needs, each checked by its hash; returns how many there are.
+
+    Python's own pip does it, since uv has no such command.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = folder / "requirements.txt"
+    listed.write_text(requirements())
+    wanted = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--python-version=3.12"]
+    with tempfile.TemporaryDirectory(prefix="pip-") as place:
+        ask(sys.executable, "-m", "venv", place)
+        kinds = [f"--platform={platform}" for platform in platforms]
+        pip = (f"{place}/bin/python", "-m", "pip", "download", "--quiet")
+        ask(*pip, *wanted, *kinds, f"--dest={folder}", f"--requirement={listed}")
+    return len(list(folder.glob("*.whl")))

@@ -256,6 +256,25 @@ def unaccepted(found: Iterable[Weakness], accepted: Iterable[Accepted], today: d
     return tuple(answer)
 
 
+# --- licences --------------------------------------------------------------------------------------------------------
+
+_PERMISSIVE = re.compile(
+    r"MIT|Apache|BSD|ISC|PSF|Python Software Foundation|Mozilla Public License 2|MPL-2|Unlicense|CC0|Zlib|HPND|0BSD"
+    r"|Public Domain",
+    re.IGNORECASE,
+)
+_COPYLEFT = re.compile(r"\bA?GPL|Affero|\bGNU General|SSPL|Commons Clause|BUSL|proprietary", re.IGNORECASE)
+
+
+def unlicensed(found: Mapping[str, str]) -> tuple[str, ...]:
+    """Packages, by name and declared licence, that somebody has to look at: none is declared, or no permissive one."""
+    return tuple(
+        f"{name}: {text.splitlines()[0][:80] if text else 'declares no licence'}"
+        for name, text in sorted(found.items())
+        if not _PERMISSIVE.search(text) or _COPYLEFT.search(text.partition("\n")[0])
+    )
+
+
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 SECRETS: dict[str, re.Pattern[str]] = {
