@@ -1,0 +1,149 @@
+"""docs/operations.md, docs/security.md, ruleset and owners against the files that they speak of."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from pipelinefiles import AZURE, GITHUB, ROOT, azure, document, github, jobs
+
+from mlops.workspace.found import Found, Principal
+from mlops.workspace.identities import federation, pipeline
+from mlops.workspace.wanted import Wanted
+
+WHO = tuple(f"{digit * 8}-0000-0000-0000-000000000000" for digit in "123")
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+SECURITY = (ROOT / "docs/security.md").read_text()
+
+
+def table(text: str, head: str) -> list[list[str]]:
+    block = text[text.index(head) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in block]
+
+
+WHEN = table(OPERATIONS, "| when | GitHub")
+
+
+def commands_of(workflow: str) -> str:
+    found = document(ROOT / ".github/workflows" / workflow)["jobs"]
+    called = [job["uses"].rpartition("/")[2] for job in found.values() if "uses" in job and "target" not in job["uses"]]
+    own = "\n".join(step.run for job in found for step in github(workflow.removesuffix(".yml"), job))
+    return "\n".join([own, *map(commands_of, called)])
+
+
+def commands_in(file: str) -> str:
+    found = document(ROOT / file)
+    here = [job.get("job", job.get("deployment")) for job in jobs(found)]
+    own = "\n".join(step.run for job in here for step in azure(file, job))
+    names = set(re.findall(r"'templates/(\w+\.yml)'", str(found))) - {"setup.yml"}
+    inner = [f".azure/templates/{name}" for name in sorted(names)]
+    return "\n".join([own, *map(commands_in, inner)])
+
+
+def test_the_table_names_every_workflow_and_pipeline_and_no_other() -> None:
+    named = " ".join(f"{row[1]} {row[2]}" for row in WHEN)
+    assert {f.name for f in GITHUB} - {"build.yml"} == set(re.findall(r"`(\w+\.yml)", named))
+    top = {str(file.relative_to(ROOT)) for file in AZURE if "templates" not in str(file)}
+    assert top == set(re.findall(r"`((?:\.azure/[\w-]+|azure-pipelines)\.yml)`", named))
+
+
+@pytest.mark.parametrize("row", WHEN, ids=lambda row: f"{row[0]} {row[1]}")
+def test_what_the_table_says_runs_is_in_the_files_that_it_names(row: list[str]) -> None:
+    said = re.findall(r"`([^`]+)`", row[4])
+    mine = "\n".join(commands_of(name) for name in re.findall(r"`(\w+\.yml)", row[1]))
+    for command in said:
+        assert command in mine, command
+    for file in re.findall(r"`((?:\.azure/[\w-]+|azure-pipelines)\.yml)`", row[2]):
+        theirs = commands_in(file)
+        for command in said:
+            assert command in theirs or command == "mlops ci issue", (file, command)
+
+
+def test_the_moment_in_the_table_is_the_trigger_in_the_file() -> None:
+    triggers = {"pull request": "pull_request", "merge": "push", "tag": "push", "by hand": "workflow_dispatch",
+                "every night": "schedule", "every week": "schedule"}  # fmt: skip
+    for row in WHEN:
+        wanted = triggers.get(row[0], "workflow_dispatch")
+        for name in re.findall(r"`(\w+\.yml)", row[1]):
+            on = document(ROOT / ".github/workflows" / name)["on"]
+            assert wanted in on or "workflow_call" in on, (row[0], name)
+
+
+def test_the_environments_to_set_up_are_those_that_are_used() -> None:
+    sentence = OPERATIONS[OPERATIONS.index("GitHub: environments") :].partition(", each with")[0]
+    said = set(re.findall(r"`([a-z-]+)`", sentence))
+    used = set()
+    for file in GITHUB:
+        for job in document(file)["jobs"].values():
+            for target in ("staging", "prod"):
+                if "environment" in job:
+                    used.add(re.sub(r"\$\{\{.*?\}\}", target, job["environment"]))
+    assert said == used
+    assert {file.stem for file in (ROOT / ".azure").glob("*.yml")} == used
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"github": "octo@1/flights@2", "azure_devops": None}, "repo:octo@1/flights@2:environment:{}"),
+        ({"github": None, "azure_devops": f"{'0' * 36}/octo/proj/flights-prod"}, "p://octo/proj/flights-{}"),
+    ],
+    ids=("github", "azure"),
+)
+def test_each_environment_has_the_subject_that_bootstrap_trusts(given: dict[str, str | None], wanted: str) -> None:
+    """The identity of a role logs in from `<target>`, `<target>-plan` or `<target>-promote`, and from nowhere else."""
+    source = pipeline(given["github"], given["azure_devops"], "account")
+    assert source is not None
+    roles = zip(("deploy", "plan", "promote"), WHO, strict=True)
+    document = {
+        "bundle": {"name": "flights", "target": "prod"},
+        "resources": {"registered_models": {"model": {}}},
+        "variables": {f"{role}_principal": {"value": who} for role, who in roles},
+    }
+    found = Found(
+        host="", workspace_id=1, account_id="account", me=Principal("me", "0", frozenset()),
+        principals={who: Principal(who, str(number), frozenset()) for number, who in enumerate(WHO)},
+        securables={}, privileges={}, bindings={}, policies=dict.fromkeys(WHO, ()), rule_sets={},
+    )  # fmt: skip
+    commands = [step.command for step in federation(Wanted(document), found, source)]
+    for command, environment in zip(commands, ("prod", "prod-plan", "prod-promote"), strict=True):
+        assert f'"subject": "{wanted.format(environment)}"' in command
+
+
+def test_the_scorecard_table_has_every_check_once_and_every_file_is_there() -> None:
+    rows = table(SECURITY, "| check | earned by")
+    checks = [row[0] for row in rows]
+    assert len(checks) == len(set(checks)) == 20
+    for row in rows:
+        for name in re.findall(r"[\w.]+/[\w./-]+\.(?:yml|json|py)|SECURITY\.md|LICENSE|\.github/CODEOWNERS", row[1]):
+            assert (ROOT / name).exists(), name
+
+
+def test_no_binary_is_committed() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    binary = {".whl", ".pyc", ".jar", ".so", ".pkl", ".skops", ".exe"}
+    assert not [name for name in listed if Path(name).suffix in binary]
+
+
+def test_the_checks_that_the_ruleset_wants_are_jobs_of_every_pull_request() -> None:
+    ruleset = json.loads((ROOT / ".github/rulesets/main.json").read_text())
+    assert ruleset["bypass_actors"] == []
+    rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
+    assert rules.keys() >= {"deletion", "non_fast_forward", "pull_request", "required_status_checks"}
+    names = {job["name"] for job in document(ROOT / ".github/workflows/ci.yml")["jobs"].values()}
+    assert {check["context"] for check in rules["required_status_checks"]["required_status_checks"]} == names
+
+
+def test_every_path_in_codeowners_is_there() -> None:
+    for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines():
+        if line.startswith("/"):
+            assert (ROOT / line.split()[0].strip("/")).exists(), line
+
+
+def test_security_policy_tells_where_and_by_when() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    assert "privately" in text
+    assert re.search(r"within 90 days", text)
