@@ -141,6 +141,34 @@ def test_a_planner_that_would_only_give_itself_rights_plans_nothing() -> None:
     assert parse(plan, planners=(PLANNER,)).actions == ()
 
 
+def takes_over(planner: str, owner: str) -> str:
+    """What the CLI plans for somebody who did not deploy: it owns, and whoever owned may only manage."""
+    own = {"level": "IS_OWNER", "service_principal_name": planner}
+    changes = {
+        f"[service_principal_name='{planner}']": change(new=own),
+        f"[service_principal_name='{owner}'].level": change(old="IS_OWNER", new="CAN_MANAGE", remote="IS_OWNER"),
+    }
+    return text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
+
+
+def test_a_planner_that_would_take_over_from_the_deployer_plans_nothing() -> None:
+    given = takes_over(PLANNER, DEPLOYER)
+    assert parse(given, planners=(PLANNER,)).actions == ()
+    assert parse(given, planners=(PLANNER, DEPLOYER)).actions == ()
+    assert len(parse(given).actions[0].changes) == 2
+
+
+def test_a_deployer_that_loses_a_right_for_another_reason_is_told() -> None:
+    changes = {
+        f"[service_principal_name='{DEPLOYER}'].level": change(old="IS_OWNER", new="CAN_VIEW", remote="IS_OWNER")
+    }
+    given = text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
+    assert parse(given, planners=(PLANNER, DEPLOYER)).actions
+    changes = {"[user_name='ada'].level": change(old="IS_OWNER", new="CAN_MANAGE", remote="IS_OWNER")}
+    given = text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
+    assert parse(given, planners=(PLANNER, DEPLOYER)).actions
+
+
 def test_a_planners_right_that_is_no_management_counts() -> None:
     own = {"level": "CAN_VIEW", "user_name": "ada"}
     entry = {"action": "update", "changes": {"[user_name='ada']": change(new=own)}}
@@ -164,14 +192,14 @@ def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed()
                 "resources.schemas.lakehouse": {"action": "delete"},
                 "resources.schemas.lakehouse.grants": {"action": "delete"},
                 "resources.jobs.old": {"action": "delete"},
-                "resources.jobs.new": {"action": "create", "new_state": {"value": {"timeout_seconds": 5}}},
+                "resources.jobs.new": {"action": "create", "new_state": {"value": {"tasks": [{"timeout_seconds": 5}]}}},
             }
         )
     )  # fmt: skip
     page = summary(plan, "prod")
     assert part(page, "Destroys") == "- <code>schemas.lakehouse</code>"
     assert part(page, "Changes what it costs").splitlines() == [
-        "- create <code>jobs.new</code>",
+        "- create <code>jobs.new</code> <code>timeout_seconds</code>",
         "- <code>jobs.training</code> <code>schedule.quartz_cron_expression</code>: <code>a</code> → <code>b</code>",
     ]
     assert part(page, "Changes who may do what") == "- delete <code>schemas.lakehouse.grants</code>"

@@ -123,10 +123,19 @@ def _entry(key: str, entry: Mapping[str, Any], planners: Sequence[str]) -> Entry
         if found.get("action") != "skip"
     )
     if key.endswith(".permissions"):
-        others = tuple(c for c in changes if not c.old == c.new == c.remote)
+        others = tuple(change for change in changes if not _caused(change, planners))
+        if len(others) < len(changes):  # who plans becomes owner, and so whoever was it no longer is
+            others = tuple(c for c in others if (c.old, c.new, c.remote) != ("IS_OWNER", "CAN_MANAGE", "IS_OWNER"))
         action = "skip" if changes and not others else action
         changes = others
     return Entry(key.removeprefix("resources."), action, changes, _others(entry.get("new_state"), planners))
+
+
+def _caused(change: Change, planners: Sequence[str]) -> bool:
+    """Whether a change of permissions comes from nothing but who plans."""
+    values = [value for value in (change.old, change.new, change.remote) if value is not None]
+    named = any(f"='{who}']" in change.path for who in planners)
+    return not values or (named and all(value in _MANAGES for value in values))
 
 
 def _others(value: Any, planners: Sequence[str]) -> Any:
@@ -215,12 +224,21 @@ def summary(plan: Plan, target: str) -> str:
 
 def _of(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
     for entry in plan.actions:
-        if entry.changes:
-            for change in entry.changes:
-                if pattern.search(f"{entry.key}.{change.path}"):
-                    yield f"{code(entry.key)} {code(change.path)}: {code(change.remote)} → {code(change.new)}"
-        elif pattern.search(entry.key) or pattern.search(json.dumps(entry.wanted)):
-            yield f"{entry.action} {code(entry.key)}"
+        for change in entry.changes:
+            if pattern.search(f"{entry.key}.{change.path}"):
+                yield f"{code(entry.key)} {code(change.path)}: {code(change.remote)} → {code(change.new)}"
+        found = [] if entry.changes else [key for key in dict.fromkeys(_keys(entry.wanted)) if pattern.search(key)]
+        if found or (not entry.changes and pattern.search(entry.key)):
+            yield f"{entry.action} {code(entry.key)} {' '.join(map(code, found))}".rstrip()
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """The names of all fields of a value, at any depth."""
+    for key, child in value.items() if isinstance(value, dict) else ():
+        yield key
+        yield from _keys(child)
+    for child in value if isinstance(value, list) else ():
+        yield from _keys(child)
 
 
 def _rows(entry: Entry) -> Iterator[str]:
