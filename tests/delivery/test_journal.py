@@ -1,0 +1,84 @@
+"""`mlops ci journal` on a real registry: where a version stands on its way into prod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops.cli import run_args
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SOURCE, MODEL = "staging.flights.late_arrival", "prod.flights.late_arrival"
+ACCEPTED = {"verdict": "accepted", "artifact_digest": "d1"}
+
+
+@pytest.fixture
+def registry(home: Path) -> MlflowClient:
+    """A home that knows target prod, and both targets' models without any version."""
+    from mlops.adapters.registry import Registry
+
+    def parameters(**values: str) -> list[dict[str, str]]:
+        return [{"name": name, "default": value} for name, value in values.items()]
+
+    jobs = {
+        "deployment": {"parameters": parameters(model_name=MODEL)},
+        "promotion": {"parameters": parameters(model_name=MODEL, source_model=SOURCE)},
+    }
+    (home / "summary").mkdir()
+    (home / "summary/prod.json").write_text(json.dumps({"resources": {"jobs": jobs}}))
+    client: MlflowClient = Registry(home)._client
+    for name in (SOURCE, MODEL):
+        client.create_registered_model(name)
+    return client
+
+
+@pytest.fixture
+def journal(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
+    def run() -> tuple[int, str]:
+        code = run_args(["ci", "journal", "--version=1", "--target=prod", f"--home={home}"])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def version(registry: MlflowClient, home: Path, model: str, tags: dict[str, str]) -> int:
+    source = home / "files"
+    source.mkdir(exist_ok=True)
+    return int(registry.create_model_version(model, source=source.as_uri(), tags=tags).version)
+
+
+def test_the_journal_follows_a_version_to_champion(
+    registry: MlflowClient, home: Path, journal: Callable[[], tuple[int, str]]
+) -> None:
+    version(registry, home, SOURCE, ACCEPTED)
+    assert journal()[0] == 0
+    assert "- copy: open" in journal()[1]
+    copy = {"promoted_from": f"{SOURCE}/1@d1", "artifact_digest": "d1"}
+    number = version(registry, home, MODEL, copy)
+    assert "- verdict: open" in journal()[1]
+    registry.set_model_version_tag(MODEL, str(number), "verdict", "accepted")
+    assert "- approval: waiting" in journal()[1]
+    registry.set_model_version_tag(MODEL, str(number), "approval", "Approved")
+    registry.set_registered_model_alias(MODEL, "champion", str(number))
+    code, told = journal()
+    assert code == 0
+    assert told.count(": done") == 5
+
+
+def test_a_version_that_was_refused_stops_the_pipeline(
+    registry: MlflowClient, home: Path, journal: Callable[[], tuple[int, str]]
+) -> None:
+    version(registry, home, SOURCE, {**ACCEPTED, "verdict": "refused"})
+    code, told = journal()
+    assert code == 1
+    assert "- source: refused" in told
+
+
+def test_a_version_that_is_not_there_is_told(registry: MlflowClient, journal: Callable[[], tuple[int, str]]) -> None:
+    assert journal()[0] == 1
