@@ -188,7 +188,12 @@ def test_the_screen_shows_states_and_what_the_task_tells_and_the_log_has_everyth
     assert lines[2] == ["fitted", "on", "7", "rows"]
     assert lines[3][:2] == ["a", "SUCCESS"]
     assert lines[4][:6] == ["main", "in", "dev,", "run", "1:", "SUCCESS"]
-    for text in ("INFO mlops.training: fitted on 7 rows", "INFO somebody.else: Running upgrade", "a progress bar", "an odd"):
+    for text in (
+        "INFO mlops.training: fitted on 7 rows",
+        "INFO somebody.else: Running upgrade",
+        "a progress bar",
+        "an odd",
+    ):
         assert text in log
     assert "nobody wants this" not in log
 
