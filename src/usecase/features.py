@@ -154,12 +154,6 @@ def wind_speed(known: Known) -> Values:
     return _observed(known, "wind_speed")
 
 
-@feature(unit="mph", known_from=_OBSERVED)
-def wind_gust(known: Known) -> Values:
-    """Newest gust at the origin; missing where none was reported for 6 hours."""
-    return _observed(known, "wind_gust")
-
-
 @feature(unit="in", known_from=_OBSERVED)
 def precipitation(known: Known) -> Values:
     """Rain or melted snow of the hour at the origin."""
@@ -196,7 +190,6 @@ FEATURES = (
     humidity,
     wind_direction,
     wind_speed,
-    wind_gust,
     precipitation,
     pressure,
     visibility,

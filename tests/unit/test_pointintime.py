@@ -247,12 +247,3 @@ def test_sums_are_exact_whatever_else_is_in_the_frame():
     alone, beside = (table(trips, rows, features=ALL[:1])["near"] for rows in (events, pd.concat([huge, events])))
 
     assert alone.tolist()[1] == beside.tolist()[1] == pytest.approx(0.3, abs=1e-6)
-
-
-def test_a_missing_value_equals_none_even_beside_one_that_is_there():
-    trips = pd.DataFrame({"trip": [1, 2], "asked": moments([5, 5]), "place": ["A", "B"], "kind": [np.nan, np.nan]})
-    events = pd.DataFrame({"event": [1, 2], "known": moments([4, 4]), "place": ["A", "A"], "kind": [1.0, 2.0]})
-
-    window = known(trips, events).window("events", by=["place", "kind"], since=AN_HOUR)
-
-    assert window.count().tolist() == [0.0, 0.0]
