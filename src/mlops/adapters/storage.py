@@ -13,11 +13,11 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from mlops.adapters import platform, sdk
 from mlops.contract import ConfigError, MlopsError
@@ -241,6 +241,22 @@ class _Disk:
         half_written.replace(target)
 
 
+def _walk(path: str, entries: Callable[[str], Iterable[Any]], folder: str) -> Iterator[tuple[str, int]]:
+    """Path below a folder and bytes of each file in it; `folder` is the attribute that tells a folder from a file."""
+    from databricks.sdk.errors import NotFound
+
+    folders = [path]
+    while folders:
+        try:
+            for entry in entries(folders.pop()):
+                if getattr(entry, folder):
+                    folders.append(entry.path or "")
+                else:
+                    yield str(PurePosixPath(entry.path or "").relative_to(path)), entry.file_size or 0
+        except NotFound:
+            return
+
+
 class _Volume:
     """A volume through the Files API, whose upload puts a file in place whole or not at all."""
 
@@ -256,18 +272,7 @@ class _Volume:
             return None
 
     def below(self, path: str) -> Iterator[tuple[str, int]]:
-        from databricks.sdk.errors import NotFound
-
-        folders = [path]
-        while folders:
-            try:
-                for entry in self._files.list_directory_contents(folders.pop()):
-                    if entry.is_directory:
-                        folders.append(entry.path or "")
-                    else:
-                        yield str(PurePosixPath(entry.path or "").relative_to(path)), entry.file_size or 0
-            except NotFound:
-                return
+        return _walk(path, self._files.list_directory_contents, "is_directory")
 
     def open(self, path: str) -> IO[bytes]:
         return cast("IO[bytes]", self._files.download(path).contents)
@@ -293,18 +298,7 @@ class _Dbfs:
         return None if status.is_dir else int(status.file_size or 0)
 
     def below(self, path: str) -> Iterator[tuple[str, int]]:
-        from databricks.sdk.errors import NotFound
-
-        folders = [path]
-        while folders:
-            try:
-                for entry in self._dbfs.list(folders.pop()):
-                    if entry.is_dir:
-                        folders.append(entry.path or "")
-                    else:
-                        yield str(PurePosixPath(entry.path or "").relative_to(path)), entry.file_size or 0
-            except NotFound:
-                return
+        return _walk(path, self._dbfs.list, "is_dir")
 
     def open(self, path: str) -> IO[bytes]:
         return cast("IO[bytes]", self._dbfs.download(path))
