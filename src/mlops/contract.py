@@ -108,6 +108,14 @@ Values = np.ndarray[Any, Any]
 """One value per entity of the block, shape (n_entities,)."""
 
 
+class Columns(Protocol):
+    """A source's columns by name, aligned with one another."""
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        """The column of that name."""
+        ...
+
+
 class Window(Protocol):
     """The source rows that fall in each entity's window and were known by its prediction time."""
 
@@ -115,8 +123,8 @@ class Window(Protocol):
         """Rows in the window; 0 where there are none. Shape (n_entities,), double."""
         ...
 
-    def mean(self, value: str | Callable[[pd.DataFrame], Values]) -> Values:
-        """Mean of a column, or of a function of the source frame, without missing values; NaN where none is left."""
+    def mean(self, value: str | Callable[[Columns], Values]) -> Values:
+        """Mean of a column, or of a function of the columns, without missing values; NaN where none is left."""
         ...
 
 

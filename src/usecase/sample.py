@@ -4,6 +4,7 @@ Every row lands in the file of the UTC day on which it became known, so no file 
 say is decided here, and always so that a model cannot profit from it:
 
 * the schedule of a day is published at noon UTC of the day before; planes, airports and airlines on the first day;
+* a departure is reported 5 minutes after it;
 * a flight's outcome is reported 30 minutes after it landed; that of a cancelled or diverted flight a day after its
   scheduled departure, since nobody wrote down when it was known;
 * a tail number is missing only where a flight was cancelled, which the schedule cannot know: there it is the one last
@@ -26,8 +27,10 @@ from mlops.contract import DataError
 _PUBLISHED = pd.Timestamp("2012-12-31T12:00")
 """Of the reference files."""
 _HALF_DAY = pd.Timedelta(hours=12)
+_TAKEN_OFF = pd.Timedelta(minutes=5)
 _REPORTING = pd.Timedelta(minutes=30)
 _SILENCE = pd.Timedelta(hours=24)
+_FLIGHT = ["flight_id", "carrier", "flight", "origin", "dest", "scheduled_departure"]
 _ATLANTIC = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 """Destinations that the airports table lacks."""
 
@@ -44,6 +47,7 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
     flights, weather, planes = _flights(), _weather(), _planes()
     feeds = {
         "schedule": (_schedule(flights), ["published_at", "flight_id"]),
+        "departures": (_departures(flights), ["reported_at", "flight_id"]),
         "outcomes": (_outcomes(flights), ["reported_at", "flight_id"]),
         "weather": (weather, ["observed_at", "origin"]),
         "planes": (planes, ["published_at", "tailnum"]),
@@ -112,17 +116,8 @@ def _block(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
 
 
 def _schedule(flights: pd.DataFrame) -> pd.DataFrame:
-    columns = [
-        "flight_id",
-        "carrier",
-        "flight",
-        "origin",
-        "dest",
-        "scheduled_departure",
-        "scheduled_arrival",
-        "distance",
-    ]
     noon_before = flights["scheduled_departure"].dt.floor("D") - _HALF_DAY
+    columns = [*_FLIGHT, "scheduled_arrival", "distance"]
     return flights[columns].assign(tailnum=_planned_tail(flights), published_at=noon_before)
 
 
@@ -133,11 +128,18 @@ def _planned_tail(flights: pd.DataFrame) -> pd.Series[str]:
     return planned
 
 
+def _departures(flights: pd.DataFrame) -> pd.DataFrame:
+    departed = flights["scheduled_departure"] + pd.to_timedelta(flights["dep_delay"], "min")
+    reported = flights[[*_FLIGHT, "tailnum"]].assign(
+        departure_delay=flights["dep_delay"], reported_at=departed + _TAKEN_OFF
+    )
+    return reported.dropna(subset="departure_delay")
+
+
 def _outcomes(flights: pd.DataFrame) -> pd.DataFrame:
     cancelled = flights["dep_time"].isna()
     landed = flights["scheduled_arrival"] + pd.to_timedelta(flights["arr_delay"], "min")
-    columns = ["flight_id", "carrier", "flight", "origin", "dest", "tailnum", "scheduled_departure"]
-    return flights[columns].assign(
+    return flights[[*_FLIGHT, "tailnum"]].assign(
         departure_delay=flights["dep_delay"],
         arrival_delay=flights["arr_delay"],
         cancelled=cancelled.astype("int64"),

@@ -37,6 +37,10 @@ def _schedule() -> Sequence[Expectation]:
     )
 
 
+def _departures() -> Sequence[Expectation]:
+    return (_between("departure_delay", -180, 2000),)
+
+
 def _outcomes() -> Sequence[Expectation]:
     return (
         _between("departure_delay", -180, 2000),
@@ -75,6 +79,21 @@ SCHEDULE = Source(
     history=timedelta(days=2),
     expectations=_schedule,
 )
+DEPARTURES = Source(
+    name="departures",
+    comment="Flights that have departed, 5 minutes after they did; cancelled ones never do",
+    columns=(
+        *_FLIGHT,
+        _TAIL,
+        _DEPARTURE,
+        Column(name="departure_delay", type="double", comment="Departure after schedule", unit="min"),
+        Column(name="reported_at", type="timestamp", comment="When the departure was reported, UTC"),
+    ),
+    key=("flight_id",),
+    known_at="reported_at",
+    history=timedelta(days=2),
+    expectations=_departures,
+)
 OUTCOMES = Source(
     name="outcomes",
     comment="How flights ended, 30 minutes after landing; cancelled and diverted ones a day after their schedule",
@@ -90,7 +109,7 @@ OUTCOMES = Source(
     ),
     key=("flight_id",),
     known_at="reported_at",
-    history=timedelta(days=2),
+    history=timedelta(days=28),
     expectations=_outcomes,
 )
 WEATHER = Source(
@@ -157,4 +176,4 @@ AIRLINES = Source(
     key=("carrier",),
     known_at="published_at",
 )
-SOURCES = (SCHEDULE, OUTCOMES, WEATHER, PLANES, AIRPORTS, AIRLINES)
+SOURCES = (SCHEDULE, DEPARTURES, OUTCOMES, WEATHER, PLANES, AIRPORTS, AIRLINES)

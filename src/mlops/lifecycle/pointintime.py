@@ -11,18 +11,20 @@ time, window time or `by` value is missing counts for nobody.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from mlops.contract import ConfigError, DataError, Entity, Feature, Source, Values, Window
+from mlops.contract import Columns, ConfigError, DataError, Entity, Feature, Source, Values, Window
 
 _UNIT = 2.0**-20
 """Windows are summed in whole multiples of this, about a millionth: float sums would depend on the order of rows."""
+_NOBODY = -2
+"""Equals no group, and not the -1 of a missing one."""
 
 
 def compute_features(
@@ -77,12 +79,13 @@ def _column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
 
 @dataclass(frozen=True)
 class PointInTime:
-    """`mlops.contract.Known` over plain frames."""
+    """`mlops.contract.Known` over plain frames; what several features need is made once."""
 
     rows: pd.DataFrame
     prediction_time: pd.Series[pd.Timestamp]
     sources: Mapping[str, Source]
     frames: Mapping[str, pd.DataFrame]
+    _made: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
         """See `Known.latest`. Of two rows known at the same moment, the one with the larger key is the newer."""
@@ -100,41 +103,94 @@ class PointInTime:
         self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = timedelta(), on: str = ""
     ) -> Window:
         """See `Known.window`."""
-        asked_of = self._source(source)
-        on = on or asked_of.known_at
-        frame = self.frames[source].dropna(subset=[asked_of.known_at, on, *by])
-        known, times = _times(frame[asked_of.known_at]), _times(frame[on])
-        entities, groups = _groups(self.rows, by, frame, by)
+        on = on or self._source(source).known_at
+        made: _Active = self._once(
+            ("window", source, *by, since, until, on), lambda: self._window(self.sources[source], by, since, until, on)
+        )
+        return made
+
+    def columns_read(self) -> dict[str, list[str]]:
+        """Columns looked at so far, by source, sorted."""
+        read = sorted((key[1], key[2]) for key in self._made if key[0] == "column")
+        return {source: [column for name, column in read if name == source] for source, _ in read}
+
+    def _window(self, source: Source, by: Sequence[str], since: timedelta, until: timedelta, on: str) -> _Active:
+        entities, groups = self._groups(source.name, by, by)
+        known, times = self._times(source.name, source.known_at), self._times(source.name, on)
+        there = np.flatnonzero((groups >= 0) & ~np.isnat(known) & ~np.isnat(times))
+        groups, known, times = groups[there], known[there], times[there]
         begins = self._first(np.maximum(times - np.timedelta64(until), known))
         ends = self._first(times + np.timedelta64(since))
-        if asked_of.history is not None:
-            ends = np.minimum(ends, self._first(known + np.timedelta64(asked_of.history), "right"))
+        if source.history is not None:
+            ends = np.minimum(ends, self._first(known + np.timedelta64(source.history), "right"))
+        positions = self._at(groups, begins), self._at(groups, np.maximum(begins, ends))
         return _Active(
-            frame, self._at(groups, begins), self._at(groups, np.maximum(begins, ends)), self._asked(entities)
+            partial(self._column, source.name), there, *(_Begun.at(p, self._asked(entities)) for p in positions)
         )
 
     def _newest(
         self, source: str, column: str, mine: Sequence[str], theirs: Sequence[str], within: timedelta | None
     ) -> Values:
-        asked_of = self.sources[source]
-        frame = self.frames[source].dropna(subset=[asked_of.known_at, column, *theirs]).sort_values([*asked_of.key])
-        known = _times(frame[asked_of.known_at])
-        entities, groups = _groups(self.rows, mine, frame, theirs)
-        order = np.lexsort((known, groups))
-        axis = self._at(groups, self._first(known))[order]
+        known, values = self._times(source, self.sources[source].known_at), self._column(source, column)
+        entities, groups = self._groups(source, mine, theirs)
+        order = self._by_key(source)
+        order = order[((groups >= 0) & ~np.isnat(known) & values.notna().to_numpy())[order]]
+        order = order[np.lexsort((known[order], groups[order]))]
         # Position -1, "none before", is the nothing appended here.
+        axis = self._at(groups[order], self._first(known[order]))
         position = np.searchsorted(axis, self._asked(entities), side="right") - 1
-        found = np.append(groups[order], -1)[position] == entities
+        found = np.append(groups[order], _NOBODY)[position] == entities
         if within is not None:
             age = _times(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
             found &= age <= np.timedelta64(within)
-        values = frame[column].iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1))
-        return np.asarray(values)
+        return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1)))
 
     def _source(self, name: str) -> Source:
         if name not in self.sources:
             raise ConfigError(f"no source {name!r}; there are {', '.join(self.sources)}")
         return self.sources[name]
+
+    def _once(self, what: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
+
+    def _column(self, source: str, name: str) -> pd.Series[Any]:
+        column: pd.Series[Any] = self._once(("column", source, name), lambda: self.frames[source][name])
+        return column
+
+    def _times(self, source: str, name: str) -> Values:
+        return np.asarray(self._once(("times", source, name), lambda: _times(self._column(source, name))))
+
+    def _by_key(self, source: str) -> Values:
+        """Positions of a source's rows in the order of their keys."""
+
+        def make() -> Values:
+            keys = pd.DataFrame({name: self._column(source, name).to_numpy() for name in self.sources[source].key})
+            return keys.sort_values(list(keys), kind="stable").index.to_numpy()
+
+        return np.asarray(self._once(("order", source), make))
+
+    def _groups(self, source: str, mine: Sequence[str], theirs: Sequence[str]) -> tuple[Values, Values]:
+        """Equal numbers for equal `by` values of the entities and of a source's rows; negative where one is missing."""
+
+        def make() -> Values:
+            groups = np.zeros(len(self.rows) + len(self.frames[source]), "int64")
+            for one, other in zip(mine, theirs, strict=True):
+                codes = self._codes(source, one, other)
+                missing = (groups < 0) | (codes < 0)
+                groups = np.where(missing, -1, pd.factorize(groups * (codes.max(initial=0) + 1) + codes)[0])
+            return groups
+
+        groups = self._once(("groups", source, *mine, *theirs), make)
+        return groups[: len(self.rows)], groups[len(self.rows) :]
+
+    def _codes(self, source: str, mine: str, theirs: str) -> Values:
+        def make() -> Values:
+            values = [self.rows[mine].to_numpy("object"), self._column(source, theirs).to_numpy("object")]
+            return pd.factorize(np.concatenate(values))[0]
+
+        return np.asarray(self._once(("codes", source, mine, theirs), make))
 
     @cached_property
     def _moments(self) -> Values:
@@ -149,50 +205,57 @@ class PointInTime:
         return groups * (len(self._moments) + 1) + moments
 
     def _asked(self, groups: Values) -> Values:
-        return self._at(groups, self._first(_times(self.prediction_time)))
+        return self._at(groups, self._once(("asked",), lambda: self._first(_times(self.prediction_time))))
 
 
 @dataclass(frozen=True)
 class _Active:
-    """Source rows, and between which positions on the axis each is active; see the module."""
+    """Source rows that count at some time, and what of them has begun and ended by each question; see the module."""
 
-    frame: pd.DataFrame
-    begins: Values
-    ends: Values
-    asked: Values
+    column: Callable[[str], pd.Series[Any]]
+    there: Values
+    begun: _Begun
+    ended: _Begun
 
     def count(self) -> Values:
-        return self._totals(np.ones((len(self.frame), 1), "int64"))[:, 0].astype("float64")
+        return (self.begun.number - self.ended.number).astype("float64")
 
-    def mean(self, value: str | Callable[[pd.DataFrame], Values]) -> Values:
-        given = self.frame[value] if isinstance(value, str) else value(self.frame)
-        values = pd.Series(given).astype("float64").to_numpy()
+    def mean(self, value: str | Callable[[Columns], Values]) -> Values:
+        given = self.column(value) if isinstance(value, str) else value(_Read(self.column))
+        values = pd.Series(given).to_numpy("float64", na_value=np.nan)[self.there]
         present = np.isfinite(values)
         units = np.rint(np.where(present, values, 0.0) / _UNIT).astype("int64")
-        count, total = self._totals(np.column_stack([present.astype("int64"), units])).T
+        count, total = (self.begun.total(w) - self.ended.total(w) for w in (present.astype("int64"), units))
         mean: Values = np.full(len(count), np.nan)
         np.divide(total * _UNIT, count, out=mean, where=count > 0)
         return mean
 
-    def _totals(self, weights: Values) -> Values:
-        return self._begun(self.begins, weights) - self._begun(self.ends, weights)
 
-    def _begun(self, positions: Values, weights: Values) -> Values:
+@dataclass(frozen=True)
+class _Begun:
+    """How many of the positions, taken in `order`, are not after each question's: `number`."""
+
+    order: Values
+    number: Values
+
+    @staticmethod
+    def at(positions: Values, asked: Values) -> _Begun:
         order = np.argsort(positions)
-        sums = np.concatenate([np.zeros((1, weights.shape[1]), "int64"), np.cumsum(weights[order], axis=0)])
-        return np.asarray(sums[np.searchsorted(positions[order], self.asked, side="right")])
+        return _Begun(order, np.searchsorted(positions[order], asked, side="right"))
+
+    def total(self, weights: Values) -> Values:
+        return np.asarray(np.append(0, np.cumsum(weights[self.order]))[self.number])
+
+
+@dataclass(frozen=True)
+class _Read:
+    """`mlops.contract.Columns` of a source."""
+
+    column: Callable[[str], pd.Series[Any]]
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self.column(name)
 
 
 def _times(times: pd.Series[Any]) -> Values:
     return np.asarray(times.to_numpy("datetime64[us]"))
-
-
-def _groups(
-    left: pd.DataFrame, left_by: Sequence[str], right: pd.DataFrame, right_by: Sequence[str]
-) -> tuple[Values, Values]:
-    """Equal numbers for equal `by` values. On the right none may be missing, so one missing on the left equals none."""
-    groups = np.zeros(len(left) + len(right), "int64")
-    for one, other in zip(left_by, right_by, strict=True):
-        values, distinct = pd.factorize(np.concatenate([left[one].to_numpy("object"), right[other].to_numpy("object")]))
-        groups, _ = pd.factorize(groups * (len(distinct) + 1) + values)
-    return groups[: len(left)], groups[len(left) :]
