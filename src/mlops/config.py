@@ -136,6 +136,19 @@ class RollbackConfig(_Model):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
+class IntegrationConfig(_Reads, _Model):
+    """The whole loop on sample data in a schema of its own."""
+
+    job: Literal["integration"]
+    landing: str
+    since: date
+    until: date
+    experiment: str
+    approval: Literal["automatic"]
+    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    """Told to the tasks that come after training: the version that it registered."""
+
+
 CONFIGS: dict[str, type[JobConfig]] = {
     "sample": SampleConfig,
     "ingestion": IngestionConfig,
@@ -146,6 +159,7 @@ CONFIGS: dict[str, type[JobConfig]] = {
     "inference": InferenceConfig,
     "monitoring": MonitoringConfig,
     "rollback": RollbackConfig,
+    "integration": IntegrationConfig,
 }
 
 

@@ -40,16 +40,23 @@ def test_the_targets_are_dev_staging_and_prod(source: Source) -> None:
 def test_each_target_writes_to_its_own_catalog(bundle: Bundle) -> None:
     for job in bundle.jobs:
         given = parameters(bundle, job)
-        assert (given["catalog"], given["schema"]) == (bundle.target, "flights")
-        assert given.get("model_name") in {None, f"{bundle.target}.flights.late_arrival"}
+        schema = "flights_integration" if job == "integration" else "flights"
+        assert (given["catalog"], given["schema"]) == (bundle.target, schema)
+        assert given.get("model_name") in {None, f"{bundle.target}.{schema}.late_arrival"}
 
 
 def test_a_laptop_reads_prods_data_in_every_target(bundle: Bundle) -> None:
-    readers = [job for job in bundle.jobs if "data_catalog" in parameters(bundle, job)]
+    readers = [job for job in bundle.jobs if "data_catalog" in parameters(bundle, job) and job != "integration"]
     assert readers == ["deployment", "inference", "monitoring", "training", "validation"]
     assert {(parameters(bundle, job)["data_catalog"], parameters(bundle, job)["data_schema"]) for job in readers} == {
         ("prod", "flights")
     }
+
+
+def test_the_integration_job_reads_only_what_it_wrote(bundle: Bundle) -> None:
+    given = parameters(bundle, "integration")
+    assert (given["data_catalog"], given["data_schema"]) == (given["catalog"], given["schema"])
+    assert given["landing"] == f"/Volumes/{given['catalog']}/{given['schema']}/landing"
 
 
 def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:

@@ -288,13 +288,20 @@ DEFECTS = (
         "approval", DEPLOYMENT, "            - task_key: approval\n", "            - task_key: validation\n",
         "task_key: deployment", "whether or not",
     ),
+    Defect(
+        "approval", DEPLOYMENT, "          depends_on:\n            - task_key: approval\n",
+        "          depends_on:\n            - task_key: accepted\n              outcome: \"true\"\n",
+        "task_key: approval", "nobody waits",
+    ),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
     Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),
     Defect("environment", TRAINING, ENVIRONMENT, "", "          spec:", "no environment_version"),
     Defect("environment", TRAINING, "mlflow==${var.mlflow_version}", "mlflow>=3", "mlflow>=3", "not pinned"),
     Defect("wheel", TRAINING, "../dist/*.whl", "./dist/*.whl", "./dist", "not where a wheel is built"),
-    Defect("wheel", DATABRICKS, "    build: uv build --wheel\n", "", "artifacts:", "no code"),
+    Defect("wheel", DATABRICKS, "    files:\n      - source: dist/*.whl\n", "", "  wheel:", "no code"),
+    Defect("wheel", DATABRICKS, "source: dist/*.whl", "source: dist/*.jar", "source: dist", "no job installs"),
+    Defect("wheel", DATABRICKS, "    type: whl\n", "", "  wheel:", "has no type"),
     Defect("catalog", LAKEHOUSE, "      comment: Files", "      # comment: Files", "    landing:", "no comment"),
 )  # fmt: skip
 

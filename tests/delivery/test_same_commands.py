@@ -170,16 +170,12 @@ def _parses(arguments: list[str]) -> None:
     command.make_context(name, arguments, parent=context)
 
 
-@pytest.mark.xfail(strict=True, reason="the job `integration` of target staging is not in the bundle yet")
 def test_every_job_that_is_run_is_in_the_bundle() -> None:
     run = {found[1] for _, step in every_step() if (found := re.search(r"bundle run (\w+)", step.run))}
     assert run == {"integration"}
     assert run <= load(ROOT, "staging").jobs.keys()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="databricks.yml builds in every target yet; `mlops ci verify` stops a rebuilt wheel"
-)
 @pytest.mark.parametrize("target", ["staging", "prod"])
 def test_what_the_pipeline_built_is_not_built_again(target: str) -> None:
     artifacts = load(ROOT, target).document.get("artifacts", {})

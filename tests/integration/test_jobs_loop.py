@@ -11,7 +11,7 @@ from toy import PER_DAY, TOY, frame_of
 
 from mlops import config
 from mlops.adapters import platform
-from mlops.contract import ApprovalPending, DataError, ModelError, UntrustedModel
+from mlops.contract import ApprovalPending, ConfigError, DataError, ModelError, UntrustedModel
 from mlops.jobs._launch import Context
 
 LANDING = "/Volumes/prod/toy/landing"
@@ -270,6 +270,36 @@ def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
         number = int(laptop.task("training", context)["model_version"])
         digests.append(context.registry.version(f"{catalog}.toy.failing", number).tags["model_digest"])
     assert digests[0] == digests[1]
+
+
+TRIAL = ("sample", "ingestion", "features", "training", "validation", "deployment")
+
+
+def trial(laptop, **given):
+    own = {"schema": "toy_integration", "data_catalog": "dev", "data_schema": "toy_integration", "catalog": "dev"}
+    own |= {"model_name": "dev.toy_integration.failing", "landing": "/Volumes/dev/toy_integration/landing"}
+    span = {"since": "2023-12-31", "until": "2024-03-01", "approval": "automatic", "experiment": "/toy"}
+    return laptop.job("integration", **{**own, **span, **given})
+
+
+@pytest.mark.nightly
+def test_the_trial_begins_with_an_empty_schema_and_ends_with_a_champion(empty):
+    for _ in range(2):
+        context = trial(empty)
+        empty.task("cleanup", context)
+        assert context.registry.versions("dev.toy_integration.failing") == ()
+        assert not any(len(frame_of(context.own, name)) for name in ("orders", "audit") if context.own.exists(name))
+        for name in TRIAL:
+            if number := empty.task(name, context).get("model_version"):
+                context = trial(empty, model_version=number)
+        assert context.registry.holder("dev.toy_integration.failing", "champion").number == context.config.model_version
+    assert len(frame_of(context.own, "audit")) == 1
+
+
+@pytest.mark.parametrize("given", [{"schema": "toy"}, {"model_name": "dev.toy.failing"}], ids=str)
+def test_no_schema_but_a_trial_is_ever_emptied(empty, given):
+    with pytest.raises(ConfigError, match="not one to be emptied"):
+        empty.task("cleanup", trial(empty, **given))
 
 
 @pytest.mark.nightly

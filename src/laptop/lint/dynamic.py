@@ -112,14 +112,17 @@ def _wrong_upstream(view: View, task: Task, key: str, rest: list[str]) -> tuple[
 
 
 def unread(view: View) -> Iterator[Problem]:
-    """A task value that only one job's task sets is read somewhere."""
-    read = {match for task in view.tasks for node in task.dynamic for match in _read(node)}
+    """A task value is read somewhere, and in every job whose configuration has a field for it."""
+    read = {(task.job.key, *found) for task in view.tasks for node in task.dynamic for found in _read(node)}
+    configs = view.project.configs or {}
     for entry_point, keys in view.project.task_values.items() if view.complete else ():
         tasks = [task for task in view.tasks if task.entry_point == entry_point]
         for key in keys:
-            if tasks and not any((task.key, key) in read for task in tasks):
+            heard = [task for task in tasks if (task.job.key, task.key, key) in read]
+            due = [task for task in tasks if task not in heard and (not heard or key in configs.get(task.job.key, ()))]
+            for task in due[:1]:
                 why = "what hangs on it never happens"
-                yield tasks[0].problem("dynamic", None, f"sets task value {key!r} and nobody reads it", why, "read it")
+                yield task.problem("dynamic", None, f"sets task value {key!r} and nobody reads it", why, "read it")
 
 
 def _read(node: Node) -> Iterator[tuple[str, str]]:

@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from laptop.document import Node, Problem
-from laptop.lint.view import Rule, View, text
+from laptop.document import Node, Place, Problem
+from laptop.lint.view import Rule, View, items, text
 
 PINNED = re.compile(r"[\w.-]+(\[[\w,-]+\])?==\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)?")
 
 
 def environments(view: View) -> Iterator[Problem]:
-    """A serverless environment names its version, the wheel that the bundle builds, and pins everything else."""
-    wheels = {path for _, path in _artifacts(view)}
-    if view.jobs and not wheels:
-        place = view.place("artifacts")
-        yield Problem("wheel", place, "no artifact of type whl with a build", "the jobs have no code", "add one")
+    """A serverless environment names its version, the wheel that the bundle deploys, and pins everything else."""
+    wheels = dict(_wheels(view))
     for job in view.jobs.values():
-        found = job.node.get("environments")
-        for environment in found.value or () if found else ():
+        for environment in items(job.node, "environments"):
             yield from _environment(job.key, environment, wheels)
 
 
-def _artifacts(view: View) -> Iterator[tuple[str, str]]:
+def artifacts(view: View) -> Iterator[Problem]:
+    """The bundle brings the jobs' code along, and nothing that none of them installs."""
     found = view.tree.get("artifacts")
+    wheels = dict(_wheels(view))
+    if view.jobs and not wheels:
+        node = next((node for _, node in found.items()), found) if found else view.tree
+        what = "no artifact of type whl has a build or files"
+        yield Problem("wheel", node.place, what, "the jobs have no code", "add one")
     for key, node in found.items() if found else ():
-        if text(node, "type") == "whl" and text(node, "build"):
-            folder = PurePosixPath(node.place.file.parent.as_posix(), text(node, "path") or ".")
-            yield key, _straight(folder / "dist")
+        if not text(node, "type"):
+            what = f"artifact {key!r} has no type"
+            yield Problem("wheel", node.place, what, "the CLI does not know what it is", "add type: whl")
+    specs = [
+        spec for job in view.jobs.values() for each in items(job.node, "environments") if (spec := each.get("spec"))
+    ]
+    installed = [file for spec in specs for entry in items(spec, "dependencies") if (file := _file(entry))]
+    for pattern, place in wheels.items() if view.complete else ():
+        if not any(fnmatchcase(file, pattern) for file in installed):
+            yield Problem(
+                "wheel", place, f"no job installs {pattern}", "it is deployed for nothing", "use or remove it"
+            )
+
+
+def _wheels(view: View) -> Iterator[tuple[str, Place]]:
+    """Where the wheels are, as patterns below the root of the bundle, and which line says so."""
+    found = view.tree.get("artifacts")
+    for _, node in found.items() if found else ():
+        root = PurePosixPath(node.place.file.parent.as_posix(), text(node, "path") or ".")
+        sources = [(text(each, "source"), (each.get("source") or each).place) for each in items(node, "files")]
+        if not sources and text(node, "build"):
+            sources = [("dist/*.whl", node.place)]
+        for source, place in sources if text(node, "type") == "whl" else ():
+            yield _straight(root / source), place
+
+
+def _file(dependency: Node) -> str:
+    """The file that a dependency names, below the root of the bundle; empty for what comes from an index."""
+    path = text(dependency).partition("[")[0]
+    return _straight(PurePosixPath(dependency.place.file.parent.as_posix(), path)) if path.endswith(".whl") else ""
 
 
 def _straight(path: PurePosixPath) -> str:
@@ -39,7 +69,7 @@ def _straight(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def _environment(job: str, node: Node, wheels: set[str]) -> Iterator[Problem]:
+def _environment(job: str, node: Node, wheels: Mapping[str, Place]) -> Iterator[Problem]:
     spec = node.get("spec") or node
     version = spec.get("environment_version")
     if not text(spec, "environment_version").isdigit():
@@ -48,16 +78,14 @@ def _environment(job: str, node: Node, wheels: set[str]) -> Iterator[Problem]:
     if old := spec.get("client"):
         what = f"an environment of job {job!r} says client"
         yield Problem("environment", old.place, what, "that name is deprecated", "write environment_version")
-    listed = spec.get("dependencies")
-    entries = listed.value or [] if listed else []
-    paths = [entry for entry in entries if text(entry).partition("[")[0].endswith(".whl")]
+    listed, entries = spec.get("dependencies"), items(spec, "dependencies")
+    paths = [entry for entry in entries if _file(entry)]
     for entry in entries:
         if entry not in paths and not PINNED.fullmatch(text(entry)):
             what, why = f"dependency {text(entry)!r} of job {job!r} is not pinned", "tomorrow it is another one"
             yield Problem("environment", entry.place, what, why, "write name==version")
     for entry in paths:
-        folder = _straight(PurePosixPath(entry.place.file.parent.as_posix(), text(entry)).parent)
-        if folder not in wheels:
+        if not any(fnmatchcase(_file(entry), wheel) for wheel in wheels):
             what = f"dependency {text(entry)!r} of job {job!r} is not where a wheel is built"
             yield Problem("wheel", entry.place, what, "the deployment finds no file", "write ../dist/*.whl")
     for wanted, cure in (("the wheel", "../dist/*.whl"), ("mlflow", "mlflow==<version>")):
@@ -67,4 +95,4 @@ def _environment(job: str, node: Node, wheels: set[str]) -> Iterator[Problem]:
             yield Problem("environment", place, f"an environment of job {job!r} lacks {wanted}", why, f"add {cure}")
 
 
-RULES: tuple[Rule, ...] = (environments,)
+RULES: tuple[Rule, ...] = (environments, artifacts)

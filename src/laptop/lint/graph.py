@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
-from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, text
+from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, items, text
 
 COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
 NAMES = {
@@ -55,18 +55,13 @@ def names(view: View) -> Iterator[Problem]:
 def _repeated(job: str, node: Node) -> Iterator[Problem]:
     for group, key in NAMES.items():
         seen: dict[str, Node] = {}
-        for item in _items(node, group):
+        for item in items(node, group):
             name = text(item, key)
             if name in seen:
                 what = f"job {job!r} has two {group} named {name!r}"
                 why = f"the other one is at {seen[name].place}"
                 yield Problem("twice", item.place, what, why, "give each its own name")
             seen[name] = item
-
-
-def _items(node: Node, group: str) -> list[Node]:
-    found = node.get(group)
-    return found.value if found and isinstance(found.value, list) else []
 
 
 def dependencies(view: View) -> Iterator[Problem]:
@@ -224,7 +219,7 @@ def compute(view: View) -> Iterator[Problem]:
 
 
 def _keys(job: Job, group: str, key: str) -> set[str]:
-    return {text(item, key) for item in _items(job.node, group)}
+    return {text(item, key) for item in items(job.node, group)}
 
 
 RULES: tuple[Rule, ...] = (

@@ -140,12 +140,13 @@ def tasks(view: View) -> Iterator[Problem]:
 
 
 def chains(view: View) -> Iterator[Problem]:
-    """The tasks of a job hang together."""
+    """The tasks of a job hang together: one begins, all others wait for something."""
     for job in view.jobs.values():
-        for key, task in job.outer.items():
-            if len(job.outer) > 1 and not job.upstream[key] and not job.downstream[key]:
-                what, why = "neither waits for another task nor is waited for", "it would run beside them, at any time"
-                yield task.problem("chain", None, what, why, "add depends_on, or give it a job of its own")
+        first = [task for task in job.outer.values() if not task.depends_on]
+        for task in first if len(first) > 1 else ():
+            why = f"{' and '.join(each.key for each in first)} would run beside each other"
+            cure = "add depends_on, or give it a job of its own"
+            yield task.problem("chain", None, "waits for no other task", why, cure)
 
 
 def approval(view: View) -> Iterator[Problem]:
@@ -161,6 +162,9 @@ def approval(view: View) -> Iterator[Problem]:
         if not task.depends_on:
             why = "a version would be approved before it was judged"
             yield task.problem("approval", None, "depends on nothing", why, "let it depend on the verdict")
+        if not task.job.downstream[task.key]:
+            what = "approves and nobody waits for it"
+            yield task.problem("approval", None, what, "it decides nothing", "let the deployment depend on it")
         before, after = task.job.upstream[task.key], task.job.downstream[task.key]
         for key in task.job.outer.keys() - before - after - {task.key}:
             what, why = "runs whether or not the version is approved", "only what comes before may"

@@ -69,8 +69,7 @@ class Task:
     @cached_property
     def depends_on(self) -> tuple[Node, ...]:
         """The entries of its depends_on."""
-        found = self.node.get("depends_on")
-        return tuple(found.value or ()) if found else ()
+        return tuple(items(self.node, "depends_on"))
 
     def problem(self, rule: str, node: Node | None, what: str, why: str, cure: str) -> Problem:
         """A problem at a node of it, or at its first line; `what` continues its name."""
@@ -90,8 +89,7 @@ class Job:
         return tuple(self._tasks())
 
     def _tasks(self) -> Iterator[Task]:
-        found = self.node.get("tasks")
-        for node in found.value or () if found else ():
+        for node in items(self.node, "tasks"):
             task = Task(self, node)
             yield task
             if inner := node.get("for_each_task", "task"):
@@ -105,9 +103,7 @@ class Job:
     @cached_property
     def parameters(self) -> dict[str, Node]:
         """The defaults of its parameters, by name."""
-        found = self.node.get("parameters")
-        items = found.value or () if found else ()
-        return {text(item, "name"): item.get("default") or item for item in items}
+        return {text(item, "name"): item.get("default") or item for item in items(self.node, "parameters")}
 
     @cached_property
     def downstream(self) -> dict[str, frozenset[str]]:
@@ -175,6 +171,12 @@ Rule = Callable[[View], Iterator[Problem]]
 def is_dynamic(node: Node) -> bool:
     """Whether it is a text that the platform may have to fill in."""
     return isinstance(node.value, str) and "{{" in node.value
+
+
+def items(node: Node, key: str) -> list[Node]:
+    """The items of a list below a node; none if there is no list."""
+    found = node.get(key)
+    return found.value if found and isinstance(found.value, list) else []
 
 
 def text(node: Node, *path: str | int) -> str:

@@ -117,9 +117,10 @@ def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Problem]
             yield task.problem("parameters", node, what, "such values end the task", nearest(text(node), allowed))
     for name, field in fields.items():
         if field.required and name not in given:
-            place = task.wheel_parameters if name in OWN else task.job.node.get("parameters") or task.job.node
+            own = name in OWN or any(name in other.named for other in task.job.tasks)
+            place = task.wheel_parameters if own else task.job.node.get("parameters") or task.job.node
             what, why = f"is not told {name!r}", f"the configuration of job {task.job.key!r} wants it"
-            where = "named_parameters" if name in OWN else f"the parameters of job {task.job.key!r}"
+            where = "named_parameters" if own else f"the parameters of job {task.job.key!r}"
             yield task.problem("parameters", place, what, why, f"add it to {where}")
 
 

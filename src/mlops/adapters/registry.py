@@ -189,6 +189,10 @@ class Registry:
             elif key in version.tags:
                 self._client.delete_model_version_tag(version.model, str(version.number), key)
 
+    def delete(self, version: Version) -> None:
+        """Delete a version, and with it every alias that it holds."""
+        self._client.delete_model_version(version.model, str(version.number))
+
     def describe(self, version: Version, text: str) -> None:
         """Write the description that the registry shows of a version."""
         self._client.update_model_version(version.model, str(version.number), description=text)

@@ -90,6 +90,10 @@ class Schema:
             f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
         )
 
+    def empty(self, table: str) -> None:
+        """Delete every row; the table and its history stay."""
+        self.spark.sql(f"DELETE FROM {self.identifier(table)}")
+
     def merge(self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None) -> None:
         """Upsert rows on their key, atomically.
 

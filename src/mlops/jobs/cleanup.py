@@ -1,0 +1,24 @@
+"""Empty the schema in which the job `integration` tries everything out: tables and versions. It refuses any other."""
+
+from __future__ import annotations
+
+from mlops.config import IntegrationConfig
+from mlops.contract import ConfigError
+from mlops.jobs import _layout
+from mlops.jobs._launch import Context, task
+
+SUFFIX = "_integration"
+
+
+def run(job: Context[IntegrationConfig]) -> None:
+    """Delete every row of every table and every version of the model; landed files stay, to be read again."""
+    if not (job.config.schema_name.endswith(SUFFIX) and job.config.model_name.split(".")[1].endswith(SUFFIX)):
+        raise ConfigError(f"schema {job.config.schema_name!r} is not one to be emptied: its name ends with {SUFFIX}")
+    for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *_layout.FIXED):
+        if job.own.exists(table):
+            job.own.empty(table)
+    for version in job.registry.versions(job.config.model_name):
+        job.registry.delete(version)
+
+
+main = task(run)
