@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +76,8 @@ class Run:
     duration: float = 0.0
     """Seconds, of the run or of its last repair."""
     repair_count: int = 0
+    pid: int = field(default_factory=os.getpid)
+    """The process that runs it, or ran it last."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,39 @@ class Journal:
         with _writing:
             write(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
 
-    def latest(self, job: str, target: str, given: Mapping[str, str]) -> Run | None:
-        """The newest run of a job in a target that had these parameters."""
+    def runs(self) -> Iterator[Run]:
+        """Every run, newest first. One whose process was killed is written down as canceled when it is met here."""
         for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
             run = _run(json.loads(path.read_text()))
-            if (run.job, run.target) == (job, target) and given.items() <= run.parameters.items():
-                return run
-        return None
+            if run.state == "RUNNING" and not _alive(run.pid):
+                _cancel(run)
+                self.save(run)
+            yield run
+
+    def latest(self, job: str, target: str, given: Mapping[str, str]) -> Run | None:
+        """The newest run of a job in a target that had these parameters."""
+        of_job = (run for run in self.runs() if (run.job, run.target) == (job, target))
+        return next((run for run in of_job if given.items() <= run.parameters.items()), None)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _cancel(run: Run) -> None:
+    """What was left of a run when its process went."""
+    run.state = "CANCELED"
+    for task in run.tasks.values():
+        if task.state == "RUNNING":
+            task.state, task.error = "CANCELED", {"type": "Killed", "message": f"process {run.pid} is gone"}
+        elif task.state == "PENDING":
+            task.state = "UPSTREAM_CANCELED"
 
 
 def _run(document: Mapping[str, Any]) -> Run:

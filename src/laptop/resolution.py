@@ -19,6 +19,11 @@ VARIABLE = re.compile(r"\$\{(?:var|variables)\.([\w-]+)")
 ROOTS = ("artifacts", "bundle", "resources", "var", "variables", "workspace")
 
 
+def job_id(target: str, job: str) -> str:
+    """The id that `${resources.jobs.<job>.id}` has on a laptop: decimal digits."""
+    return str(zlib.crc32(f"{target}.{job}".encode()))
+
+
 def without_references(tree: Node, root: Path, target: str, problems: list[Problem]) -> Node:
     """The tree with every reference resolved; one that names nothing stays as text and is noted as a problem.
 
@@ -166,7 +171,7 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
             here = f"${{resources.{group}.{key}"
             return f"{here}.catalog_name}}.{here}.schema_name}}.{here}.name}}"
         case _, "id":
-            return str(zlib.crc32(f"{resolver.target}.{key}".encode()))
+            return job_id(resolver.target, key)
         case _:
             return None
 

@@ -6,7 +6,6 @@ Pages of docs.databricks.com: jobs/run-if (dependencies, states, leaf tasks) and
 from __future__ import annotations
 
 import operator
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from laptop.bundle import Bundle, BundleError, Problem
 from laptop.home import LaptopError
 from laptop.journal import GOOD, State, TaskRun
+from laptop.resolution import job_id
 
 _NUMERIC = {
     "GREATER_THAN": operator.gt,
@@ -39,11 +39,6 @@ _FIELDS = {
     "run_job_task": {"job_id", "job_parameters"},
     "for_each_task": {"inputs", "concurrency", "task"},
 }
-
-
-def job_id(target: str, job: str) -> str:
-    """The id that `${resources.jobs.<job>.id}` has on a laptop: decimal digits."""
-    return str(zlib.crc32(f"{target}.{job}".encode()))
 
 
 def job_of(bundle: Bundle, wanted: object) -> str | None:

@@ -12,6 +12,7 @@ Independent tasks run one after another, where the platform runs them side by si
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import traceback
@@ -28,6 +29,7 @@ from laptop.document import nearest
 from laptop.home import Home, LaptopError, environment, identity, write
 from laptop.journal import GOOD, Journal, Run, State, TaskRun, now
 from laptop.references import Scope, spelled
+from laptop.resolution import job_id
 from laptop.show import Show
 from laptop.worker import Limits, Main, call, entry_point
 
@@ -40,7 +42,7 @@ def write_summary(bundle: Bundle, home: Home) -> None:
     """Keep summary/<target>.json in the home: what `databricks bundle summary -o json` prints, ids included."""
     document = json.loads(json.dumps(bundle.document))
     for key, job in document["resources"]["jobs"].items():
-        job["id"] = rules.job_id(bundle.target, key)
+        job["id"] = job_id(bundle.target, key)
     for model in document["resources"].get("registered_models", {}).values():
         model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
     write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))
@@ -145,7 +147,7 @@ class Runner:
             run_id=self.journal.next_id(),
             job=job,
             name=document["name"],
-            job_id=rules.job_id(self.bundle.target, job),
+            job_id=job_id(self.bundle.target, job),
             target=self.bundle.target,
             trigger=trigger,
             identity=identity(document),
@@ -166,7 +168,7 @@ class Runner:
         specs = {spec["task_key"]: spec for spec in document["tasks"]}
         begin = time.monotonic()
         limits = limits.within(document.get("timeout_seconds"))
-        run.state = "RUNNING"
+        run.state, run.pid = "RUNNING", os.getpid()
         self.show.started(run, self.journal.log(run.run_id))
         if self.spark:
             self.spark.start(self.home.path, self.show.say)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +17,7 @@ import pytest
 
 from laptop.bundle import BundleError, load
 from laptop.home import Home
-from laptop.journal import Run
+from laptop.journal import Run, TaskRun
 from laptop.runner import Runner
 from laptop.show import Show
 from laptop.worker import Interrupted, call
@@ -158,6 +161,19 @@ def test_the_journal_tells_what_runs_while_it_runs(tmp_path: Path) -> None:
     assert [task["state"] for task in seen["tasks"].values()] == ["SUCCESS", "RUNNING", "PENDING"]
 
 
+def test_a_run_whose_process_was_killed_is_written_down_as_canceled_when_it_is_next_read(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a"), wheel("b", "a"), wheel("c", "b")]}})
+    halves = {"a": TaskRun("a", "1", "SUCCESS"), "b": TaskRun("b", "2", "RUNNING"), "c": TaskRun("c", "3")}
+    made.journal.save(Run("1", "main", "j", "0", "dev", "onetime", "me", "", tasks=halves, pid=ended.pid))
+    (run,) = made.journal.runs()
+    assert (run.state, states(run)) == ("CANCELED", ["SUCCESS", "CANCELED", "UPSTREAM_CANCELED"])
+    assert json.loads((tmp_path / "home/runs/1.json").read_text())["state"] == "CANCELED"
+    assert states(made.repair("main", {})) == ["SUCCESS"] * 3
+    assert next(made.journal.runs()).pid == os.getpid()
+
+
 def test_a_reader_of_the_journal_never_sees_half_a_file(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
     run = made.run("main", {})
@@ -264,7 +280,7 @@ def test_what_only_the_platform_can_do_is_refused_with_its_line_before_anything_
 
 
 def ask(home: Path, name: str, job: str, parameters: dict[str, str]) -> Path:
-    from laptop.rules import job_id
+    from laptop.resolution import job_id
 
     (home / "queue").mkdir(exist_ok=True)
     request = home / "queue" / f"{name}.json"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
 from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, items, text
+from laptop.resolution import job_id
 
 COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
 NAMES = {
@@ -174,7 +174,7 @@ def called_jobs(view: View) -> Iterator[Problem]:
 
 def _called(view: View, task: Task) -> str | None:
     wanted = task.text("run_job_task", "job_id")
-    ids = {str(zlib.crc32(f"{view.bundle.target}.{job}".encode())): job for job in view.every_job}
+    ids = {job_id(view.bundle.target, job): job for job in view.every_job}
     return ids.get(wanted) if wanted else None
 
 

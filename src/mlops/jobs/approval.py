@@ -26,7 +26,8 @@ def check(version: Version) -> None:
         ApprovalPending: there is none, it is for other files or another verdict, or the identity that trained gave it.
     """
     tags = version.tags
-    cure = f"have somebody else run: mlops approve {version.number} --target TARGET"
+    where = f"TARGET (that of catalog {version.model.split('.')[0]})"
+    cure = f"have somebody else run: mlops approve {version.number} --target {where}"
     if tags.get(APPROVAL) != "Approved":
         raise ApprovalPending(f"{version} waits for approval; {cure}")
     for name in ("artifact_digest", "verdict_digest"):
