@@ -138,6 +138,25 @@ def demo(until: datetime | None, approver: str, home: Path | None) -> None:
     Demo(_place(home).path, approver, Console(), run_args).run(until.date() if until else FIRST_END)
 
 
+@main.command(epilog=_closing("laptop notebook notebooks/monitor.py -t prod"))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-t", "--target", required=True, help="Target of the bundle, whose tables and models it reads.")
+@click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Widget's value; may be repeated.")
+@_home
+def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None) -> None:
+    """Run the notebook FILE from top to bottom; widgets are filled in from the target's job parameters."""
+    from laptop import notebook, spark
+
+    place = _place(home)
+    with _mendable():
+        jobs = _bundle(target).jobs.values()
+    parameters = [p for job in jobs for p in job.get("parameters", ()) if "{{" not in p["default"]]
+    known = {p["name"]: p["default"] for p in parameters}
+    with place.opened(click.echo), environment(MPLBACKEND="Agg"):
+        spark.start(place.path, click.echo)
+        notebook.run(file, {**known, **dict(map(_pair, params))}, place.path / "notebooks")
+
+
 @main.command(epilog=_closing("laptop ui --port 5001"))
 @click.option("--port", default=5000, show_default=True)
 @_home

@@ -113,7 +113,7 @@ def _call(node: ast.Call, file: str) -> Iterator[tuple[int, str]]:
     if isinstance(first, ast.Constant) and isinstance(first.value, str):
         if name.endswith("conf.set") and first.value not in SETTINGS:
             yield node.lineno, f"{first.value}: serverless takes a handful of settings, and this is none of ours"
-        path = name == "open" or (last in READERS - {"open"} and owner not in {"F", "re"})
+        path = name == "open" or (last in READERS - {"open"} and owner not in {"F", "re", "dbutils.widgets"})
         if path and file not in MAY["paths"] and not re.match(r"/|[a-z][a-z0-9]*:/", first.value):
             yield node.lineno, f"{name}({first.value!r}): the working directory is anywhere; use absolute paths"
 

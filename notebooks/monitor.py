@@ -1,0 +1,70 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Read the monitor: how good the champion was, and which columns moved
+# MAGIC On a laptop: `uv run laptop notebook notebooks/monitor.py -t prod`. It reads tables and changes nothing.
+
+# COMMAND ----------
+
+# MAGIC %pip install --quiet ..
+
+# COMMAND ----------
+
+import matplotlib.pyplot as plt
+
+from mlops.adapters import platform
+from mlops.adapters.tables import Schema
+from usecase import USE_CASE
+
+for name in ("catalog", "schema"):
+    dbutils.widgets.text(name, "")
+home = platform.home()
+own = Schema(
+    platform.spark(),
+    None if home is None else home / "warehouse",
+    dbutils.widgets.get("catalog"),
+    dbutils.widgets.get("schema"),
+)
+
+# COMMAND ----------
+
+# MAGIC %md ## Quality per window of matured labels
+
+# COMMAND ----------
+
+metrics = own.read("metrics").orderBy("window_end").toPandas()
+display(
+    metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "retraining_due"]].to_string()
+)
+
+# COMMAND ----------
+
+limit = USE_CASE.policy.retrain_gap
+figure, (quality, gap) = plt.subplots(2, 1, figsize=(9, 5), sharex=True)
+quality.plot(metrics["window_end"], metrics["auc"], marker="o")
+quality.set(title="AUC", ylim=(0.5, 1))
+gap.plot(metrics["window_end"], metrics["calibration_gap"], marker="o")
+gap.axhspan(-limit, limit, alpha=0.15)
+gap.set(title="calibration gap; outside the band retraining is due")
+display(figure)
+
+# COMMAND ----------
+
+# MAGIC %md ## The columns that moved most in the newest window
+
+# COMMAND ----------
+
+drift = own.read("drift").toPandas()
+newest = drift[drift["window_end"] == drift["window_end"].max()]
+display(newest.sort_values("psi", ascending=False).head(10)[["column", "psi"]].to_string(index=False))
+
+# COMMAND ----------
+
+# MAGIC %md ## Who made which version champion, when and why
+
+# COMMAND ----------
+
+display(
+    own.read("audit")
+    .orderBy("sequence")
+    .select("sequence", "move", "from_version", "to_version", "by", "reason", "as_of")
+)

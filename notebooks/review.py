@@ -1,0 +1,51 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Review a challenger before it is approved
+# MAGIC On a laptop: `uv run laptop notebook notebooks/review.py -t prod`. It reads the registry and changes nothing.
+
+# COMMAND ----------
+
+# MAGIC %pip install --quiet ..
+
+# COMMAND ----------
+
+import json
+
+import mlflow
+import pandas as pd
+
+from mlops.adapters import platform
+from mlops.adapters.registry import Registry
+
+dbutils.widgets.text("model_name", "")
+registry = Registry(platform.home())
+model = dbutils.widgets.get("model_name")
+challenger = registry.holder(model, "challenger")
+champion = registry.holder(model, "champion")
+print("challenger:", challenger, "| champion:", champion)
+
+# COMMAND ----------
+
+# MAGIC %md ## Every rule of the gate, with its figure and its limit
+
+# COMMAND ----------
+
+judged = challenger or champion
+if judged is None:
+    print(f"{model} has no version yet: run the training job first")
+else:
+    verdict = json.loads(mlflow.artifacts.load_text(f"runs:/{judged.tags['validation_run']}/verdict.json"))
+    print(judged, verdict["verdict"])
+    display(pd.DataFrame(verdict["rules"]).to_string())
+
+# COMMAND ----------
+
+# MAGIC %md ## What it was made from
+
+# COMMAND ----------
+
+if judged is not None:
+    display(pd.Series(dict(judged.tags)).drop("verdict_case", errors="ignore").to_string())
+if challenger is not None:
+    print(f"to let it serve:  mlops approve {challenger.number} --target <target>")
+    print(f"to close it:      mlops reject {challenger.number} --target <target>")

@@ -1,0 +1,67 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Train interactively: try an idea on the very rows that the training job would use
+# MAGIC On a laptop: `uv run laptop notebook notebooks/train.py -t dev -p as_of=2013-04-01T00:00:00Z`.
+# MAGIC Nothing is registered: a version that may serve comes from the job, under the gate.
+
+# COMMAND ----------
+
+# MAGIC %pip install --quiet ..
+
+# COMMAND ----------
+
+from datetime import datetime
+
+import mlflow
+from mlops.adapters import platform
+from mlops.adapters.registry import Registry
+from mlops.adapters.tables import Schema
+from mlops.jobs import _matured
+from mlops.lifecycle import splits
+from mlops.lifecycle.evaluation import measure
+from usecase import USE_CASE
+
+for name in ("data_catalog", "data_schema", "experiment", "as_of"):
+    dbutils.widgets.text(name, "")
+home = platform.home()
+data = Schema(
+    platform.spark(),
+    None if home is None else home / "warehouse",
+    dbutils.widgets.get("data_catalog"),
+    dbutils.widgets.get("data_schema"),
+)
+as_of = datetime.fromisoformat(dbutils.widgets.get("as_of"))
+windows = splits.windows(as_of, USE_CASE.policy)
+print(windows)
+
+# COMMAND ----------
+
+
+def fetch(start, end):
+    rows = _matured.between(data.read("features"), start, end)
+    return _matured.fetch(_matured.labelled(rows, data, USE_CASE, as_of), USE_CASE)
+
+
+training, holdout = fetch(None, windows.train_until), fetch(windows.holdout_from, windows.holdout_until)
+print(len(training), "rows to fit,", len(holdout), "to judge")
+
+# COMMAND ----------
+
+# MAGIC %md ## One run per idea. Autologging keeps the parameters; the model itself stays here
+
+# COMMAND ----------
+
+registry = Registry(home)
+mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
+ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 1000}}
+for idea, parameters in ideas.items():
+    with registry.run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
+        model = USE_CASE.model.build(parameters)
+        model.fit(_matured.features_of(training, USE_CASE), training[_matured.LABEL].astype("int64"))
+        answers = model.predict_proba(_matured.features_of(holdout, USE_CASE))[:, 1]
+        metrics = measure(holdout[_matured.LABEL], answers)
+        mlflow.log_metrics({"holdout_auc": metrics.auc, "holdout_log_loss": metrics.log_loss})
+    print(
+        f"{idea}: AUC {metrics.auc:.4f}, log-loss {metrics.log_loss:.4f}, calibration gap {metrics.calibration_gap:+.4f}"
+    )
+mlflow.sklearn.autolog(disable=True)

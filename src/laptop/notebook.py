@@ -1,0 +1,66 @@
+"""A workspace's notebook on this machine: its cells in order, with the widgets and the `display` that it has there.
+
+In Databricks' source format a notebook is a Python file whose magic lines are comments, so it runs as it stands.
+(Rejected: a Jupyter kernel: five more packages and another file format, to run a script from top to bottom.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from laptop.home import LaptopError
+
+_MARK = "# Databricks notebook source"
+
+
+class _Widgets:
+    """`dbutils.widgets`, filled in beforehand."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self._defaults: dict[str, str] = {}
+
+    def text(self, name: str, default: str, label: str = "") -> None:  # noqa: ARG002 - Databricks' signature
+        self._defaults[name] = default
+
+    def get(self, name: str) -> str:
+        value = self._given.get(name) or self._defaults.get(name)
+        if not value:
+            raise LaptopError(f"the notebook asks for {name}, which the target does not know: give -p {name}=...")
+        return value
+
+
+def run(notebook: Path, values: Mapping[str, str], pictures: Path) -> None:
+    """Run a notebook from top to bottom.
+
+    Args:
+        notebook: in Databricks' source format.
+        values: of the widgets that it asks for, by name.
+        pictures: folder in which the figures that it displays are kept as PNG; made if need be.
+
+    Raises:
+        LaptopError: the file is no notebook, or asks for a value that is not given.
+    """
+    text = notebook.read_text()
+    if not text.startswith(_MARK):
+        raise LaptopError(f"{notebook} is no notebook in source format: its first line is not {_MARK!r}")
+    shown = 0
+
+    def display(thing: Any) -> None:
+        nonlocal shown
+        if not hasattr(thing, "savefig"):
+            click.echo(str(thing.toPandas() if hasattr(thing, "toPandas") else thing))
+            return
+        shown += 1
+        pictures.mkdir(parents=True, exist_ok=True)
+        picture = pictures / f"{notebook.stem}-{shown}.png"
+        thing.savefig(picture, dpi=120, bbox_inches="tight")
+        click.echo(f"figure: {picture}")
+
+    names = {"__name__": "__main__", "display": display, "dbutils": SimpleNamespace(widgets=_Widgets(values))}
+    exec(compile(text, str(notebook), "exec"), names)  # noqa: S102 - the user's own notebook is what they asked to run
