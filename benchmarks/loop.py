@@ -71,10 +71,10 @@ class _Peak:
 
     def _watch(self) -> None:
         while not self._done.wait(0.5):
-            self._largest = max(self._largest, _tree_memory(os.getpid()))
+            self._largest = max(self._largest, tree_memory(os.getpid()))
 
 
-def _tree_memory(root: int) -> int:
+def tree_memory(root: int) -> int:
     """Proportional set size, bytes, of a process and all its descendants: shared pages are counted once."""
     parents, sizes = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -45,7 +45,8 @@ else:
 # COMMAND ----------
 
 if judged is not None:
-    display(pd.Series(dict(judged.tags)).drop("verdict_case", errors="ignore").to_string())
+    for tag, value in sorted(judged.tags.items()):
+        print(f"{tag:28} {value}")
 if challenger is not None:
     print(f"to let it serve:  mlops approve {challenger.number} --target <target>")
     print(f"to close it:      mlops reject {challenger.number} --target <target>")

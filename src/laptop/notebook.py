@@ -6,6 +6,7 @@ In Databricks' source format a notebook is a Python file whose magic lines are c
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ def run(notebook: Path, values: Mapping[str, str], pictures: Path) -> None:
         pictures: folder in which the figures that it displays are kept as PNG; made if need be.
 
     Raises:
-        LaptopError: the file is no notebook, or asks for a value that is not given.
+        LaptopError: the file is no notebook, asks for a value that is not given, or raised: says where and what.
     """
     text = notebook.read_text()
     if not text.startswith(_MARK):
@@ -53,14 +54,25 @@ def run(notebook: Path, values: Mapping[str, str], pictures: Path) -> None:
 
     def display(thing: Any) -> None:
         nonlocal shown
-        if not hasattr(thing, "savefig"):
-            click.echo(str(thing.toPandas() if hasattr(thing, "toPandas") else thing))
-            return
-        shown += 1
-        pictures.mkdir(parents=True, exist_ok=True)
-        picture = pictures / f"{notebook.stem}-{shown}.png"
-        thing.savefig(picture, dpi=120, bbox_inches="tight")
-        click.echo(f"figure: {picture}")
+        if hasattr(thing, "toPandas"):
+            click.echo(thing.toPandas().to_string())
+        elif hasattr(thing, "savefig"):
+            shown += 1
+            pictures.mkdir(parents=True, exist_ok=True)
+            picture = pictures / f"{notebook.stem}-{shown}.png"
+            thing.savefig(picture, dpi=120, bbox_inches="tight")
+            click.echo(f"figure: {picture}")
+        else:
+            click.echo(str(thing))
 
     names = {"__name__": "__main__", "display": display, "dbutils": SimpleNamespace(widgets=_Widgets(values))}
-    exec(compile(text, str(notebook), "exec"), names)  # noqa: S102 - the user's own notebook is what they asked to run
+    try:
+        exec(compile(text, str(notebook), "exec"), names)  # noqa: S102 - the user's own notebook, as they asked
+    except LaptopError:
+        raise
+    except Exception as error:  # noqa: BLE001 - told in one sentence, whatever it is
+        frames = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(notebook)
+        ]
+        line = frames[-1] if frames else getattr(error, "lineno", 1)
+        raise LaptopError(f"{notebook}:{line}: {type(error).__name__}: {error}") from None

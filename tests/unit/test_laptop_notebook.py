@@ -45,3 +45,9 @@ def test_a_displayed_figure_becomes_a_picture_and_everything_else_text(
 def test_a_file_that_is_no_notebook_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(LaptopError, match="no notebook in source format"):
         _run(tmp_path, "raise SystemExit(1)\n")
+
+
+@pytest.mark.parametrize(("cell", "error"), [("1 / 0", "ZeroDivisionError"), ("1 +", "SyntaxError")])
+def test_what_a_notebook_raises_is_told_with_its_line(tmp_path: Path, cell: str, error: str) -> None:
+    with pytest.raises(LaptopError, match=rf"look\.py:6: {error}"):
+        _run(tmp_path, f"{HEAD}{cell}\n")
