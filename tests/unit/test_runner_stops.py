@@ -128,12 +128,12 @@ def test_a_retry_waits_for_the_interval_since_the_failed_start(tmp_path: Path) -
 
     def failing(_: Any) -> None:
         starts.append(time.monotonic())
-        time.sleep(0.2)
+        time.sleep(0.6)
         raise ValueError
 
-    task = wheel("failing", max_retries=1, min_retry_interval_millis=500)
+    task = wheel("failing", max_retries=1, min_retry_interval_millis=1000)
     runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run("main", {})
-    assert 0.5 <= starts[1] - starts[0] < 0.7
+    assert 1.0 <= starts[1] - starts[0] < 1.6
 
 
 def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:

@@ -166,8 +166,9 @@ class PointInTime:
         """Positions of a source's rows in the order of their keys."""
 
         def make() -> Values:
-            keys = pd.DataFrame({name: self._column(source, name).to_numpy() for name in self.sources[source].key})
-            return keys.sort_values(list(keys), kind="stable").index.to_numpy()
+            names = list(self.sources[source].key)
+            keys = pd.DataFrame({name: self._column(source, name).to_numpy() for name in names})
+            return np.asarray(keys.sort_values(names, kind="stable").index)
 
         return np.asarray(self._once(("order", source), make))
 
@@ -188,7 +189,7 @@ class PointInTime:
     def _codes(self, source: str, mine: str, theirs: str) -> Values:
         def make() -> Values:
             values = [self.rows[mine].to_numpy("object"), self._column(source, theirs).to_numpy("object")]
-            return pd.factorize(np.concatenate(values))[0]
+            return np.asarray(pd.factorize(np.concatenate(values))[0])
 
         return np.asarray(self._once(("codes", source, mine, theirs), make))
 
