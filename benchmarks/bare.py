@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from usecase import USE_CASE
 
 _WEATHER = ["temperature", "dew_point", "humidity", "wind_direction", "wind_speed", "precipitation", "pressure"]
-_WEATHER += ["visibility"]
+_WEATHER += ["visibility", "wind_gust"]
 _LEAD, _HOUR = pd.Timedelta(hours=2), pd.Timedelta(hours=1)
 
 
@@ -66,7 +66,8 @@ def features(landing: Path) -> pd.DataFrame:
     _count(rows, ["origin"], "departures_at_origin")
     _count(rows, ["carrier", "origin"], "carrier_departures_at_origin")
     _count(rows, ["dest"], "departures_to_dest")
-    return _weather(rows, landing).sort_values("flight_id", ignore_index=True)
+    rows = _weather(rows, landing).sort_values("flight_id", ignore_index=True)
+    return _backlogs(_history(rows, landing), landing)
 
 
 def _count(rows: pd.DataFrame, by: list[str], name: str) -> None:
@@ -79,6 +80,78 @@ def _count(rows: pd.DataFrame, by: list[str], name: str) -> None:
         rows.loc[group.index, name] = (later - np.searchsorted(moments, mine - _HOUR.to_timedelta64(), "right")).astype(
             float
         )
+
+
+def _history(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
+    gone = read(landing, "departures", ["reported_at"]).sort_values(["reported_at", "flight_id"])
+    ended = read(landing, "outcomes", ["reported_at"]).dropna(subset="arrival_delay")
+    ended = ended.sort_values(["reported_at", "flight_id"])
+    for frame, delay in ((gone, "departure_delay"), (ended, "arrival_delay")):
+        frame["delay"], frame["late"], frame["all"] = frame[delay], (frame[delay] > 15).astype("float64"), 0
+        seen = frame[["tailnum", "reported_at", "delay"]].rename(columns={"delay": f"aircraft_{delay}"})
+        rows = pd.merge_asof(
+            rows.sort_values("asked"), seen, left_on="asked", right_on="reported_at", by="tailnum", tolerance=24 * _HOUR
+        ).drop(columns="reported_at")
+    rows = rows.sort_values("flight_id", ignore_index=True).assign(all=0)
+    for name, (frame, by, hours, value) in {
+        "late_departures_at_origin_2h": (gone, ["origin"], 2, "late"),
+        "departure_delay_at_origin_2h": (gone, ["origin"], 2, "delay"),
+        "late_departures_at_origin_24h": (gone, ["origin"], 24, "late"),
+        "carrier_late_departures_at_origin_3h": (gone, ["carrier", "origin"], 3, "late"),
+        "carrier_departure_delay_at_origin_3h": (gone, ["carrier", "origin"], 3, "delay"),
+        "late_departures_to_dest_6h": (gone, ["dest"], 6, "late"),
+        "departure_delay_to_dest_6h": (gone, ["dest"], 6, "delay"),
+        "late_arrivals_24h": (ended, ["all"], 24, "late"),
+        "carrier_late_arrivals_24h": (ended, ["carrier"], 24, "late"),
+        "carrier_late_arrivals_from_origin_24h": (ended, ["carrier", "origin"], 24, "late"),
+        "late_arrivals_at_dest_3h": (ended, ["dest"], 3, "late"),
+        "arrival_delay_at_dest_3h": (ended, ["dest"], 3, "delay"),
+        "late_arrivals_at_dest_24h": (ended, ["dest"], 24, "late"),
+        "route_late_arrivals_24h": (ended, ["origin", "dest"], 24, "late"),
+        "route_late_arrivals_28d": (ended, ["origin", "dest"], 28 * 24, "late"),
+        "flight_late_arrivals_28d": (ended, ["carrier", "flight"], 28 * 24, "late"),
+        "flight_arrival_delay_28d": (ended, ["carrier", "flight"], 28 * 24, "delay"),
+    }.items():
+        rows[name] = _mean(rows, frame, by, hours * _HOUR, value)
+    return rows
+
+
+def _mean(rows: pd.DataFrame, seen: pd.DataFrame, by: list[str], since: pd.Timedelta, value: str) -> np.ndarray:
+    """Mean of what the same group reported in the time `since` before each row was asked about; `seen` is in order."""
+    means = np.full(len(rows), np.nan)
+    asked, groups = rows["asked"].to_numpy(), seen.groupby(by).indices
+    moments, sums = seen["reported_at"].to_numpy(), seen[value].to_numpy()
+    for group, mine in rows.groupby(by).indices.items():
+        there = groups.get(group, np.array([], "int64"))
+        first, last = (
+            np.searchsorted(moments[there], asked[mine] - back, "right") for back in (since.to_timedelta64(), 0)
+        )
+        total = np.append(0, np.cumsum(sums[there]))
+        with np.errstate(invalid="ignore"):
+            means[mine] = (total[last] - total[first]) / (last - first)
+    return means
+
+
+def _backlogs(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
+    """Flights scheduled in the three hours before each row was asked about that nobody had reported by then."""
+    reported = read(landing, "departures", ["reported_at"]).set_index("flight_id")["reported_at"]
+    due = rows[["flight_id", "carrier", "origin", "dest", "scheduled_departure"]].sort_values("scheduled_departure")
+    due["reported_at"] = due["flight_id"].map(reported)
+    names = {"backlog_at_origin": ["origin"], "carrier_backlog_at_origin": ["carrier", "origin"]}
+    for name, by in {**names, "backlog_to_dest": ["dest"]}.items():
+        rows[name] = 0.0
+        groups, asked = due.groupby(by).indices, rows["asked"].to_numpy()
+        for group, mine in rows.groupby(by).indices.items():
+            moments, told = (due[c].to_numpy()[groups[group]] for c in ("scheduled_departure", "reported_at"))
+            at = np.searchsorted(moments, asked[mine] - 3 * _HOUR.to_timedelta64(), "right")
+            end = np.searchsorted(moments, asked[mine], "right")
+            waiting = np.zeros(len(mine))
+            while (at < end).any():
+                here = np.minimum(at, len(moments) - 1)
+                waiting += (at < end) & ~(told[here] <= asked[mine])
+                at = at + 1
+            rows.loc[mine, name] = waiting
+    return rows
 
 
 def _weather(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:

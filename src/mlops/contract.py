@@ -15,6 +15,7 @@ All times are UTC. Errors that a user can mend share one base, and their text sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -169,10 +170,16 @@ class Feature:
     unit: str
     known_from: str
     comment: str
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """Smallest and largest value there may be, both included where finite; infinity is none. Missing is legal."""
 
 
 def feature(
-    *, unit: str, known_from: str, dtype: Literal["double", "string"] = "double"
+    *,
+    unit: str,
+    known_from: str,
+    dtype: Literal["double", "string"] = "double",
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Callable[[Callable[[Known], Values]], Feature]:
     """Declare a feature: the function's name is the column's, its docstring the comment in the catalog.
 
@@ -180,11 +187,12 @@ def feature(
         unit: of the value, as in "min" or "°F"; "" for none.
         known_from: the moment from which the value is known, in words.
         dtype: `string` for categories, `double` for everything else.
+        limits: smallest and largest value that there can be; another one stops the job before anything is written.
     """
 
     def declare(compute: Callable[[Known], Values]) -> Feature:
         comment = (compute.__doc__ or "").strip().split("\n")[0]
-        return Feature(compute.__name__, compute, dtype, unit, known_from, comment)
+        return Feature(compute.__name__, compute, dtype, unit, known_from, comment, limits)
 
     return declare
 
@@ -223,10 +231,7 @@ class Model:
     build: Callable[[Mapping[str, Any]], Pipeline]
     """From parameters (a subset of `space`'s names; none: the defaults) to an unfitted pipeline."""
     trusted_types: tuple[str, ...] = ()
-    """Types beyond scikit-learn's plain ones that a model file of this use case may hold: the one way in for your own
-    transformers and other libraries' estimators. What a model file says of itself never counts."""
-    packages: tuple[str, ...] = ()
-    """Packages beyond scikit-learn that these types come from, as on PyPI: pinned in the model's requirements."""
+    """Types beyond scikit-learn's plain ones that a model file of this use case may hold."""
     seed: int = 0
 
 

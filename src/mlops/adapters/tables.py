@@ -94,11 +94,21 @@ class Schema:
         """Delete every row; the table and its history stay."""
         self.spark.sql(f"DELETE FROM {self.identifier(table)}")
 
+    def lacking(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
+        """Those of the columns that the table does not have."""
+        there = set(self.read(table).columns)
+        return [column for column in columns if column.name not in there]
+
+    def explain(self, table: str, columns: Sequence[TableColumn]) -> None:
+        """Give columns of the table their comments."""
+        for c in columns:
+            self.spark.sql(f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quoted(c.comment)}")
+
     def merge(self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None) -> None:
         """Upsert rows on their key, atomically.
 
         Args:
-            table: target; it has every column of the frame.
+            table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
             frame: at most one row per key.
             key: columns, never null.
             newer: a column; an incoming row replaces one in the table only if it is greater there. None: always.
@@ -118,7 +128,7 @@ class Schema:
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
         with _view(frame) as view:
             self.spark.sql(
-                f"MERGE INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
+                f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
             )
 

@@ -113,8 +113,8 @@ def create_ingestion(schema: Schema, use_case: UseCase) -> None:
         schema.create(source.name, columns, source.comment)
 
 
-def create_features(schema: Schema, use_case: UseCase) -> None:
-    """Make the feature table unless it is there."""
+def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
+    """Make the feature table unless it is there; returns the columns that an older one lacks: new features."""
     columns = [
         *entity_columns(use_case),
         *(
@@ -124,6 +124,7 @@ def create_features(schema: Schema, use_case: UseCase) -> None:
         C("batch", "long", "Newest ingestion batch that the row was made from", required=True),
     ]
     schema.create("features", columns, f"Features of: {use_case.question}")
+    return schema.lacking("features", columns)
 
 
 def create_predictions(schema: Schema, use_case: UseCase) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from mlops.config import IngestionConfig
-from mlops.contract import Source
+from mlops.contract import Entity, UseCase
 from mlops.jobs import _blocks, _layout
 from mlops.jobs._launch import Context, task
 
 
 def run(job: Context[IngestionConfig]) -> None:
-    """Make the rows that new batches touch and those whose prediction time has come since; upsert them on their key."""
-    _layout.create_features(job.own, job.use_case)
+    """Make the rows that new batches touch and those whose prediction time has come since; upsert them on their key.
+
+    A table that lacks a feature is made anew as a whole: every row gets it as it was known then, in one commit.
+    """
+    new = _layout.create_features(job.own, job.use_case)
     entity = job.use_case.entity
     made = (
         job.own.read("features")
@@ -23,14 +29,13 @@ def run(job: Context[IngestionConfig]) -> None:
     ledger = job.own.read("ledger")
     fresh = ledger.where(F.col("batch") > (made.batch or 0))
     spans = fresh.groupBy("source").agg(F.min("first_known"), F.max("last_known"), F.max("batch")).collect()
-    asked = F.col(entity.event_time) - F.expr(f"INTERVAL {entity.lead.total_seconds():.0f} SECONDS")
-    come_since = F.lit(True) if made.until is None else asked > F.lit(made.until)
-    touched = [_touched(asked, job.use_case.source(source), first, last) for source, first, last, _ in spans]
-    wanted = F.lit(False)
-    for condition in [come_since, *touched]:
-        wanted = wanted | condition
-    entities = job.own.read(entity.source).withColumn(_blocks.ASKED, asked)
-    entities = entities.where(wanted & (asked <= F.lit(job.config.as_of)))
+    entities = job.own.read(entity.source).where(F.col(entity.event_time) <= F.lit(job.config.as_of) + _lead(entity))
+    if made.until is not None and not new:
+        seen = {entity.source, *_blocks.sent(job.use_case)}
+        touched = [_touched(job.use_case, source, first, last) for source, first, last, _ in spans if source in seen]
+        come_since = F.col(entity.event_time) > F.lit(made.until) + _lead(entity)
+        entities = entities.where(reduce(or_, touched, come_since))
+    entities = entities.withColumn(_blocks.ASKED, F.col(entity.event_time) - _lead(entity))
     rows = _blocks.features(job.own, job.use_case, entities)
     if rows is None:
         job.log.info("no entity to make features of")
@@ -38,15 +43,22 @@ def run(job: Context[IngestionConfig]) -> None:
     batch = max([made.batch or 0, *(row[3] for row in spans)])
     key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
     job.own.merge("features", rows.withColumn("batch", F.lit(batch).cast("bigint")), key)
+    job.own.explain("features", new)
     job.log.info("features made as of %s", job.config.as_of.isoformat())
 
 
-def _touched(asked: Column, source: Source, first: object, last: object) -> Column:
-    """Predictions that could see a row known between two moments."""
-    if source.history is None:
+def _touched(use_case: UseCase, name: str, first: object, last: object) -> Column:
+    """Entities whose prediction could see a row of a source that was known between two moments."""
+    history, event = use_case.source(name).history, F.col(use_case.entity.event_time)
+    if history is None:
         return F.lit(True)
-    remembered = F.lit(last) + F.expr(f"INTERVAL {source.history.total_seconds():.0f} SECONDS")
-    return (asked >= F.lit(first)) & (asked <= remembered)
+    begins, ends = F.lit(first) + _lead(use_case.entity), F.lit(last) + _lead(use_case.entity)
+    return (event >= begins) & (event <= ends + F.expr(f"INTERVAL {history.total_seconds():.0f} SECONDS"))
+
+
+def _lead(entity: Entity) -> Column:
+    """Added to constants, never taken from the column: so that Delta can skip files by their event times."""
+    return F.expr(f"INTERVAL {entity.lead.total_seconds():.0f} SECONDS")
 
 
 main = task(run)

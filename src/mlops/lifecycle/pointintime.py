@@ -50,7 +50,7 @@ def compute_features(
 
     Raises:
         ConfigError: a feature asks for an unknown source, or has the name of another column.
-        DataError: a feature did not return one value per entity.
+        DataError: a feature did not return one value per entity, or one outside its limits.
     """
     known_at = next(source.known_at for source in sources if source.name == entity.source)
     rows = entities[entities[known_at] <= entities[entity.event_time] - entity.lead]
@@ -60,7 +60,25 @@ def compute_features(
     columns = {feature.name: _column(feature, known) for feature in features}
     if clash := sorted(columns.keys() & set(table)):
         raise ConfigError(f"feature {clash[0]!r} has the name of a key or time column of the feature table: rename it")
-    return table.assign(**columns)
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+
+
+def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Columns of each source that the features look at, sorted: found by making them of no entity and no row.
+
+    The entities' own rows are not looked for: they are always whole.
+    """
+    nothing = {source.name: _nothing(source) for source in sources}
+    rows = nothing[entity.source]
+    known = PointInTime(rows, rows[entity.event_time] - entity.lead, {s.name: s for s in sources}, nothing)
+    for feature in features:
+        feature.compute(known)
+    return known.columns_read()
+
+
+def _nothing(source: Source) -> pd.DataFrame:
+    dtypes = {"string": "object", "long": "float64", "double": "float64", "timestamp": "datetime64[ns]"}
+    return pd.DataFrame({column.name: pd.Series(dtype=dtypes[column.type]) for column in source.columns})
 
 
 def _column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
@@ -71,10 +89,21 @@ def _column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
             f"it must return one value per entity"
         )
     if feature.dtype == "double":
-        return pd.Series(np.asarray(values, "float64"))
+        return pd.Series(_within_limits(feature, np.asarray(values, "float64")))
     text = pd.Series(values, dtype="object")
     text[text.isna()] = None
     return text
+
+
+def _within_limits(feature: Feature, values: Values) -> Values:
+    low, high = feature.limits
+    wrong = np.isinf(values) | (values < low) | (values > high)
+    if wrong.any():
+        raise DataError(
+            f"feature {feature.name!r} is {values[wrong][0]:g} for {wrong.sum()} of {len(values)} entities: "
+            f"its limits are {low:g} to {high:g}; mend the feature, or quarantine what it is made of"
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -183,7 +212,7 @@ class PointInTime:
                 groups = np.where(missing, -1, pd.factorize(groups * (codes.max(initial=0) + 1) + codes)[0])
             return groups
 
-        groups = self._once(("groups", source, *mine, *theirs), make)
+        groups: Values = self._once(("groups", source, *mine, *theirs), make)
         return groups[: len(self.rows)], groups[len(self.rows) :]
 
     def _codes(self, source: str, mine: str, theirs: str) -> Values:
