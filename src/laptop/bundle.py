@@ -272,13 +272,16 @@ def _with_presets(root: Node) -> Node:
     mode = root.get("bundle", "mode")
     if not pause and mode and mode.value == "development":
         pause = Node("PAUSED", mode.place)
-    run_as = root.get("run_as")
+    run_as, tags = root.get("run_as"), root.get("presets", "tags")
 
     def settle(job: Node) -> Node:
         for trigger in ("schedule", "continuous", "trigger"):
             node = job.get(trigger)
             if pause and node and isinstance(node.value, dict) and not node.get("pause_status"):
                 job = job.with_value(trigger, node.with_value("pause_status", pause))
+        if tags and isinstance(tags.value, dict):
+            own = job.get("tags")
+            job = job.with_value("tags", merge(tags, own, []) if own else tags)
         return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
 
     return _each_job(root, settle)
@@ -308,6 +311,8 @@ def _with_values(
         default = variable.get("default")
         if default and default.value is not None:
             values.append(default)
+        if sought := variable.get("lookup"):  # the CLI asks the workspace for its id; no laptop needs that
+            values += [Node(f"id of {what} {name.value}", name.place) for what, name in sought.items()]
         if values and isinstance(variable.value, dict):
             known[name] = variable.with_value("value", values[0])
         elif isinstance(variable.value, dict):
@@ -323,7 +328,6 @@ def _target_value(node: Node) -> Node:
 def _valueless(name: str, variable: Node, target: str, source: Source) -> Problem:
     elsewhere = any(source.tree.get("targets", other, "variables", name) for other in source.targets)
     place = source.tree.place_of("targets", target, "variables") if elsewhere else variable.place
-    how = "a value that has to be looked up" if variable.get("lookup") else "no value"
-    what = f"variable {name!r} has {how} in target {target!r}"
+    what = f"variable {name!r} has no value in target {target!r}"
     cure = f"give it a default, a value in the target, or for the laptop one in {OVERRIDES}"
     return Problem("variables", place, what, "the CLI stops without one", cure)

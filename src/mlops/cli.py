@@ -13,7 +13,8 @@ import click
 
 from mlops.adapters import bundle, platform
 from mlops.adapters.bundle import TARGETS, Deployed
-from mlops.adapters.registry import Registry, Version, artifact_digest
+from mlops.adapters.inspection import artifact_digest
+from mlops.adapters.registry import Registry, Version
 from mlops.ci import ci
 from mlops.contract import MlopsError, ModelError
 from mlops.workspace.commands import COMMANDS

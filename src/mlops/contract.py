@@ -231,7 +231,10 @@ class Model:
     build: Callable[[Mapping[str, Any]], Pipeline]
     """From parameters (a subset of `space`'s names; none: the defaults) to an unfitted pipeline."""
     trusted_types: tuple[str, ...] = ()
-    """Types beyond scikit-learn's plain ones that a model file of this use case may hold."""
+    """Types beyond scikit-learn's plain ones that a model file of this use case may hold: the one way in for your own
+    transformers and other libraries' estimators. What a model file says of itself never counts."""
+    packages: tuple[str, ...] = ()
+    """Packages beyond scikit-learn that these types come from, as on PyPI: pinned in the model's requirements."""
     seed: int = 0
 
 

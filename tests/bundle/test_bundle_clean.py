@@ -64,7 +64,8 @@ def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:
     assert parameters(bundle, "training")["data_catalog"] == "staging"
     assert parameters(bundle, "training")["data_schema"] == "flights"
     missing = {problem.what.split("'")[1] for problem in problems}
-    assert missing == {"alert_email", "deploy_principal", "run_principal"}
+    principals = {f"{role}_principal" for role in ("deploy", "run", "train", "plan", "promote")}
+    assert missing == {"alert_email", *principals}
 
 
 def test_dev_needs_no_value_from_anybody(source: Source) -> None:
@@ -102,9 +103,15 @@ def test_files_land_in_the_targets_volume(bundle: Bundle) -> None:
 
 
 def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
-    identities = {str(job.get("run_as")) for job in bundle.jobs.values()}
-    wanted = "None" if bundle.target == "dev" else str({"service_principal_name": f"sp-run-{bundle.target}"})
-    assert identities == {wanted}
+    identities = {key: job.get("run_as", {}).get("service_principal_name") for key, job in bundle.jobs.items()}
+    trainer, others = identities.pop("training"), set(identities.values())
+    wanted = (None, None) if bundle.target == "dev" else (f"sp-train-{bundle.target}", f"sp-run-{bundle.target}")
+    assert (trainer, others) == (wanted[0], {wanted[1]})
+
+
+def test_every_job_is_paid_for_by_somebody(bundle: Bundle) -> None:
+    tags = {str(job["tags"]) for job in bundle.jobs.values()}
+    assert tags == {str({"project": "flights", "target": bundle.target, "cost_center": "flights"})}
 
 
 def test_nothing_unresolved_is_left(bundle: Bundle) -> None:

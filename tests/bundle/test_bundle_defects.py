@@ -14,6 +14,7 @@ from laptop.lint import check
 
 DATABRICKS, LAKEHOUSE = "databricks.yml", "resources/lakehouse.yml"
 TRAINING, MONITORING, DEPLOYMENT = (f"resources/{job}.job.yml" for job in ("training", "monitoring", "deployment"))
+RIGHTS = "resources/rights.yml"
 INGESTION, SAMPLE, PROMOTION = (f"resources/{job}.job.yml" for job in ("ingestion", "sample", "promotion"))
 
 
@@ -254,6 +255,16 @@ DEFECTS = (
         "              job: training\n              catalog: other\n", "catalog: other",
     ),
     # --- policy
+    Defect(
+        "run-as", RIGHTS, "${var.train_principal}\n          permissions",
+        "${var.run_principal}  # both\n          permissions", "  # both", "both run as",
+    ),
+    Defect(
+        "job", TRAINING,
+        "          - metric: RUN_DURATION_SECONDS\n            op: GREATER_THAN\n            value: 3600\n", "",
+        "        rules:", "has become slow",
+    ),
+    Defect("target", DATABRICKS, "    git:\n      branch: main\n", "", "  staging:", "which branch"),
     Defect("engine", DATABRICKS, "  engine: direct\n", "  engine: terraform\n", "engine:", "deprecated"),
     Defect("cli", DATABRICKS, '">=1.13.0"', '"1.13.0"', "databricks_cli_version:", "no floor"),
     Defect(

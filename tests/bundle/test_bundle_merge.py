@@ -284,6 +284,11 @@ def test_every_reference_that_names_nothing_is_reported_where_it_stands(written:
     assert "did you mean 'catalog'?" in found[1]
 
 
+def test_what_is_looked_up_is_not_asked_for_and_has_words_for_a_value(written: Write) -> None:
+    rest = "variables: {a: {lookup: {warehouse: w}}}\nout: ['${var.a}']\n"
+    assert load(written(HEAD + "targets: {dev: }\n" + rest), "dev").document["out"] == ["id of warehouse w"]
+
+
 def test_references_in_a_circle_are_reported(written: Write) -> None:
     root = written(HEAD + "variables:\n  a: {default: '${var.b}'}\n  b: {default: '${var.a}'}\ntargets: {dev: }\n")
     assert any("it names itself: var.b -> var.a -> var.b" in each for each in problems(root))
@@ -293,7 +298,6 @@ def test_references_in_a_circle_are_reported(written: Write) -> None:
     ("rest", "options", "words"),
     [
         ("variables: {a: {}}\n", {}, "variable 'a' has no value in target 'dev'"),
-        ("variables: {a: {lookup: {warehouse: w}}}\n", {}, "has a value that has to be looked up"),
         ("variables: {abc: {default: 1}}\n", {"variables": {"abd": "1"}}, "yml:3: variable 'abd' is not declared"),
         ("variables: {abc: {default: 1}}\n", {"variables": {"abd": "1"}}, "did you mean 'abc'?"),
         ("variables: {c: {default: [1]}}\nout: 'x ${var.c}'\n", {}, "it is a list inside a text"),

@@ -221,7 +221,7 @@ def test_changed_files_of_a_model_are_never_loaded(loop):
     file = next(loop.home.glob(f"artifacts/**/{_model_id(context, version)}/artifacts/model.skops"))
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(UntrustedModel, match="changed"):
-        context.registry.load(version, ())
+        context.registry.load(version, TOY.model)
     _, verdict = loop.deploy("changed", number)
     assert verdict == "refused"
 

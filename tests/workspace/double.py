@@ -3,7 +3,7 @@
 What is there is plain data that a test fills in. It checks the token of every call, can be told to fail (`fail`), and
 keeps what it was asked (`calls`). It knows nothing of rights: a test says which call is refused.
 """
-# ruff: noqa: ARG005, N815 (every route is given the same; the names of methods are those of http.server)
+# ruff: noqa: N815 (every route is given the same; the names of methods are those of http.server)
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "data_schema": {"value": "flights"},
             "source_model": {"value": "dev.flights.late"},
             "environment_version": {"value": "6"},
+            "model_owners": {"value": "model owners"},
         },
         "resources": {
             "schemas": {"lakehouse": {"catalog_name": "staging", "name": "flights", "grants": [
@@ -55,7 +56,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "volumes": {"landing": {"name": "landing", "grants": [
                 {"principal": SERVE, "privileges": ["READ_VOLUME", "WRITE_VOLUME"]},
             ]}},
-            "registered_models": {"model": {"name": "late", "owner": "model owners", "grants": [
+            "registered_models": {"model": {"name": "late", "grants": [
                 {"principal": "data scientists", "privileges": ["EXECUTE"]},
             ]}},
             "jobs": {job: {"name": job, "run_as": run_as[job]} for job in JOBS},
@@ -196,7 +197,7 @@ def test_all_privileges_hold_everything_but_management(double: Double) -> None:
     double.permissions["catalog", "staging"] = {who: ["ALL_PRIVILEGES"] for who in (DEPLOY, TRAIN, "account users")}
     assert look().steps == ()
     bare = document()
-    del bare["resources"]["registered_models"]["model"]["owner"]
+    del bare["variables"]["model_owners"]
     double.models["staging.flights.late"] = {"owner": DEPLOY}
     double.permissions["function", "staging.flights.late"] = {who: ["ALL_PRIVILEGES"] for who in (TRAIN, SERVE)}
     assert commands(look(bare)) == [f"GRANT MANAGE ON FUNCTION `staging`.`flights`.`late` TO `{SERVE}`;"]
@@ -414,7 +415,6 @@ def test_in_development_everybody_is_deployer_and_runner(double: Double) -> None
     given["variables"] = {"deploy_principal": {"value": me}, "run_principal": {"value": me}}
     given["resources"]["schemas"]["lakehouse"] |= {"name": "dev_ada_flights", "grants": []}
     given["resources"]["volumes"]["landing"]["grants"] = given["resources"]["registered_models"]["model"]["grants"] = []
-    del given["resources"]["registered_models"]["model"]["owner"]
     for job in given["resources"]["jobs"].values():
         del job["run_as"]
     double.catalogs["staging"] = {"owner": "platform", "isolation_mode": "OPEN"}
@@ -518,6 +518,6 @@ def test_the_bundle_s_own_targets_are_understood(target: str) -> None:
     wanted = Wanted(load(Path(__file__).parents[2], target).document)
     assert wanted.target == target
     assert {need.kind for need in wanted.needs()} >= {"catalog"}
-    jobs = set(wanted.document["resources"]["jobs"]) - {"connection", "integration"}  # it owns what it works on
+    jobs = set(wanted.document["resources"]["jobs"]) - {"connection"}
     assert {job for right in RIGHTS for job in right.jobs} == jobs
     assert {identity.role for identity in wanted.identities} >= {"deploy"} | (set() if target == "dev" else {"run"})

@@ -234,7 +234,7 @@ def test_who_moves_aliases_holds_management_where_nobody_owns(
     without_secret: Double, install: Install, ask: Ask
 ) -> None:
     given = document()
-    del given["resources"]["registered_models"]["model"]["owner"]
+    del given["variables"]["model_owners"]
     install(given)
     without_secret.models["staging.flights.late"]["owner"] = DEPLOY
     without_secret.permissions["function", "staging.flights.late"][SERVE] = ["MANAGE", "EXECUTE", "APPLY_TAG"]

@@ -12,6 +12,12 @@ from laptop.lint.view import Rule, View, text
 
 IDEMPOTENT = ("sample", "ingestion", "features", "inference", "monitoring")
 """The entry points that may run twice and leave the same; all others start, judge or move something once."""
+TOLD = {
+    ("email_notifications", "on_failure"): "nobody would hear of a failure",
+    ("email_notifications", "on_duration_warning_threshold_exceeded"): "nobody would hear that it has become slow",
+    ("health", "rules"): "nothing says when it has become slow",
+}
+"""What a job has to say of whom it tells what."""
 APPROVAL = "approval"
 """A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
@@ -54,9 +60,27 @@ def target(view: View) -> Iterator[Problem]:
     if not text(view.tree, "workspace", "root_path"):
         what, why = f"target {name!r} has no workspace.root_path", "each deployer would make a copy of its own"
         yield Problem("target", place, what, why, "add one that is the same for everybody")
+    if not text(view.tree, "bundle", "git", "branch"):
+        what = f"target {name!r} does not say which branch it is deployed from"
+        yield Problem("target", place, what, "a branch that nobody has reviewed would do", "add git.branch")
     if not text(view.tree, "presets", "trigger_pause_status"):
         what = f"target {name!r} does not say whether schedules fire"
         yield Problem("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
+
+
+def separation(view: View) -> Iterator[Problem]:
+    """Who trains is not who deploys: the job that only trains runs as somebody else than the one that only deploys."""
+    if text(view.tree, "bundle", "mode") != "production":
+        return
+    runs: dict[str, dict[str, Node]] = {"training": {}, "deployment": {}}
+    for job in view.jobs.values():
+        does = [name for name in runs if any(task.entry_point == name for task in job.tasks)]
+        if len(does) == 1:
+            run_as = job.node.get("run_as", "service_principal_name") or job.node
+            runs[does[0]][text(run_as)] = run_as
+    for who in runs["training"].keys() & runs["deployment"].keys():
+        place, what = runs["training"][who].place, f"training and deployment both run as {who!r}"
+        yield Problem("run-as", place, what, "who trains could let a version through", "give training a run_as")
 
 
 def variables(view: View) -> Iterator[Problem]:
@@ -74,8 +98,10 @@ def variables(view: View) -> Iterator[Problem]:
                 what, why = f"variable {name!r} is no single value", "the CLI wants it to be called complex"
                 yield Problem("variables", value.place, what, why, "add type: complex, or write a single value")
         targets = view.source.targets
-        if not variable.get("default") and not any(
-            view.source.tree.get("targets", target, "variables", name) for target in targets
+        if (
+            not variable.get("default")
+            and not variable.get("lookup")
+            and not any(view.source.tree.get("targets", target, "variables", name) for target in targets)
         ):
             what, why = f"variable {name!r} has neither a default nor a value in any target", "deployments would stop"
             yield Problem("variables", variable.place, what, why, "give it one")
@@ -102,10 +128,11 @@ def jobs(view: View) -> Iterator[Problem]:
             yield _lacks(
                 job.key, job.node.get("timeout_seconds") or job.node, "timeout_seconds", "it could hang for ever"
             )
-        mails = job.node.get("email_notifications", "on_failure")
-        if not (mails and mails.value):
-            node = mails or job.node.get("email_notifications") or job.node
-            yield _lacks(job.key, node, "email_notifications.on_failure", "nobody would hear of a failure")
+        for path, why in TOLD.items():
+            found = job.node.get(*path)
+            if not (found and found.value):
+                node = found or job.node.get(*path[:-1]) or job.node
+                yield _lacks(job.key, node, ".".join(path), why)
 
 
 def _lacks(job: str, node: Node, key: str, why: str) -> Problem:
@@ -198,4 +225,4 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-RULES: tuple[Rule, ...] = (deployment, target, variables, jobs, tasks, chains, approval, schedules)
+RULES: tuple[Rule, ...] = (deployment, target, separation, variables, jobs, tasks, chains, approval, schedules)

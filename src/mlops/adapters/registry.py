@@ -6,7 +6,6 @@ Unity Catalog refuses is refused on both: a name that is not catalog.schema.mode
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -17,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.contract import ModelError, UntrustedModel
+from mlops.adapters import inspection
+from mlops.adapters.inspection import artifact_digest
+from mlops.contract import Model, ModelError, UntrustedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
-_REWRITTEN = {"registered_model_meta"}
-"""Written by the registry into every download; no part of what was judged."""
 _FORMAT = "skops"
 _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -48,6 +47,17 @@ class Version:
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A version's pipeline, and what its files say."""
+
+    pipeline: Pipeline
+    inputs: Mapping[str, str]
+    """Name and type of each input of the signature, in their order."""
+    size: int
+    """Bytes of all files."""
 
 
 class Registry:
@@ -214,27 +224,29 @@ class Registry:
             uri = f"models:/{version.model}/{version.number}"
             yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
 
-    def load(self, version: Version, trusted_types: Sequence[str]) -> Pipeline:
-        """The fitted pipeline, after its files were found to be the judged ones and of the one allowed format.
+    def load(self, version: Version, model: Model) -> Pipeline:
+        """The fitted pipeline, after its files were found to be the judged ones and to want no more than they may.
 
         Raises:
-            UntrustedModel: the digest differs from the version's tag, or the files want more than they may.
+            UntrustedModel: the digest differs from the version's tag, or the files want more; says all that was found.
         """
+        return self.open(version, model).pipeline
+
+    def open(self, version: Version, model: Model) -> Opened:
+        """As `load`, with what the files say of themselves."""
         import skops.io
 
         with self.fetch(version) as folder:
-            digest = artifact_digest(folder)
-            if digest != version.tags.get("artifact_digest"):
-                raise UntrustedModel(
-                    f"the files of {version} have digest {digest[:12]}, not the recorded "
-                    f"{version.tags.get('artifact_digest', 'none')[:12]}: they were changed; train or promote again"
-                )
-            wanted = set(skops.io.get_untrusted_types(file=_pickle_free(folder, version))) - set(trusted_types)
-            if wanted:
-                raise UntrustedModel(
-                    f"{version} holds types that the use case does not trust: {', '.join(sorted(wanted))}"
-                )
-            return skops.io.load(_pickle_free(folder, version), trusted=list(trusted_types))
+            found = inspection.findings(folder, model)
+            recorded = version.tags.get("artifact_digest", "none")
+            # Links and giants are refused before a digest would follow or read them.
+            if not found and (digest := artifact_digest(folder)) != recorded:
+                found = [f"its files have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"]
+            if found:
+                raise UntrustedModel(f"{version} is not loaded: {'; '.join(found)}; train or promote it again")
+            pipeline = skops.io.load(folder / inspection.MODEL_FILE, trusted=list(model.trusted_types))
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            return Opened(pipeline, inspection.signature_of(folder), size)
 
     def _version(self, found: Any) -> Version:
         return Version(
@@ -245,23 +257,6 @@ class Registry:
             tags=dict(found.tags),
             aliases=tuple(found.aliases),
         )
-
-
-def artifact_digest(folder: Path) -> str:
-    """sha256 over path and sha256 of every file of a model, except what the registry rewrites."""
-    total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder).as_posix()
-        if name not in _REWRITTEN:
-            total.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _pickle_free(folder: Path, version: Version) -> Path:
-    file = folder / "model.skops"
-    if not file.is_file() or file.is_symlink():
-        raise UntrustedModel(f"{version} is not stored in the skops format: there is no model.skops; train it again")
-    return file
 
 
 def _check_name(model: str) -> None:

@@ -17,7 +17,7 @@ def run(job: Context[DeploymentConfig]) -> None:
         )
     if job.config.approval == "required":
         approval.check(version)
-    job.registry.load(version, job.use_case.model.trusted_types)
+    job.registry.load(version, job.use_case.model)
     if _champion.settle(job) == version.number:
         job.log.info("%s is champion already", version)
         return

@@ -20,7 +20,7 @@ def run(job: Context[InferenceConfig]) -> None:
     champion = job.registry.holder(job.config.model_name, CHAMPION)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
-    pipeline = job.registry.load(champion, job.use_case.model.trusted_types)
+    pipeline = job.registry.load(champion, job.use_case.model)
     _layout.create_predictions(job.own, job.use_case)
     key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
     trained = datetime.fromisoformat(champion.tags["trained_as_of"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlops.adapters import platform
-from mlops.adapters.registry import Version, artifact_digest
+from mlops.adapters.inspection import artifact_digest
+from mlops.adapters.registry import Version
 from mlops.config import PromotionConfig
 from mlops.contract import ModelError, UntrustedModel
 from mlops.jobs._launch import Context, task

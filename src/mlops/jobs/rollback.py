@@ -15,7 +15,7 @@ def run(job: Context[RollbackConfig]) -> None:
     previous = job.registry.holder(job.config.model_name, PREVIOUS)
     if previous is None:
         raise ModelError(f"{job.config.model_name} has no previous champion to go back to; see: mlops status")
-    job.registry.load(previous, job.use_case.model.trusted_types)
+    job.registry.load(previous, job.use_case.model)
     _champion.move(job, previous, "rollback", job.config.reason)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mlops.contract import ConfigError
@@ -148,18 +148,24 @@ def _group(identity: Identity, found: Found, there: Principal | Unread | None, u
 
 
 def memberships(wanted: Wanted, found: Found, later: list[str]) -> Iterator[Step]:
-    """Who moves aliases belongs to the model's owner, and so does the deployer, who goes on changing the model."""
-    group = found.principal(wanted.owner)
-    members = dict.fromkeys((*wanted.movers(), wanted.variable("deploy_principal")))
-    for name in members if wanted.owner and wanted.owner not in members else ():
-        who = None if name.startswith(UNSET) else found.principal(name)
+    """Who moves aliases, and the deployer, belong to the model's owner; who runs jobs, to those that read the wheel."""
+    movers = (*wanted.movers(), wanted.variable("deploy_principal"))
+    yield from _members(wanted.owner, "which owns the model: aliases need ownership", movers, found, later)
+    readers = "" if wanted.personal else wanted.variable("job_runners")
+    yield from _members(readers, "which reads the wheel that is deployed", wanted.runners(), found, later)
+
+
+def _members(name: str, why: str, members: Iterable[str], found: Found, later: list[str]) -> Iterator[Step]:
+    group = found.principal(name)
+    for member in dict.fromkeys(members) if name and name not in members else ():
+        who = None if member.startswith(UNSET) else found.principal(member)
         if who is None or group is None:
-            later.append(f"membership of {name} in {wanted.owner}, which owns the model")
-        elif wanted.owner not in who.groups:
+            later.append(f"membership of {member} in {name}, {why}")
+        elif name not in who.groups:
             add = {"op": "add", "path": "members", "value": [{"value": who.id}]}
             drop = {"op": "remove", "path": f'members[value eq "{who.id}"]'}
             yield Step(
-                f"{name} belongs to {wanted.owner}, which owns the model: aliases need ownership",
+                f"{member} belongs to {name}, {why}",
                 _patch(group.id, add),
                 "shell",
                 "account admin or manager of the group",

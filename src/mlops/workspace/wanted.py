@@ -23,7 +23,7 @@ UNSET = "unset-"
 
 Place = Literal[
     "catalog", "schema", "volume", "model",
-    "data catalog", "data schema", "source catalog", "source schema", "source model",
+    "data catalog", "data schema", "source catalog", "source schema", "source model", "trial model",
 ]  # fmt: skip
 
 
@@ -59,6 +59,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     Right(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
     Right(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
+    Right(("integration",), "trial model", "CREATE_MODEL_VERSION", "registry: register"),
 )
 
 
@@ -140,12 +141,13 @@ class Wanted:
             "source catalog": ("catalog", source.partition(".")[0]),
             "source schema": ("schema", source.rsplit(".", 1)[0]),
             "source model": ("function", source),
+            "trial model": ("function", self._trial),
         }
 
     @property
     def owner(self) -> str:
-        """Who the bundle makes the model's owner; empty where it says nothing, so that the deployer is."""
-        return str(self._resource("registered_models").get("owner", ""))
+        """The group that owns the model; empty where whoever deploys owns what is theirs."""
+        return "" if self.personal else self.variable("model_owners")
 
     @cached_property
     def identities(self) -> tuple[Identity, ...]:
@@ -209,6 +211,12 @@ class Wanted:
             for who in dict.fromkeys(map(self.runs, jobs)) if right.privilege != "MANAGE" or not self.owner else ():
                 why = f"{', '.join(job for job in jobs if self.runs(job) == who)}: {right.calls}"
                 yield Need(kind, name, who, right.privilege, why)
+
+    @property
+    def _trial(self) -> str:
+        """The model that the job integration makes versions of; empty without that job."""
+        found = self._resources.get("registered_models", {}).get("trial_model", {})
+        return ".".join(str(found[key]) for key in ("catalog_name", "schema_name", "name")) if found else ""
 
     def runners(self) -> tuple[str, ...]:
         """Everybody that a job runs as, each once."""

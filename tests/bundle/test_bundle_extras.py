@@ -1,0 +1,76 @@
+"""What one line switches on: the alert and the dashboard, and classic compute."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from databricks.bundles.jobs import Job
+
+from laptop.bundle import load
+from laptop.lint import check
+from mlops.jobs._layout import FIXED
+
+EXTRAS = "resources/extras"
+
+
+@pytest.fixture
+def switched_on(copied: Path) -> Path:
+    file = copied / "databricks.yml"
+    file.write_text(file.read_text().replace("  - resources/*.yml\n", f"  - resources/*.yml\n  - {EXTRAS}/*.yml\n"))
+    return copied
+
+
+def test_alert_and_dashboard_come_by_one_include_line_and_the_linter_likes_them(switched_on: Path) -> None:
+    assert [str(problem) for problem in check(switched_on)] == []
+    resources = load(switched_on, "prod").document["resources"]
+    assert resources["alerts"].keys() == {"open_alerts"}
+    assert resources["dashboards"]["champion"]["embed_credentials"] is False
+    assert "FROM prod.flights.alerts" in resources["alerts"]["open_alerts"]["query_text"]
+
+
+def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root: Path) -> None:
+    board = json.loads((root / EXTRAS / "monitoring.lvdash.json").read_text())
+    shown = {each["name"]: "".join(each["queryLines"]) for each in board["datasets"]}
+    for name, query in shown.items():
+        table = re.search(r"FROM (\w+)", query)
+        assert table
+        if table[1] in FIXED:
+            words = re.search(r"SELECT (.*)\nFROM", query)
+            assert words
+            assert set(re.findall(r"\w+", words[1])) <= {column.name for column in FIXED[table[1]]}, name
+        else:
+            assert table[1] == "alerts"
+    for widget in (each["widget"] for page in board["pages"] for each in page["layout"]):
+        query = widget["queries"][0]["query"]
+        fields = {field["name"] for field in query["fields"]}
+        assert fields <= set(re.findall(r"\w+", shown[query["datasetName"]])), widget["name"]
+
+
+@pytest.fixture(scope="module")
+def classic() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("classic", Path(__file__).parents[2] / EXTRAS / "classic.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_on_classic_compute_every_task_has_the_jobs_cluster_and_the_libraries_of_its_environment(
+    classic: ModuleType, root: Path
+) -> None:
+    for key, job in load(root, "prod").jobs.items():
+        moved = classic.on_a_cluster.function(Job.from_dict(job)).as_dict()
+        assert "environments" not in moved
+        wheels = [task for task in moved["tasks"] if "python_wheel_task" in task]
+        wanted = len(job["environments"][0]["spec"]["dependencies"])
+        assert [(task["job_cluster_key"], len(task["libraries"])) for task in wheels] == [("classic", wanted)] * len(
+            wheels
+        )
+        assert not any("environment_key" in task or "disable_auto_optimization" in task for task in moved["tasks"]), key
+        assert [task["task_key"] for task in moved["tasks"]] == [task["task_key"] for task in job["tasks"]]
