@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import getpass
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlops.adapters import bundle, platform
-from mlops.adapters.bundle import TARGETS, Deployed
+from mlops import options
+from mlops.adapters import platform, sdk
 from mlops.adapters.inspection import artifact_digest
 from mlops.adapters.registry import Registry, Version
 from mlops.ci import ci
-from mlops.contract import MlopsError, ModelError
+from mlops.contract import MlopsError, ModelError, UntrustedModel
+from mlops.looks import compare, history, status
 from mlops.workspace.commands import COMMANDS
 
-_EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments."
-_ALIASES = ("champion", "challenger", "previous_champion")
+_VALID = timedelta(days=7)
+"""How long an approval counts."""
 
-_home = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path, exists=True),
-    help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
-)
-_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 _version = click.argument("version", type=click.IntRange(min=1))
 _parameter = click.option(
     "--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of."
 )
 
 
-@click.group(epilog=_EXITS)
+@click.group(epilog=options.EXITS)
 @click.version_option(package_name="mlops-template")
 def cli() -> None:
     """Promote, approve, roll back and look at model versions, in a workspace or in a laptop's home.
@@ -43,49 +38,10 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=_EXITS)
-@_home
-@click.option("--target", "-t", "chosen", multiple=True, type=click.Choice(TARGETS), help="Default: all.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text")
-def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
-    """Which version holds which alias in which target; digests are recomputed from the files.
-
-    Example: mlops status --home .laptop --output json
-    """
-    rows: list[dict[str, Any]] = []
-    for target in chosen or TARGETS:
-        place = _say_where(bundle.deployed(target, home))
-        registry = Registry(place.home)
-        for alias in _ALIASES:
-            version = registry.holder(place.model, alias)
-            if version is not None:
-                rows.append(_status_row(registry, target, alias, version))
-    if output == "json":
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows or [{}]:
-        click.echo("  ".join(f"{value}" for value in row.values()) or "no version holds an alias yet")
-
-
-def _status_row(registry: Registry, target: str, alias: str, version: Version) -> dict[str, Any]:
-    with registry.fetch(version) as folder:
-        digest = artifact_digest(folder)
-    age = datetime.now(UTC) - version.created
-    return {
-        "target": target,
-        "alias": alias,
-        "model": version.model,
-        "version": version.number,
-        "digest": digest,
-        "run": version.run_id,
-        "age_hours": round(age.total_seconds() / 3600, 2),
-    }
-
-
-@cli.command(epilog=_EXITS)
+@cli.command(epilog=options.EXITS)
 @_version
-@_target
-@_home
+@options.target
+@options.home
 @click.option("--approver", help="Who approves; in a home only, since a workspace knows who you are.")
 def approve(version: int, target: str, home: Path | None, approver: str | None) -> None:
     """Approve a version that the gate accepted, and repair the run that waits for it.
@@ -94,45 +50,72 @@ def approve(version: int, target: str, home: Path | None, approver: str | None) 
     """
     if approver is not None and home is None:
         raise click.UsageError("--approver goes with --home only: in a workspace the approver is who is logged in")
-    place = _say_where(bundle.deployed(target, home))
+    place = options.place(target, home)
     registry = Registry(place.home)
     found = registry.version(place.model, version)
-    by = approver or platform.identity()
-    if found.tags.get("verdict") != "accepted":
-        raise ModelError(f"{found} has no accepting verdict ({found.tags.get('verdict', 'none')}); nothing to approve")
-    if by == found.tags.get("trained_by"):
-        raise ModelError(f"{by} trained {found} and cannot approve it; somebody else has to")
-    names = ("artifact_digest", "verdict_digest")
-    bound = {f"approval_{name}": found.tags[name] for name in names}
-    registry.tag(found, {"approval": "Approved", "approval_by": by, **bound})
-    click.echo(f"{found} approved by {by}, for files {bound['approval_artifact_digest'][:12]}")
+    by = approver or _who(home)
+    _approvable(registry, found, by)
+    until = f"{platform.now() + _VALID:%Y-%m-%dT%H:%M:%SZ}"
+    bound = {f"approval_{name}": found.tags[name] for name in ("artifact_digest", "verdict_digest")}
+    registry.tag(found, {**bound, "approval_by": by, "approval_expires": until, "approval": "Approved"})
+    click.echo(f"{found} approved by {by} until {until}, for files {bound['approval_artifact_digest'][:12]}")
     place.repair("deployment", {"model_version": str(version)})
 
 
-@cli.command(epilog=_EXITS)
+def _who(home: Path | None) -> str:
+    if home is not None:
+        return getpass.getuser()
+    with sdk.told("asking the workspace who you are"):
+        return platform.identity()
+
+
+def _approvable(registry: Registry, found: Version, by: str) -> None:
+    """Refuse what the approval task would refuse, before anything is written."""
+    tags = found.tags
+    if tags.get("verdict") != "accepted":
+        raise ModelError(f"{found} has no accepting verdict ({tags.get('verdict', 'none')}); nothing to approve")
+    if "trained_by" not in tags:
+        raise ModelError(f"{found} does not say who trained it, so nobody can be held apart; train it again")
+    if by == tags["trained_by"]:
+        raise ModelError(f"{by} trained {found} and cannot approve it; somebody else has to")
+    champion = registry.holder(found.model, "champion")
+    now = "none" if champion is None else str(champion.number)
+    if tags.get("judged_against") != now:
+        raise ModelError(
+            f"{found} was judged against champion {tags.get('judged_against')}, and champion is {now} by now: "
+            "start the deployment job for it again, which judges it anew"
+        )
+    with registry.fetch(found) as folder:
+        digest = artifact_digest(folder)
+    if digest != tags["artifact_digest"]:
+        raise UntrustedModel(f"the files of {found} were changed since they were judged: train or promote again")
+
+
+@cli.command(epilog=options.EXITS)
 @_version
-@_target
-@_home
+@options.target
+@options.home
 @click.option("--reason", required=True, help="Why; kept with the version.")
 def reject(version: int, target: str, home: Path | None, reason: str) -> None:
     """Close a version with a reason: its verdict becomes refused and an approval is taken back.
 
     Example: mlops reject 3 --target prod --reason "trained on the wrong feed"
     """
-    place = _say_where(bundle.deployed(target, home))
+    place = options.place(target, home)
     registry = Registry(place.home)
     found = registry.version(place.model, version)
     if "champion" in found.aliases:
         raise ModelError(f"{found} is champion; roll back first: mlops rollback --target {target}")
-    registry.tag(found, {"verdict": "rejected", "rejected_reason": reason, "approval": None})
+    closed = {"verdict": "rejected", "rejected_reason": reason, "rejected_by": _who(home)}
+    registry.tag(found, {**closed, **{name: None for name in found.tags if name.startswith("approval")}})
     if "challenger" in found.aliases:
         registry.drop_alias(found.model, "challenger")
     click.echo(f"{found} rejected: {reason}")
 
 
-@cli.command(epilog=_EXITS)
-@_target
-@_home
+@cli.command(epilog=options.EXITS)
+@options.target
+@options.home
 @click.option("--version", type=click.IntRange(min=1), help="Of the source model. Default: its champion.")
 @_parameter
 def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
@@ -140,19 +123,22 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
 
     Example: mlops promote --target staging --home .laptop
     """
-    place = _say_where(bundle.deployed(target, home))
+    place = options.place(target, home)
     source = place.default("promotion", "source_model")
-    if version is None:
-        champion = Registry(place.home).holder(source, "champion")
-        if champion is None:
-            raise ModelError(f"{source} has no champion to promote; name a version with --version")
-        version = champion.number
-    place.run("promotion", {"source_version": str(version), **_pairs(param)})
+    registry = Registry(place.home)
+    chosen = registry.holder(source, "champion") if version is None else registry.version(source, version)
+    if chosen is None:
+        raise ModelError(f"{source} has no champion to promote; name a version with --version")
+    click.echo(f"promoting {chosen} to {place.model}", err=True)
+    place.run("promotion", {"source_version": str(chosen.number), **_pairs(param)})
+    for copy in registry.versions(place.model):
+        if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
+            click.echo(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
 
 
-@cli.command(epilog=_EXITS)
-@_target
-@_home
+@cli.command(epilog=options.EXITS)
+@options.target
+@options.home
 @click.option("--reason", required=True, help="Why; kept in the audit table.")
 @_parameter
 def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) -> None:
@@ -160,17 +146,12 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
 
     Example: mlops rollback --target prod --reason "late rate doubled"
     """
-    place = _say_where(bundle.deployed(target, home))
+    place = options.place(target, home)
     place.run("rollback", {"reason": reason, **_pairs(param)})
 
 
-for _command in (*COMMANDS, ci):
+for _command in (status, history, compare, *COMMANDS, ci):
     cli.add_command(_command)
-
-
-def _say_where(place: Deployed) -> Deployed:
-    click.echo(f"{place}", err=True)
-    return place
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:
@@ -189,8 +170,15 @@ def run_args(args: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except click.Abort:
+        return 130
     except MlopsError as error:
         click.echo(f"error: {error}", err=True)
+        return 1
+    except Exception as error:
+        if not any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):
+            raise
+        click.echo(f"error: the registry answered: {sdk.redacted(str(error))}", err=True)
         return 1
 
 

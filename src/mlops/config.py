@@ -114,6 +114,10 @@ class DeploymentConfig(_Reads, _Model):
     experiment: str
     model_version: Version
     approval: Literal["required", "automatic"]
+    approval_binding: Literal["digests", "platform"] = "digests"
+    """What counts as an approval: one for these files and this verdict only, or the platform's bare tag, too."""
+    target: Name = "TARGET"
+    """Of the bundle: what messages say to a person who has to type a command."""
 
 
 class InferenceConfig(_Reads, _Model):

@@ -10,6 +10,7 @@ All times are UTC. Errors that a user can mend share one base, and their text sa
     ├── ModelError            a model, version or alias is missing
     │   └── UntrustedModel    a model's files differ from what was judged, or want more than they may
     ├── ApprovalPending       a person has to decide first
+    ├── Forbidden             the registry refuses this identity
     └── Conflict              someone else moved the same thing first; nothing was changed
 """
 
@@ -54,6 +55,10 @@ class UntrustedModel(ModelError):
 
 class ApprovalPending(MlopsError):
     """A person has to decide first."""
+
+
+class Forbidden(MlopsError):
+    """The registry refuses this identity."""
 
 
 class Conflict(MlopsError):

@@ -86,6 +86,12 @@ def test_only_prod_waits_for_a_person(root: Path) -> None:
     assert approvals == {"dev": "automatic", "staging": "automatic", "prod": "required"}
 
 
+def test_the_platforms_bare_tag_counts_nowhere_until_somebody_says_so(root: Path) -> None:
+    found = [parameters(load(root, target), "deployment") for target in TARGETS]
+    assert [each["approval_binding"] for each in found] == ["digests"] * 3
+    assert [each["target"] for each in found] == list(TARGETS)
+
+
 def test_schedules_fire_only_in_prod(bundle: Bundle) -> None:
     fires = {key: job["schedule"]["pause_status"] for key, job in bundle.jobs.items() if "schedule" in job}
     wanted = "UNPAUSED" if bundle.target == "prod" else "PAUSED"

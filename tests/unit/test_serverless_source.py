@@ -55,7 +55,7 @@ PLATFORM, CHECKOUT, CI = "src/mlops/adapters/platform.py", "src/mlops/adapters/c
 MAY = {
     "texts": {"src/mlops/adapters/storage.py"},  # tells DBFS from volumes, and warns
     "environment": {PLATFORM, CHECKOUT},  # the latter hands it on to git and uv, whole
-    "clock": {PLATFORM, "src/mlops/cli.py", CI},  # a queue's order; ages and dates that commands show
+    "clock": {PLATFORM, CI},  # a queue's order, the end of an approval, ages; dates that commands show
     "paths": {CHECKOUT, CI},  # commands of a pipeline, which stands in the checkout and never on serverless
 }
 CLOCKS = {"now", "today", "time", "time_ns", "utcnow"}

@@ -77,6 +77,12 @@ class Double:
     """What becomes of an endpoint's next update."""
     dbfs: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Runs of jobs, newest last; a new one is running when it is asked for first, and then has ended as `ends`."""
+    ends: str = "SUCCESS"
+    warehouses: list[dict[str, Any]] = field(default_factory=list)
+    statement: dict[str, Any] = field(default_factory=dict)
+    """The answer of a SQL warehouse to every statement."""
     page: int = 2
     """Entries per page, wherever the API has pages."""
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -184,6 +190,32 @@ def _get_endpoint(d: Double, name: str) -> dict[str, Any]:
     if endpoint["state"]["config_update"] == "IN_PROGRESS":  # finished by the time it is asked again
         endpoint["state"]["config_update"] = "NOT_UPDATING"
     return answer
+
+
+# --- jobs and statements ---------------------------------------------------------------------------------------------
+
+
+def _run_now(d: Double, body: bytes) -> dict[str, Any]:
+    given = json.loads(body)
+    run_id = len(d.runs) + 1
+    parameters = [{"name": name, "value": value} for name, value in given.get("job_parameters", {}).items()]
+    d.runs[run_id] = {"job_id": given["job_id"], "run_id": run_id, "job_parameters": parameters, **_state("RUNNING")}
+    return {"run_id": run_id}
+
+
+def _state(life: str, result: str | None = None) -> dict[str, Any]:
+    return {"state": {"life_cycle_state": life, "result_state": result, "state_message": "as the double says"}}
+
+
+def _get_run(d: Double, run_id: int) -> dict[str, Any]:
+    answer = {**d.runs[run_id], "run_page_url": f"{d.url}/run/{run_id}"}
+    d.runs[run_id].update(_state("TERMINATED", d.ends))
+    return answer
+
+
+def _repair(d: Double, body: bytes) -> dict[str, Any]:
+    d.runs[json.loads(body)["run_id"]].update(_state("RUNNING"))
+    return {"repair_id": 1}
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -340,6 +372,13 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/2.0/serving-endpoints/([^/]+)", lambda d, q, b, name: _get_endpoint(d, name)),
     ("POST", "/api/2.0/serving-endpoints", lambda d, q, b: _create_endpoint(d, b)),
     ("PUT", "/api/2.0/serving-endpoints/([^/]+)/config", lambda d, q, b, name: _update_endpoint(d, b, name)),
+    ("POST", "/api/2.2/jobs/run-now", lambda d, q, b: _run_now(d, b)),
+    ("GET", "/api/2.2/jobs/runs/get", lambda d, q, b: _get_run(d, int(q["run_id"]))),
+    ("GET", "/api/2.2/jobs/runs/list", lambda d, q, b: {"runs": list(reversed(d.runs.values()))}),
+    ("POST", "/api/2.2/jobs/runs/repair", lambda d, q, b: _repair(d, b)),
+    ("GET", "/api/2.0/sql/warehouses", lambda d, q, b: {"warehouses": d.warehouses}),
+    ("POST", "/api/2.0/sql/statements", lambda d, q, b: {"statement_id": "s", "status": {"state": "RUNNING"}}),
+    ("GET", "/api/2.0/sql/statements/s", lambda d, q, b: d.statement),
     ("GET", "/api/2.0/dbfs/list", lambda d, q, b: _dbfs_list(d, q)),
     ("GET", "/api/2.0/dbfs/get-status", lambda d, q, b: _dbfs_status(d, q)),
     ("GET", "/api/2.0/dbfs/read", lambda d, q, b: _dbfs_read(d, q)),

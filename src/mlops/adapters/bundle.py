@@ -10,14 +10,19 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from mlops.adapters import sdk
 from mlops.contract import ConfigError, MlopsError
 
 TARGETS = ("dev", "staging", "prod")
+_LONGEST = timedelta(hours=4)
+"""How long a run is followed: longer than any job's own limit."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,9 @@ class Deployed:
         if self.home is not None:
             self._laptop("run", job, parameters)
             return
-        from databricks.sdk import WorkspaceClient
-        from databricks.sdk.errors import OperationFailed
-
-        waiter = WorkspaceClient().jobs.run_now(int(self._job(job)["id"]), job_parameters=dict(parameters))
-        try:
-            waiter.result()
-        except OperationFailed as error:
-            raise MlopsError(f"job {job} of {self} failed: {error}") from None
+        with sdk.told(f"job {job} of {self}"):
+            started = sdk.workspace().jobs.run_now(int(self._job(job)["id"]), job_parameters=dict(parameters))
+            _follow(started)
 
     def repair(self, job: str, parameters: Mapping[str, str]) -> None:
         """Run again what failed in the newest run of a job that had these parameters.
@@ -76,14 +76,13 @@ class Deployed:
         if self.home is not None:
             self._laptop("repair", job, parameters)
             return
-        from databricks.sdk import WorkspaceClient
-
-        jobs = WorkspaceClient().jobs
-        for run in jobs.list_runs(job_id=int(self._job(job)["id"]), completed_only=True):
-            given = {p.name: p.value for p in run.job_parameters or []}
-            if run.run_id and all(given.get(name) == value for name, value in parameters.items()):
-                jobs.repair_run(run.run_id, rerun_all_failed_tasks=True).result()
-                return
+        with sdk.told(f"repairing job {job} of {self}"):
+            jobs = sdk.workspace().jobs
+            for run in jobs.list_runs(job_id=int(self._job(job)["id"]), completed_only=True):
+                given = {p.name: p.value for p in run.job_parameters or []}
+                if run.run_id and all(given.get(name) == value for name, value in parameters.items()):
+                    _follow(jobs.repair_run(run.run_id, rerun_all_failed_tasks=True))
+                    return
         raise MlopsError(f"{self} has no run of job {job} with {dict(parameters)} to repair: start the job instead")
 
     def _job(self, key: str) -> Mapping[str, Any]:
@@ -104,6 +103,29 @@ class Deployed:
         except SystemExit as end:
             if end.code:
                 raise MlopsError(f"`laptop {' '.join(arguments)}` ended with exit code {end.code}, see above") from None
+
+
+def _follow(waiting: Any) -> None:
+    """Wait for a run's end; its page and each change of its state are told on stderr.
+
+    Raises:
+        MlopsError: it did not end well.
+    """
+    from databricks.sdk.service.jobs import RunResultState
+
+    told: list[str] = []
+
+    def tell(run: Any) -> None:
+        state = run.state.life_cycle_state.value
+        if not told:
+            sys.stderr.write(f"{run.run_page_url}\n")
+        if told[-1:] != [state]:
+            told.append(state)
+            sys.stderr.write(f"run {run.run_id}: {state}\n")
+
+    run = waiting.result(timeout=_LONGEST, callback=tell)
+    if run.state.result_state != RunResultState.SUCCESS:
+        raise MlopsError(f"run {run.run_id} did not end well ({run.state.state_message}), see {run.run_page_url}")
 
 
 def deployed(target: str, home: Path | None) -> Deployed:

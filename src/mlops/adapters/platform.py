@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,11 @@ def identity() -> str:
     from databricks.sdk import WorkspaceClient
 
     return WorkspaceClient().current_user.me().user_name or ""
+
+
+def now() -> datetime:
+    """The clock, UTC: for when a person approved and a row was written. What a job computes goes by `as_of`."""
+    return datetime.now(UTC)
 
 
 def set_task_value(key: str, value: str) -> None:

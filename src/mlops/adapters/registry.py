@@ -7,25 +7,27 @@ Unity Catalog refuses is refused on both: a name that is not catalog.schema.mode
 from __future__ import annotations
 
 import os
-import re
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import inspection
-from mlops.adapters.inspection import artifact_digest
-from mlops.contract import Model, ModelError, UntrustedModel
+from mlops.adapters.inspection import REWRITTEN, artifact_digest
+from mlops.adapters.refused import allowed, check_name, check_tags, told
+from mlops.contract import Forbidden, Model, ModelError, UntrustedModel
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-_NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+"""What the registries answer about something that is not there."""
 _FORMAT = "skops"
 _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -44,6 +46,9 @@ class Version:
     created: datetime
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
+    description: str = ""
+    ready: bool = True
+    """False: its files are still being copied, or whoever copied them was stopped."""
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"
@@ -77,7 +82,7 @@ class Registry:
         uri = "databricks" if home is None else f"sqlite:///{home / 'mlflow.db'}"
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri("databricks-uc" if home is None else uri)
-        self._client: MlflowClient = mlflow.MlflowClient()
+        self._client = told(mlflow.MlflowClient())
 
     @contextmanager
     def run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -106,6 +111,30 @@ class Registry:
         for name, text in documents.items():
             mlflow.log_text(text, name)
 
+    def metrics(self, run_id: str) -> Mapping[str, float]:
+        """The metrics of a run; none where it cannot be found, as that of another workspace."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client.get_run(run_id).data.metrics) if run_id else {}
+        except (MlflowException, Forbidden):
+            return {}
+
+    def figures(self, version: Version, experiment: str) -> tuple[str | None, Mapping[str, float]]:
+        """What was measured of a version last, and the name of the run that did: monitoring, else its validation."""
+        found = self._client.get_experiment_by_name(experiment)
+        if found is not None:
+            runs = self._client.search_runs(
+                [found.experiment_id],
+                f"tags.version = '{version}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+            for run in runs:
+                return run.info.run_name, dict(run.data.metrics)
+        run_id = version.tags.get("validation_run", "")
+        return ("validation" if run_id else None), self.metrics(run_id)
+
     def register(
         self,
         model: str,
@@ -118,12 +147,13 @@ class Registry:
     ) -> Version:
         """Log a fitted pipeline with the run that is open and register it; returns the very version that this made.
 
-        Its `artifact_digest` is tagged with the rest. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
+        One call makes the version and its tags, `artifact_digest` among them, so that whoever is stopped leaves both or
+        neither. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
         """
         import mlflow
         from mlflow.models import infer_signature
 
-        _check_name(model)
+        check_name(model)
         info = mlflow.sklearn.log_model(
             pipeline,
             name="model",
@@ -134,15 +164,15 @@ class Registry:
             input_example=example,
             pip_requirements=list(requirements),
         )
-        if self._client.search_registered_models(filter_string=f"name = '{model}'") == []:
-            self._client.create_registered_model(model)
+        self._ensure(model)
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
+            known = {**tags, "artifact_digest": artifact_digest(Path(files))}
+        check_tags(known)
         made = self._client.create_model_version(
-            model, source=info.model_uri, run_id=info.run_id, model_id=info.model_id
+            model, source=info.model_uri, run_id=info.run_id, model_id=info.model_id, tags=known
         )
-        version = self._version(made)
-        with self.fetch(version) as folder:
-            self.tag(version, {**tags, "artifact_digest": artifact_digest(folder)})
-        return self.version(model, version.number)
+        return self.version(model, int(made.version))
 
     def version(self, model: str, number: int) -> Version:
         """A version by its number.
@@ -150,32 +180,41 @@ class Registry:
         Raises:
             ModelError: there is no such model or version; says which versions there are.
         """
-        from mlflow.exceptions import MlflowException
-
-        _check_name(model)
-        try:
-            return self._version(self._client.get_model_version(model, str(number)))
-        except MlflowException:
+        check_name(model)
+        found = self._found(model, number)
+        if found is None:
             known = ", ".join(str(v.number) for v in self.versions(model)) or "none"
-            raise ModelError(f"{model} has no version {number}; versions: {known}") from None
+            raise ModelError(f"{model} has no version {number}; versions: {known}")
+        return found
 
     def versions(self, model: str) -> tuple[Version, ...]:
         """All versions, oldest first; none where there is no such model."""
-        _check_name(model)
-        found = self._client.search_model_versions(f"name = '{model}'")
-        return tuple(sorted((self.version(model, int(v.version)) for v in found), key=lambda v: v.number))
+        check_name(model)
+        # Unity Catalog's search gives neither tags nor aliases; and a version may be deleted between the two calls.
+        numbers = sorted(int(v.version) for v in self._client.search_model_versions(f"name = '{model}'"))
+        return tuple(found for number in numbers if (found := self._found(model, number)))
+
+    def _found(self, model: str, number: int) -> Version | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._version(self._client.get_model_version(model, str(number)))
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+            return None
 
     def holder(self, model: str, alias: str) -> Version | None:
         """The version that holds an alias; None where nothing does."""
         from mlflow.exceptions import MlflowException
 
-        _check_name(model)
+        check_name(model)
         try:
             return self._version(self._client.get_model_version_by_alias(model, alias))
         except MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
-                return None
-            raise
+            if error.error_code not in _ABSENT:
+                raise
+            return None
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Point an alias at a version, and read back that it does."""
@@ -192,28 +231,70 @@ class Registry:
             self._client.delete_registered_model_alias(model, alias)
 
     def tag(self, version: Version, tags: Mapping[str, str | None]) -> None:
-        """Set tags of a version; None deletes."""
+        """Set tags of a version; None deletes.
+
+        Raises:
+            ModelError: Unity Catalog would not take such a tag; nothing was set.
+        """
+        check_tags(tags)
         for key, value in tags.items():
             if value is not None:
                 self._client.set_model_version_tag(version.model, str(version.number), key, value)
             elif key in version.tags:
                 self._client.delete_model_version_tag(version.model, str(version.number), key)
 
-    def delete(self, version: Version) -> None:
-        """Delete a version, and with it every alias that it holds."""
-        self._client.delete_model_version(version.model, str(version.number))
-
     def describe(self, version: Version, text: str) -> None:
         """Write the description that the registry shows of a version."""
         self._client.update_model_version(version.model, str(version.number), description=text)
 
-    def copy(self, source: Version, model: str, *, keep: Sequence[str]) -> Version:
-        """Copy a version to another model without the tags that are not to be kept: verdicts are not inherited."""
-        _check_name(model)
-        made = self._client.copy_model_version(f"models:/{source.model}/{source.number}", model)
-        copied = self.version(model, int(made.version))
-        self.tag(copied, {key: None for key in copied.tags if key not in keep})
-        return self.version(model, copied.number)
+    def copy(self, source: Version, model: str, tags: Mapping[str, str]) -> Version:
+        """Copy a version, files and all, to another model, where it begins with these tags and no others.
+
+        One call makes the version and its tags, so that whoever is stopped leaves both or neither.
+        (Rejected: MLflow's `copy_model_version`, which takes every tag along, verdict and approval among them.)
+        """
+        check_name(model)
+        check_tags(tags)
+        self._ensure(model)
+        origin = self._client.get_model_version(source.model, str(source.number))
+        made = self._client.create_model_version(
+            model, source=self._source(source, model), run_id=origin.run_id or None, tags=dict(tags),
+            description=origin.description, model_id=origin.model_id,
+        )  # fmt: skip
+        return self.version(model, int(made.version))
+
+    def _ensure(self, model: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self._client.search_registered_models(filter_string=f"name = '{model}'") == []:
+            with suppress(MlflowException):  # another run made it in between: then the version will find it
+                self._client.create_registered_model(model)
+
+    def _source(self, source: Version, model: str) -> str:
+        """Where a copy's files come from: Unity Catalog copies them itself, a laptop's registry would only point."""
+        if self._artifacts is None:
+            return f"models:/{source.model}/{source.number}"
+        folder = self._artifacts / "copies" / model / uuid.uuid4().hex
+        with self.fetch(source) as files:
+            shutil.copytree(files, folder, ignore=lambda _, names: REWRITTEN & set(names))
+        return folder.as_uri()
+
+    def delete(self, version: Version) -> None:
+        """Delete a version that serves nowhere; done already is done.
+
+        Raises:
+            ModelError: it holds an alias.
+        """
+        from mlflow.exceptions import MlflowException
+
+        found = self._found(version.model, version.number)
+        if found is not None and found.aliases:
+            raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
+        try:
+            self._client.delete_model_version(version.model, str(version.number))
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
 
     @contextmanager
     def fetch(self, version: Version) -> Iterator[Path]:
@@ -222,7 +303,9 @@ class Registry:
 
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
             uri = f"models:/{version.model}/{version.number}"
-            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+            with allowed(f"read the files of {version}"):
+                files = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+            yield files
 
     def load(self, version: Version, model: Model) -> Pipeline:
         """The fitted pipeline, after its files were found to be the judged ones and to want no more than they may.
@@ -256,11 +339,6 @@ class Registry:
             created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
             tags=dict(found.tags),
             aliases=tuple(found.aliases),
-        )
-
-
-def _check_name(model: str) -> None:
-    if not _NAME.fullmatch(model):
-        raise ModelError(
-            f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
+            description=found.description or "",
+            ready=found.status == "READY",
         )

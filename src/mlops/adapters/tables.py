@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops.contract import ConfigError, DataError
+from mlops.contract import ConfigError, Conflict, DataError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,9 +87,10 @@ class Schema:
             f"`{c.name}` {_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
             for c in columns
         )
-        self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
-        )
+        with suppress(Conflict), _contested(table):  # another run makes it at this moment, just so
+            self.spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
+            )
 
     def empty(self, table: str) -> None:
         """Delete every row; the table and its history stay."""
@@ -119,8 +121,13 @@ class Schema:
         self._merge(table, frame, key, f"WHEN MATCHED{condition} THEN UPDATE SET {update}")
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str]) -> None:
-        """Add the rows whose key is not there yet; of two writers with one key, one fails or adds nothing."""
-        self._merge(table, frame, key, "")
+        """Add the rows whose key is not there yet.
+
+        Raises:
+            Conflict: another writer committed at the same moment; nothing was added.
+        """
+        with _contested(f"{self.catalog}.{self.name}.{table}"):
+            self._merge(table, frame, key, "")
 
     def _merge(self, table: str, frame: DataFrame, key: Sequence[str], matched: str) -> None:
         on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
@@ -131,6 +138,28 @@ class Schema:
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
             )
+
+
+@contextmanager
+def _contested(table: str) -> Iterator[None]:
+    """Delta has several names for a lost race."""
+    try:
+        yield
+    except Exception as error:
+        if not re.search(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED)", str(error)):
+            raise
+        raise Conflict(f"another run wrote {table} at the same moment; nothing was written: run again") from None
+
+
+def stored(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:
+    """The rows of a laptop's table, without Spark, which takes seconds to start; none where there is no such table."""
+    folder = home / "warehouse" / catalog / schema / table
+    if not (folder / "_delta_log").is_dir():
+        return []
+    from deltalake import DeltaTable
+
+    found: list[dict[str, Any]] = DeltaTable(str(folder)).to_pyarrow_table().to_pylist()
+    return found
 
 
 class _view:  # noqa: N801 (reads as a function)

@@ -1,79 +1,114 @@
-"""The champion alias and its audit table: the table is the arbiter, the alias follows it.
+"""The champion alias follows the audit table: a move commits its row, and then moves the aliases.
 
-A move first commits its row under the next sequence number, which two writers cannot both get, and then moves the
-aliases. A run that was killed in between leaves a row whose aliases are behind; the next move finishes it first.
+A run that was stopped in between leaves a row whose aliases are behind; whoever comes next finishes it first.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Row
-from pyspark.sql import functions as F
+from collections.abc import Sequence
+from contextlib import suppress
 
-from mlops.adapters import platform
+from pyspark.sql import Row
+
 from mlops.adapters.registry import Version
 from mlops.config import DeploymentConfig, RollbackConfig
-from mlops.contract import Conflict
-from mlops.jobs import _layout
+from mlops.contract import Conflict, ModelError
+from mlops.jobs import _audit, _layout
+from mlops.jobs._audit import Entry, newest_move
 from mlops.jobs._launch import Context
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous_champion"
+MOVING = "moving"
+"""Held while a version is made champion. Whoever may not set aliases is refused here, before a row is written."""
 APPROVAL = "approval"
 """Tag of an approved version, as Databricks' own button sets it: the approval task's name, value Approved."""
-APPROVAL_TAGS = (APPROVAL, "approval_by", "approval_artifact_digest", "approval_verdict_digest")
+APPROVAL_TAGS = (APPROVAL, "approval_by", "approval_expires", "approval_artifact_digest", "approval_verdict_digest")
 
-Job = Context[DeploymentConfig | RollbackConfig]
-
-
-def settle(job: Job) -> int | None:
-    """Finish the last move of the audit table, if its aliases are behind; returns the version that it made champion."""
-    last = _last(job)
-    if last is None:
-        return None
-    _follow(job, last)
-    return int(last.to_version)
+Job = Context[DeploymentConfig] | Context[RollbackConfig]
 
 
-def move(job: Job, version: Version, kind: str, reason: str) -> None:
+def settle(job: Job) -> Row | None:
+    """Bring the aliases to what the newest move of the audit table says; returns that move.
+
+    Who had to move one looks again: if he was overtaken meanwhile, his must not stay.
+    """
+    last = newest_move(_audit.rows(job))
+    while last is not None and _follow(job, last):
+        last = newest_move(_audit.rows(job))
+    return last
+
+
+def move(job: Job, version: Version, kind: str, reason: str, last: Row | None) -> None:
     """Make a version champion.
 
+    Args:
+        job: deployment or rollback.
+        version: the new champion.
+        kind: `deployment` or `rollback`.
+        reason: why, for the audit table.
+        last: the newest move when it was decided, as `settle` returned it.
+
     Raises:
-        Conflict: another run moved the champion first; nothing was changed.
+        Conflict: another run moved the champion since; nothing was changed.
     """
+
+    def overtaken(rows: Sequence[Row]) -> bool:
+        newest = newest_move(rows)
+        return (newest and newest.move_id) != (last and last.move_id)
+
     champion = job.registry.holder(version.model, CHAMPION)
-    last = _last(job)
-    sequence = 1 + (last.sequence if last else 0)
-    row = (
-        version.model, sequence, kind, champion and champion.number, version.number,
-        version.tags.get("artifact_digest"), version.tags.get("verdict_digest"), platform.identity(), reason,
-        job.config.run_id, job.config.as_of,
-    )  # fmt: skip
-    job.own.insert_new("audit", _layout.frame(job.own, "audit", [row]), ("model_name", "sequence"))
-    committed = _last(job)
-    if committed is None or (committed.sequence, committed.run_id) != (sequence, job.config.run_id):
+    before = None if champion is None else champion.number
+    with suppress(ModelError):  # another move took the alias in between: the table decides between the two
+        job.registry.set_alias(version, MOVING)
+    entry = Entry(kind, version, before, version.tags.get("promoted_from", ""), reason)
+    row = _audit.add(job, entry, overtaken)
+    settle(job)
+    if row is None:
+        _drop(job, MOVING, version.number)
         raise Conflict(
-            f"another run moved the champion of {version.model} first; nothing was changed: look, then run again"
+            f"another run moved the champion of {version.model} first; nothing was changed: see `mlops history`"
         )
-    _follow(job, committed)
 
 
-def _last(job: Job) -> Row | None:
-    _layout.create(job.own, "audit")
-    moves = job.own.read("audit").where(F.col("model_name") == job.config.model_name)
-    newest = moves.orderBy(F.col("sequence").desc()).limit(1).collect()
-    return newest[0] if newest else None
+def _follow(job: Job, row: Row) -> bool:
+    """Bring tags and aliases to what a row says; returns whether an alias had to be moved."""
+    version = _there(job, row.to_version)
+    if version is None:
+        job.log.warning("version %d was made champion of %s and then deleted", row.to_version, row.model_name)
+        return False
+    since = f"{_layout.utc(row.at):%Y-%m-%dT%H:%M:%SZ}"
+    told = {"champion_by": row.by, "champion_since": since, "champion_reason": row.reason}
+    job.registry.tag(version, {name: text for name, text in told.items() if version.tags.get(name) != text})
+    moved = row.from_version != row.to_version and _point(job, PREVIOUS, row.from_version)
+    if _point(job, CHAMPION, row.to_version):
+        moved = True
+        job.log.info("%s is champion", version)
+    for alias in (CHALLENGER, MOVING):
+        _drop(job, alias, row.to_version)
+    return moved
 
 
-def _follow(job: Job, row: Row) -> None:
-    champion = job.registry.holder(row.model_name, CHAMPION)
-    if champion is not None and champion.number == row.to_version:
-        return
-    version = job.registry.version(row.model_name, row.to_version)
-    if row.from_version is not None:
-        job.registry.set_alias(job.registry.version(row.model_name, row.from_version), PREVIOUS)
-    job.registry.set_alias(version, CHAMPION)
-    challenger = job.registry.holder(row.model_name, CHALLENGER)
-    if challenger is not None and challenger.number == row.to_version:
-        job.registry.drop_alias(row.model_name, CHALLENGER)
-    job.log.info("%s is champion", version)
+def _point(job: Job, alias: str, number: int | None) -> bool:
+    """Whether the alias had to be moved, and there was a version to move it to."""
+    holder = job.registry.holder(job.config.model_name, alias)
+    if number is None or (holder is not None and holder.number == number):
+        return False
+    version = _there(job, number)
+    if version is not None:
+        job.registry.set_alias(version, alias)
+    return version is not None
+
+
+def _drop(job: Job, alias: str, number: int) -> None:
+    holder = job.registry.holder(job.config.model_name, alias)
+    if holder is not None and holder.number == number:
+        job.registry.drop_alias(holder.model, alias)
+
+
+def _there(job: Job, number: int) -> Version | None:
+    try:
+        return job.registry.version(job.config.model_name, number)
+    except ModelError:
+        return None

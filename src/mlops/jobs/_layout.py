@@ -9,7 +9,7 @@
 | predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
 | metrics      | window of matured labels of one model              | model_name, window_start, window_end            |
 | drift        | column of such a window                            | model_name, window_start, window_end, column    |
-| audit        | move of the champion alias                         | model_name, sequence                            |
+| audit        | promotion, deployment or rollback of a version     | model_name, sequence                            |
 """
 
 from __future__ import annotations
@@ -74,15 +74,19 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
     ),
     "audit": (
         _MODEL,
-        C("sequence", "long", "Number of the move, without gaps, from 1", required=True),
-        C("move", "string", "deployment or rollback"),
-        C("from_version", "long", "Champion before; empty: none"),
-        C("to_version", "long", "Champion after"),
-        C("artifact_digest", "string", "Of the new champion's files"),
-        C("verdict_digest", "string", "Of the verdict it was deployed on"),
-        C("by", "string", "Identity that moved it"),
+        C("sequence", "long", "Number of the row, without gaps, from 1", required=True),
+        C("move_id", "string", "Tells two rows of one job run apart", required=True),
+        C("move", "string", "promotion, deployment or rollback", required=True),
+        C("from_version", "long", "Champion before; empty: none, or a promotion"),
+        C("to_version", "long", "Champion after; of a promotion: the copy", required=True),
+        C("source", "string", "model/number@artifact digest that the version is a copy of; empty: trained here"),
+        C("artifact_digest", "string", "Of the version's files"),
+        C("verdict_digest", "string", "Of the verdict on it in this target; empty: not judged yet"),
+        C("approved_by", "string", "Who approved it; empty: approved automatically, or by the platform's own button"),
+        C("by", "string", "Identity that the job ran as"),
         C("reason", "string", "Why"),
         C("run_id", "string", "Job run", required=True),
+        C("at", "timestamp", "When the row was written, by the clock, UTC", required=True),
         _AS_OF,
     ),
 }
@@ -91,7 +95,7 @@ _COMMENTS = {
     "quarantine": "Rows that were set aside, with the rules they break",
     "metrics": "Quality of the champion on matured labels, per window",
     "drift": "How far each feature of a window lies from its baseline window",
-    "audit": "Every move of the champion alias: who, what, when, why",
+    "audit": "Every promotion, deployment and rollback: who, what, when, why, on which verdict",
 }
 
 

@@ -18,6 +18,8 @@ def run(job: Context[IntegrationConfig]) -> None:
         if job.own.exists(table):
             job.own.empty(table)
     for version in job.registry.versions(job.config.model_name):
+        for alias in version.aliases:
+            job.registry.drop_alias(version.model, alias)
         job.registry.delete(version)
 
 

@@ -7,9 +7,12 @@ from mlops.adapters.inspection import artifact_digest
 from mlops.adapters.registry import Version
 from mlops.config import PromotionConfig
 from mlops.contract import ModelError, UntrustedModel
+from mlops.jobs import _audit
+from mlops.jobs._audit import Entry
 from mlops.jobs._launch import Context, task
 
-_KEPT = ("artifact_digest", "model_digest", "trained_until", "trained_as_of", "trained_by", "features_version")
+_DROPPED = ("verdict", "approval", "champion_", "validation_", "judged_", "promoted_", "rejected_", "trained_in")
+"""Tags that begin so are about the target that the version comes from."""
 
 
 def run(job: Context[PromotionConfig]) -> None:
@@ -17,23 +20,44 @@ def run(job: Context[PromotionConfig]) -> None:
     source = job.registry.version(job.config.source_model, job.config.source_version)
     if source.tags.get("verdict") != "accepted":
         raise ModelError(f"{source} was not accepted where it comes from ({source.tags.get('verdict', 'no verdict')})")
-    origin = f"{source.model}/{source.number}@{source.tags['artifact_digest']}"
-    copies = [v for v in job.registry.versions(job.config.model_name) if v.tags.get("promoted_from") == origin]
-    version = copies[0] if copies else _copy(job, source, origin)
+    origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest')}"
+    if not _copies(job, origin):
+        kept = {name: text for name, text in source.tags.items() if not name.startswith(_DROPPED)}
+        made = {"promoted_from": origin, "promoted_by": platform.identity()}
+        job.registry.copy(source, job.config.model_name, kept | made)
+    version = _one(job, origin)
+    _compare(job, source, version)
+    entry = Entry("promotion", version, None, origin, f"version {source.number} of {source.model}")
+    new = _audit.add(job, entry, lambda rows: any(row.move == "promotion" and row.source == origin for row in rows))
     platform.set_task_value("model_version", str(version.number))
-    job.log.info("%s %s %s", source, "was promoted before as" if copies else "promoted as", version)
+    job.log.info("%s %s %s", source, "promoted as" if new else "was promoted before as", version)
 
 
-def _copy(job: Context[PromotionConfig], source: Version, origin: str) -> Version:
-    version = job.registry.copy(source, job.config.model_name, keep=_KEPT)
+def _copies(job: Context[PromotionConfig], origin: str) -> list[Version]:
+    """Copies of one source version, oldest first; one whose files are not all there yet is none."""
+    versions = job.registry.versions(job.config.model_name)
+    return [version for version in versions if version.ready and version.tags.get("promoted_from") == origin]
+
+
+def _one(job: Context[PromotionConfig], origin: str) -> Version:
+    """The oldest copy. Others come from runs at the same moment, each of which takes the oldest one, too."""
+    first, *others = _copies(job, origin)
+    for other in others:
+        if not other.aliases:
+            job.registry.delete(other)
+    return first
+
+
+def _compare(job: Context[PromotionConfig], source: Version, version: Version) -> None:
+    """Hold the copy's own bytes against the digest that the verdict was given on."""
     with job.registry.fetch(version) as folder:
         found = artifact_digest(folder)
-    if found != source.tags["artifact_digest"]:
+    if found != (wanted := source.tags.get("artifact_digest", "none")):
+        job.registry.delete(version)
         raise UntrustedModel(
-            f"the copy {version} has digest {found[:12]}, its source {source.tags['artifact_digest'][:12]}"
+            f"the copy {version} had digest {found[:12]}, its source {wanted[:12]}: "
+            "the copy was deleted; look at who can write where the files lie, then promote again"
         )
-    job.registry.tag(version, {"promoted_from": origin, "promoted_by": platform.identity()})
-    return job.registry.version(version.model, version.number)
 
 
 main = task(run)

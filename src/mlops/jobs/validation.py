@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -28,11 +29,14 @@ def run(job: Job) -> None:
     version = job.registry.version(job.config.model_name, job.config.model_version)
     champion = job.registry.holder(job.config.model_name, CHAMPION)
     case = _case(job, version, champion)
-    if version.tags.get("verdict_case") == case:
+    if "rejected_reason" in version.tags:
+        verdict = "rejected"
+        job.log.info("%s was closed by a person: %s", version, version.tags["rejected_reason"])
+    elif version.tags.get("verdict_case") == case:
         verdict = version.tags["verdict"]
         job.log.info("%s was judged on this very case before: %s", version, verdict)
     else:
-        verdict = _report(job, version, case, _judge(job, version, champion))
+        verdict = _report(job, version, _about(case, champion), _judge(job, version, champion))
     platform.set_task_value("verdict", verdict)
 
 
@@ -41,6 +45,11 @@ def _case(job: Job, version: Version, champion: Version | None) -> str:
     windows = splits.windows(job.config.as_of, job.use_case.policy)
     artifacts = [v and v.tags.get("artifact_digest") for v in (version, champion)]
     return hashlib.sha256(repr((artifacts, windows, job.use_case.policy)).encode()).hexdigest()
+
+
+def _about(case: str, champion: Version | None) -> Mapping[str, str]:
+    """What a verdict was given on, as tags: deployment compares the champion with the one that is judged against."""
+    return {"verdict_case": case, "judged_against": "none" if champion is None else str(champion.number)}
 
 
 def _judge(job: Job, version: Version, champion: Version | None) -> Verdict:
@@ -72,7 +81,7 @@ def _scored(job: Job, version: Version, holdout: pd.DataFrame) -> Scored | Excep
         return error
 
 
-def _report(job: Job, version: Version, case: str, verdict: Verdict) -> str:
+def _report(job: Job, version: Version, about: Mapping[str, str], verdict: Verdict) -> str:
     """Keep the verdict as a document in a run of its own and in the version's tags; an older approval ends with it."""
     answer = "accepted" if verdict.accepted else "refused"
     document = json.dumps({"version": str(version), "verdict": answer, **asdict(verdict)}, indent=1, allow_nan=True)
@@ -80,7 +89,7 @@ def _report(job: Job, version: Version, case: str, verdict: Verdict) -> str:
     with job.registry.run(job.config.experiment, f"validation of {version}", {"verdict": answer}) as run_id:
         job.registry.log(job.config.model_dump(mode="json"), figures, {"verdict.json": document})
     digest = hashlib.sha256(document.encode()).hexdigest()
-    kept = {"verdict": answer, "verdict_case": case, "verdict_digest": digest, "validation_run": run_id}
+    kept = {"verdict": answer, **about, "verdict_digest": digest, "validation_run": run_id}
     job.registry.tag(version, {**kept, **dict.fromkeys(APPROVAL_TAGS)})
     if verdict.accepted:
         job.registry.set_alias(version, CHALLENGER)

@@ -1,0 +1,78 @@
+"""What a registry refuses: names and tags that Unity Catalog would not take, and identities that lack a right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from mlops.contract import Forbidden, ModelError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
+_TAG_KEY = re.compile(r"[^.,\-=/:]{1,255}")
+_TAG_VALUE = 1000
+"""Unity Catalog's limits of a tag (database-objects/tags), which a laptop's registry lacks; blanks may not end one."""
+
+
+def check_tags(tags: Mapping[str, str | None]) -> None:
+    """Raises ModelError unless Unity Catalog would take every tag."""
+    for key, value in tags.items():
+        if not _TAG_KEY.fullmatch(key) or key != key.strip():
+            raise ModelError(f"tag {key[:80]!r}: a key has 1 to 255 characters, none of . , - = / : and no outer blank")
+        if value is not None and (len(value) > _TAG_VALUE or value != value.strip()):
+            raise ModelError(
+                f"tag {key!r} has {len(value)} characters: at most {_TAG_VALUE}, and no blank at an end, so shorten it"
+            )
+
+
+def check_name(model: str) -> None:
+    """Raises ModelError unless it is catalog.schema.model."""
+    if not _NAME.fullmatch(model):
+        raise ModelError(
+            f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
+        )
+
+
+class _Told:
+    """MLflow's client; what it may not do is told in a sentence."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            with allowed(f"{name.replace('_', ' ')} {' '.join(str(word) for word in given[:2])}"):
+                return method(*given, **named)
+
+        return call
+
+
+def told(client: MlflowClient) -> MlflowClient:
+    """MLflow's client, whose 401 and 403 are raised as Forbidden."""
+    return cast("MlflowClient", _Told(client))
+
+
+@contextmanager
+def allowed(doing: str) -> Iterator[None]:
+    """Tell a 401 and a 403 of MLflow as one sentence.
+
+    Raises:
+        Forbidden: in their place; `doing` completes "you may not ...".
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
+            raise
+        raise Forbidden(
+            f"you may not {doing}: the registry refuses it ({error.error_code}), and nothing of it was done; "
+            "docs/rights.md tells who may"
+        ) from None

@@ -1,0 +1,163 @@
+"""`mlops status`, `history` and `compare`: what is where, how it came there, and how two versions differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlops import options
+from mlops.adapters import platform, tables, warehouse
+from mlops.adapters.bundle import TARGETS, Deployed
+from mlops.adapters.inspection import artifact_digest
+from mlops.adapters.registry import Registry, Version
+from mlops.contract import ModelError
+
+_COMPARED = ("verdict", "judged_against", "promoted_from", "trained_until", "trained_by", "model_digest")
+
+
+@click.command(epilog=options.EXITS)
+@options.home
+@click.option("--target", "-t", "chosen", multiple=True, type=click.Choice(TARGETS), help="Default: all.")
+@options.output
+def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
+    """Which version holds which alias in which target; digests are recomputed from the files.
+
+    Example: mlops status --home .laptop --output json
+    """
+    rows: list[dict[str, Any]] = []
+    for target in chosen or TARGETS:
+        place = options.place(target, home)
+        registry = Registry(place.home)
+        held = [(alias, registry.holder(place.model, alias)) for alias in options.ALIASES]
+        rows += [_status(place, registry, alias, version) for alias, version in held if version is not None]
+    if output == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    shown = ("target", "alias", "version", "digest", "age_hours", "since", "by", "measured", "metrics")
+    _print([shown, *([_text(row[name]) for name in shown] for row in rows)] if rows else [])
+    if not rows:
+        click.echo("no version holds an alias yet")
+
+
+def _status(place: Deployed, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
+    with registry.fetch(version) as folder:
+        digest = artifact_digest(folder)
+    tags, age = version.tags, platform.now() - version.created
+    measured, metrics = registry.figures(version, place.default("deployment", "experiment"))
+    serves = alias == "champion"
+    return {
+        "target": place.target,
+        "alias": alias,
+        "model": version.model,
+        "version": version.number,
+        "digest": digest,
+        "run": version.run_id,
+        "age_hours": round(age.total_seconds() / 3600, 2),
+        "since": tags.get("champion_since") if serves else None,
+        "by": tags.get("champion_by") if serves else tags.get("promoted_by", tags.get("trained_by")),
+        "verdict": tags.get("verdict"),
+        "measured": measured,
+        "metrics": metrics,
+    }
+
+
+@click.command(epilog=options.EXITS)
+@options.target
+@options.home
+@options.output
+def history(target: str, home: Path | None, output: str) -> None:
+    """Every promotion, deployment and rollback of a target, oldest first: the rows of its audit table.
+
+    In a workspace a SQL warehouse that you may use reads the table.
+
+    Example: mlops history --target prod --home .laptop
+    """
+    place = options.place(target, home)
+    where = [place.default("deployment", name) for name in ("catalog", "schema")]
+    if place.home is None:
+        rows = warehouse.rows(f"{where[0]}.{where[1]}.audit", "model_name", place.model)
+    else:
+        stored = tables.stored(place.home, where[0], where[1], "audit")
+        rows = [row for row in stored if row["model_name"] == place.model]
+    rows.sort(key=lambda row: int(row["sequence"]))
+    if output == "json":
+        click.echo(json.dumps(rows, indent=1, default=str))
+        return
+    for row in rows:
+        before = "" if row["from_version"] is None else f"{row['from_version']} -> "
+        also = {"verdict": row["verdict_digest"], "approved by": row["approved_by"], "copy of": row["source"]}
+        told = [f"{name} {text[:60]}" for name, text in also.items() if text]
+        move = f"{row['move']} {before}{row['to_version']}"
+        what = f"{row['sequence']}  {row['at']}  {move} by {row['by']}: {row['reason']}"
+        click.echo(f"{what} ({', '.join(told)})" if told else what)
+    if not rows:
+        click.echo(f"nothing was promoted, deployed or rolled back in {target} yet")
+
+
+@click.command(epilog=options.EXITS)
+@click.argument("a")
+@click.argument("b")
+@options.target
+@options.home
+@options.output
+def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None:
+    """Two versions side by side: A and B are numbers or aliases of the target's model.
+
+    Example: mlops compare champion challenger --target prod --home .laptop
+    """
+    place = options.place(target, home)
+    registry = Registry(place.home)
+    pages = [_page(registry, _named(registry, place.model, name)) for name in (a, b)]
+    names = list(dict.fromkeys(name for page in pages for name in page))
+    rows = [(name, *(page.get(name) for page in pages)) for name in names]
+    if output == "json":
+        click.echo(json.dumps([dict(zip(("what", "a", "b"), row, strict=True)) for row in rows], indent=1))
+    else:
+        _print([("", a, b, ""), *((*map(_text, row), "" if row[1] == row[2] else "differs") for row in rows)])
+
+
+def _named(registry: Registry, model: str, name: str) -> Version:
+    if name.isdigit():
+        return registry.version(model, int(name))
+    found = registry.holder(model, name)
+    if found is None:
+        raise ModelError(f"no version of {model} is {name!r}: give a number, or one of {', '.join(options.ALIASES)}")
+    return found
+
+
+def _page(registry: Registry, version: Version) -> dict[str, Any]:
+    """Everything that is known about a version, by name."""
+    with registry.fetch(version) as folder:
+        digest = artifact_digest(folder)
+    runs = {"training": version.run_id, "validation": version.tags.get("validation_run", "")}
+    figures = {f"{name} {key}": value for name, run in runs.items() for key, value in registry.metrics(run).items()}
+    tags = {name: version.tags[name] for name in _COMPARED if name in version.tags}
+    return {
+        "version": version.number,
+        "artifact_digest": digest,
+        "aliases": ", ".join(version.aliases),
+        **tags,
+        **figures,
+    }
+
+
+def _text(value: object) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case float():
+            return f"{value:.4g}"
+        case Mapping():
+            return " ".join(f"{name} {figure:.4g}" for name, figure in value.items()) or "-"
+        case _:
+            return str(value)[:40]
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

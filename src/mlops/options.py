@@ -1,0 +1,28 @@
+"""What the commands of `mlops` share: options, and how they say where they act."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlops.adapters import bundle
+from mlops.adapters.bundle import TARGETS, Deployed
+
+EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
+ALIASES = ("champion", "challenger", "previous_champion")
+
+home = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path, exists=True),
+    help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
+)
+target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+def place(of: str, folder: Path | None) -> Deployed:
+    """What is deployed for a target; says on stderr where that is, before anything is done there."""
+    found = bundle.deployed(of, folder)
+    click.echo(f"{found}", err=True)
+    return found

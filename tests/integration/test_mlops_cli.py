@@ -1,0 +1,159 @@
+"""`mlops` on a laptop's home: what it shows, what it refuses, and that no mistake of a person gives a stack trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mlops.cli import cli, run_args
+
+
+@pytest.fixture(scope="module")
+def told(life):
+    """The home knows targets prod and staging; prod has champion 2, previous champion 1 and, waiting, 3."""
+    for target, source in (("staging", "dev"), ("prod", "dev")):
+        names = {"model_name": life.model(target), "catalog": target, "schema": "toy", "experiment": "/toy"}
+        parameters = [{"name": name, "default": text} for name, text in names.items()]
+        promotion = [*parameters, {"name": "source_model", "default": life.model(source)}]
+        jobs = {"deployment": {"parameters": parameters}, "promotion": {"parameters": promotion}}
+        (life.home / "summary").mkdir(exist_ok=True)
+        (life.home / f"summary/{target}.json").write_text(json.dumps({"resources": {"jobs": jobs}}))
+    for number in (1, 2):
+        life.deployed("prod", life.promoted("dev", "prod", number))
+    life.accepted("prod", 1)
+    with life.registry.run("/toy", "monitoring until 2024-03-01", {"version": str(life.version("prod", 2))}):
+        life.registry.log({}, {"auc": 0.75, "log_loss": 0.5}, {})
+    return life
+
+
+@pytest.fixture
+def mlops(told, capsys):
+    def run(*words):
+        code = run_args([*words, "--home", str(told.home)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+def test_status_tells_version_digest_age_figures_and_who(told, mlops):
+    code, out, err = mlops("status", "--target", "prod", "--output", "json")
+    assert (code, err) == (0, f"target prod in {told.home}\n")
+    champion, challenger, previous = json.loads(out)
+    assert (champion["alias"], champion["version"], champion["by"]) == ("champion", 2, "release")
+    assert champion["digest"] == told.version("dev", 2).tags["artifact_digest"]
+    assert champion["metrics"] == {"auc": 0.75, "log_loss": 0.5}
+    assert champion["measured"] == "monitoring until 2024-03-01"
+    assert [row["alias"] for row in (challenger, previous)] == ["challenger", "previous_champion"]
+    code, out, _ = mlops("status", "--target", "prod")
+    assert out.splitlines()[1].split()[:3] == ["prod", "champion", "2"]
+    assert "auc 0.75 log_loss 0.5" in out
+
+
+def test_status_of_a_target_without_versions_says_so(mlops):
+    assert mlops("status", "--target", "staging")[1] == "no version holds an alias yet\n"
+
+
+def test_history_tells_the_rows_of_the_audit_table(told, mlops):
+    code, out, _ = mlops("history", "--target", "prod", "--output", "json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [(row["sequence"], row["move"], row["to_version"]) for row in rows] == [
+        (1, "promotion", 1), (2, "deployment", 1), (3, "promotion", 2), (4, "deployment", 2),
+    ]  # fmt: skip
+    line = mlops("history", "--target", "prod")[1].splitlines()[3]
+    assert "deployment 1 -> 2 by release: verdict 000000000000" in line
+    assert "copy of dev.toy.failing/2@" in line
+    assert mlops("history", "--target", "staging")[1].startswith("nothing was promoted")
+
+
+def test_compare_sets_two_versions_side_by_side(mlops):
+    code, out, _ = mlops("compare", "champion", "1", "--target", "prod")
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert code == 0
+    assert lines["version"].split() == ["version", "2", "1", "differs"]
+    assert lines["verdict"].split() == ["verdict", "accepted", "accepted"]
+    code, out, _ = mlops("compare", "1", "2", "--target", "prod", "--output", "json")
+    assert {"what": "version", "a": 1, "b": 2} in json.loads(out)
+    assert "is 'best': give a number, or one of champion" in mlops("compare", "1", "best", "--target", "prod")[2]
+
+
+def test_status_starts_neither_spark_nor_scikit_learn(told):
+    code = (
+        "import sys; from mlops.cli import run_args; "
+        "code = [run_args([verb, '--target=prod', '--home', sys.argv[1]]) for verb in ('status', 'history')]; "
+        "print(code, {'pyspark.sql.connect.session', 'sklearn', 'skops'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(told.home)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0] set()"
+
+
+@pytest.mark.parametrize(
+    ("words", "tags", "why"),
+    [
+        (
+            ["approve", "1", "--approver", "trainer"],
+            {},
+            "trainer trained prod.toy.failing version 1",
+        ),
+        (["approve", "1", "--approver", "ada"], {"trained_by": None}, "does not say who trained it"),
+        (["approve", "1", "--approver", "ada"], {"verdict": "refused"}, "has no accepting verdict (refused)"),
+        (
+            ["approve", "1", "--approver", "ada"],
+            {"judged_against": "1"},
+            "against champion 1, and champion is 2",
+        ),
+        (["approve", "1", "--approver", "ada"], {"artifact_digest": "0"}, "were changed since they were judged"),
+        (["approve", "9", "--approver", "ada"], {}, "has no version 9; versions: 1, 2"),
+        (["reject", "2", "--reason", "x"], {}, "is champion; roll back first: mlops rollback --target prod"),
+        (["reject", "1", "--reason", "x" * 1001], {}, "has 1001 characters: at most 1000"),
+        (["promote", "--version", "9"], {}, "has no version 9"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(told, mlops, words, tags, why):
+    before = told.version("prod", 1)
+    told.registry.tag(before, tags)
+    state = told.state("prod")
+    try:
+        code, _, err = mlops(words[0], *words[1:], "--target", "prod")
+        assert code == 1
+        assert why in err
+        assert told.state("prod") == state
+    finally:
+        told.registry.tag(told.version("prod", 1), {name: before.tags.get(name) for name in tags})
+
+
+def test_an_approval_names_files_verdict_end_and_person_and_deploys_only_with_them(told, mlops):
+    _, out, err = mlops("approve", "1", "--target", "prod", "--approver", "ada")
+    assert "prod.toy.failing version 1 approved by ada until 20" in out
+    assert "ended with exit code 2" in err  # here no run waits for it
+    tags = told.version("prod", 1).tags
+    assert tags["approval_artifact_digest"] == tags["artifact_digest"]
+    assert tags["approval_verdict_digest"] == tags["verdict_digest"]
+    assert (tags["approval"], tags["approval_by"]) == ("Approved", "ada")
+
+
+def test_a_rejected_version_stays_closed(told, mlops):
+    told.run("promotion", told.promotion("shut", 1))
+    told.accepted("shut", 1)
+    document = (told.home / "summary/prod.json").read_text().replace("prod", "shut")
+    (told.home / "summary/dev.json").write_text(document)
+    assert mlops("reject", "1", "--target", "dev", "--reason", "wrong feed")[0] == 0
+    version = told.version("shut", 1)
+    assert (version.tags["verdict"], version.tags["rejected_reason"], version.aliases) == ("rejected", "wrong feed", ())
+    told.run("validation", told.validation("shut", 1))
+    assert told.values["verdict"] == "rejected"
+    with pytest.raises(Exception, match="no accepting verdict"):
+        told.deployed("shut", 1)
+
+
+def test_every_command_has_an_example_and_its_exit_codes():
+    for name, command in cli.commands.items():
+        if name not in {"ci", "completion"}:
+            assert f"Example: mlops {name}" in command.help
+            assert command.epilog.startswith("Exit codes: 0")

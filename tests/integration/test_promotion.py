@@ -1,0 +1,243 @@
+"""Approval, deployment, promotion and rollback on real MLflow and Delta Lake; nothing is trained or judged here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from life import audit
+
+from mlops.contract import ApprovalPending, Conflict, ModelError, UntrustedModel
+from mlops.jobs import _champion, approval
+
+
+def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_verdict(life):
+    number = life.promoted("dev", "answers", 1)
+    life.approved("answers", number)
+    job = life.deployed("answers", number, approval="required")
+    copied, deployed = audit(job)
+    source = f"dev.toy.failing/1@{life.version('dev', 1).tags['artifact_digest']}"
+    assert (copied["move"], copied["source"], copied["from_version"], copied["to_version"]) == (
+        "promotion",
+        source,
+        None,
+        1,
+    )
+    assert (deployed["move"], deployed["by"], deployed["approved_by"]) == ("deployment", "release", "ada")
+    assert (deployed["source"], deployed["verdict_digest"]) == (source, "0" * 64)
+    assert [row["sequence"] for row in (copied, deployed)] == [1, 2]
+    tags = life.version("answers", number).tags
+    assert (tags["champion_by"], tags["champion_reason"]) == ("release", "verdict 000000000000")
+
+
+def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(life):
+    source = life.version("dev", 2)
+    life.registry.tag(source, {"approval": "Approved", "approval_by": "ada"})
+    life.run("promotion", life.promotion("own", 2))
+    copy = life.version("own", 1)
+    assert not {name for name in copy.tags if name.startswith(("verdict", "approval", "champion", "judged"))}
+    assert copy.tags["artifact_digest"] == source.tags["artifact_digest"]
+    assert copy.aliases == ()
+    file = files_of(life, copy)
+    original = file.read_bytes()
+    file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    life.registry.load(source, life.job("rollback", "dev", reason="none").use_case.model)
+
+
+def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_clean(life, monkeypatch):
+    genuine = type(life.registry).copy
+
+    def flipping(self, source, model, tags):
+        copy = genuine(self, source, model, tags)
+        file = files_of(life, copy)
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        return copy
+
+    monkeypatch.setattr(type(life.registry), "copy", flipping)
+    with pytest.raises(UntrustedModel, match=r"flipped\.toy\.failing version 1 had digest .* the copy was deleted"):
+        life.run("promotion", life.promotion("flipped", 1))
+    assert life.registry.versions("flipped.toy.failing") == ()
+    assert audit(life.rollback("flipped")) == []
+    monkeypatch.undo()
+    life.run("promotion", life.promotion("flipped", 1))
+    assert life.version("flipped", int(life.values["model_version"])).tags["promoted_by"] == "release"
+
+
+def test_what_was_not_accepted_below_is_not_promoted(life):
+    version = life.trained("dev", seed=2)
+    life.registry.tag(version, {"verdict": "refused"})
+    with pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"):
+        life.run("promotion", life.promotion("none", version.number))
+
+
+@pytest.mark.nightly
+def test_ten_promotions_and_deployments_at_one_moment_end_with_one_copy_and_one_row_of_each(life):
+    together = Barrier(10)
+
+    def promote(run):
+        together.wait()
+        life.run("promotion", life.promotion("ten", 1, run_id=run))
+
+    def deploy(run):
+        together.wait()
+        try:
+            life.deployed("ten", number, run_id=run)
+        except Conflict as lost:
+            return str(lost)
+        return "done"
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(promote, range(10)))
+    (copy,) = life.registry.versions("ten.toy.failing")
+    number = life.accepted("ten", copy.number).number
+    with ThreadPoolExecutor(10) as pool:
+        ends = list(pool.map(deploy, range(10)))
+    assert "done" in ends
+    assert [row["move"] for row in audit(life.rollback("ten"))] == ["promotion", "deployment"]
+    assert life.version("ten", number).aliases == ("champion",)
+
+
+@pytest.mark.nightly
+def test_the_loser_of_a_race_changes_nothing(life):
+    life.promoted("dev", "race", 1)
+    life.promoted("dev", "race", 2)
+    job = life.deployment("race", 1)
+    seen = _champion.settle(job)
+    life.deployed("race", 2)
+    before = life.state("race")
+    with pytest.raises(Conflict, match="another run moved the champion of race"):
+        _champion.move(job, life.version("race", 1), "deployment", "late", seen)
+    assert life.state("race") == before
+
+
+@pytest.mark.nightly
+def test_one_run_that_moves_twice_is_told_apart(life):
+    """A repaired run has the same run id: its first row must not be taken for its second one."""
+    for number in (1, 2):
+        life.promoted("dev", "twice", number)
+    job = life.deployed("twice", 1)
+    seen = _champion.settle(job)
+    life.accepted("twice", 2)
+    life.deployed("twice", 2)  # the same run id, another version, in between
+    with pytest.raises(Conflict):
+        _champion.move(job, life.version("twice", 1), "deployment", "again", seen)
+    assert [row["to_version"] for row in audit(job) if row["move"] == "deployment"] == [1, 2]
+
+
+def test_a_version_that_was_judged_against_another_champion_is_judged_anew(life):
+    for number in (1, 2):
+        life.promoted("dev", "stale", number)
+    life.deployed("stale", 2)
+    before = life.state("stale")
+    with pytest.raises(Conflict, match=r"was judged against champion none, and champion is 2 by now"):
+        life.deployed("stale", 1)
+    assert life.state("stale") == before
+
+
+def test_an_interrupted_move_is_finished_by_the_next_run_down_to_the_last_alias(life):
+    life.promoted("dev", "torn", 1)
+    life.deployed("torn", 1)
+    life.promoted("dev", "torn", 2)
+    job = life.deployed("torn", 2)
+    whole = life.state("torn")
+    for alias in ("champion", "previous_champion"):
+        life.registry.drop_alias("torn.toy.failing", alias)
+    life.registry.set_alias(life.version("torn", 2), "challenger")
+    life.run("deployment", job)
+    assert life.state("torn") == whole
+
+
+@pytest.mark.nightly
+def test_a_champion_that_somebody_deleted_stops_nobody(life):
+    for number in (1, 2):
+        life.promoted("dev", "gone", number)
+    life.deployed("gone", 1)
+    life.registry.drop_alias("gone.toy.failing", "champion")
+    life.registry.delete(life.version("gone", 1))
+    life.deployed("gone", 2)
+    assert life.version("gone", 2).aliases == ("champion",)
+
+
+def test_a_champion_cannot_be_deleted(life):
+    with pytest.raises(ModelError, match="is champion and is not deleted"):
+        life.registry.delete(life.version("dev", 1))
+
+
+@pytest.mark.nightly
+def test_rollback_puts_the_previous_champion_back_and_is_not_undone_by_a_second_one(life):
+    for number in (1, 2):
+        life.deployed("back", life.promoted("dev", "back", number))
+    job = life.run("rollback", life.rollback("back"))
+    assert life.version("back", 1).aliases == ("champion",)
+    assert life.version("back", 2).aliases == ("previous_champion",)
+    row = audit(job)[-1]
+    assert (row["move"], row["from_version"], row["to_version"], row["reason"]) == (
+        "rollback",
+        2,
+        1,
+        "late rate doubled",
+    )
+    whole = life.state("back")
+    life.run("rollback", life.rollback("back"))  # the same run, repaired
+    with pytest.raises(ModelError, match="a second time would bring version 2 back"):
+        life.run("rollback", life.rollback("back", run_id="10"))
+    assert life.state("back") == whole
+
+
+@pytest.mark.parametrize(
+    ("tags", "binding", "why"),
+    [
+        ({"approval": None}, "platform", "waits for approval; have somebody else run: mlops approve 1 --target prod"),
+        ({"approval_by": None}, "digests", "is a bare tag"),
+        ({"artifact_digest": "other"}, "platform", "another artifact digest"),
+        ({"verdict_digest": "other"}, "digests", "another verdict digest"),
+        ({"approval_verdict_digest": None}, "digests", "another verdict digest"),
+        ({"approval_expires": "2024-01-01T00:00:00+00:00"}, "digests", "ended at 2024-01-01"),
+        ({"approval_expires": "2999-01-01"}, "digests", "ended at 2999-01-01"),
+        ({"approval_expires": None}, "platform", "ended at no known time"),
+        ({"approval_by": "trainer"}, "digests", "was approved by trainer, who trained it"),
+        ({"trained_by": None}, "digests", "does not say who trained it"),
+        ({}, "digests", None),
+        ({"approval_by": None, "approval": "approved"}, "platform", None),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_an_approval_counts_only_for_these_files_this_verdict_and_this_while(life, tags, binding, why):
+    target = "approval"
+    if not life.registry.versions("approval.toy.failing"):
+        life.promoted("dev", target, 1)
+    before = life.approved(target, 1)
+    life.registry.tag(before, tags)
+    given = {"approval": "required", "approval_binding": binding}
+    config = life.deployment("approval", 1, **given).config.model_copy(update={"target": "prod"})
+    try:
+        if why is None:
+            approval.check(life.version(target, 1), config)
+        else:
+            with pytest.raises(ApprovalPending, match=why):
+                approval.check(life.version(target, 1), config)
+    finally:
+        life.registry.tag(life.version(target, 1), {name: before.tags.get(name) for name in tags})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("a.b", "x"), ("a-b", "x"), ("a:b", "x"), ("a=b", "x"), ("a/b", "x"), ("a,b", "x"), ("", "x"), ("k" * 256, "x"),
+        (" a", "x"), ("a", "x" * 1001), ("a", " x"), ("a", "x\n"),
+    ],
+)  # fmt: skip
+def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(life, key, value):
+    version = life.version("dev", 1)
+    with pytest.raises(ModelError, match=r"^tag "):
+        life.registry.tag(version, {"fine": "x", key: value})
+    assert life.version("dev", 1).tags == version.tags
+
+
+def files_of(life, version):
+    source = life.registry._client.get_model_version(version.model, str(version.number)).source
+    return Path(source.removeprefix("file://")) / "model.skops"

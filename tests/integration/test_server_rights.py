@@ -1,0 +1,186 @@
+"""A real MLflow server with three identities: what one may not do gets a 403, a sentence, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import requests
+from life import Life
+
+from mlops.adapters import platform
+from mlops.adapters.refused import told
+from mlops.adapters.registry import Registry
+from mlops.contract import Forbidden
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+WORD = secrets.token_urlsafe(16)
+OWNERS = {"dev": "scientist", "staging": "staging-run", "prod": "prod-run"}
+
+
+class Remote(Registry):
+    """The registry of a server, as whoever the environment says."""
+
+    def __init__(self, uri):
+        import mlflow
+
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._artifacts = None
+        self._client = told(mlflow.MlflowClient())
+
+
+@contextmanager
+def identity(name):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_USERNAME", name)
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", WORD)
+        patch.setenv("LAPTOP_IDENTITY", name)
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with basic-auth on this machine only; who is not granted more may read."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\nauth_cache_ttl_seconds = 60\n"
+    )
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        "--app-name", "basic-auth",
+    ]  # fmt: skip
+    environment = {
+        **os.environ, "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_AUTH_ADMIN_PASSWORD": WORD,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(30)
+
+
+def until_healthy(uri, process, log):
+    deadline = time.monotonic() + 240
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            requests.get(f"{uri}/health", timeout=1).raise_for_status()
+        except requests.RequestException:
+            time.sleep(0.5)
+        else:
+            return
+
+
+def ask(server, path, **given):
+    requests.post(f"{server}/api/{path}", json=given, auth=("admin", WORD), timeout=60).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def life(spark, server, tmp_path_factory):
+    """Each identity owns the model of its target, whose champion is version 2, the one before it and the next one 1."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAPTOP_HOME", str(tmp_path_factory.mktemp("tables")))
+        patch.setattr(platform, "set_task_value", lambda *_: None)
+        life = Life(Remote(server))
+        with identity("admin"):
+            for target, name in OWNERS.items():
+                ask(server, "2.0/mlflow/users/create", username=name, password=WORD)
+                life.registry._client.create_registered_model(life.model(target))
+                grant = {"resource_type": "registered_model", "resource_id": life.model(target), "permission": "MANAGE"}
+                ask(server, "3.0/mlflow/users/permissions/grant", username=name, **grant)
+        for target, name in OWNERS.items():
+            with identity(name):
+                for number in (1, 2):
+                    made = life.trained if target == "dev" else life.promoted
+                    made(*(("dev", number) if target == "dev" else ("dev", target, number)))
+                    life.deployed(target, number)
+        with identity("scientist"):
+            life.trained("dev", seed=3)
+        for target, name in OWNERS.items():
+            with identity(name):
+                life.accepted(target, 1)
+        yield life
+
+
+def promote(life, target):
+    life.run("promotion", life.promotion(target, *((2, "staging") if target == "dev" else (3, "dev"))))
+
+
+def deploy(life, target):
+    life.run("deployment", life.deployment(target, 1))
+
+
+def roll_back(life, target):
+    life.run("rollback", life.rollback(target))
+
+
+def approve(life, target):
+    life.approved(target, 1)
+
+
+def reject(life, target):
+    life.registry.tag(life.version(target, 1), {"verdict": "rejected"})
+
+
+def point(life, target):
+    life.registry.set_alias(life.version(target, 1), "champion")
+
+
+def unpoint(life, target):
+    life.registry.drop_alias(life.model(target), "champion")
+
+
+def delete(life, target):
+    life.registry._client.delete_model_version(life.model(target), "1")
+
+
+def describe(life, target):
+    life.registry.describe(life.version(target, 1), "mine")
+
+
+MOVES = (promote, deploy, roll_back, approve, reject, point, unpoint, delete, describe)
+
+
+@pytest.mark.parametrize("target", OWNERS)
+@pytest.mark.parametrize("name", OWNERS.values())
+def test_a_forbidden_move_gets_a_403_and_a_sentence_and_changes_nothing(life, name, target):
+    if OWNERS[target] == name:
+        return
+    with identity(OWNERS[target]):
+        before = life.state(target)
+    for move in MOVES:
+        with identity(name), pytest.raises(Forbidden) as refused:
+            move(life, target)
+        assert re.fullmatch(r"you may not [^;]*: the registry refuses it [^;]*; docs/rights\.md .*", str(refused.value))
+        assert refused.value.__context__.get_http_status_code() == 403, move
+    with identity(OWNERS[target]):
+        assert life.state(target) == before
+
+
+@pytest.mark.parametrize("target", OWNERS)
+def test_an_identity_may_do_all_of_it_in_its_own_target(life, target):
+    with identity(OWNERS[target]):
+        version = life.version(target, 2)
+        assert version.aliases == ("champion",)
+        assert version.tags["champion_by"] == OWNERS[target]
+        for move in (promote, approve, deploy, roll_back, describe):
+            move(life, target)
+        assert life.version(target, 2).aliases == ("champion",)

@@ -1,0 +1,136 @@
+"""A model's life without the data around it: toy versions in a home, and the tasks that judge nothing but move them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from toy import TOY
+
+from mlops import config
+from mlops.adapters import platform
+from mlops.jobs._launch import Context
+
+AS_OF = "2024-03-02T00:00:00Z"
+VERDICT = "0" * 64
+_EACH_ITS_OWN = ("champion_since", "validation_run", "verdict_digest", "verdict_case", "artifact_digest")
+
+
+def rows(seed=0):
+    """Features and labels as the toy's feature table holds them."""
+    generator = np.random.default_rng(seed)
+    size, kind = generator.normal(size=400), generator.choice(["x", "y"], size=400)
+    label = (generator.random(400) < 1 / (1 + np.exp(-(1.5 * size + np.where(kind == "x", 0.8, -0.8))))).astype("int64")
+    return pd.DataFrame({"size": size, "kind": kind, "due_around": 1.0}), label
+
+
+class Life:
+    """One home or server, and the tasks that run there as one identity."""
+
+    def __init__(self, registry=None, home=None, values=None):
+        self.given, self.home, self.values = registry, home, values
+
+    def job(self, job, target, **given):
+        base = {"job": job, "run_id": "1", "catalog": target, "schema": "toy", "as_of": AS_OF}
+        base["model_name"] = f"{target}.toy.failing"
+        context = Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+        if self.given is not None:
+            context.__dict__["registry"] = self.given
+        return context
+
+    def run(self, name, context):
+        importlib.import_module(f"mlops.jobs.{name}").run(context)
+        return context
+
+    @property
+    def registry(self):
+        return self.job("rollback", "dev", reason="none").registry
+
+    def model(self, target):
+        return f"{target}.toy.failing"
+
+    def version(self, target, number):
+        return self.registry.version(self.model(target), number)
+
+    def trained(self, target, seed=0):
+        """Register one version, as training does."""
+        features, label = rows(seed)
+        pipeline = TOY.model.build({}).fit(features, label)
+        moment = datetime.fromisoformat(AS_OF)
+        tags = {"trained_by": "trainer", "trained_as_of": AS_OF, "trained_until": str(moment - timedelta(days=9))}
+        with self.registry.run("/toy", "training", tags):
+            pins = [f"numpy=={np.__version__}"]
+            made = self.registry.register(
+                self.model(target), pipeline, features.head(5), trusted_types=(), requirements=pins, tags=tags
+            )
+        return self.accepted(target, made.number)
+
+    def accepted(self, target, number):
+        """Tag a version as validation does when it accepts."""
+        version = self.version(target, number)
+        champion = self.registry.holder(version.model, "champion")
+        against = "none" if champion is None else str(champion.number)
+        self.registry.tag(version, {"verdict": "accepted", "verdict_digest": VERDICT, "judged_against": against})
+        self.registry.set_alias(version, "challenger")
+        return self.version(target, number)
+
+    def approved(self, target, number, by="ada", days=1):
+        """Tag a version as `mlops approve` does."""
+        version = self.version(target, number)
+        bound = {f"approval_{name}": version.tags[name] for name in ("artifact_digest", "verdict_digest")}
+        ends = platform.now() + timedelta(days=days)
+        self.registry.tag(version, {"approval": "Approved", "approval_by": by, "approval_expires": str(ends), **bound})
+        return self.version(target, number)
+
+    def training(self, target, **given):
+        data = {"data_catalog": "prod", "data_schema": "toy", "experiment": "/toy", "deployment_job_id": "1"}
+        return self.job("training", target, **{**data, **given})
+
+    def validation(self, target, number, **given):
+        data = {"data_catalog": "prod", "data_schema": "toy", "experiment": "/toy"}
+        return self.job("validation", target, **{**data, "model_version": number, **given})
+
+    def promotion(self, target, number, source="dev", **given):
+        given = {"source_model": self.model(source), "source_version": number, "deployment_job_id": "1", **given}
+        return self.job("promotion", target, **given)
+
+    def deployment(self, target, number, **given):
+        data = {"data_catalog": "prod", "data_schema": "toy", "experiment": "/toy"}
+        return self.job("deployment", target, **{**data, "model_version": number, "approval": "automatic", **given})
+
+    def rollback(self, target, **given):
+        return self.job("rollback", target, **{"reason": "late rate doubled", "run_id": "9", **given})
+
+    def copied(self, target, number):
+        """Copy a version of dev without its job, and so without a row in the audit table."""
+        source = self.version("dev", number)
+        kept = {name: source.tags[name] for name in ("artifact_digest", "trained_by", "trained_until", "trained_as_of")}
+        return self.registry.copy(source, self.model(target), kept)
+
+    def promoted(self, source, target, number):
+        """Copy a version and accept it where it came to; returns its number there."""
+        job = self.run("promotion", self.promotion(target, number, source))
+        made = [v for v in job.registry.versions(self.model(target)) if "promoted_from" in v.tags]
+        return self.accepted(target, made[-1].number).number
+
+    def deployed(self, target, number, **given):
+        return self.run("deployment", self.deployment(target, number, **given))
+
+    def state(self, target):
+        """What a target holds, but for its name and what differs from run to run: aliases, tags, audit rows."""
+        job = self.rollback(target)
+        versions = job.registry.versions(self.model(target))
+        tags = [{name: "" if name in _EACH_ITS_OWN else text for name, text in v.tags.items()} for v in versions]
+        held = [(v.number, sorted(v.aliases)) for v in versions]
+        return json.loads(json.dumps([held, tags, audit(job)], default=str).replace(target, "TARGET"))
+
+
+def audit(job):
+    """The audit rows of a job's model, oldest first, without time and id."""
+    if not job.own.exists("audit"):
+        return []
+    found = job.own.read("audit").where(f"model_name = '{job.config.model_name}'").orderBy("sequence").toPandas()
+    return found.drop(columns=["move_id", "at", "as_of"]).replace({np.nan: None}).to_dict("records")

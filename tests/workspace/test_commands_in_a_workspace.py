@@ -1,0 +1,123 @@
+"""`mlops` without --home: which job it starts, how it follows it, and whom it asks, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from double import Double, Refused
+
+from mlops.adapters import bundle
+from mlops.cli import run_args
+from mlops.contract import MlopsError
+
+PARAMETERS = {"model_name": "prod.toy.failing", "catalog": "prod", "schema": "toy", "experiment": "/toy"}
+DOCUMENT = {
+    "workspace": {"host": "https://adb.example"},
+    "resources": {
+        "jobs": {
+            "deployment": {"id": "7", "parameters": [{"name": n, "default": v} for n, v in PARAMETERS.items()]},
+            "rollback": {"id": "9", "parameters": []},
+        }
+    },
+}
+COLUMNS = (
+    "model_name", "sequence", "move_id", "move", "from_version", "to_version", "source", "artifact_digest",
+    "verdict_digest", "approved_by", "by", "reason", "run_id", "at", "as_of",
+)  # fmt: skip
+
+
+@pytest.fixture
+def workspace(double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Double:
+    """A double, and a Databricks CLI that tells what is deployed there."""
+    cli = tmp_path / "bin" / "databricks"
+    cli.parent.mkdir()
+    cli.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(DOCUMENT)}\nEND\n")
+    cli.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cli.parent}:/usr/bin:/bin")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return double
+
+
+def test_a_rollback_starts_the_job_and_follows_it_to_its_end(
+    workspace: Double, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["rollback", "--target", "prod", "--reason", "late rate doubled"]) == 0
+    assert workspace.bodies[-1]["job_id"] == 9
+    assert workspace.bodies[-1]["job_parameters"] == {"reason": "late rate doubled"}
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["target prod in https://adb.example", f"{workspace.url}/run/1", "run 1: RUNNING"]
+
+
+def test_a_run_that_fails_is_told_with_its_page(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.ends = "FAILED"
+    assert run_args(["rollback", "--target", "prod", "--reason", "x"]) == 1
+    error = capsys.readouterr().err
+    assert f"error: run 1 did not end well (as the double says), see {workspace.url}/run/1" in error
+
+
+def test_a_repair_takes_the_newest_run_of_that_version(workspace: Double) -> None:
+    place = bundle.deployed("prod", None)
+    for number in ("3", "4", "3"):
+        place.run("deployment", {"model_version": number})
+    place.repair("deployment", {"model_version": "4"})
+    assert workspace.bodies[-1] == {"run_id": 2, "rerun_all_failed_tasks": True}
+    with pytest.raises(MlopsError, match="has no run of job deployment with"):
+        place.repair("deployment", {"model_version": "5"})
+
+
+def test_who_may_not_start_the_job_is_told_so(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.refuse("POST", "run-now", Refused(403, "PERMISSION_DENIED", "no"))
+    assert run_args(["rollback", "--target", "prod", "--reason", "x"]) == 1
+    assert "you lack the right: see docs/rights.md" in capsys.readouterr().err
+
+
+def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        ["prod.toy.failing", "2", "b", "rollback", "2", "1", "", "d", "v", None, "ops", "worse", "8", "t2", "t"],
+        [
+            "prod.toy.failing",
+            "1",
+            "a",
+            "deployment",
+            None,
+            "2",
+            "",
+            "d",
+            "v",
+            "ada",
+            "run",
+            "good",
+            "7",
+            "t1",
+            "t",
+        ],
+    ]
+    workspace.warehouses = [{"id": "off", "state": "STOPPED"}, {"id": "on", "state": "RUNNING"}]
+    workspace.statement = {
+        "statement_id": "s",
+        "status": {"state": "SUCCEEDED"},
+        "manifest": {"schema": {"columns": [{"name": name} for name in COLUMNS]}},
+        "result": {"data_array": rows},
+    }
+    assert run_args(["history", "--target", "prod"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1  t1  deployment 2 by run: good (verdict v, approved by ada)",
+        "2  t2  rollback 2 -> 1 by ops: worse (verdict v)",
+    ]
+    asked = next(body for body in workspace.bodies if "statement" in body)
+    assert asked["warehouse_id"] == "on"
+    assert [one["value"] for one in asked["parameters"]] == ["prod.toy.audit", "prod.toy.failing"]
+
+
+def test_a_workspace_without_a_warehouse_is_told(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["history", "--target", "prod"]) == 1
+    assert "no SQL warehouse can be used to read prod.toy.audit" in capsys.readouterr().err
+
+
+def test_a_statement_that_fails_is_told(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.warehouses = [{"id": "on", "state": "RUNNING"}]
+    workspace.statement = {"statement_id": "s", "status": {"state": "FAILED", "error": {"message": "no such table"}}}
+    assert run_args(["history", "--target", "prod"]) == 1
+    assert "reading prod.toy.audit failed: no such table" in capsys.readouterr().err
