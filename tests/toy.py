@@ -151,6 +151,9 @@ POLICY = Policy(
     slice_min_positives=20,
     window=timedelta(days=7),
     drift_reference=timedelta(days=7),
+    paging=("kind",),
+    drift_min_rows=100,
+    slice_gap=0.3,
     retrain_gap=0.2,
     replicates=200,
 )

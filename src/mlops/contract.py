@@ -270,12 +270,32 @@ class Policy:
     """Length of the stretch of matured days that monitoring judges at once."""
     drift_reference: timedelta = timedelta(days=28)
     """The baseline window: the stretch before the window, to which drift compares it."""
+    paging: tuple[str, ...] = ()
+    """Features whose drift calls somebody; that of all others only explains."""
+    drift_factor: float = 2.0
+    """A column drifts when its PSI is above this many times the largest of its clean weeks."""
+    drift_floor: float = 0.02
+    """No PSI below this is drift."""
+    drift_memory: int = 12
+    """Clean weeks that a column's limit looks back on."""
+    drift_min_rows: int = 300
+    """A week with fewer rows is on hold."""
+    missing_floor: float = 0.1
+    """A column's share of missing values may rise by this much, or `drift_factor` times what its clean weeks show."""
+    min_volume: float = 0.7
+    """A week may have this share of its usual rows, or the usual number divided by it."""
+    silence: timedelta = timedelta(days=2)
+    """A feed that has told nothing new for this long is silent; reference tables may be."""
+    max_unlabelled: float = 0.02
+    """A window in which a greater share of outcomes has not been reported when due is on hold."""
+    slice_gap: float = 0.08
+    """A slice's calibration gap may be this far from its window's, or `drift_factor` times what it was of late."""
     retrain_gap: float = 0.03
     """A matured window whose |mean prediction - mean label| is above this makes retraining due."""
     retrain_age: timedelta = timedelta(days=84)
-    """A champion whose newest training day is older than this makes retraining due."""
+    """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
-    """After a training, this long no other one starts for any reason but age."""
+    """After a training, this long no other one starts: one cause starts one training."""
     replicates: int = 1000
     """Day-block bootstrap replicates of the gate."""
     confidence: float = 0.95

@@ -19,4 +19,6 @@ POLICY = Policy(
     margin_log_loss=0.002,
     max_calibration_gap=0.05,
     slices=("origin", "carrier"),
+    # The timetable is steady from week to week; weather, delays and what follows from them never are.
+    paging=("carrier", "origin", "dest", "distance", "minute_of_day"),
 )

@@ -19,6 +19,7 @@ LANDING = "/Volumes/prod/toy/landing"
 DATA = {"data_catalog": "prod", "data_schema": "toy"}
 MARCH = "2024-03-02T00:00:00Z"
 LATER = "2024-03-12T00:00:00Z"
+WATCHED = ("counts", "metrics", "drift", "decisions", "alerts")
 
 
 class Laptop:
@@ -142,12 +143,22 @@ def test_inference_scores_what_came_after_the_champions_training_and_nothing_twi
 
 def test_monitoring_measures_matured_predictions_and_repeats_itself(loop):
     context, values = loop.monitor()
-    rows = frame_of(context.own, "metrics")
+    before = {table: frame_of(context.own, table) for table in WATCHED}
     assert values == {"retraining_due": "false"}
-    assert len(rows) == 1
-    assert rows.loc[0, "rows"] == 7 * PER_DAY
-    assert rows.loc[0, "auc"] > 0.75
-    assert set(frame_of(context.own, "drift")["column"]) == {"size", "kind", "due_around"}
+    metrics = before["metrics"]
+    assert list(metrics["slice"] + ":" + metrics["state"]) == [":judged", "kind=x:judged", "kind=y:judged", ":waiting"]
+    whole = metrics.iloc[0]
+    assert whole["labelled"] == whole["rows"] == 7 * PER_DAY
+    assert whole["auc_low"] < whole["auc"] < whole["auc_high"]
+    assert whole["auc"] > 0.75
+    assert whole["first_auc"] == whole["auc"]  # nothing was retrained yet
+    assert not before["decisions"]["fired"].any()
+    assert {"size", "kind", "due_around", "*", "prediction"} >= set(before["drift"]["column"]) > {"size", "kind", "*"}
+    weekly = before["counts"].query("column == 'kind' and slice == ''").groupby("week")["rows"].sum()
+    assert set(weekly[1:]) == {7 * PER_DAY}
+    loop.monitor()
+    for table, rows in before.items():
+        assert frame_of(context.own, table).equals(rows), table
 
 
 def test_a_repeated_ingestion_changes_no_table(loop):

@@ -1,5 +1,4 @@
 import math
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -7,145 +6,137 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.contract import DataError
-from mlops.lifecycle.drift import Categories, Intervals, bins, counts, drift, psi
+from mlops.contract import DataError, Policy
+from mlops.lifecycle.drift import ALL, JUDGED, MISSING, ROWS, binned, compare, count, judge
 
-
-def numbers(*, infinities):
-    values = st.floats(allow_infinity=infinities) | st.sampled_from([0.0, -0.0, 1.0, 2.0, math.nan])
-    return st.lists(values, max_size=60).map(lambda column: pd.Series(column, dtype="float64"))
-
-
-words = st.lists(st.sampled_from(["UA", "B6", "EV", "", None]), max_size=60).map(lambda v: pd.Series(v, dtype="object"))
-tallies = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=30).filter(
-    lambda pairs: sum(a for a, _ in pairs) and sum(b for _, b in pairs)
+DAY = pd.Timedelta(days=1)
+POLICY = Policy(
+    holdout=28 * DAY,
+    maturity=2 * DAY,
+    min_auc=0.7,
+    min_skill=0.08,
+    max_auc=0.85,
+    margin_auc=0.005,
+    margin_log_loss=0.002,
+    max_calibration_gap=0.05,
+    paging=("carrier",),
 )
+NOTHING = pd.DataFrame(columns=list(JUDGED))
+numbers = st.lists(st.floats() | st.sampled_from([0.0, -0.0, 1.0, math.nan]), min_size=1, max_size=60)
+words = st.lists(st.sampled_from(["UA", "B6", "", None]), min_size=1, max_size=60)
 
 
-def arrays(pairs):
-    return tuple(np.array(side, dtype="int64") for side in zip(*pairs, strict=True))
+def tally(values):
+    rows = count(pd.DataFrame({"x": values}), np.zeros(len(values)))
+    return dict(zip(rows["bin"], rows["rows"], strict=True))
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        ([50, 50], [90, 10], 0.4 * math.log(9)),
-        ([100, 0], [50, 50], 0.5 * math.log(2) + (0.5 - 1e-4) * math.log(0.5 / 1e-4)),
-        ([99_999, 1], [1, 0], 0.00001 * math.log(1 / 0.99999)),  # below one in ten thousand nothing counts
-        ([7, 3], [70, 30], 0.0),
-    ],
-)
-def test_psi_of_known_counts(a, b, expected):
-    assert psi(np.array(a), np.array(b)) == pytest.approx(expected, abs=1e-12)
+@given(numbers)
+def test_a_number_falls_into_the_bin_at_or_below_it_and_not_far_below(values):
+    codes, bins = binned(pd.Series(values, dtype="float64"))
+    for value, code in zip(values, codes, strict=True):
+        if math.isnan(value):
+            assert bins[code] == MISSING
+        else:
+            lower = float(bins[code])
+            assert lower <= value
+            assert lower == value or abs(value - lower) <= max(abs(value) / 16, 1e-300)
 
 
-@given(tallies)
-def test_psi_is_never_negative_symmetric_and_zero_for_equal_counts(pairs):
-    a, b = arrays(pairs)
-    assert psi(a, b) >= 0
-    assert psi(a, b) == pytest.approx(psi(b, a))
-    assert psi(a, a) == 0
-    assert math.isfinite(psi(a, b))
+@given(numbers | words)
+def test_every_value_is_counted_once_and_counts_add_up(values):
+    series = pd.Series(values, dtype="object" if any(isinstance(v, str) for v in values) else None)
+    half = len(values) // 2
+    whole, parts = tally(series), [tally(part) for part in (series[:half], series[half:]) if len(part)]
+    assert sum(whole.values()) == len(values)
+    assert whole == {bin_: sum(part.get(bin_, 0) for part in parts) for bin_ in whole}
 
 
-def test_psi_refuses_counts_of_other_bins_and_of_no_rows():
-    with pytest.raises(DataError, match=r"^counts of 2 and of 3 bins cannot be compared"):
-        psi(np.array([1, 2]), np.array([1, 2, 3]))
-    with pytest.raises(DataError, match=r"^drift compares 0 rows with 3: both windows must hold rows"):
-        psi(np.array([0, 0]), np.array([1, 2]))
-    with pytest.raises(DataError, match="drift compares 3 rows with 0: both windows must hold rows"):
-        psi(np.array([1, 2]), np.array([0, 0]))
+@given(numbers | words, numbers)
+def test_distances_are_zero_for_equal_shares_and_never_negative(values, others):
+    a = tally(pd.Series(values))
+    for b in (a, {bin_: 3 * n for bin_, n in a.items()}, {**a, MISSING: 5}):
+        found = compare(a, b)
+        assert found.psi >= 0
+        assert 0 <= found.jensen_shannon <= 1
+    same = compare(a, a)
+    assert (same.psi, same.jensen_shannon, same.missing) == (0, 0, 0)
 
 
-def test_numbers_fall_into_deciles_of_the_baseline_with_bins_for_lower_higher_and_missing_ones():
-    reference = pd.Series(range(1, 101), dtype="float64")
-    found = bins(reference)
-    assert found == Intervals((math.nextafter(1, 0), 1.0, *range(10, 101, 10)))
-    assert counts(reference, found).tolist() == [0, 1, 9, *[10] * 9, 0, 0]
-    assert counts(pd.Series([0.9, 1, 10, 10.1, 100, 100.1, math.nan]), found).tolist() == [
-        1, 1, 1, 1, *[0] * 7, 1, 1, 1,
-    ]  # fmt: skip
+def test_distances_of_known_counts():
+    found = compare({"=a": 50, "=b": 50}, {"=a": 90, "=b": 10})
+    assert found.psi == pytest.approx(0.4 * math.log(9))
+    assert math.isnan(found.wasserstein)
+    moved = compare({"0.0": 50, "1.0": 50}, {"1.0": 50, "2.0": 50})
+    assert moved.wasserstein == pytest.approx(1 / 0.5)
+    assert compare({"=a": 90, MISSING: 10}, {"=a": 70, MISSING: 30}).missing == pytest.approx(0.2)
 
 
-@given(numbers(infinities=False), numbers(infinities=True))
-def test_every_number_is_counted_once_in_the_interval_that_holds_it(reference, column):
-    found = bins(reference)
-    edges = [-math.inf, *found.edges, math.inf]
-    naive = [sum(low < x <= high for x in column) for low, high in pairwise(edges)]
-    naive[0] += sum(x == -math.inf for x in column)
-    assert counts(column, found).tolist() == [*naive, column.isna().sum()]
-    assert list(found.edges) == sorted(set(found.edges))
+def test_no_rows_cannot_be_compared():
+    with pytest.raises(DataError, match="drift compares 0 rows with 3"):
+        compare({}, {"=a": 3})
 
 
-def test_infinities_in_the_baseline_do_no_harm():
-    reference = pd.DataFrame({"x": [-math.inf, *range(20), math.inf]})
-    assert drift(reference, reference) == {"x": 0}
-    assert drift(reference, pd.DataFrame({"x": [-math.inf] * 20}))["x"] > 1
+def test_a_value_outside_the_reference_has_an_end_of_its_own():
+    reference = {repr(float(n)): 10 for n in range(1, 21)}
+    assert compare(reference, {**reference, "25.0": 20}).psi > 0.1
+    assert compare(reference, {**reference, "0.5": 20}).psi > 0.1
 
 
-@given(words, words)
-def test_every_word_is_counted_once_and_unseen_ones_together(reference, column):
-    found = bins(reference)
-    naive = [int((column == value).sum()) for value in found.values]
-    missing = int(column.isna().sum())
-    assert counts(column, found).tolist() == [*naive, len(column) - sum(naive) - missing, missing]
-    assert set(found.values) == set(reference.dropna())
-
-
-def test_categories_are_ordered_by_frequency_then_value_whatever_the_order_of_rows():
-    found = bins(pd.Series(["b", "a", "c", "c", None, "b", "a", "d"]))
-    assert found == Categories(("a", "b", "c", "d"))
-    assert len({found, bins(pd.Series([1.0]))}) == 2  # plain values that can be keys
-    assert bins(pd.Series(["d", "c", "c", "b", "b", None, "a", "c"])) == Categories(("c", "b", "a", "d"))
-
-
-def test_only_the_two_hundred_most_frequent_categories_have_a_bin():
-    column = pd.Series([f"N{i:03}" for i in range(300)] + [f"N{i:03}" for i in range(200, 300)])
-    found = bins(column)
-    assert found.values == tuple(f"N{i:03}" for i in [*range(200, 300), *range(100)])
-    assert counts(column, found)[-2:].tolist() == [100, 0]
-
-
-def test_a_baseline_without_values_still_tells_missing_from_present():
-    for dtype, values in (("float64", [1.0, math.nan]), ("object", ["x", None])):
-        found = bins(pd.Series([None, None], dtype=dtype))
-        assert counts(pd.Series(values, dtype=dtype), found).tolist() == [1, 1]
-
-
-def test_a_constant_that_moves_either_way_drifts():
-    reference = pd.DataFrame({"gust": [5.0] * 100})
-    assert drift(reference, reference) == {"gust": 0}
-    for moved in (4.9, 5.1):
-        assert drift(reference, pd.DataFrame({"gust": [moved] * 100}))["gust"] > 9
-
-
-def flights(rng, n, share_of_united=0.3, unseen=0.0, missing=0.0):
-    carrier = rng.choice(["UA", "B6", "EV", "DL"], n, p=[share_of_united, *[(1 - share_of_united) / 3] * 3])
-    carrier = np.where(rng.random(n) < unseen, "ZZ", carrier)
-    distance = np.where(rng.random(n) < missing, np.nan, rng.gamma(4, 250, n))
+def flights(rng, rows, united=0.3, missing=0.0):
+    carrier = rng.choice(["UA", "B6", "EV", "DL"], rows, p=[united, *[(1 - united) / 3] * 3])
+    distance = np.where(rng.random(rows) < missing, np.nan, rng.gamma(4, 250, rows))
     return pd.DataFrame({"carrier": carrier, "distance": distance})
 
 
-def test_what_changed_is_the_only_column_that_drifts():
+def weeks_of(*weeks):
+    monday = pd.Timestamp("2013-01-07")
+    parts = [
+        count(week, np.full(len(week), monday + 7 * n * DAY), ["carrier"], ["distance"]) for n, week in enumerate(weeks)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def last(judged):
+    newest = judged[(judged["week"] == judged["week"].max()) & (judged["slice"] == ALL)]
+    return dict(zip(newest["column"], newest["state"], strict=True))
+
+
+def test_each_fault_is_found_in_its_column_only():
     rng = np.random.default_rng(1)
-    reference = flights(rng, 27_000)
-    calm = drift(reference, flights(rng, 6_500))
-    assert max(calm.values()) < 0.01
-    halved = drift(reference, flights(rng, 6_500, share_of_united=0.15 / 0.85))
-    assert halved["carrier"] > 0.05
-    assert halved["distance"] < 0.01
-    assert 0.1 < drift(reference, flights(rng, 6_500, unseen=0.03))["carrier"] < 0.2  # as measured on the flights
-    nulls = drift(reference, flights(rng, 6_500, missing=0.05))
-    assert nulls["distance"] > 0.1
-    assert nulls["carrier"] < 0.01
+    calm = [flights(rng, 6_500) for _ in range(10)]
+    assert last(judge(weeks_of(*calm), NOTHING, POLICY)) == {"carrier": "clean", "distance": "clean", ROWS: "clean"}
+    for fault, column, state in [
+        (flights(rng, 6_500, united=0.15 / 0.85), "carrier", "drift"),
+        (flights(rng, 6_500, missing=0.2), "distance", "missing"),
+        (flights(rng, 3_000), ROWS, "rows"),
+    ]:
+        expected = {"carrier": "clean", "distance": "clean", ROWS: "clean"} | {column: state}
+        assert last(judge(weeks_of(*calm, fault), NOTHING, POLICY)) == expected
 
 
-def test_windows_with_other_columns_or_without_rows_are_refused():
-    reference = pd.DataFrame({"b": [1.0], "a": ["x"]})
-    assert list(drift(reference, reference[["a", "b"]])) == ["b", "a"]
-    with pytest.raises(DataError, match=r"^only one of the two windows has the columns a, c"):
-        drift(reference, reference.rename(columns={"a": "c"}))
-    with pytest.raises(DataError, match="drift compares 1 rows with 0"):
-        drift(reference, reference[:0])
-    with pytest.raises(DataError, match="drift compares 0 rows with 1"):
-        drift(reference[:0], reference)
+def test_a_week_is_on_hold_until_its_column_has_clean_weeks_and_when_it_has_few_rows():
+    rng = np.random.default_rng(2)
+    judged = judge(weeks_of(*[flights(rng, 2_000) for _ in range(8)], flights(rng, 100)), NOTHING, POLICY)
+    whole = judged[(judged["column"] == "carrier") & (judged["slice"] == ALL)]
+    assert list(whole["state"]) == ["hold"] * 5
+    assert len(whole) == 9 - 4
+
+
+def test_weeks_judged_one_run_after_the_other_are_judged_as_at_once():
+    rng = np.random.default_rng(3)
+    counts = weeks_of(*[flights(rng, 3_000, united=0.3 + 0.1 * (n == 9)) for n in range(12)])
+    at_once = judge(counts, NOTHING, POLICY)
+    early = at_once[at_once["week"] < counts["week"].unique()[9]].reset_index(drop=True)
+    rest = judge(counts, early, POLICY)
+    again = pd.DataFrame([*early.to_dict("records"), *rest.to_dict("records")])
+    pd.testing.assert_frame_equal(again, at_once)
+    assert "drift" in set(at_once["state"])
+
+
+def test_slices_are_compared_and_never_judged():
+    rng = np.random.default_rng(4)
+    judged = judge(weeks_of(*[flights(rng, 4_000) for _ in range(10)]), NOTHING, POLICY)
+    slices = judged[judged["slice"] == "carrier=UA"]
+    assert set(slices["column"]) == {"distance"}
+    assert set(slices["state"]) == {"hold"}

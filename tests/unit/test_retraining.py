@@ -45,9 +45,10 @@ def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY):
         ({"gap": -math.nextafter(0.03, 1)}, {"calibration_gap"}),
         ({"gap": 0.05, "last": 28 * DAY - INSTANT}, set()),
         ({"gap": 0.05, "last": 28 * DAY}, {"calibration_gap"}),
-        ({"age": 84 * DAY}, set()),
-        ({"age": 84 * DAY + INSTANT}, {"age"}),
-        ({"age": 85 * DAY, "last": DAY}, {"age"}),  # the cool-down does not hold back age
+        ({"age": 84 * DAY - INSTANT}, set()),
+        ({"age": 84 * DAY}, {"age"}),
+        ({"age": 85 * DAY, "last": 28 * DAY - INSTANT}, set()),  # one cause starts one training
+        ({"age": 85 * DAY, "last": 28 * DAY}, {"age"}),
         ({"age": 85 * DAY, "gap": None}, {"age"}),
         ({"age": 85 * DAY, "gap": 0.05}, {"calibration_gap", "age"}),
         ({"gap": None}, set()),
@@ -88,7 +89,7 @@ def test_the_gap_rule_says_what_it_saw(case, value, reason):
 def test_the_age_rule_says_how_old_the_model_is():
     rule = decided(age=100 * DAY).rules[1]
     assert (rule.value, rule.limit) == (100.0, 84.0)
-    assert rule.reason == "the newest training day is 100.0 days old; up to 84.0 is allowed"
+    assert rule.reason == "the newest training day is 100.0 days old; from 84.0 on it is too old"
 
 
 @given(gap=st.none() | st.floats(), age=st.timedeltas(-DAY, 400 * DAY), last=st.none() | st.timedeltas(-DAY, 400 * DAY))

@@ -7,8 +7,11 @@
 | quarantine   | row that broke a rule                              | source, file, row                               |
 | features     | entity at its prediction time                      | entity key, prediction_time                     |
 | predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
-| metrics      | window of matured labels of one model              | model_name, window_start, window_end            |
-| drift        | column of such a window                            | model_name, window_start, window_end, column    |
+| counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
+| metrics      | window of a model's predictions, and each slice    | model_name, window_start, window_end, slice     |
+| drift        | column of a week, and each slice                   | week, column, slice                             |
+| decisions    | rule of one decision on retraining                 | model_name, as_of, rule                         |
+| alerts       | rule that fires, however long                      | model_name, rule, subject, first_seen           |
 | audit        | promotion, deployment or rollback of a version     | model_name, sequence                            |
 """
 
@@ -22,6 +25,7 @@ from mlops.adapters.tables import Schema, TableColumn
 from mlops.contract import UseCase
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame
 
 C = TableColumn
@@ -31,8 +35,20 @@ _WINDOW = (
     C("window_start", "timestamp", "First moment of the window, UTC", required=True),
     C("window_end", "timestamp", "End of the window, excluded, UTC", required=True),
 )
+_WEEK = C("week", "timestamp", "Monday, UTC", required=True)
+_COLUMN = (
+    C("column", "string", "Feature, prediction, or *: rows as such", required=True),
+    C("slice", "string", "Empty: all rows; else column=value", required=True),
+)
+_ROWS = C("rows", "long", "Rows")
 
-_SPARK_TYPES = {"string": "string", "long": "bigint", "double": "double", "timestamp": "timestamp"}
+_SPARK_TYPES = {
+    "string": "string",
+    "long": "bigint",
+    "double": "double",
+    "timestamp": "timestamp",
+    "boolean": "boolean",
+}
 
 FIXED: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
@@ -51,26 +67,70 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
         C("row", "string", "The row as it came, JSON", required=True),
         _AS_OF,
     ),
+    "counts": (_WEEK, *_COLUMN, C("bin", "string", "Empty: missing; =text; else lower end"), _ROWS, _AS_OF),
     "metrics": (
         _MODEL,
         *_WINDOW,
-        C("model_version", "long", "Champion that made most of the predictions"),
-        C("rows", "long", "Predictions with a matured label"),
+        C("slice", "string", "Empty: all rows; else column=value", required=True),
+        C("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
+        C("model_version", "long", "Version that made most of the predictions"),
+        _ROWS,
+        C("labelled", "long", "Predictions with a label"),
         C("positives", "long", "Of them with label 1"),
+        C("unreported", "double", "Share of predictions whose outcome is not reported"),
+        C("expected_rate", "double", "Mean prediction"),
+        C("expected_log_loss", "double", "Log-loss if the predictions are calibrated, nats"),
+        C("rate", "double", "Mean label"),
         C("auc", "double", "Area under the ROC curve"),
+        C("auc_low", "double", "95 % day-block interval"),
+        C("auc_high", "double", "95 % day-block interval"),
         C("log_loss", "double", "Mean log-loss, nats"),
-        C("skill", "double", "1 - log-loss / entropy of the base rate"),
+        C("log_loss_low", "double", "95 % day-block interval"),
+        C("log_loss_high", "double", "95 % day-block interval"),
+        C("brier", "double", "Mean squared error"),
         C("calibration_gap", "double", "Mean prediction - mean label"),
-        C("retraining_due", "string", "true or false"),
-        C("reason", "string", "Rules of the retraining decision with their figures"),
+        C("gap_low", "double", "95 % day-block interval"),
+        C("gap_high", "double", "95 % day-block interval"),
+        C("surprise", "double", "Log-loss minus the expected one"),
+        C("first_auc", "double", "AUC of the first champion, never retrained, on the same rows"),
+        C("first_log_loss", "double", "Its log-loss"),
+        C("saved", "double", "Its log-loss minus the predictions'"),
+        C("saved_low", "double", "95 % day-block interval"),
+        C("saved_high", "double", "95 % day-block interval"),
         _AS_OF,
     ),
     "drift": (
-        _MODEL,
-        *_WINDOW,
-        C("column", "string", "Feature", required=True),
-        C("psi", "double", "Population stability index against the baseline window"),
+        _WEEK,
+        *_COLUMN,
+        _ROWS,
+        C("psi", "double", "Population stability index against the weeks before"),
+        C("jensen_shannon", "double", "Distance, 0 to 1"),
+        C("wasserstein", "double", "In standard deviations of the weeks before; numbers only"),
+        C("missing", "double", "Share of missing values minus that of the weeks before"),
+        C("limit", "double", "Of the PSI: what the column's clean weeks allow"),
+        C("state", "string", "clean, drift, missing, rows or hold", required=True),
         _AS_OF,
+    ),
+    "decisions": (
+        _MODEL,
+        C("model_version", "long", "Champion that the decision is about"),
+        C("rule", "string", "Rule", required=True),
+        C("fired", "boolean", "Whether it asks for a training", required=True),
+        C("value", "double", "What it looked at"),
+        C("limit", "double", "What is allowed"),
+        C("reason", "string", "In words"),
+        _AS_OF,
+    ),
+    "alerts": (
+        _MODEL,
+        C("rule", "string", "Rule that fires", required=True),
+        C("subject", "string", "Feed, column or slice; empty: the model", required=True),
+        C("severity", "string", "page: look today; ticket: this week"),
+        C("owner", "string", "Who looks"),
+        C("evidence", "string", "Of the last time it fired"),
+        C("first_seen", "timestamp", "Moment of the run that fired first, UTC", required=True),
+        C("last_seen", "timestamp", "Moment of the last one that fired, UTC"),
+        C("resolved", "timestamp", "Moment of the run that found it gone, UTC; empty: it is open"),
     ),
     "audit": (
         _MODEL,
@@ -93,8 +153,11 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
 _COMMENTS = {
     "ledger": "Landed files that were taken in",
     "quarantine": "Rows that were set aside, with the rules they break",
-    "metrics": "Quality of the champion on matured labels, per window",
-    "drift": "How far each feature of a window lies from its baseline window",
+    "counts": "Rows per bin of every feature, of which all drift figures are made",
+    "metrics": "Quality of the predictions per window and slice, expected before the labels and measured after",
+    "drift": "How far each column of a week lies from the weeks before, and what is allowed",
+    "decisions": "Every decision on retraining, rule by rule",
+    "alerts": "What somebody should look at",
     "audit": "Every promotion, deployment and rollback: who, what, when, why, on which verdict",
 }
 
@@ -163,6 +226,12 @@ def frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> DataFram
     columns = ddl((column.name, column.type) for column in FIXED[table])
     zoned = [tuple(utc(value) if isinstance(value, datetime) else value for value in row) for row in rows]
     return schema.spark.createDataFrame(zoned, columns)
+
+
+def table(schema: Schema, name: str, rows: pd.DataFrame) -> DataFrame:
+    """Rows of a table of FIXED as a frame, from columns by their names; times are UTC without zone."""
+    columns = [column.name for column in FIXED[name]]
+    return schema.spark.createDataFrame(rows[columns], ddl((column.name, column.type) for column in FIXED[name]))
 
 
 def utc(moment: datetime) -> datetime:

@@ -1,82 +1,156 @@
-"""Measure the champion on the newest window of matured labels, and decide whether retraining is due."""
+"""Watch the model: quality where labels have come, drift, alerts, and whether retraining is due."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
 
 from mlops.adapters import platform
 from mlops.adapters.registry import Version
-from mlops.config import MonitoringConfig
-from mlops.contract import DataError, Decision, Metrics, ModelError
-from mlops.jobs import _layout, _matured
+from mlops.contract import DataError, Decision, ModelError
+from mlops.jobs import _layout, _watch
 from mlops.jobs._champion import CHAMPION
-from mlops.jobs._launch import Context, task
-from mlops.lifecycle import retraining, splits
-from mlops.lifecycle.drift import drift
-from mlops.lifecycle.evaluation import measure
+from mlops.jobs._launch import task
+from mlops.jobs._watch import Job, naive
+from mlops.lifecycle import alerts, estimates, retraining, splits
+from mlops.lifecycle.alerts import Alert
+from mlops.lifecycle.drift import JUDGED, WEEK
+from mlops.lifecycle.estimates import Quality
 from mlops.lifecycle.splits import Span
 
+_TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
 
-def run(job: Context[MonitoringConfig]) -> None:
-    """Write the window's metrics and one drift figure per feature, publish task value `retraining_due`."""
+
+def run(job: Job) -> None:
+    """Write metrics, counts, drift, decisions and alerts of the newest window, publish task value `retraining_due`."""
     champion = job.registry.holder(job.config.model_name, CHAMPION)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: there is nothing to monitor")
-    _layout.create(job.own, "metrics", "drift")
-    window = splits.matured_window(job.config.as_of, job.use_case.policy)
-    metrics = _quality(job, window)
-    decision = _decide(job, champion, metrics)
-    _write(job, champion, window, metrics, decision)
+    _layout.create(job.own, *_TABLES)
+    policy = job.use_case.policy
+    window = splits.matured_window(job.config.as_of, policy)
+    weeks = _watch.weeks(job, window.start)
+    first = _watch.first_champion(job)
+    past = _watch.past(job, weeks[0])
+    since = window.start - timedelta(days=window.start.weekday())
+    predicted = _watch.predictions(job, since, None if first == champion else first)
+    found, rows = _quality(job, predicted, window)
+    decision = _decide(job, champion, found[0].calibration_gap if found[0].state == "judged" else None)
+    _watch.count(job, weeks, past["counts"]["week"].iloc[0], predicted)
+    judged = _watch.judged(job, weeks, past["drift"])
+    findings = [
+        *alerts.of_drift(_of_window(past["drift"], judged, window), policy),
+        *alerts.of_feeds(_watch.newest(job, past["ledger"]), job.config.as_of, policy),
+        *alerts.of_quality(found, _usual(past["metrics"], window.start), decision, policy),
+    ]
+    changed = alerts.update(_watch.open_alerts(past["alerts"]), findings, job.config.as_of)
+    _watch.keep(
+        job,
+        past,
+        {
+            "metrics": rows,
+            "decisions": _rules(champion, decision),
+            "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
+            "drift": judged.to_dict("records"),
+        },
+    )
     platform.set_task_value("retraining_due", str(decision.due).lower())
-    job.log.info("%s: AUC %.4f, log-loss %.4f, calibration gap %+.4f on %d matured rows", champion, metrics.auc,
-                 metrics.log_loss, metrics.calibration_gap, metrics.rows)  # fmt: skip
-    job.log.info("retraining %s: %s", "due" if decision.due else "not due", _reason(decision))
+    with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
+        job.registry.log({}, _finite(found[0]), {})
+    _tell(job, champion, found[0], decision, changed)
 
 
-def _quality(job: Context[MonitoringConfig], window: Span) -> Metrics:
-    scored = _matured.between(job.own.read("predictions"), window.start, window.end)
-    rows = _matured.fetch(_matured.labelled(scored, job.data, job.use_case, job.config.as_of), job.use_case)
-    if rows.empty:
+def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.DataFrame:
+    """Judgements on the weeks that end in the window or since, old and new."""
+    rows = [row for part in (past, judged) for row in part[list(JUDGED)].to_dict("records")]
+    together = pd.DataFrame(rows, columns=list(JUDGED))
+    return together[together["week"] > naive(window.start - WEEK)]
+
+
+def _finite(quality: Quality) -> dict[str, float]:
+    figures = {name: getattr(quality, name) for name in ("auc", "log_loss", "calibration_gap", "unreported")}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def _quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[list[Quality], list[dict[Any, Any]]]:
+    """Quality of the matured window and its slices, then what is expected of the days since; and their rows."""
+    policy = job.use_case.policy
+    matured, since = (
+        predicted[(predicted["event_time"] >= naive(a)) & (predicted["event_time"] < naive(b))]
+        for a, b in ((window.start, window.end), (window.end, job.config.as_of))
+    )
+    if matured.empty:
         raise DataError(
-            f"no prediction of {window.start:%Y-%m-%d}..{window.end:%Y-%m-%d} has a label yet: score, land, wait"
+            f"no prediction of {window.start:%Y-%m-%d}..{window.end:%Y-%m-%d} is there yet: run the job 'inference'"
         )
-    newest = rows.drop_duplicates([*job.use_case.entity.key], keep="last")
-    return measure(newest[_matured.LABEL], newest["prediction"])
+    found = list(estimates.qualities(matured, window.start, window.end, policy, due=True))
+    rows = [_row(job, quality, matured) for quality in found]
+    if found[0].state == "judged":
+        rows[0] |= _first(matured[matured["label"].notna()])
+    if len(since):
+        open_ = next(estimates.qualities(since, window.end, job.config.as_of, policy, due=False))
+        rows.append(_row(job, open_, since))
+    return found, rows
 
 
-def _decide(job: Context[MonitoringConfig], champion: Version, metrics: Metrics) -> Decision:
+def _row(job: Job, quality: Quality, rows: pd.DataFrame) -> dict[Any, Any]:
+    figures = asdict(quality)
+    key = {"window_start": figures.pop("start"), "window_end": figures.pop("end")}
+    version = int(rows["model_version"].mode().iloc[0])
+    return {"model_name": job.config.model_name, **key, "model_version": version, **_NO_FIRST, **figures}
+
+
+_NO_FIRST = dict.fromkeys(("first_auc", "first_log_loss", "saved", "saved_low", "saved_high"), estimates.NAN)
+
+
+def _first(rows: pd.DataFrame) -> dict[str, float]:
+    other = estimates.beside(rows["label"], rows["prediction"], rows["first"], rows["day"])
+    saved = {"saved": other.log_loss_saved, "saved_low": other.low, "saved_high": other.high}
+    return {"first_auc": other.auc, "first_log_loss": other.log_loss, **saved}
+
+
+def _decide(job: Job, champion: Version, gap: float | None) -> Decision:
     trainings = [v.tags["trained_as_of"] for v in job.registry.versions(champion.model) if "trained_as_of" in v.tags]
+    before = [moment for moment in map(datetime.fromisoformat, trainings) if moment < job.config.as_of]
     return retraining.decide(
-        calibration_gap=metrics.calibration_gap,
+        calibration_gap=gap,
         trained_until=datetime.fromisoformat(champion.tags["trained_until"]),
-        last_training=datetime.fromisoformat(max(trainings)),
+        last_training=max(before, default=None),
         as_of=job.config.as_of,
         policy=job.use_case.policy,
     )
 
 
-def _drift(job: Context[MonitoringConfig], window: Span) -> dict[str, float]:
-    names = [feature.name for feature in job.use_case.features]
-    baseline = splits.baseline_window(job.config.as_of, job.use_case.policy)
-    rows = job.data.read("features").select("event_time", *names)
-    reference, current = (_matured.between(rows, s.start, s.end).toPandas()[names] for s in (baseline, window))
-    return dict(drift(reference, current))
+def _usual(metrics: pd.DataFrame, start: datetime) -> dict[str, list[float]]:
+    """How far each slice's gap lay from its window's, in the judged windows before."""
+    judged = metrics[(metrics["state"] == "judged") & (metrics["window_end"] <= naive(start))]
+    whole = judged[judged["slice"] == ""].set_index("window_start")["calibration_gap"]
+    distances = judged["calibration_gap"] - judged["window_start"].map(whole)
+    return {str(name): list(part) for name, part in distances.groupby(judged["slice"])}
 
 
-def _write(job: Context[MonitoringConfig], champion: Version, window: Span, m: Metrics, decision: Decision) -> None:
-    key = (champion.model, window.start, window.end)
-    figures = (m.rows, m.positives, m.auc, m.log_loss, m.skill, m.calibration_gap)
-    row = (*key, champion.number, *figures, str(decision.due).lower(), _reason(decision), job.config.as_of)
-    drifted = [(*key, column, psi, job.config.as_of) for column, psi in _drift(job, window).items()]
-    grain = ("model_name", "window_start", "window_end")
-    job.own.merge("metrics", _layout.frame(job.own, "metrics", [row]), grain)
-    job.own.merge("drift", _layout.frame(job.own, "drift", drifted), (*grain, "column"))
-    with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
-        job.registry.log({}, {"auc": m.auc, "log_loss": m.log_loss, "calibration_gap": m.calibration_gap}, {})
+def _rules(champion: Version, decision: Decision) -> list[dict[Any, Any]]:
+    model = {"model_name": champion.model, "model_version": champion.number}
+    return [
+        {**model, "rule": r.name, "fired": not r.passed, "value": r.value, "limit": r.limit, "reason": r.reason}
+        for r in decision.rules
+    ]
 
 
-def _reason(decision: Decision) -> str:
-    return "; ".join(f"{rule.name}: {rule.reason}" for rule in decision.rules)
+def _tell(job: Job, champion: Version, whole: Quality, decision: Decision, changed: Sequence[Alert]) -> None:
+    loss = f"log-loss {whole.log_loss:.4f} (expected {whole.expected_log_loss:.4f})"
+    said = f"AUC {whole.auc:.4f}, {loss}, calibration gap {whole.calibration_gap:+.4f}"
+    job.log.info("%s: %s on %d matured rows", champion, said if whole.state == "judged" else "on hold", whole.labelled)
+    for alert in changed:
+        state = "resolved" if alert.resolved else f"{alert.severity} to {alert.owner}"
+        job.log.info("%s: %s %s: %s", state, alert.rule, alert.subject, alert.evidence)
+    reasons = "; ".join(f"{rule.name}: {rule.reason}" for rule in decision.rules)
+    job.log.info("retraining %s: %s", "due" if decision.due else "not due", reasons)
 
 
 main = task(run)

@@ -27,30 +27,35 @@ def decide(
         as_of: the moment of the decision, UTC.
         policy: `retrain_gap`, `retrain_age`, `cool_down`.
     """
-    rules = (_gap(calibration_gap, last_training, as_of, policy), _age(trained_until, as_of, policy))
+    cooling = _cooling(last_training, as_of, policy)
+    rules = (_gap(calibration_gap, cooling, policy), _age(trained_until, as_of, cooling, policy))
     return Decision(due=not all(rule.passed for rule in rules), rules=rules)
 
 
-def _gap(gap: float | None, last_training: datetime | None, as_of: datetime, policy: Policy) -> Rule:
+def _gap(gap: float | None, cooling: str, policy: Policy) -> Rule:
     name, limit = "calibration_gap", policy.retrain_gap
     if gap is None:
         return Rule(name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured")
     if not math.isfinite(gap):
         return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
     reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"
-    fired = abs(gap) > limit
-    if fired and last_training is not None and as_of - last_training < policy.cool_down:
-        fired, reason = False, f"{reason}, but {_cooling(as_of - last_training, policy)}"
-    return Rule(name, not fired, gap, limit, reason)
+    return _rule(name, gap, limit, reason, fired=abs(gap) > limit, cooling=cooling)
 
 
-def _cooling(since: timedelta, policy: Policy) -> str:
-    return (
-        f"the last training was {since / _DAY:.1f} days ago and the next may come after {policy.cool_down / _DAY:.1f}"
-    )
-
-
-def _age(trained_until: datetime, as_of: datetime, policy: Policy) -> Rule:
+def _age(trained_until: datetime, as_of: datetime, cooling: str, policy: Policy) -> Rule:
     age, limit = (as_of - trained_until) / _DAY, policy.retrain_age / _DAY
-    reason = f"the newest training day is {age:.1f} days old; up to {limit:.1f} is allowed"
-    return Rule("age", as_of - trained_until <= policy.retrain_age, age, limit, reason)
+    reason = f"the newest training day is {age:.1f} days old; from {limit:.1f} on it is too old"
+    return _rule("age", age, limit, reason, fired=as_of - trained_until >= policy.retrain_age, cooling=cooling)
+
+
+def _rule(name: str, value: float, limit: float, reason: str, *, fired: bool, cooling: str) -> Rule:
+    held = fired and cooling
+    return Rule(name, not fired or bool(held), value, limit, f"{reason}, but {cooling}" if held else reason)
+
+
+def _cooling(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:
+    """Why no training may start yet; "": it may."""
+    if last_training is None or as_of - last_training >= policy.cool_down:
+        return ""
+    since = (as_of - last_training) / _DAY
+    return f"the last training was {since:.1f} days ago and the next may come after {policy.cool_down / _DAY:.1f}"
