@@ -56,7 +56,8 @@ def binned(values: pd.Series[Any]) -> tuple[Array, list[str]]:
     if pd.api.types.is_numeric_dtype(values):
         numbers = values.to_numpy("float64", na_value=np.nan)
         mantissa, exponent = np.frexp(numbers)
-        lower = np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0  # no -0.0
+        with np.errstate(over="ignore"):  # below the least number but one lies minus infinity
+            lower = np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0  # no -0.0
         codes, found = pd.factorize(lower, use_na_sentinel=True)
         return np.where(codes < 0, len(found), codes), [*(repr(float(end)) for end in found), MISSING]
     codes, found = pd.factorize(values, use_na_sentinel=True)
