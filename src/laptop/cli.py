@@ -73,14 +73,27 @@ def run_args(args: Sequence[str]) -> int:
 
 @main.command(epilog=_closing("laptop validate -t prod"))
 @click.option("-t", "--target", "targets", multiple=True, help="Only this target; may be repeated.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def validate(targets: tuple[str, ...], output: str) -> int:
+@click.option(
+    "--schema",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="What `databricks bundle schema` printed, to hold the bundle against as well.",
+)
+@click.option("--write-plans", is_flag=True, help="Write what each target comes to into tests/bundle/golden/.")
+@click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool, output: str) -> int:
     """List every problem of the bundle, with file and line."""
     from laptop.lint import check
+    from laptop.lint.sarif import sarif
+    from laptop.plans import write_all
 
     with _mendable():
-        problems = check(_root(), targets or None)
-    if output == "json":
+        problems = check(_root(), targets or None, schema)
+        if write_plans and not problems:
+            write_all(_root())
+    if output == "sarif":
+        click.echo(json.dumps(sarif(problems), indent=2))
+    elif output == "json":
         click.echo(json.dumps([asdict(problem) for problem in problems], default=str, indent=2))
     else:
         for problem in problems:

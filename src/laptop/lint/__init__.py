@@ -19,22 +19,27 @@ from laptop.bundle import BundleError, Source, nearest, read, resolve
 from laptop.document import Node, Place, Problem
 from laptop.lint import catalog, dynamic, environments, graph, policy, structure, wiring
 from laptop.lint.project import Project
+from laptop.lint.schema import held_against
 from laptop.lint.view import Job, View
 
 RULES = (*graph.RULES, *dynamic.RULES, *wiring.RULES, *policy.RULES, *environments.RULES, *catalog.RULES)
 
 
-def check(root: Path, targets: Sequence[str] | None = None) -> tuple[Problem, ...]:
+def check(root: Path, targets: Sequence[str] | None = None, schema: Path | None = None) -> tuple[Problem, ...]:
     """All problems of the bundle, each once, by file and line; those of some targets only name these.
 
     Args:
         root: folder of databricks.yml.
         targets: which targets to look at; all if not given.
+        schema: what `databricks bundle schema` printed, to hold the bundle against as well.
 
     Raises:
         BundleError: a target does not exist.
+        LaptopError: the schema cannot be read.
     """
-    return inspect(read(root), Project(root), targets)
+    source = read(root)
+    found = inspect(source, Project(root), targets)
+    return _sorted([*found, *held_against(source, schema)]) if schema else found
 
 
 def inspect(source: Source, project: Project, targets: Sequence[str] | None = None) -> tuple[Problem, ...]:

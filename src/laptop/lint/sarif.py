@@ -1,0 +1,31 @@
+"""Problems as SARIF 2.1.0, which code hosts show as annotations in the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from laptop.document import Problem
+
+
+def sarif(problems: Iterable[Problem]) -> dict[str, Any]:
+    """The document; every problem is an error, its rule the linter's."""
+    found = list(problems)
+    rules = [{"id": rule} for rule in sorted({problem.rule for problem in found})]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {"tool": {"driver": {"name": "laptop", "rules": rules}}, "results": [_result(each) for each in found]}
+        ],
+    }
+
+
+def _result(problem: Problem) -> dict[str, Any]:
+    place = {"artifactLocation": {"uri": problem.place.file.as_posix()}, "region": {"startLine": problem.place.line}}
+    return {
+        "ruleId": problem.rule,
+        "level": "error",
+        "message": {"text": f"{problem.what} ({problem.why}; {problem.cure})"},
+        "locations": [{"physicalLocation": place}],
+    }

@@ -1,0 +1,42 @@
+"""Golden plans: what each target's jobs come to, as files that a reviewer reads.
+
+A change of YAML shows there in every target that it reaches, resolved. What a run fills in stays as `{{...}}`, and what
+only a workspace knows is as a laptop has it.
+"""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from laptop.bundle import load, targets
+from laptop.home import environment, write
+
+FOLDER = Path("tests/bundle/golden")
+HEAD = "# Written by `uv run laptop validate --write-plans`; tests/bundle/test_bundle_plans.py compares.\n"
+
+
+def plan(root: Path, target: str) -> str:
+    """A target's resources and permissions as YAML, keys in alphabetical order.
+
+    Raises:
+        BundleError: something cannot be resolved.
+    """
+    with environment(LOGNAME="you"):  # dev is each person's own
+        document = load(root, target).document
+    emitter, text = YAML(typ="safe", pure=True), StringIO()
+    emitter.default_flow_style, emitter.width = False, 120
+    emitter.dump({"permissions": document.get("permissions", []), **document["resources"]}, text)
+    return HEAD + text.getvalue().replace(str(root), ".")
+
+
+def write_all(root: Path) -> None:
+    """Write the plan of every target.
+
+    Raises:
+        BundleError: something cannot be resolved.
+    """
+    for target in targets(root):
+        write(root / FOLDER / f"{target}.yml", plan(root, target))
