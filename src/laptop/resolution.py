@@ -146,14 +146,14 @@ def _spelled(value: Any) -> str:
 def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
     """What the workspace would know, in the laptop's words; None for everything that is written in the bundle."""
     match path:
-        case ("workspace", "current_user", "userName"):
+        case ("workspace", "current_user", "userName" | "displayName"):
             return getpass.getuser()
-        case ("workspace", "current_user", "short_name"):
+        case ("workspace", "current_user", "short_name" | "domain_friendly_name"):
             return re.sub(r"\W", "_", getpass.getuser())
         case ("workspace", name) if name.endswith("_path"):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
-        case ("bundle", "git", ("commit" | "branch") as what):
-            return _git(resolver.root, "--abbrev-ref" if what == "branch" else "--verify")
+        case ("bundle", "git", what) if what in _GIT:
+            return _git(resolver.root, *_GIT[what])
         case ("resources", group, key, field_) if resolver.tree.get("resources", group, key):
             return _resource_field(resolver, group, key, field_)
         case _:
@@ -170,12 +170,19 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
         case "volumes" | "registered_models", "id" | "full_name":
             here = f"${{resources.{group}.{key}"
             return f"{here}.catalog_name}}.{here}.schema_name}}.{here}.name}}"
-        case _, "id":
+        case _, _ if name.endswith("id") and not resolver.tree.get("resources", group, key, name):
             return job_id(resolver.target, key)
         case _:
             return None
 
 
+_GIT = {
+    "commit": ("rev-parse", "--verify", "HEAD"),
+    "branch": ("rev-parse", "--abbrev-ref", "HEAD"),
+    "origin_url": ("config", "--get", "remote.origin.url"),
+}
+
+
 def _git(root: Path, *options: str) -> str:
-    command = ["git", "-C", str(root), "rev-parse", *options, "HEAD"]
+    command = ["git", "-C", str(root), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

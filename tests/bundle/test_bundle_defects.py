@@ -410,7 +410,8 @@ def rules() -> Iterator[str]:
 
 
 def test_every_rule_has_a_defect() -> None:
-    assert set(rules()) - {defect.rule for defect in (*DEFECTS, *PEERS)} == set()
+    elsewhere = {"schema"}  # tests/bundle/test_bundle_output.py
+    assert set(rules()) - {defect.rule for defect in (*DEFECTS, *PEERS)} == elsewhere
 
 
 def test_problems_of_one_target_say_so_and_all_come_sorted(copied: Path) -> None:

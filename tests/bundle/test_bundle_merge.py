@@ -322,3 +322,38 @@ def test_what_a_workspace_would_know_has_a_laptops_answer(written: Write) -> Non
     out = load(root, "dev").document["out"]
     assert out[0].isdigit()
     assert out[1:] == ["/Volumes/c/n/v", "c.n.m", "c.n.m", "c.n", "b-dev", getpass.getuser(), str(root)]
+
+
+RIGHT = {
+    "a parameter that is called as the catalog of a target": (
+        "variables: {catalog: {description: d}}\ntargets: {dev: {variables: {catalog: catalog}}}\n"
+        "resources: {jobs: {j: {parameters: [{name: catalog, default: '${var.catalog}'}]}}}\n"
+    ),
+    "the name of a parameter in brackets": (
+        "targets: {dev: }\nresources: {jobs: {j: {parameters: [{name: p, default: x}], tasks: [{task_key: t, "
+        "spark_python_task: {python_file: f, parameters: ['{{ job.parameters.[p] }}']}}]}}}\n"
+    ),
+    "an alert that a file holds": (
+        "targets: {dev: }\nresources: {alerts: {a: {file_path: f, warehouse_id: w, display_name: d}}}\n"
+    ),
+    "what only a workspace knows": (
+        "targets: {dev: }\nresources: {genie_spaces: {g: {title: t}}, apps: {a: {name: '${bundle.git.origin_url}', "
+        "description: '${resources.genie_spaces.g.space_id} ${workspace.current_user.displayName}'}}}\n"
+    ),
+    "jobs without a wheel": (
+        "targets: {dev: }\nresources: {jobs: {j: {tasks: [{task_key: t, notebook_task: {notebook_path: n}}]}}}\n"
+    ),
+    "a wheel that a task has as its library": (
+        "artifacts: {w: {type: whl, build: b}}\ntargets: {dev: }\nresources: {jobs: {j: {tasks: [{task_key: t, "
+        "notebook_task: {notebook_path: n}, libraries: [{whl: dist/*.whl}]}]}}}\n"
+    ),
+}
+"""What public bundles rightly do and this one does not."""
+RULES = {"hard-coded", "dynamic", "required", "reference", "wheel"}
+
+
+@pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT)
+def test_what_is_right_elsewhere_raises_no_alarm(written: Write, text: str) -> None:
+    from laptop.lint import check
+
+    assert [str(each) for each in check(written(HEAD + text)) if each.rule in RULES] == []

@@ -42,7 +42,11 @@ def hard_coded(view: View) -> Iterator[Problem]:
     resources = view.source.tree.get("resources")
     for node in resources.walk() if resources else ():
         for key, value in node.items():
-            if key in NAMING and str(value.value).partition(".")[0] in catalogs:
+            if (
+                key in NAMING
+                and not (key == "name" and node.get("default"))
+                and str(value.value).partition(".")[0] in catalogs
+            ):
                 what = f"{value.value!r} names the catalog of one target"
                 yield Problem("hard-coded", value.place, what, "it is wrong in the others", "write ${var.catalog}")
 

@@ -12,7 +12,7 @@ from laptop.document import Node, Problem, nearest
 from laptop.lint.view import Rule, Task, View, is_dynamic
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-PART = re.compile(r"`([^`]*)`|([^.`\s]+)")
+PART = re.compile(r"`([^`]*)`|\[([^\]]*)\]|([^.`\s]+)")
 TIMES = (
     "iso_weekday", "is_weekday", "iso_date", "iso_datetime", "timestamp_ms",
     "year", "month", "day", "hour", "minute", "second",
@@ -68,7 +68,7 @@ def elsewhere(view: View) -> Iterator[Problem]:
 def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
     if is_dynamic(node):
         for match in REFERENCE.finditer(node.value):
-            yield match[0], [quoted or plain for quoted, plain in PART.findall(match[1])] or [""]
+            yield match[0], ["".join(found) for found in PART.findall(match[1])] or [""]
 
 
 def _wrong_in_task(view: View, task: Task, parts: list[str]) -> tuple[str, str, str] | None:

@@ -25,7 +25,7 @@ def artifacts(view: View) -> Iterator[Problem]:
     """The bundle brings the jobs' code along, and nothing that none of them installs."""
     found = view.tree.get("artifacts")
     wheels = dict(_wheels(view))
-    if view.jobs and not wheels:
+    if any(task.entry_point for task in view.tasks) and not wheels:
         node = next((node for _, node in found.items()), found) if found else view.tree
         what = "no artifact of type whl has a build or files"
         yield Problem("wheel", node.place, what, "the jobs have no code", "add one")
@@ -37,7 +37,11 @@ def artifacts(view: View) -> Iterator[Problem]:
         spec for job in view.jobs.values() for each in items(job.node, "environments") if (spec := each.get("spec"))
     ]
     installed = [file for spec in specs for entry in items(spec, "dependencies") if (file := _file(entry))]
-    for pattern, place in wheels.items() if view.complete else ():
+    installed += [
+        _file(whl) for task in view.tasks for each in items(task.node, "libraries") if (whl := each.get("whl"))
+    ]
+    known = view.complete and not view.tree.get("python")  # which makes jobs too
+    for pattern, place in wheels.items() if known else ():
         if not any(fnmatchcase(file, pattern) for file in installed):
             yield Problem(
                 "wheel", place, f"no job installs {pattern}", "it is deployed for nothing", "use or remove it"

@@ -35,6 +35,8 @@ UNCHECKED = {
 """Kinds that the CLI knows and this template has no use for."""
 REQUIRED = {"RegisteredModel": ("catalog_name", "schema_name", "name")}
 """Where the class calls optional what the API wants."""
+ELSEWHERE = {"Alert": "file_path"}
+"""Where a file may hold what the class wants."""
 TRUTH = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"}
 TRUTH |= {"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"}
 
@@ -133,7 +135,7 @@ def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
             yield from _value(types[key], child, f"{where}.{key}")
         else:
             yield _unknown(where, key, child, types)
-    for key in needed:
+    for key in needed if not node.get(ELSEWHERE.get(cls.__name__, "")) else ():
         given = node.get(key)
         if given is None or given.value is None:
             what, why = f"{where} has no {key!r}", "it cannot be deployed without"
