@@ -139,16 +139,18 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
 
 
 @main.command(epilog=_closing("laptop demo --home /tmp/loop --until 2013-06-30"))
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to replay.  [default: 2013-04-30]")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to replay.  [default: 2013-12-31]")
+@click.option("--months", type=click.IntRange(4, 12), help="Replay so many months of the year instead.")
 @click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
 @_home
-def demo(until: datetime | None, approver: str, home: Path | None) -> None:
-    """Show the whole loop: land, ingest, train, promote, score and monitor."""
+def demo(until: datetime | None, months: int | None, approver: str, home: Path | None) -> None:
+    """Replay 2013: land, ingest, train, promote, then score, monitor and retrain four weeks at a time."""
     from rich.console import Console
 
-    from laptop.demo import FIRST_END, Demo
+    from laptop.demo import YEAR_END, Demo, month_end
 
-    Demo(_place(home).path, approver, Console(), run_args).run(until.date() if until else FIRST_END)
+    last = until.date() if until else month_end(months) if months else YEAR_END
+    Demo(_place(home).path, approver, Console(), run_args).run(last)
 
 
 @main.command(epilog=_closing("laptop notebook notebooks/monitor.py -t prod"))

@@ -111,6 +111,12 @@ class Registry:
         for name, text in documents.items():
             mlflow.log_text(text, name)
 
+    def document(self, run_id: str, name: str) -> str:
+        """A text file of a run."""
+        import mlflow
+
+        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
+
     def metrics(self, run_id: str) -> Mapping[str, float]:
         """The metrics of a run; none where it cannot be found, as that of another workspace."""
         from mlflow.exceptions import MlflowException

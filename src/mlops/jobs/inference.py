@@ -24,7 +24,7 @@ def run(job: Context[InferenceConfig]) -> None:
     _layout.create_predictions(job.own, job.use_case)
     key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
     trained = datetime.fromisoformat(champion.tags["trained_as_of"])
-    done = job.own.read("predictions").select(*key)
+    done = job.own.read("predictions").where(F.col("prediction_time") > F.lit(trained)).select(*key)
     rows = job.data.read("features").where(
         (F.col("prediction_time") > F.lit(trained)) & (F.col("prediction_time") <= F.lit(job.config.as_of))
     )
@@ -42,7 +42,8 @@ def run(job: Context[InferenceConfig]) -> None:
     scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
         "model_version", F.lit(champion.number).cast("bigint")
     )
-    job.own.insert_new("predictions", scored, [*key, "model_version"])
+    # Runs of this job queue up behind each other, so nobody else adds the same; a merge would read the table once more.
+    job.own.append("predictions", scored)
     job.log.info("scored with %s as of %s", champion, job.config.as_of.isoformat())
 
 
