@@ -31,10 +31,8 @@ own = Schema(
 
 # COMMAND ----------
 
-metrics = own.read("metrics").orderBy("window_end").toPandas()
-display(
-    metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "retraining_due"]].to_string()
-)
+metrics = own.read("metrics").where("slice = '' AND state = 'judged'").orderBy("window_end").toPandas()
+display(metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "first_auc"]].to_string())
 
 # COMMAND ----------
 
@@ -54,8 +52,8 @@ display(figure)
 # COMMAND ----------
 
 drift = own.read("drift").toPandas()
-newest = drift[drift["window_end"] == drift["window_end"].max()]
-display(newest.sort_values("psi", ascending=False).head(10)[["column", "psi"]].to_string(index=False))
+newest = drift[(drift["week"] == drift["week"].max()) & (drift["slice"] == "")]
+display(newest.sort_values("psi", ascending=False).head(10)[["column", "psi", "limit", "state"]].to_string(index=False))
 
 # COMMAND ----------
 
