@@ -304,6 +304,18 @@ DEFECTS = (
         "          depends_on:\n            - task_key: accepted\n              outcome: \"true\"\n",
         "task_key: approval", "nobody waits",
     ),
+    Defect("rights", RIGHTS, "[USE_SCHEMA]", "[ALL_PRIVILEGES]", "[ALL_PRIVILEGES]", "nobody thought of"),
+    Defect("rights", RIGHTS, "principal: ${var.consumers}", "principal: a@b.c", "a@b.c", "a person"),
+    Defect(
+        "host", DATABRICKS, "    workspace:\n", "    workspace:\n      host: https://x\n", "host: https",
+        "deploy there",
+    ),
+    Defect("home", LAKEHOUSE, "name: /Users/${var.deploy_principal}", "name: /Users/a@b.c", "/Users/a@b.c", "home of"),
+    Defect(
+        "file", TRAINING, HANDOVER, HANDOVER + "          notebook_task: {notebook_path: ../gone}\n", "../gone",
+        "no file",
+    ),
+    Defect("legacy", LAKEHOUSE, "comment: Will", "comment: 'models:/m/Production' # Will", "models:/", "speaks of"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
     Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),

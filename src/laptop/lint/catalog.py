@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from laptop.document import Problem
-from laptop.lint.view import Rule, View, text
+from laptop.lint.view import Rule, View, items, text
 
 DESCRIBED = ("schemas", "volumes", "registered_models")
 NAMING = ("catalog_name", "schema_name", "name", "default")
@@ -17,7 +17,9 @@ NOT_YET = {
 }
 NAME = re.compile(r"\w{1,255}|.*\$\{.*")
 """One part of a name in the catalog; a reference that could not be resolved is reported elsewhere."""
-LEGACY = re.compile(r"dbfs:/(?!Volumes/)|^/dbfs/|FileStore|hive_metastore")
+LEGACY = re.compile(
+    r"dbfs:/(?!Volumes/)|^/(?:dbfs|mnt)/|FileStore|hive_metastore|^models:/[^@]+/(?:Production|Staging)$"
+)
 
 
 def described(view: View) -> Iterator[Problem]:
@@ -60,7 +62,7 @@ def first_deployment(view: View) -> Iterator[Problem]:
 
 
 def legacy(view: View) -> Iterator[Problem]:
-    """No DBFS root, no mounts, no hive_metastore: new workspaces have none."""
+    """No DBFS root, no mounts, no hive_metastore, no stages: new workspaces have none."""
     for node in view.texts:
         if found := LEGACY.search(node.value):
             what = f"{node.value!r} speaks of {found[0]}"
@@ -69,4 +71,18 @@ def legacy(view: View) -> Iterator[Problem]:
             )
 
 
-RULES: tuple[Rule, ...] = (described, hard_coded, first_deployment, legacy)
+def rights(view: View) -> Iterator[Problem]:
+    """Nobody is given everything, and in production no person is given anything."""
+    for node in view.tree.walk():
+        listed = node.get("privileges")
+        for privilege in items(node, "privileges"):
+            if privilege.value == "ALL_PRIVILEGES":
+                why = "who has it can do what nobody thought of"
+                yield Problem("rights", privilege.place, "ALL_PRIVILEGES is granted", why, "name what is needed")
+        person = node.get("user_name") or (node.get("principal") if listed else None)
+        if text(view.tree, "bundle", "mode") == "production" and person and "@" in str(person.value):
+            what = f"{person.value} is a person"
+            yield Problem("rights", person.place, what, "people leave", "name a group or a service principal")
+
+
+RULES: tuple[Rule, ...] = (rights, described, hard_coded, first_deployment, legacy)

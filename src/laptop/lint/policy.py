@@ -68,6 +68,18 @@ def target(view: View) -> Iterator[Problem]:
         yield Problem("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
 
 
+def homes(view: View) -> Iterator[Problem]:
+    """Where it goes is the login's to say, and nothing of production lies in a person's home."""
+    for node in (view.source.tree, view.source.tree.get("targets", view.bundle.target)):
+        if (host := node.get("workspace", "host") if node else None) and text(host):
+            what, why = f"{text(host)!r} is the host", "whoever forks this would deploy there"
+            yield Problem("host", host.place, what, why, "remove it: DATABRICKS_HOST or the profile says it")
+    for node in view.texts if text(view.tree, "bundle", "mode") == "production" else ():
+        if re.match(r"/(Workspace/)?Users/[^/]*@", node.value):
+            what = f"{node.value!r} is in the home of a person"
+            yield Problem("home", node.place, what, "people leave", "use that of the principal that deploys")
+
+
 def separation(view: View) -> Iterator[Problem]:
     """Who trains is not who deploys: the job that only trains runs as somebody else than the one that only deploys."""
     if text(view.tree, "bundle", "mode") != "production":
@@ -225,4 +237,4 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-RULES: tuple[Rule, ...] = (deployment, target, separation, variables, jobs, tasks, chains, approval, schedules)
+RULES: tuple[Rule, ...] = (deployment, target, homes, separation, variables, jobs, tasks, chains, approval, schedules)

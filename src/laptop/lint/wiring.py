@@ -15,6 +15,9 @@ OWN = ("job", "run_id")
 lets them win (jobs/job-parameters)."""
 
 
+FILES = ("notebook_path", "python_file", "file_path")
+
+
 def entry_points(view: View) -> Iterator[Problem]:
     """A wheel task runs an entry point of this wheel, and one name means the task, the entry point and the module."""
     known = view.project.entry_points
@@ -65,6 +68,22 @@ def unused_entry_points(view: View) -> Iterator[Problem]:
             what, why = f"entry point {name!r} is run by no task", "it was meant to be a task"
             place = view.project.place(f"{name} =")
             yield Problem("entry-point", place, what, why, "add the task or remove the entry point")
+
+
+def files(view: View) -> Iterator[Problem]:
+    """What is named as a file of this repository is there."""
+    resources = view.tree.get("resources")
+    for node in resources.walk() if resources else ():
+        for key in FILES:
+            named = node.get(key)
+            path = text(named) if named else ""
+            if not named or not path or path.startswith("/") or "$" in path or text(node, "source") == "GIT":
+                continue
+            file = view.source.root / named.place.file.parent / path
+            if not any(file.with_suffix(suffix).exists() for suffix in (file.suffix, ".py", ".ipynb", ".sql")):
+                yield Problem(
+                    "file", named.place, f"there is no file {path!r}", "the deployment stops", "mend the path"
+                )
 
 
 def keyword_arguments(view: View) -> Iterator[Problem]:
@@ -162,6 +181,6 @@ def overridden(view: View) -> Iterator[Problem]:
 
 
 RULES: tuple[Rule, ...] = (
-    entry_points, modules, unused_entry_points, keyword_arguments, own_parameters, parameters, unused_configurations,
-    conditions, overridden,
+    entry_points, files, modules, unused_entry_points, keyword_arguments, own_parameters, parameters,
+    unused_configurations, conditions, overridden,
 )  # fmt: skip
