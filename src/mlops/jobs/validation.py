@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -36,7 +35,7 @@ def run(job: Job) -> None:
         verdict = version.tags["verdict"]
         job.log.info("%s was judged on this very case before: %s", version, verdict)
     else:
-        verdict = _report(job, version, _about(case, champion), _judge(job, version, champion))
+        verdict = _report(job, version, champion, case, _judge(job, version, champion))
     platform.set_task_value("verdict", verdict)
 
 
@@ -45,11 +44,6 @@ def _case(job: Job, version: Version, champion: Version | None) -> str:
     windows = splits.windows(job.config.as_of, job.use_case.policy)
     artifacts = [v and v.tags.get("artifact_digest") for v in (version, champion)]
     return hashlib.sha256(repr((artifacts, windows, job.use_case.policy)).encode()).hexdigest()
-
-
-def _about(case: str, champion: Version | None) -> Mapping[str, str]:
-    """What a verdict was given on, as tags: deployment compares the champion with the one that is judged against."""
-    return {"verdict_case": case, "judged_against": "none" if champion is None else str(champion.number)}
 
 
 def _judge(job: Job, version: Version, champion: Version | None) -> Verdict:
@@ -81,7 +75,7 @@ def _scored(job: Job, version: Version, holdout: pd.DataFrame) -> Scored | Excep
         return error
 
 
-def _report(job: Job, version: Version, about: Mapping[str, str], verdict: Verdict) -> str:
+def _report(job: Job, version: Version, champion: Version | None, case: str, verdict: Verdict) -> str:
     """Keep the verdict as a document in a run of its own and in the version's tags; an older approval ends with it."""
     answer = "accepted" if verdict.accepted else "refused"
     document = json.dumps({"version": str(version), "verdict": answer, **asdict(verdict)}, indent=1, allow_nan=True)
@@ -89,10 +83,14 @@ def _report(job: Job, version: Version, about: Mapping[str, str], verdict: Verdi
     with job.registry.run(job.config.experiment, f"validation of {version}", {"verdict": answer}) as run_id:
         job.registry.log(job.config.model_dump(mode="json"), figures, {"verdict.json": document})
     digest = hashlib.sha256(document.encode()).hexdigest()
-    kept = {"verdict": answer, **about, "verdict_digest": digest, "validation_run": run_id}
-    job.registry.tag(version, {**kept, **dict.fromkeys(APPROVAL_TAGS)})
+    against = "none" if champion is None else str(champion.number)
+    kept = {"verdict": answer, "judged_against": against, "verdict_digest": digest, "validation_run": run_id}
+    job.registry.tag(version, {**dict.fromkeys(APPROVAL_TAGS), **kept})
     if verdict.accepted:
         job.registry.set_alias(version, CHALLENGER)
+    elif CHALLENGER in version.aliases:
+        job.registry.drop_alias(version.model, CHALLENGER)
+    job.registry.tag(version, {"verdict_case": case})  # last: whoever is stopped before it judges again
     for rule in verdict.rules:
         job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
     job.log.info("%s %s", version, answer)
