@@ -16,14 +16,16 @@ JOBS = ROOT / "src/mlops/jobs"
 _EXECUTE, _TAG, _MAKE = ("model", "EXECUTE"), ("model", "APPLY_TAG"), ("model", "CREATE_MODEL_VERSION")
 TAKES = {
     "registry.register": {_MAKE, _EXECUTE, _TAG},  # it reads back what it registered, and tags its digest
-    "registry.copy": {_MAKE, _EXECUTE, _TAG},  # it drops the tags that are not kept
+    "registry.copy": {_MAKE, _EXECUTE, _TAG},  # it tags the version that it makes
     "registry.tag": {_TAG},
     "registry.set_alias": {("model", "MANAGE"), _EXECUTE},
     "registry.drop_alias": {("model", "MANAGE"), _EXECUTE},
+    "registry.delete": {("model", "MANAGE"), _EXECUTE},
     **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load")},
     "own.read": {("schema", "SELECT")},
     "own.merge": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
+    "own.explain": {("schema", "MODIFY")},
     "own.create": {("schema", "CREATE_TABLE")},
     "own.exists": {("schema", "SELECT")},
     "data.read": {("data schema", "SELECT")},

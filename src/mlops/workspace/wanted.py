@@ -37,9 +37,11 @@ class Right:
     calls: str
 
 
-_WRITERS = ("ingestion", "deployment", "inference", "monitoring", "rollback")
+_WRITERS = ("ingestion", "deployment", "inference", "monitoring", "promotion", "rollback")
 _READERS = ("training", "validation", "deployment", "inference", "monitoring")
 _LOADERS = (*_READERS, "promotion", "rollback")
+_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback")
+_MOVERS = ("promotion", "validation", "deployment", "rollback")
 _EVERY = ("sample", "ingestion", *_LOADERS)
 RIGHTS: tuple[Right, ...] = (
     Right(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
@@ -54,8 +56,8 @@ RIGHTS: tuple[Right, ...] = (
     Right(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),
     Right(_LOADERS, "model", "EXECUTE", "registry: version, versions, holder, fetch, load"),
     Right(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register, copy"),
-    Right(("training", "promotion", "validation", "deployment"), "model", "APPLY_TAG", "registry: tag"),
-    Right(("validation", "deployment", "rollback"), "model", "MANAGE", "registry: set_alias, drop_alias; or ownership"),
+    Right(_TAGGERS, "model", "APPLY_TAG", "registry: tag"),
+    Right(_MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete; or ownership"),
     Right(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     Right(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
     Right(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
