@@ -79,7 +79,7 @@ CASES = {
     "deployment": (one_serves, {"number": 2}, 7),
     "rollback": (two_served, {}, 6),
     "validation": (copied, {"number": 1}, 10),
-    "training": (nothing, {}, 15),
+    "training": (nothing, {}, 10),
 }
 
 
