@@ -31,7 +31,7 @@ def rule(kind, column, **arguments):
     """A Great Expectations object, made when it is asked for."""
     import great_expectations.expectations as gxe
 
-    return getattr(gxe, kind)(column=column, **arguments)
+    return getattr(gxe, kind)(**({"column": column} if column else {}), **arguments)
 
 
 def orders_of(day):

@@ -66,6 +66,8 @@ class IngestionConfig(JobConfig):
 
     job: Literal["ingestion"]
     landing: str
+    experiment: str
+    """Where the page of each delivery is kept."""
 
 
 class _Reads(JobConfig):

@@ -90,6 +90,28 @@ class Expectation:
     rule: Any
     action: Action
     """block: publish nothing of the batch; quarantine: set the row aside; warn: report only."""
+    min_rows: int = 1
+    """A batch with fewer rows is not judged by it: the mean of three rows says little."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one expectation on one batch."""
+
+    rule: str
+    words: str
+    """The rule with its arguments, for people."""
+    action: Action
+    rows: int
+    """Rows that it looked at."""
+    failed: int
+    """Of them, those that break it; 0 where it judges the batch as a whole."""
+    held: bool
+    """Whether the batch as a whole meets it."""
+    positions: tuple[int, ...] = ()
+    """Which rows break it, by their place in the batch."""
+    observed: float | str | None = None
+    """The figure that it judged the batch by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +124,8 @@ class Source:
     key: tuple[str, ...]
     known_at: str
     """The timestamp column that says since when the row is known; of two rows with one key the later known one wins."""
+    max_bad_share: float = 0.1
+    """A batch of which a larger share of rows breaks a rule is blocked: then it is not the rows that are wrong."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
     history: timedelta | None = None

@@ -20,25 +20,62 @@ _DEPARTURE = Column(name="scheduled_departure", type="timestamp", comment="Sched
 _ORIGINS = ["EWR", "JFK", "LGA"]
 
 
-def _rule(kind: str, column: str, action: Action, **arguments: Any) -> Expectation:
+def _rule(kind: str, action: Action = "quarantine", min_rows: int = 1, **arguments: Any) -> Expectation:
     import great_expectations.expectations as gxe
 
-    return Expectation(getattr(gxe, kind)(column=column, **arguments), action)
+    return Expectation(getattr(gxe, kind)(**arguments), action, min_rows)
 
 
 def _between(column: str, low: float, high: float) -> Expectation:
-    return _rule("ExpectColumnValuesToBeBetween", column, "quarantine", min_value=low, max_value=high)
+    return _rule("ExpectColumnValuesToBeBetween", column=column, min_value=low, max_value=high)
+
+
+def _typical(statistic: str, column: str, low: float, high: float, min_rows: int) -> Expectation:
+    """A batch whose mean or median lies elsewhere is in another unit, or not what it says it is."""
+    kind = f"ExpectColumn{statistic}ToBeBetween"
+    return _rule(kind, "block", min_rows, column=column, min_value=low, max_value=high)
+
+
+def _mostly_there(column: str, share: float) -> Expectation:
+    return _rule("ExpectColumnValuesToNotBeNull", "block", 24, column=column, mostly=share)
+
+
+def _one_of(column: str, values: list[str]) -> Expectation:
+    return _rule("ExpectColumnValuesToBeInSet", column=column, value_set=values)
+
+
+def _above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
+    return _rule(
+        "ExpectColumnPairValuesAToBeGreaterThanB",
+        column_A=larger,
+        column_B=smaller,
+        or_equal=or_equal,
+        ignore_row_if="either_value_is_missing",
+    )
+
+
+def _never_of(column: str, state: str) -> Expectation:
+    """A flight that was cancelled or diverted has no such value."""
+    from great_expectations.expectations.row_conditions import Column as Condition
+
+    return _rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
 
 
 def _schedule() -> Sequence[Expectation]:
     return (
-        _rule("ExpectColumnValuesToBeInSet", "origin", "quarantine", value_set=_ORIGINS),
+        _one_of("origin", _ORIGINS),
         _between("distance", 10, 6000),
+        _above("scheduled_arrival", "scheduled_departure", or_equal=False),
+        _above("scheduled_departure", "published_at", or_equal=False),
+        _typical("Mean", "distance", 700, 1400, 200),  # days of 2013: 976 to 1129; in kilometres 1571 and more
     )
 
 
 def _departures() -> Sequence[Expectation]:
-    return (_between("departure_delay", -180, 2000),)
+    return (
+        _between("departure_delay", -180, 2000),
+        _typical("Median", "departure_delay", -30, 180, 200),  # days of 2013: -5 to 58
+    )
 
 
 def _outcomes() -> Sequence[Expectation]:
@@ -47,19 +84,32 @@ def _outcomes() -> Sequence[Expectation]:
         _between("arrival_delay", -180, 2000),
         _between("cancelled", 0, 1),
         _between("diverted", 0, 1),
+        # The 8,255 cancelled and 1,175 diverted flights are good rows: they have an outcome, and it is no delay.
+        _never_of("departure_delay", "cancelled"),
+        _never_of("arrival_delay", "cancelled"),
+        _never_of("arrival_delay", "diverted"),
+        _typical("Median", "arrival_delay", -60, 180, 200),  # days of 2013: -22 to 64
     )
 
 
 def _weather() -> Sequence[Expectation]:
     return (
-        _rule("ExpectColumnValuesToBeInSet", "origin", "quarantine", value_set=_ORIGINS),
+        _one_of("origin", _ORIGINS),
         _between("temperature", -60, 130),
+        _between("dew_point", -60, 100),
+        _above("temperature", "dew_point", or_equal=True),
         _between("humidity", 0, 100),
-        # The feed reports 1048 mph at EWR on 12 February; no wind on the surface has ever been above 253.
+        _between("wind_direction", 0, 360),
+        # The feed reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
         _between("wind_speed", 0, 253),
         _between("wind_gust", 0, 253),
+        _between("precipitation", 0, 12),
         _between("pressure", 850, 1100),
         _between("visibility", 0, 100),
+        _typical("Median", "temperature", 5, 100, 48),  # days of 2013: 16 to 90
+        _typical("Median", "temperature", 18, 95, 480),  # weeks of 2013: 21 to 87; in Celsius most are below
+        _mostly_there("temperature", 0.9),
+        _mostly_there("wind_speed", 0.9),
     )
 
 

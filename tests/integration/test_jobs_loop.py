@@ -43,10 +43,13 @@ class Laptop:
         self.task("sample", self.job("sample", landing=LANDING, since=since, until=until))
 
     def ingest(self, as_of=MARCH):
-        context = self.job("ingestion", landing=LANDING, as_of=as_of)
+        context = self.ingestion(as_of=as_of)
         self.task("ingestion", context)
         self.task("features", context)
         return context.own
+
+    def ingestion(self, **given):
+        return self.job("ingestion", **{"landing": LANDING, "experiment": "/toy", **given})
 
     def train(self, target="dev", as_of=MARCH):
         given = {**self.model(target), "deployment_job_id": "1", "as_of": as_of, "run_id": next(self.runs)}
@@ -128,7 +131,7 @@ def test_the_loop_ends_with_one_champion_of_the_same_bytes_in_both_targets(loop)
 
 
 def test_features_are_made_only_when_their_prediction_time_has_come(loop):
-    rows = loop.job("ingestion", landing=LANDING).own.read("features").toPandas()
+    rows = loop.ingestion().own.read("features").toPandas()
     assert rows["prediction_time"].max() <= datetime.fromisoformat(LATER).replace(tzinfo=None)
     assert len(rows) == rows["id"].nunique() == PER_DAY * ((date(2024, 3, 12) - date(2024, 1, 1)).days)
 
@@ -162,7 +165,7 @@ def test_monitoring_measures_matured_predictions_and_repeats_itself(loop):
 
 
 def test_a_repeated_ingestion_changes_no_table(loop):
-    schema = loop.job("ingestion", landing=LANDING).own
+    schema = loop.ingestion().own
     before = {table: frame_of(schema, table) for table in ("orders", "results", "features", "ledger")}
     loop.ingest(LATER)
     for table, rows in before.items():
@@ -197,7 +200,7 @@ def _model_id(context, version):
 )
 def test_an_empty_home_is_told_in_one_sentence(empty, task, what):
     given = {
-        "ingestion": {"landing": LANDING},
+        "ingestion": {"landing": LANDING, "experiment": "/toy"},
         "training": {**empty.model("prod"), "deployment_job_id": "1"},
         "inference": {**DATA, "model_name": "prod.toy.failing"},
     }[task]
@@ -223,7 +226,7 @@ def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(head + "".join(rows))
         as_of = "2024-02-02T00:00:00Z"
-        context = laptop.job("ingestion", catalog=catalog, landing=landing, as_of=as_of)
+        context = laptop.ingestion(catalog=catalog, landing=landing, as_of=as_of)
         laptop.task("ingestion", context)
         laptop.task("features", context)
         given = {**laptop.model(catalog), "data_catalog": catalog, "deployment_job_id": "1", "as_of": as_of}
@@ -267,7 +270,7 @@ def test_no_schema_but_a_trial_is_ever_emptied(empty, given):
 def test_deleting_one_table_redoes_exactly_that_table(loop):
     import shutil
 
-    context = loop.job("ingestion", landing=LANDING)
+    context = loop.ingestion()
     before = {table: frame_of(context.own, table) for table in ("orders", "features")}
     versions = context.own.version("results")
     for table, rows in before.items():
@@ -276,24 +279,6 @@ def test_deleting_one_table_redoes_exactly_that_table(loop):
         again = frame_of(context.own, table)
         assert again.drop(columns="batch", errors="ignore").equals(rows.drop(columns="batch", errors="ignore"))
     assert context.own.version("results") == versions
-
-
-def test_rows_that_break_a_rule_go_to_quarantine_with_its_name(empty):
-    folder = empty.home / "Volumes/prod/toy/landing"
-    (folder / "orders").mkdir(parents=True)
-    (folder / "orders/a.csv").write_text(
-        "id,due,announced,kind,size\n"
-        "1,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,x,1.0\n"
-        "2,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,z,1.0\n"
-        "3,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,y,1e9\n"
-        "four,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,y,1.0\n"
-        "5,2024-01-02,2024-01-01T00:00:00Z,y,1.0\n"
-    )
-    context = empty.job("ingestion", landing=LANDING)
-    empty.task("ingestion", context)
-    rows = frame_of(context.own, "quarantine")
-    assert list(frame_of(context.own, "orders")["id"]) == [1]
-    assert set(rows["rules"]) == {"kind:be_in_set", "size:be_between", "id:long", "due:timestamp"}
 
 
 @pytest.mark.nightly

@@ -1,40 +1,31 @@
 """Expectations: the only module that knows Great Expectations.
 
-One expectation object has two readings: Great Expectations counts the rows that break it, and `broken` says of each row
-whether it does, which is what sends rows to quarantine. Both leave a missing value to the not-null expectation.
+A rule is one Great Expectations object and nothing else says what it means: its own run counts the rows that break it
+and says which they are (those go to quarantine), and its own arguments are the words in catalog and documentation.
+(Rejected: a row predicate of ours per kind of expectation, which would be a second definition to keep equal.)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from mlops.contract import ConfigError, Expectation, Outcome
 
-from mlops.contract import ConfigError, Expectation
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What Great Expectations found of one expectation on one batch."""
-
-    rule: str
-    action: str
-    rows: int
-    failed: int
+_HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
 
 
-def rule_name(expectation: Expectation) -> str:
-    """`column:expectation_type`, the name under which a broken rule is reported."""
-    rule = expectation.rule
-    return f"{rule.column}:{rule.expectation_type.removeprefix('expect_column_values_to_')}"
+def check(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
+    """Run expectations on a typed batch; outcomes in their order.
 
-
-def check(frame: DataFrame, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
-    """Run expectations on a batch, in their order; one pass, nothing is cached or persisted."""
+    Raises:
+        ConfigError: an expectation cannot run on these columns, or is marked quarantine and says nothing of single
+            rows.
+    """
     if not expectations:
         return ()
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -42,57 +33,69 @@ def check(frame: DataFrame, expectations: Sequence[Expectation]) -> tuple[Outcom
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_spark("spark", persist=False).add_dataframe_asset("batch")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(name="contract", expectations=[expectation.rule for expectation in expectations])
-    results = batch.validate(suite, result_format="BASIC").results
-    return tuple(map(_outcome, expectations, results))
+    asset = context.data_sources.add_pandas("typed").add_dataframe_asset("batch")
+    whole = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": batch.to_pandas()})
+    # Results come in another order than expectations are given.
+    numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
+    suite = gx.ExpectationSuite(name="contract", expectations=numbered)
+    results = whole.validate(suite, result_format={"result_format": "COMPLETE"}).results
+    found = {result.expectation_config.meta["position"]: result for result in results}
+    return tuple(_outcome(e, found[n], batch.num_rows) for n, e in enumerate(expectations))
 
 
-def broken(expectation: Expectation) -> Column:
-    """Condition that holds for the rows that break the expectation.
-
-    Raises:
-        ConfigError: this kind of expectation has no reading row by row here.
-    """
-    reading = _BROKEN.get(expectation.rule.expectation_type)
-    if reading is None:
-        raise ConfigError(
-            f"expectation {expectation.rule.expectation_type!r} has no row predicate; "
-            f"there is one for {', '.join(sorted(_BROKEN))}: see adapters/quality.py"
-        )
-    return reading(expectation.rule)
+def rule_name(expectation: Expectation) -> str:
+    """`column:be_between`, the name under which a broken rule is reported; a condition follows in brackets."""
+    rule = expectation.rule
+    kind = str(rule.expectation_type).removeprefix("expect_")
+    for start in ("column_values_to_", "column_pair_values_", "column_", "compound_columns_to_", "multicolumn_"):
+        kind = kind.removeprefix(start)
+    condition = _condition(rule)
+    return f"{'+'.join(_columns(rule)) or 'table'}:{kind}{f'[{condition}]' if condition else ''}"
 
 
-def _outcome(expectation: Expectation, result: Any) -> Outcome:
-    if result.exception_info and result.exception_info.get("raised_exception"):
-        raise ConfigError(f"expectation {rule_name(expectation)} cannot run: {result.exception_info}")
-    found = result.result
-    return Outcome(rule_name(expectation), expectation.action, found["element_count"], found["unexpected_count"])
+def in_words(expectation: Expectation) -> str:
+    """A rule for people: its name, its arguments, and what happens to data that break it."""
+    given = {name: value for name, value in expectation.rule.configuration.kwargs.items() if name not in _HIDDEN}
+    arguments = ", ".join(f"{name} {_value(value)}" for name, value in given.items())
+    return f"{rule_name(expectation)}{f' ({arguments})' if arguments else ''}, else {expectation.action}"
 
 
-def _null(rule: Any) -> Column:
-    return F.col(rule.column).isNull()
+def comments(expectations: Sequence[Expectation]) -> Mapping[str, str]:
+    """What is expected of each column, for the catalog."""
+    words: dict[str, list[str]] = {}
+    for expectation in expectations:
+        for column in _columns(expectation.rule):
+            words.setdefault(column, []).append(in_words(expectation))
+    return {column: "; ".join(lines) for column, lines in words.items()}
 
 
-def _outside(rule: Any) -> Column:
-    column, never = F.col(rule.column), F.lit(False)
-    low = never if rule.min_value is None else column < F.lit(rule.min_value)
-    high = never if rule.max_value is None else column > F.lit(rule.max_value)
-    return F.coalesce(low | high, never)
+def _columns(rule: Any) -> list[str]:
+    named = [getattr(rule, name, None) for name in ("column", "column_A", "column_B")]
+    return [name for name in (*named, *(getattr(rule, "column_list", None) or ())) if name]
 
 
-def _not_in(rule: Any) -> Column:
-    return F.coalesce(~F.col(rule.column).isin(list(rule.value_set)), F.lit(False))
+def _condition(rule: Any) -> str:
+    condition = rule.configuration.kwargs.get("row_condition") or ""
+    return str(condition.get("pass_through_filter", condition) if isinstance(condition, dict) else condition)
 
 
-def _not_like(rule: Any) -> Column:
-    return F.coalesce(~F.col(rule.column).rlike(rule.regex), F.lit(False))
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else f"{value}"
 
 
-_BROKEN: dict[str, Callable[[Any], Column]] = {
-    "expect_column_values_to_not_be_null": _null,
-    "expect_column_values_to_be_between": _outside,
-    "expect_column_values_to_be_in_set": _not_in,
-    "expect_column_values_to_match_regex": _not_like,
-}
+def _outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
+    name, found = rule_name(expectation), result.result
+    if "unexpected_index_list" in found:
+        positions = tuple(int(position) for position in found["unexpected_index_list"] or ())
+        return Outcome(
+            name, in_words(expectation), expectation.action, found["element_count"], len(positions),
+            bool(result.success) or rows < expectation.min_rows, positions,
+        )  # fmt: skip
+    if "observed_value" not in found:
+        raise ConfigError(f"expectation {name} cannot run: {str(result.exception_info)[-300:]}")
+    if expectation.action == "quarantine":
+        raise ConfigError(f"expectation {name} judges the batch, not single rows: mark it block or warn")
+    observed = found["observed_value"]
+    held = bool(result.success) or rows < expectation.min_rows or observed is None
+    value = observed.item() if hasattr(observed, "item") else observed
+    return Outcome(name, in_words(expectation), expectation.action, rows, 0, held, observed=value)

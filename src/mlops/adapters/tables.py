@@ -19,6 +19,7 @@ from mlops.contract import ConfigError, Conflict, DataError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
 
@@ -56,6 +57,9 @@ class Schema:
             return f"`{self.catalog}`.`{self.name}`.`{table}`"
         return f"delta.`{self.warehouse / self.catalog / self.name / table}`"
 
+    def _known_as(self, table: str) -> str:
+        return f"{self.catalog}.{self.name}.{table}"
+
     def exists(self, table: str) -> bool:
         """Whether the table is there."""
         identifier = self.identifier(table)
@@ -87,7 +91,7 @@ class Schema:
             f"`{c.name}` {_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
             for c in columns
         )
-        with suppress(Conflict), _contested(table):  # another run makes it at this moment, just so
+        with suppress(Conflict), _contested(self._known_as(table)):  # another run makes it at this moment, just so
             self.spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
             )
@@ -106,19 +110,28 @@ class Schema:
         for c in columns:
             self.spark.sql(f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quoted(c.comment)}")
 
-    def merge(self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None) -> None:
+    def merge(
+        self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None, first: bool = False
+    ) -> None:
         """Upsert rows on their key, atomically.
 
         Args:
             table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
             frame: at most one row per key.
             key: columns, never null.
-            newer: a column; an incoming row replaces one in the table only if it is greater there. None: always.
+            newer: a column; an incoming row replaces one in the table only if it is greater there, or equal there and
+                greater in the columns that follow: in whatever order rows come, the same ones stay. None: always.
+            first: the table may never have been written to; then rows are appended, which is much cheaper.
+
+        Raises:
+            Conflict: another writer was faster; nothing was written.
         """
         names = [name for name in frame.columns if name not in key]
         update = ", ".join(f"t.`{name}` = s.`{name}`" for name in names)
-        condition = f" AND s.`{newer}` > t.`{newer}`" if newer else ""
-        self._merge(table, frame, key, f"WHEN MATCHED{condition} THEN UPDATE SET {update}")
+        order = [newer, *(name for name in names if name != newer)]
+        mine, theirs = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
+        condition = f" AND struct({mine}) > struct({theirs})" if newer else ""
+        self._merge(table, frame, key, f"WHEN MATCHED{condition} THEN UPDATE SET {update}", first=first)
 
     def append(self, table: str, frame: DataFrame) -> None:
         """Add rows; it takes a fifth of the time of a merge, and knows nothing of keys."""
@@ -126,20 +139,38 @@ class Schema:
         with _view(frame) as view:
             self.spark.sql(f"INSERT INTO {self.identifier(table)} ({names}) SELECT {names} FROM {view}")
 
-    def insert_new(self, table: str, frame: DataFrame, key: Sequence[str]) -> None:
+    def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
         """Add the rows whose key is not there yet.
 
         Raises:
-            Conflict: another writer committed at the same moment; nothing was added.
+            Conflict: another writer was faster; nothing was written.
         """
-        with _contested(f"{self.catalog}.{self.name}.{table}"):
-            self._merge(table, frame, key, "")
+        self._merge(table, frame, key, "", first=first)
 
-    def _merge(self, table: str, frame: DataFrame, key: Sequence[str], matched: str) -> None:
+    def append_once(self, table: str, frame: DataFrame, after: int) -> None:
+        """Append rows, provided that nobody has appended any this way since the table's version `after`.
+
+        Raises:
+            Conflict: somebody has; nothing was written.
+        """
+        token = uuid.uuid4().hex
+        # Delta keeps the number in the commit: an append with one that is not greater is silently no commit at all.
+        options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
+        with _contested(self._known_as(table)):
+            frame.writeTo(self.identifier(table)).options(**options).append()
+        newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
+        if token not in {row["userMetadata"] for row in newest}:
+            raise Conflict(_BEATEN.format(self._known_as(table)))
+
+    def _merge(self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, first: bool) -> None:
+        if first and self.version(table) == 0:
+            with suppress(Conflict):
+                self.append_once(table, frame, after=0)
+                return
         on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
-        with _view(frame) as view:
+        with _view(frame) as view, _contested(self._known_as(table)):
             self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
@@ -154,7 +185,7 @@ def _contested(table: str) -> Iterator[None]:
     except Exception as error:
         if not re.search(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED)", str(error)):
             raise
-        raise Conflict(f"another run wrote {table} at the same moment; nothing was written: run again") from None
+        raise Conflict(_BEATEN.format(table)) from None
 
 
 def stored(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@
 |--------------|----------------------------------------------------|-------------------------------------------------|
 | `<source>`   | row of a feed, newest known                        | the source's                                    |
 | ledger       | landed file                                        | source, sha256                                  |
-| quarantine   | row that broke a rule                              | source, file, row                               |
+| quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
 | features     | entity at its prediction time                      | entity key, prediction_time                     |
 | predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
 | counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
@@ -17,12 +17,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.tables import Schema, TableColumn
-from mlops.contract import UseCase
+from mlops.contract import Source, UseCase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +55,21 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
         C("source", "string", "Feed", required=True),
         C("file", "string", "File name"),
         C("sha256", "string", "Digest of the file's content", required=True),
-        C("batch", "long", "Number of the ingestion run that took it in", required=True),
-        C("first_known", "timestamp", "Earliest moment at which a row of the batch was known, UTC"),
+        C("bytes", "long", "Length of the file"),
+        C("modified", "timestamp", "When the file was last changed, UTC"),
+        C("batch", "long", "Number of the delivery that it was part of", required=True),
+        C("first_known", "timestamp", "Earliest moment at which a row of the feed's delivery was known, UTC"),
         C("last_known", "timestamp", "Latest such moment, UTC"),
         _AS_OF,
     ),
     "quarantine": (
         C("source", "string", "Feed", required=True),
         C("file", "string", "File name", required=True),
-        C("rules", "string", "Rules that the row breaks", required=True),
-        C("row", "string", "The row as it came, JSON", required=True),
+        C("sha256", "string", "Digest of the file's content", required=True),
+        C("line", "long", "Line of the file; the header is line 1", required=True),
+        C("column", "string", "Column that the rule is about; row: the line as a whole", required=True),
+        C("rule", "string", "Rule that the row breaks", required=True),
+        C("row", "string", "The line as it came", required=True),
         _AS_OF,
     ),
     "counts": (_WEEK, *_COLUMN, C("bin", "string", "Empty: missing; =text; else lower end"), _ROWS, _AS_OF),
@@ -152,7 +157,7 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
 }
 _COMMENTS = {
     "ledger": "Landed files that were taken in",
-    "quarantine": "Rows that were set aside, with the rules they break",
+    "quarantine": "Rules that rows broke, which were set aside",
     "counts": "Rows per bin of every feature, of which all drift figures are made",
     "metrics": "Quality of the predictions per window and slice, expected before the labels and measured after",
     "drift": "How far each column of a week lies from the weeks before, and what is allowed",
@@ -168,16 +173,29 @@ def create(schema: Schema, *tables: str) -> None:
         schema.create(table, FIXED[table], _COMMENTS[table])
 
 
-def create_ingestion(schema: Schema, use_case: UseCase) -> None:
-    """Make the tables that ingestion writes unless they are there."""
-    create(schema, "ledger", "quarantine")
-    for source in use_case.sources:
-        required = {*source.key, source.known_at}
-        columns = [
-            C(c.name, c.type, f"{c.comment}{f' [{c.unit}]' if c.unit else ''}", c.name in required)
-            for c in source.columns
-        ]
-        schema.create(source.name, columns, source.comment)
+def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:
+    """Make a source's table unless it is there.
+
+    Args:
+        schema: where.
+        source: the feed.
+        expected: what is expected of each column, in words.
+    """
+    required = {*source.key, source.known_at}
+    columns = [
+        C(
+            c.name,
+            c.type,
+            f"{c.comment}{f' [{c.unit}]' if c.unit else ''}{_expected(expected, c.name)}",
+            c.name in required,
+        )
+        for c in source.columns
+    ]
+    schema.create(source.name, columns, source.comment)
+
+
+def _expected(words: Mapping[str, str], column: str) -> str:
+    return f". Expected: {words[column]}" if column in words else ""
 
 
 def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:

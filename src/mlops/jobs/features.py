@@ -42,7 +42,7 @@ def run(job: Context[IngestionConfig]) -> None:
         return
     batch = max([made.batch or 0, *(row[3] for row in spans)])
     key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
-    job.own.merge("features", rows.withColumn("batch", F.lit(batch).cast("bigint")), key)
+    job.own.merge("features", rows.withColumn("batch", F.lit(batch).cast("bigint")), key, first=made.until is None)
     job.own.explain("features", new)
     job.log.info("features made as of %s", job.config.as_of.isoformat())
 

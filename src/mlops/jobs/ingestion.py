@@ -1,92 +1,156 @@
-"""Files of the landing folder become typed tables, one per source; rows that break a rule go to quarantine."""
+"""Files of the landing folder become typed tables, one per source; rows that break a rule go to quarantine.
+
+Every source of a delivery is judged before any table is written. Each table is then written in one commit; written
+twice it stays the same, so the ledger, written last, makes the whole exactly once: it knows each file by its content.
+"""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 from pyspark.sql import functions as F
 
-from mlops.adapters import feeds, quality
-from mlops.adapters.feeds import File
+from mlops.adapters import datapage, feeds, quality
+from mlops.adapters.feeds import Landed
 from mlops.config import IngestionConfig
-from mlops.contract import BatchBlocked, DataError, Source
+from mlops.contract import BatchBlocked, DataError
 from mlops.jobs import _layout
 from mlops.jobs._launch import Context, task
+from mlops.lifecycle import intake, judging
+from mlops.lifecycle.intake import File
+from mlops.lifecycle.judging import Judged
+
+_DELIVERY = 256 * 2**20
+"""Bytes of text that are judged at once; it takes about ten times as much memory."""
+_WORKERS = 2
+"""Tables that are written at the same time."""
+_SKEW = timedelta(days=1)
+"""A row that says it is known later than this after the run is wrong about one of the two clocks."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
-    """Take in every file whose content is new; the ledger, written last, knows each by its digest."""
+    """Take in every file whose content is new, oldest names first."""
     there = {source.name for source in job.use_case.sources if job.own.exists(source.name)}
-    _layout.create_ingestion(job.own, job.use_case)
-    ledger = job.own.read("ledger").select("source", "sha256", "batch").collect()
-    known = {row.sha256 for row in ledger if row.source in there}
-    found = {s.name: feeds.new_files(job.config.landing, s, known) for s in job.use_case.sources}
-    if not ledger and not any(found.values()):
-        raise DataError(
-            f"the landing folder {job.config.landing} holds no file: run the job 'sample', or land your own"
-        )
-    batch = 1 + max([row.batch for row in ledger] + _made(job))
-    fresh = [source for source in job.use_case.sources if found[source.name]]
-    entries = [entry for source in fresh for entry in _take_in(job, source, found[source.name], batch)]
-    if entries:
-        job.own.insert_new("ledger", _layout.frame(job.own, "ledger", entries), ("source", "sha256"))
-    else:
+    version = job.own.version("ledger") if job.own.exists("ledger") else 0
+    ledger = job.own.read("ledger", version).collect() if version else []
+    kept = [row for row in ledger if row.source in there]
+    seen = {(row.source, row.file, row.bytes, _layout.utc(row.modified)) for row in kept}
+    landed = feeds.landed(job.config.landing, [source.name for source in job.use_case.sources], seen)
+    if not landed:
+        if not ledger:
+            raise DataError(
+                f"the landing folder {job.config.landing} holds no file: run the job 'sample', or land your own"
+            )
         job.log.info("no new file in %s", job.config.landing)
+        return
+    known = {(row.source, row.sha256) for row in kept}
+    batch = max([row.batch for row in ledger] or [_newest_made(job)])
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        made = pool.submit(_make_tables, job)  # while files are read and judged
+        for files in feeds.deliveries(landed, _DELIVERY):
+            if judged := list(_judged(job, files, known)):
+                made.result()
+                batch += 1
+                _take_in(job, pool, judged, batch, {source for source, _ in known})
+                _enter(job, judged, batch, version)
+                known |= {(each.source.name, file.sha256) for each in judged for file in each.files}
+                version += 1
+        made.result()
 
 
-def _made(job: Context[IngestionConfig]) -> list[int]:
+def _make_tables(job: Context[IngestionConfig]) -> None:
+    _layout.create(job.own, "ledger", "quarantine")
+    for source in job.use_case.sources:
+        if not job.own.exists(source.name):
+            _layout.create_source(job.own, source, quality.comments(source.expectations()))
+
+
+def _newest_made(job: Context[IngestionConfig]) -> int:
     """The newest batch that features were made from: batches go on counting even where the ledger was lost."""
     if not job.own.exists("features"):
-        return [0]
-    return [job.own.read("features").agg(F.max("batch")).collect()[0][0] or 0]
+        return 0
+    return job.own.read("features").agg(F.max("batch")).collect()[0][0] or 0
+
+
+def _judged(job: Context[IngestionConfig], landed: Sequence[Landed], known: set[tuple[str, str]]) -> Iterator[Judged]:
+    """Every source that has new content, judged."""
+    new: dict[str, dict[str, File]] = {source.name: {} for source in job.use_case.sources}
+    for each in landed:
+        content, sha256 = each.read()
+        if (each.source, sha256) not in known:
+            new[each.source].setdefault(sha256, File(each.name, sha256, each.size, each.modified, content))
+    sources = [(source, tuple(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
+    misfits = [why for source, files in sources for file in files if (why := intake.misfit(file, source))]
+    if misfits:
+        raise BatchBlocked(f"{'; '.join(misfits)}: nothing of this delivery was published")
+    for source, files in sources:
+        rows = intake.read(source, files, job.config.as_of + _SKEW)
+        outcomes = quality.check(rows.table.take(rows.read), source.expectations())
+        yield judging.judge(source, files, rows, outcomes, intake.unknown_columns(files, source))
 
 
 def _take_in(
-    job: Context[IngestionConfig], source: Source, files: tuple[File, ...], batch: int
-) -> list[tuple[object, ...]]:
-    """Publish one source's files; returns their ledger rows. A repeat publishes the same, so the ledger comes last."""
-    rows = feeds.read(job.own.spark, source, files)
-    _stop_at_block(source, rows)
-    span = rows.agg(
-        F.count("*").alias("rows"),
-        F.count_if(F.size(feeds.RULES) > 0).alias("bad"),
-        F.min(source.known_at).alias("first"),
-        F.max(source.known_at).alias("last"),
-    ).collect()[0]
-    if span.bad:
-        _quarantine(job, source, rows.where(F.size(feeds.RULES) > 0))
-    job.own.merge(source.name, _newest(source, rows), source.key, newer=source.known_at)
-    job.log.info("%s: %d rows of %d files, %d to quarantine", source.name, span.rows - span.bad, len(files), span.bad)
-    return [(source.name, f.path.name, f.sha256, batch, span.first, span.last, job.config.as_of) for f in files]
+    job: Context[IngestionConfig], pool: ThreadPoolExecutor, delivery: Sequence[Judged], batch: int, written: set[str]
+) -> None:
+    for each in delivery:
+        job.log.info("%s", each.summary)
+    problems = [problem for each in delivery for problem in each.problems]
+    if problems:
+        _report(job, delivery, problems, batch)
+        raise BatchBlocked(f"{'; '.join(problems)}: nothing of this delivery was published")
+    writes = [pool.submit(_publish, job, each, first=each.source.name not in written) for each in delivery]
+    writes.append(pool.submit(_quarantine, job, delivery, first=not written))
+    _report(job, delivery, problems, batch)
+    for write in writes:
+        write.result()
 
 
-def _stop_at_block(source: Source, rows: DataFrame) -> None:
-    expectations = [e for e in source.expectations() if e.action != "quarantine"]
-    for outcome in quality.check(rows, expectations):
-        if outcome.action == "block" and outcome.failed:
-            raise BatchBlocked(
-                f"{source.name}: {outcome.failed} of {outcome.rows} rows break {outcome.rule}; none was published"
-            )
+def _publish(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> None:
+    if judged.good.num_rows:
+        rows, source = job.own.spark.createDataFrame(judged.good), judged.source
+        job.own.merge(source.name, rows, source.key, newer=source.known_at, first=first)
 
 
-def _quarantine(job: Context[IngestionConfig], source: Source, bad: DataFrame) -> None:
-    rows = bad.select(
-        F.lit(source.name).alias("source"),
-        F.col(feeds.FILE).alias("file"),
-        F.concat_ws(", ", feeds.RULES).alias("rules"),
-        F.col(feeds.RAW).alias("row"),
-        F.lit(job.config.as_of).alias("as_of"),
-    )
-    job.own.insert_new("quarantine", rows.dropDuplicates(["source", "file", "row"]), ("source", "file", "row"))
+def _enter(job: Context[IngestionConfig], delivery: Sequence[Judged], batch: int, version: int) -> None:
+    """Write the ledger: of runs that overlap one succeeds, so no two deliveries have one number."""
+    entries = [
+        (each.source.name, f.name, f.sha256, f.size, f.modified, batch, *each.span, job.config.as_of)
+        for each in delivery
+        for f in each.files
+    ]
+    job.own.append_once("ledger", _layout.frame(job.own, "ledger", entries), version)
 
 
-def _newest(source: Source, rows: DataFrame) -> DataFrame:
-    """One good row per key: the one known last, of two known at once the greater: file order is no matter."""
-    from pyspark.sql import Window
+def _report(job: Context[IngestionConfig], delivery: Sequence[Judged], problems: Sequence[str], batch: int) -> None:
+    """The delivery's page and counts, as a run in MLflow."""
+    title = f"Delivery {batch} of {job.use_case.name}: {'blocked' if problems else 'published'}"
+    subtitle = f"Ingestion as of {job.config.as_of:%Y-%m-%d %H:%M} UTC, job run {job.config.run_id}"
+    page = datapage.page(title, subtitle, delivery, problems)
+    counts = {
+        f"{each.source.name}_{name}": value
+        for each in delivery
+        for name, value in (
+            ("rows", each.rows),
+            ("published", 0 if problems else each.good.num_rows),
+            ("bad", each.bad),
+        )
+    }
+    tags = {"job": "ingestion", "job_run": job.config.run_id, "blocked": str(bool(problems)).lower()}
+    with job.registry.run(job.config.experiment, f"ingestion-{batch}", tags):
+        job.registry.log(job.config.model_dump(mode="json"), counts, {"data.html": page})
 
-    names = [column.name for column in source.columns]
-    order = Window.partitionBy(*source.key).orderBy(*[F.col(name).desc() for name in (source.known_at, *names)])
-    good = rows.where(F.size(feeds.RULES) == 0).withColumn("_rank", F.row_number().over(order))
-    return good.where("_rank = 1").select(*names)
+
+def _quarantine(job: Context[IngestionConfig], delivery: Sequence[Judged], *, first: bool) -> None:
+    rows = [
+        (each.source.name, b.file.name, b.file.sha256, b.line, b.column, b.rule, b.row, job.config.as_of)
+        for each in delivery
+        for b in each.broken
+    ]
+    if rows:
+        frame = _layout.frame(job.own, "quarantine", rows)
+        job.own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"), first=first)
 
 
 main = task(run)

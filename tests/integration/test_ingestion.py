@@ -1,0 +1,219 @@
+"""The ingestion task on real Spark Connect, Delta Lake and MLflow: broken files, repeats, kills, overlaps."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from brokenfeeds import FILES, HARMLESS, KINDS, STRICT_TOY, damaged
+from test_jobs_loop import laptop_in
+from toy import TOY, frame_of
+
+from mlops.adapters import quality
+from mlops.contract import BatchBlocked, Conflict
+from mlops.jobs import _layout, ingestion
+from mlops.jobs._launch import Context
+
+TABLES = ("orders", "results", "quarantine")
+
+
+@pytest.fixture
+def laptop(spark, tmp_path, monkeypatch):
+    return laptop_in(tmp_path, monkeypatch)
+
+
+def context_of(laptop, use_case=STRICT_TOY, **given):
+    return Context(laptop.ingestion(**given).config, use_case)
+
+
+def put(laptop, catalog, name, content):
+    target = laptop.home / f"Volumes/{catalog}/toy/landing" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def state(schema, tables=TABLES):
+    """Content hash per table, of what was found rather than of when."""
+    frames = {table: frame_of(schema, table).drop(columns=["as_of", "file"], errors="ignore") for table in tables}
+    return {table: hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest() for table, frame in frames.items()}
+
+
+def days(since="2024-01-01", until="2024-01-06"):
+    return dict(TOY.sample(date.fromisoformat(since), date.fromisoformat(until)))
+
+
+def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_page_is_kept(laptop):
+    files = days()
+    kinds = list(KINDS)
+    clean = [name for name in files if name.startswith("orders")]
+    for number, name in enumerate(clean):  # four kinds a file, one row each
+        lines = [line.encode() for line in files[name].splitlines()]
+        for row, kind in enumerate(kinds[4 * number : 4 * number + 4], start=10):
+            lines[row] = KINDS[kind][1](lines[row].decode(), lines[0].decode())
+        put(laptop, "prod", name, b"\n".join(lines) + b"\n")
+    for name, content in files.items():
+        if name.startswith("results"):
+            put(laptop, "prod", name, HARMLESS["rows twice"](content.splitlines(), 1))
+    context = context_of(laptop, as_of="2024-01-08T00:00:00Z")
+    laptop.task("ingestion", context)
+    aside = frame_of(context.own, "quarantine")
+    assert sorted(aside["rule"]) == sorted(KINDS[kind][0] for kind in kinds)
+    assert set(aside["line"]) <= {11, 12, 13, 14}
+    assert len(frame_of(context.own, "orders")) == 60 * 6 - len(kinds)
+    size = next(c for c in context.own.read("orders").schema if c.name == "size")
+    assert size.metadata["comment"].startswith("Size [kg]. Expected: size:be_between (min_value -50.0, max_value 50.0)")
+    before = {**state(context.own), **state(context.own, ["ledger"])}
+    put(laptop, "prod", "orders/z.csv", FILES["a column renamed"][1](files[clean[0]].splitlines()))
+    put(laptop, "prod", "results/z.csv", "id,judged,failed\n1,2024-01-02T00:00:00Z,0\n")
+    with pytest.raises(BatchBlocked, match=r"orders/z.csv lacks size \(renamed to sizes\?\)"):
+        laptop.task("ingestion", context)
+    put(laptop, "prod", "orders/z.csv", FILES["a quantity that is another"][1](files[clean[0]].splitlines()))
+    with pytest.raises(BatchBlocked, match="it is 37 over 60 rows, against size:median"):
+        laptop.task("ingestion", context)
+    assert {**state(context.own), **state(context.own, ["ledger"])} == before
+    pages = sorted(laptop.home.glob("artifacts/**/data.html"), key=lambda path: path.stat().st_mtime)
+    texts = [page.read_text() for page in pages]
+    assert [("published" in text[:200], "Blocked." in text) for text in texts] == [(True, False), (False, True)]
+
+
+def test_repeats_retries_overlaps_and_backfills_end_in_the_same_tables(laptop, monkeypatch):
+    files = days("2024-01-01", "2024-01-04")
+    broken, _ = damaged(files["orders/2024-01-02.csv"].splitlines(), "out of range", 0.02, 1)
+    older, _ = damaged(files["orders/2024-01-03.csv"].splitlines(), "unknown category", 0.02, 1)
+    contents = {**files, "orders/2024-01-02.csv": broken, "orders/2024-01-03.csv": older}
+    for name, content in contents.items():
+        put(laptop, "once", name, content)
+    once = context_of(laptop, catalog="once", landing="/Volumes/once/toy/landing")
+    laptop.task("ingestion", once)
+
+    many = context_of(laptop, catalog="many", landing="/Volumes/many/toy/landing")
+    names = list(contents)
+    for name in names[4:]:
+        put(laptop, "many", name, contents[name])
+    enter = ingestion._enter
+
+    def overtaken(job, *rest):
+        """Between this run's tables and its ledger another run sees one more file and goes all the way."""
+        monkeypatch.setattr(ingestion, "_enter", enter)
+        put(laptop, "many", names[0], contents[names[0]])
+        laptop.task("ingestion", many)
+        enter(job, *rest)
+
+    monkeypatch.setattr(ingestion, "_enter", overtaken)
+    with pytest.raises(Conflict, match=r"another run wrote many\.toy\.ledger at the same moment"):
+        laptop.task("ingestion", many)
+    for name in names[:4]:  # backfill of older days, one of them again under another name
+        put(laptop, "many", name, contents[name])
+    put(laptop, "many", "orders/again.csv", contents["orders/2024-01-02.csv"])
+    with monkeypatch.context() as killed:  # after the tables, before the ledger
+        killed.setattr(ingestion, "_enter", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            laptop.task("ingestion", many)
+    laptop.task("ingestion", many)
+    versions = {table: many.own.version(table) for table in ("orders", "ledger", "quarantine")}
+    laptop.task("ingestion", many)
+    assert state(many.own) == state(once.own)
+    assert {table: many.own.version(table) for table in versions} == versions
+    ledger = frame_of(many.own, "ledger")
+    assert sorted(ledger["sha256"]) == sorted(frame_of(once.own, "ledger")["sha256"])
+    assert sorted(set(ledger["batch"])) == [1, 2]
+
+
+@pytest.mark.nightly
+def test_a_correction_wins_by_being_known_later_wherever_it_arrives(laptop):
+    head = "id,due,announced,kind,size\n"
+    first, later = ("1,2024-01-05T00:00:00Z,2024-01-0{}T00:00:00Z,x,{}\n".format(*given) for given in ((1, 1), (2, 2)))
+    ends = []
+    for catalog, order in (("forth", (first, later)), ("back", (later, first))):
+        context = context_of(laptop, TOY, catalog=catalog, landing=f"/Volumes/{catalog}/toy/landing")
+        for row in order:  # the file is replaced under the same name
+            put(laptop, catalog, "orders/a.csv", head + row)
+            laptop.task("ingestion", context)
+        ends.append(frame_of(context.own, "orders").to_dict("records"))
+    assert ends[0] == ends[1]
+    assert [row["size"] for row in ends[0]] == [2.0]
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = {paths}
+from mlops.adapters import tables
+from mlops.jobs import ingestion
+from test_ingestion import STRICT_TOY, context_of
+from test_jobs_loop import Laptop
+fatal, done = {number}, 0
+def dying(write, after):
+    def call(self, *arguments, **named):
+        global done
+        done += 1
+        if not after and done == fatal: os.kill(os.getpid(), signal.SIGKILL)
+        write(self, *arguments, **named)
+        if after and done == fatal: os.kill(os.getpid(), signal.SIGKILL)
+    return call
+for name in ("create", "_merge", "append_once"):
+    setattr(tables.Schema, name, dying(getattr(tables.Schema, name), {after}))
+ingestion.run(context_of(Laptop(Path(os.environ["LAPTOP_HOME"]), {{}})))
+print("finished")
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, after):
+    files = days("2024-01-01", "2024-01-03")
+    broken, _ = damaged(files["orders/2024-01-02.csv"].splitlines(), "out of range", 0.02, 1)
+    for name, content in {**files, "orders/2024-01-02.csv": broken}.items():
+        put(laptop, "prod", name, content)
+    wanted = None
+    for number in range(1, 30):
+        script = CHILD.format(
+            paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])], number=number, after=after
+        )
+        child = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+        finished = "finished" in child.stdout
+        assert finished or child.returncode == -signal.SIGKILL, child.stderr[-2000:]
+        context = context_of(laptop)
+        laptop.task("ingestion", context)
+        wanted = wanted or state(context.own)
+        assert state(context.own) == wanted, number
+        if finished:
+            break
+        shutil.rmtree(laptop.home / "warehouse")
+    assert number > 6, "there are more writes than that"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", [*HARMLESS])
+def test_harmless_files_give_the_same_tables(laptop, kind):
+    files = days("2024-01-01", "2024-01-02")
+    ends = []
+    for catalog, change in (("clean", HARMLESS["rows twice"]), ("odd", HARMLESS[kind])):
+        for name, content in files.items():
+            if name.startswith("orders"):
+                put(laptop, catalog, name, change(content.splitlines(), 1))
+        context = context_of(laptop, catalog=catalog, landing=f"/Volumes/{catalog}/toy/landing")
+        laptop.task("ingestion", context)
+        ends.append(state(context.own))
+    assert ends[0] == ends[1]
+
+
+def test_two_first_writers_of_one_table_leave_each_row_once(spark, laptop):
+    context = context_of(laptop, TOY)
+    source = TOY.sources[0]
+    _layout.create_source(context.own, source, quality.comments(source.expectations()))
+    rows = "id bigint, due timestamp, announced timestamp, kind string, size double"
+    moment = _layout.utc(context.config.as_of)
+    mine = spark.createDataFrame([(n, moment, moment, "x", 1.0) for n in range(5)], rows)
+    context.own.append_once("orders", mine, after=0)
+    with pytest.raises(Conflict, match=r"prod\.toy\.orders"):
+        context.own.append_once("orders", mine, after=0)
+    context.own.merge("orders", mine, ["id"], newer="announced", first=True)
+    assert len(frame_of(context.own, "orders")) == 5

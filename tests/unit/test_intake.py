@@ -1,0 +1,311 @@
+"""From bytes to typed rows, and which of them are published: pure, no Spark."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from great_expectations.expectations.row_conditions import Column as ConditionColumn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops.adapters import quality
+from mlops.contract import Column, ConfigError, Expectation, Source
+from mlops.lifecycle import intake, judging
+from mlops.lifecycle.intake import File
+
+NOW = datetime(2024, 1, 10, tzinfo=UTC)
+THINGS = Source(
+    name="things",
+    comment="Things",
+    columns=(
+        Column(name="id", type="long", comment="Number"),
+        Column(name="seen", type="timestamp", comment="When it was seen, UTC"),
+        Column(name="kind", type="string", comment="Kind", required=False),
+        Column(name="size", type="double", comment="Size", unit="kg", required=False),
+    ),
+    key=("id",),
+    known_at="seen",
+)
+HEAD = "id,seen,kind,size\n"
+GOOD = "1,2024-01-01T00:00:00Z,x,1.5\n"
+
+
+def file(text, name="a.csv"):
+    content = text if isinstance(text, bytes) else text.encode()
+    return File(name, name, len(content), NOW, content)
+
+
+def read(*files, source=THINGS):
+    return intake.read(source, files, NOW)
+
+
+def judge(*files, source=THINGS, outcomes=()):
+    return judging.judge(source, files, read(*files, source=source), outcomes, intake.unknown_columns(files, source))
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("x,2024-01-01T00:00:00Z,x,1\n", "id:long"),
+        ("1.0,2024-01-01T00:00:00Z,x,1\n", "id:long"),
+        ("99999999999999999999,2024-01-01T00:00:00Z,x,1\n", "id:long"),
+        (" 1,2024-01-01T00:00:00Z,x,1\n", "id:long"),
+        ("1,2024-01-01,x,1\n", "seen:timestamp"),
+        ("1,2024-02-30T00:00:00Z,x,1\n", "seen:timestamp"),
+        ("1,01/02/2024 00:00,x,1\n", "seen:timestamp"),
+        ("1,2024-01-01T00:00:00+02:00,x,1\n", "seen:timestamp"),
+        ("1,2024-01-01T00:00:00Z,x,nan\n", "size:double"),
+        ("1,2024-01-01T00:00:00Z,x,inf\n", "size:double"),
+        ("1,2024-01-01T00:00:00Z,x,1e999\n", "size:double"),
+        ('1,2024-01-01T00:00:00Z,x,"1,5"\n', "size:double"),
+        ("1,2024-01-01T00:00:00Z,x,NA\n", "size:double"),
+        (",2024-01-01T00:00:00Z,x,1\n", "id:required"),
+        ("1,,x,1\n", "seen:required"),
+        ("1,2031-01-01T00:00:00Z,x,1\n", "seen:future"),
+        ("1,2024-01-01T00:00:00Z,x\n", "row:fields"),
+        ("1,2024-01-01T00:00:00Z,x,1,2\n", "row:fields"),
+        ('1,2024-01-01T00:00:00Z,"x,1\n', "row:csv"),
+        (b"1,2024-01-01T00:00:00Z,\xe9,1\n", "row:encoding"),
+        (b"1,2024-01-01T00:00:00Z,\x00,1\n", "row:encoding"),
+        ("1,2024-01-01T00:00:00Z,x,1", "row:truncated"),
+        ("1,2024-01-01T00:00:00Z,x,1\r2,2024-01-01T00:00:00Z,x,1\n", "row:fields"),
+    ],
+)
+def test_a_broken_line_breaks_one_rule_and_spoils_no_other(line, rule):
+    line = line if isinstance(line, bytes) else line.encode()
+    rows = read(file((HEAD + GOOD).encode() + b"\n" + line))
+    assert rows.broken == {1: [rule]}
+    assert rows.line == [2, 4]
+    assert rows.table["id"].to_pylist()[0] == 1
+
+
+def test_a_missing_value_that_may_be_missing_stays_missing():
+    rows = read(file(HEAD + '1,2024-01-01T00:00:00Z,,""\n'))
+    assert rows.broken == {}
+    assert rows.table.to_pylist()[0] == {"id": 1, "seen": datetime(2024, 1, 1, tzinfo=UTC), "kind": None, "size": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEAD + GOOD,
+        (HEAD + GOOD).replace("\n", "\r\n"),
+        "size,kind,seen,id,new\n1.5,x,2024-01-01T00:00:00Z,1,anything\n",
+        'id,seen,kind,size\n"1","2024-01-01T00:00:00Z","x","1.5"\n',
+        "\n".join([HEAD.strip(), "", GOOD, "\n"]),
+    ],
+    ids=["byte order mark", "windows lines", "other order, new column", "quotes", "blank lines"],
+)
+def test_what_only_looks_different_reads_the_same(text):
+    rows = read(file(text))
+    assert rows.broken == {}
+    assert rows.table.equals(read(file(HEAD + GOOD)).table)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("id,seen,kind\n", r"things/a.csv lacks size; it has id, seen, kind"),
+        ("id,seen,kind,Size\n", r"lacks size \(renamed to Size\?\)"),
+        ("ident,seen_at,kind,size\n", r"lacks id \(renamed to ident\?\), seen \(renamed to seen_at\?\)"),
+        ("id,id,seen,kind,size\n", r"has id more than once"),
+        ("", r"things/a.csv is empty, without even a header"),
+        ((HEAD + GOOD).encode("utf-16"), r"is no UTF-8 text"),
+        (HEAD.replace("size", "gr\xf6\xdfe").encode("latin-1"), r"is no UTF-8 text"),
+        ((HEAD + GOOD).replace(",", ";"), r"lacks"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_named_with_the_likely_new_name(text, why):
+    import re
+
+    assert re.search(why, intake.misfit(file(text), THINGS))
+
+
+def test_a_header_alone_is_a_file_without_rows():
+    assert intake.misfit(file(HEAD), THINGS) == ""
+    judged = judge(file(HEAD))
+    assert (judged.rows, judged.good.num_rows, judged.problems, judged.span) == (0, 0, (), (None, None))
+
+
+def test_new_columns_are_reported_and_left_out():
+    judged = judge(file("id,seen,kind,size,colour\n1,2024-01-01T00:00:00Z,x,1,red\n"))
+    assert judged.unknown == ("colour",)
+    assert judged.good.column_names == ["id", "seen", "kind", "size"]
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e90, max_value=1e90) | st.integers(
+    -(10**17), 10**17
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(NUMBERS, st.text(st.characters(exclude_categories=["Cs", "Cc"]))), max_size=20))
+def test_what_the_csv_module_writes_comes_back(values):
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([(1, "2024-01-01T00:00:00Z", text, repr(number)) for number, text in values])
+    rows = read(file(HEAD + out.getvalue()))
+    assert rows.broken == {}
+    assert rows.table["size"].to_pylist() == [float(number) for number, _ in values]
+    assert [text or "" for text in rows.table["kind"].to_pylist()] == [text for _, text in values]
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_no_bytes_make_it_fail_and_every_row_is_good_or_has_its_rule(lines):
+    content = HEAD.encode() + b"\n".join(lines)
+    judged = judge(file(content))
+    assert judged.good.num_rows + judged.bad + judged.repeated + judged.outdated + judged.conflicting == judged.rows
+    lines_there = content.count(b"\n") + 1
+    assert all(2 <= each.line <= lines_there for each in judged.broken)
+
+
+# --- one row per key -------------------------------------------------------------------------------------------------
+
+ROW = st.tuples(st.integers(1, 4), st.integers(1, 3), st.sampled_from(["", "x", "y"]), st.sampled_from(["", "1", "2"]))
+
+
+@settings(deadline=None)
+@given(st.lists(ROW, max_size=12), st.randoms())
+def test_of_each_key_the_row_known_last_stays_whatever_the_order(rows, random):
+    lines = [f"{key},2024-01-0{day}T00:00:00Z,{kind},{size}\n" for key, day, kind, size in rows]
+    shuffled = random.sample(lines, len(lines))
+    first, second = judge(file(HEAD + "".join(lines))), judge(file(HEAD + "".join(shuffled)))
+    assert first.good.sort_by("id").equals(second.good.sort_by("id"))
+    kept = {row["id"]: row["seen"].day for row in first.good.to_pylist()}
+    assert kept == {key: max(day for other, day, *_ in rows if other == key) for key in {key for key, *_ in rows}}
+    assert first.repeated == len(rows) - len(set(rows))
+    assert first.repeated + first.outdated + first.conflicting == len(rows) - len(kept)
+
+
+# --- the batch as a whole --------------------------------------------------------------------------------------------
+
+
+def with_rules(*rules, **given):
+    from dataclasses import replace
+
+    return replace(THINGS, expectations=lambda: rules, **given)
+
+
+def rule(kind, action="quarantine", min_rows=1, **arguments):
+    import great_expectations.expectations as gxe
+
+    return Expectation(getattr(gxe, kind)(**arguments), action, min_rows)
+
+
+def checked(text, *rules, **given):
+    source = with_rules(*rules, **given)
+    rows = read(file(text), source=source)
+    return judge(file(text), source=source, outcomes=quality.check(rows.table.take(rows.read), rules))
+
+
+def many(*sizes):
+    return HEAD + "".join(f"{n},2024-01-01T00:00:00Z,x,{size}\n" for n, size in enumerate(sizes))
+
+
+def test_more_bad_rows_than_the_contract_allows_block_the_batch_and_the_first_is_named():
+    between = rule("ExpectColumnValuesToBeBetween", column="size", min_value=0, max_value=9)
+    assert checked(many(*[1] * 9, 99), between).problems == ()
+    judged = checked(many(*[1] * 8, 99, 99), between)
+    assert judged.problems == (
+        "things: 2 of 10 rows break a rule and 10% may; most break size:be_between (2), the first in a.csv line 10",
+    )
+
+
+def test_a_mean_that_contradicts_the_quantity_blocks_only_where_there_are_rows_enough():
+    mean = rule("ExpectColumnMeanToBeBetween", "block", 3, column="size", min_value=5, max_value=9)
+    assert checked(many(1, 1), mean).problems == ()
+    assert checked(many("", "", ""), mean).problems == ()
+    (why,) = checked(many(1, 1, 1), mean).problems
+    assert (
+        why == "things: it is 1 over 3 rows, against size:mean_to_be_between (min_value 5.0, max_value 9.0), else block"
+    )
+
+
+def test_a_burst_of_missing_values_blocks():
+    most = rule("ExpectColumnValuesToNotBeNull", "block", column="size", mostly=0.9)
+    assert checked(many(*[1] * 9, ""), most).problems == ()
+    assert "2 of 10 rows break size:not_be_null" in checked(many(*[1] * 8, "", ""), most).problems[0]
+
+
+def test_a_warning_neither_blocks_nor_sets_aside():
+    warn = rule("ExpectColumnValuesToBeBetween", "warn", column="size", min_value=0, max_value=9)
+    judged = checked(many(99, 99), warn)
+    assert (judged.problems, judged.bad, judged.outcomes[0].failed) == ((), 0, 2)
+
+
+BATCH = pa.table(
+    {
+        "a": pa.array([1.0, 2.0, None, 4.0, 50.0]),
+        "b": pa.array(["x", None, "yy", "x", ""]),
+        "c": pa.array([1, 2, 3, 4, 5]),
+        "t": pa.array([datetime(2024, 1, n, tzinfo=UTC) for n in range(1, 6)], pa.timestamp("us", "UTC")),
+    }
+)
+FRAME = BATCH.to_pandas()
+SINGLE_ROWS = [
+    ("ExpectColumnValuesToNotBeNull", {"column": "a"}, FRAME.a.isna()),
+    ("ExpectColumnValuesToBeNull", {"column": "a"}, FRAME.a.notna()),
+    ("ExpectColumnValuesToBeBetween", {"column": "a", "min_value": 2, "max_value": 9}, (FRAME.a < 2) | (FRAME.a > 9)),
+    ("ExpectColumnValuesToBeBetween", {"column": "a", "max_value": 9}, FRAME.a > 9),
+    ("ExpectColumnValuesToBeInSet", {"column": "b", "value_set": ["x"]}, FRAME.b.notna() & (FRAME.b != "x")),
+    ("ExpectColumnValuesToNotBeInSet", {"column": "b", "value_set": ["x"]}, FRAME.b == "x"),
+    ("ExpectColumnValuesToMatchRegex", {"column": "b", "regex": "^[a-z]+$"}, FRAME.b == ""),
+    ("ExpectColumnValuesToNotMatchRegex", {"column": "b", "regex": "^x$"}, FRAME.b == "x"),
+    ("ExpectColumnValueLengthsToBeBetween", {"column": "b", "min_value": 1, "max_value": 1}, FRAME.b.isin(["yy", ""])),
+    ("ExpectColumnValuesToBeUnique", {"column": "b"}, FRAME.b == "x"),
+    ("ExpectColumnPairValuesAToBeGreaterThanB", {"column_A": "c", "column_B": "a"}, ~(FRAME.c > FRAME.a)),
+    (
+        "ExpectColumnPairValuesAToBeGreaterThanB",
+        {"column_A": "c", "column_B": "a", "or_equal": True, "ignore_row_if": "either_value_is_missing"},
+        FRAME.a > FRAME.c,
+    ),
+    ("ExpectCompoundColumnsToBeUnique", {"column_list": ["a", "b"]}, pd.Series([False] * 5)),
+    (
+        "ExpectColumnValuesToBeNull",
+        {"column": "a", "row_condition": ConditionColumn("c") > 3},
+        (FRAME.c > 3) & FRAME.a.notna(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "breaks"), SINGLE_ROWS)
+def test_rows_set_aside_are_those_that_great_expectations_counts_and_that_the_rule_means(kind, arguments, breaks):
+    (outcome,) = quality.check(BATCH, [rule(kind, **arguments)])
+    assert list(outcome.positions) == list(np.flatnonzero(breaks.fillna(False)))
+    assert outcome.failed == len(outcome.positions)
+    assert outcome.held is (outcome.failed == 0)
+
+
+def test_outcomes_come_in_the_order_of_their_expectations():
+    rules = [rule(kind, **arguments) for kind, arguments, _ in SINGLE_ROWS]
+    rules.insert(1, rule("ExpectColumnMeanToBeBetween", "warn", column="c", min_value=3, max_value=3))
+    together = quality.check(BATCH, rules)
+    assert [outcome.rule for outcome in together] == [quality.rule_name(each) for each in rules]
+    assert [outcome for each in rules for outcome in quality.check(BATCH, [each])] == list(together)
+    assert together[1].observed == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "arguments", "why"),
+    [
+        ("ExpectColumnMeanToBeBetween", "quarantine", {"column": "a", "min_value": 0}, "mark it block or warn"),
+        ("ExpectTableRowCountToBeBetween", "quarantine", {"min_value": 0}, "mark it block or warn"),
+        ("ExpectColumnValuesToBeBetween", "warn", {"column": "z", "min_value": 0}, "z:be_between cannot run"),
+    ],
+)
+def test_a_rule_that_cannot_do_what_it_is_marked_for_says_so(kind, action, arguments, why):
+    with pytest.raises(ConfigError, match=why):
+        quality.check(BATCH, [rule(kind, action, **arguments)])
+
+
+def test_the_catalog_and_people_read_the_rule_itself():
+    between = rule("ExpectColumnValuesToBeBetween", column="size", min_value=0, max_value=9)
+    assert quality.comments([between]) == {"size": "size:be_between (min_value 0.0, max_value 9.0), else quarantine"}
