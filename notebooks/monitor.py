@@ -47,6 +47,15 @@ display(figure)
 
 # COMMAND ----------
 
+# MAGIC %md ## What is open, and what was decided on retraining
+
+# COMMAND ----------
+
+display(own.read("alerts").where("resolved IS NULL").select("severity", "owner", "rule", "subject", "first_seen"))
+display(own.read("decisions").orderBy("as_of").select("as_of", "model_version", "rule", "fired", "value", "limit"))
+
+# COMMAND ----------
+
 # MAGIC %md ## The columns that moved most in the newest window
 
 # COMMAND ----------

@@ -30,7 +30,10 @@ resources:
       max_concurrent_runs: 1
       queue: {enabled: true}
       timeout_seconds: 60
-      email_notifications: {on_failure: [nobody@example.com]}
+      email_notifications:
+        on_failure: [nobody@example.com]
+        on_duration_warning_threshold_exceeded: [nobody@example.com]
+      health: {rules: [{metric: RUN_DURATION_SECONDS, op: GREATER_THAN, value: 30}]}
       parameters: [{name: does, default: nothing}]
       environments:
         - {environment_key: default, spec: {environment_version: "6", dependencies: [./dist/*.whl, mlflow==3.17.2]}}
