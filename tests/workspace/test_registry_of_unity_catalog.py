@@ -1,0 +1,53 @@
+"""What the registry asks of Unity Catalog, through MLflow's own store for it: every question leaves this machine.
+
+MLflow refuses some arguments for Unity Catalog that its other stores take, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from double import Double
+
+from mlops.adapters.registry import Registry, Version
+from mlops.contract import ModelError
+
+MODEL = "prod.flights.late_arrival"
+VERSION = Version(MODEL, 1, "", datetime(2024, 1, 1, tzinfo=UTC), {"old": "x"}, ())
+
+
+@pytest.fixture
+def registry(double: Double) -> Iterator[Registry]:
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    yield Registry(None)
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
+
+
+QUESTIONS: dict[str, Callable[[Registry], object]] = {
+    "ensure": lambda registry: registry._ensure(MODEL),
+    "create": lambda registry: registry._client.create_registered_model(MODEL),
+    "version": lambda registry: registry.version(MODEL, 1),
+    "versions": lambda registry: registry.versions(MODEL),
+    "holder": lambda registry: registry.holder(MODEL, "champion"),
+    "set_alias": lambda registry: registry.set_alias(VERSION, "champion"),
+    "drop_alias": lambda registry: registry._client.delete_registered_model_alias(MODEL, "champion"),
+    "tag": lambda registry: registry.tag(VERSION, {"verdict": "accepted"}),
+    "untag": lambda registry: registry.tag(VERSION, {"old": None}),
+    "describe": lambda registry: registry.describe(VERSION, "text"),
+    "delete": lambda registry: registry._client.delete_model_version(MODEL, "1"),
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_question_reaches_the_workspace(registry: Registry, double: Double, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException, ModelError):
+        QUESTIONS[name](registry)
+    assert [path for _, path in double.calls if "unity-catalog" in path], double.calls
