@@ -92,7 +92,7 @@ def history(target: str, home: Path | None, output: str) -> None:
         also = {"verdict": row["verdict_digest"], "approved by": row["approved_by"], "copy of": row["source"]}
         told = [f"{name} {text[:60]}" for name, text in also.items() if text]
         move = f"{row['move']} {before}{row['to_version']}"
-        what = f"{row['sequence']}  {row['at']}  {move} by {row['by']}: {row['reason']}"
+        what = f"{row['sequence']}  {str(row['at'])[:19]}  {move} by {row['by']}: {row['reason']}"
         click.echo(f"{what} ({', '.join(told)})" if told else what)
     if not rows:
         click.echo(f"nothing was promoted, deployed or rolled back in {target} yet")

@@ -193,9 +193,12 @@ def stored(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, 
     folder = home / "warehouse" / catalog / schema / table
     if not (folder / "_delta_log").is_dir():
         return []
-    from deltalake import DeltaTable
+    import pyarrow as pa
+    from deltalake import DeltaTable, QueryBuilder
 
-    found: list[dict[str, Any]] = DeltaTable(str(folder)).to_pyarrow_table().to_pylist()
+    # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
+    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
+    found: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
     return found
 
 
