@@ -56,11 +56,11 @@ class Demo:
         """
         start = time.monotonic()
         self._first_model(_as_of(_TRAINED))
-        stretches = tuple(_stretches(until))
-        for number, (since, end) in enumerate(stretches, 1):
-            left = f", about {_clock(sum(self.took) / len(self.took) * (len(stretches) - number + 1))} left" \
+        parts = tuple(stretches(until))
+        for number, (since, end) in enumerate(parts, 1):
+            left = f", about {_clock(sum(self.took) / len(self.took) * (len(parts) - number + 1))} left" \
                 if self.took else ""  # fmt: skip
-            self._title(f"{number} of {len(stretches)}: {since:%-d %B} to {end:%-d %B}{left}")
+            self._title(f"{number} of {len(parts)}: {since:%-d %B} to {end:%-d %B}{left}")
             self._replay(since, end)
         self._end(time.monotonic() - start)
 
@@ -211,7 +211,7 @@ def _table(home: Path, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _stretches(until: date) -> Iterator[tuple[date, date]]:
+def stretches(until: date) -> Iterator[tuple[date, date]]:
     """April first, then four weeks at a time; first and last day of each."""
     since, end = _TRAINED, min(until, _APRIL)
     while since <= end:

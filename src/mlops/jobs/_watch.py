@@ -5,6 +5,7 @@ Writes are appends of what is not there yet, each table by itself: a run that wa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -37,14 +38,16 @@ def first_champion(job: Job) -> Version | None:
     return accepted[0] if accepted else None
 
 
-def past(job: Job, since: datetime) -> dict[str, pd.DataFrame]:
+def past(job: Job) -> dict[str, pd.DataFrame]:
     """What earlier runs have written, and what has been taken in; read side by side, since each takes a moment."""
-    mine, recent = F.col("model_name") == job.config.model_name, F.col("week") >= F.lit(since)
+    mine = F.col("model_name") == job.config.model_name
     wanted = {
         "metrics": job.own.read("metrics").where(mine),
         "decisions": job.own.read("decisions").where(mine),
         "alerts": job.own.read("alerts").where(mine),
-        "drift": job.own.read("drift").where(recent),
+        "drift": job.own.read("drift").where(F.col("slice") == drift.ALL),
+        "moves": job.own.read("audit").where(mine & (F.col("move") != "promotion")).orderBy("sequence"),
+        "quarantine": job.data.read("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
         "counts": job.own.read("counts").agg(F.max("week").alias("week")),
         "ledger": job.data.read("ledger").groupBy("source").agg(F.max("last_known").alias("last_known")),
     }
@@ -147,24 +150,34 @@ KEYS = {
 }
 
 
-def keep(job: Job, past: Mapping[str, pd.DataFrame], rows: Mapping[str, list[dict[Any, Any]]]) -> None:
-    """Write rows to their tables, side by side: appended, or merged where one of them is there already."""
+def keep(
+    job: Job, past: Mapping[str, pd.DataFrame], rows: Mapping[str, list[dict[Any, Any]]]
+) -> dict[str, pd.DataFrame]:
+    """Write rows to their tables, side by side: appended, or merged where one of them is there already.
+
+    Returns:
+        Each table as it is afterwards.
+    """
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda table: _put(job, table, rows[table], past[table]), [t for t in rows if rows[t]]))
+        return dict(zip(rows, pool.map(lambda table: _put(job, table, rows[table], past[table]), rows), strict=True))
 
 
-def _put(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataFrame) -> None:
+def _put(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataFrame) -> pd.DataFrame:
+    if not rows:
+        return past
     as_of, key = naive(job.config.as_of), KEYS[table]
     fresh = pd.DataFrame([{"as_of": as_of, **row, **_naive(row)} for row in rows])
     for column in _layout.FIXED[table]:
         if column.type == "timestamp":
             fresh[column.name] = pd.to_datetime(fresh[column.name])
-    there = pd.MultiIndex.from_frame(past[key])
     frame = _layout.table(job.own, table, fresh)
-    if len(there) and pd.MultiIndex.from_frame(fresh[key]).isin(there).any():
+    mine = {tuple(row) for row in fresh[key].itertuples(index=False)}
+    kept = [row for row in past.to_dict("records") if tuple(row[name] for name in key) not in mine]
+    if len(kept) < len(past):
         job.own.merge(table, frame, key)
     else:
         job.own.append(table, frame)
+    return pd.DataFrame([*kept, *fresh.to_dict("records")], columns=past.columns)
 
 
 def open_alerts(past: pd.DataFrame) -> list[Alert]:
@@ -182,6 +195,19 @@ def _aware(moment: pd.Timestamp) -> datetime:
 
 def _naive(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
+
+
+def verdicts(job: Job) -> list[dict[str, Any]]:
+    """The gate's documents on this model's versions."""
+    judged = [v for v in job.registry.versions(job.config.model_name) if "validation_run" in v.tags]
+    return [
+        {
+            **json.loads(job.registry.document(version.tags["validation_run"], "verdict.json")),
+            "version": version.number,
+            "trained_until": version.tags["trained_until"][:10],
+        }
+        for version in judged
+    ]
 
 
 def weeks(job: Job, start: datetime) -> tuple[datetime, ...]:

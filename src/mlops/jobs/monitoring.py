@@ -21,9 +21,10 @@ from mlops.lifecycle import alerts, estimates, retraining, splits
 from mlops.lifecycle.alerts import Alert
 from mlops.lifecycle.drift import JUDGED, WEEK
 from mlops.lifecycle.estimates import Quality
+from mlops.lifecycle.report import Life, page
 from mlops.lifecycle.splits import Span
 
-_TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
+_TABLES = ("counts", "metrics", "drift", "decisions", "alerts", "audit")
 
 
 def run(job: Job) -> None:
@@ -36,7 +37,7 @@ def run(job: Job) -> None:
     window = splits.matured_window(job.config.as_of, policy)
     weeks = _watch.weeks(job, window.start)
     first = _watch.first_champion(job)
-    past = _watch.past(job, weeks[0])
+    past = _watch.past(job)
     since = window.start - timedelta(days=window.start.weekday())
     predicted = _watch.predictions(job, since, None if first == champion else first)
     found, rows = _quality(job, predicted, window)
@@ -49,19 +50,16 @@ def run(job: Job) -> None:
         *alerts.of_quality(found, _usual(past["metrics"], window.start), decision, policy),
     ]
     changed = alerts.update(_watch.open_alerts(past["alerts"]), findings, job.config.as_of)
-    _watch.keep(
-        job,
-        past,
-        {
-            "metrics": rows,
-            "decisions": _rules(champion, decision),
-            "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
-            "drift": judged.to_dict("records"),
-        },
-    )
+    written: dict[str, list[dict[Any, Any]]] = {
+        "metrics": rows,
+        "decisions": _rules(champion, decision),
+        "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
+        "drift": judged.to_dict("records"),
+    }
+    known = {**past, **_watch.keep(job, past, written)}
     platform.set_task_value("retraining_due", str(decision.due).lower())
     with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
-        job.registry.log({}, _finite(found[0]), {})
+        job.registry.log({}, _finite(found[0]), {"report.html": _report(job, known)})
     _tell(job, champion, found[0], decision, changed)
 
 
@@ -70,6 +68,13 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     rows = [row for part in (past, judged) for row in part[list(JUDGED)].to_dict("records")]
     together = pd.DataFrame(rows, columns=list(JUDGED))
     return together[together["week"] > naive(window.start - WEEK)]
+
+
+def _report(job: Job, known: dict[str, pd.DataFrame]) -> str:
+    frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
+    now = naive(job.config.as_of).to_pydatetime()
+    life = Life(job.config.model_name, job.use_case.question, now, verdicts=_watch.verdicts(job), **frames)
+    return page(life, job.use_case.policy)
 
 
 def _finite(quality: Quality) -> dict[str, float]:
