@@ -133,6 +133,8 @@ class MonitoringConfig(_Reads, _Model):
 
     job: Literal["monitoring"]
     experiment: str
+    data_profiling: Literal["on", "off"]
+    """Whether the platform profiles the predictions, too; a laptop has no such service and says so."""
 
 
 class RollbackConfig(_Model):

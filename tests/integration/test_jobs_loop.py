@@ -83,7 +83,7 @@ class Laptop:
         return context
 
     def monitor(self, as_of=LATER):
-        context = self.job("monitoring", **self.model("prod"), as_of=as_of)
+        context = self.job("monitoring", **self.model("prod"), as_of=as_of, data_profiling="off")
         return context, self.task("monitoring", context)
 
 

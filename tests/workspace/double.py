@@ -73,6 +73,9 @@ class Double:
     environments: list[str] = field(default_factory=lambda: ["databricks_ml_v5", "databricks_ml_v6"])
     metastore: str | None = "metastore-1"
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    monitors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of data quality, by the id of the table."""
     outcome: str = "NOT_UPDATING"
     """What becomes of an endpoint's next update."""
     dbfs: dict[str, bytes] = field(default_factory=dict)
@@ -155,6 +158,19 @@ def _permissions(d: Double, query: dict[str, str], kind: str, name: str) -> dict
         if query.get("principal") in (None, who)
     ]
     return d.paged("privilege_assignments", rows, query)
+
+
+def _get_monitor(d: Double, table: str) -> dict[str, Any]:
+    if table not in d.monitors:
+        raise missing(f"Monitor of table '{table}'")
+    return d.monitors[table]
+
+
+def _create_monitor(d: Double, given: dict[str, Any]) -> dict[str, Any]:
+    if given["object_id"] in d.monitors:
+        raise Refused(409, "ALREADY_EXISTS", "The table has a monitor already.")
+    d.monitors[given["object_id"]] = given
+    return given
 
 
 def _endpoint(d: Double, name: str) -> dict[str, Any]:
@@ -369,6 +385,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/environments/v1/workspace-base-environments",
      lambda d, q, b: d.paged(
          "workspace_base_environments", [{"name": f"workspace-base-environments/{e}"} for e in d.environments], q)),
+    ("GET", f"{_UC}/tables/([^/]+)", lambda d, q, b, name: _named(d.tables, "Table", name)),
+    ("GET", "/api/data-quality/v1/monitors/table/([^/]+)", lambda d, q, b, table: _get_monitor(d, table)),
+    ("POST", "/api/data-quality/v1/monitors", lambda d, q, b: _create_monitor(d, json.loads(b))),
     ("GET", "/api/2.0/serving-endpoints/([^/]+)", lambda d, q, b, name: _get_endpoint(d, name)),
     ("POST", "/api/2.0/serving-endpoints", lambda d, q, b: _create_endpoint(d, b)),
     ("PUT", "/api/2.0/serving-endpoints/([^/]+)/config", lambda d, q, b, name: _update_endpoint(d, b, name)),

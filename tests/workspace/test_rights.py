@@ -26,6 +26,7 @@ TAKES = {
     "own.merge": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
     "own.explain": {("schema", "MODIFY")},
+    "own.append": {("schema", "MODIFY")},
     "own.create": {("schema", "CREATE_TABLE")},
     "own.exists": {("schema", "SELECT")},
     "data.read": {("data schema", "SELECT")},
@@ -36,7 +37,7 @@ TAKES = {
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
-FREE = {"registry.run", "registry.log"}
+FREE = {"registry.run", "registry.log", "registry.document"}
 """What takes a permission on the experiment, which the bundle gives."""
 
 

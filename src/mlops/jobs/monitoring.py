@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlops.adapters import platform
+from mlops.adapters import platform, profiling
 from mlops.adapters.registry import Version
 from mlops.contract import DataError, Decision, ModelError
 from mlops.jobs import _layout, _watch
@@ -61,6 +61,15 @@ def run(job: Job) -> None:
     with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
         job.registry.log({}, _finite(found[0]), {"report.html": _report(job, known)})
     _tell(job, champion, found[0], decision, changed)
+    if job.config.data_profiling == "on":
+        _profile(job)
+
+
+def _profile(job: Job) -> None:
+    if platform.home() is not None:
+        job.log.info("data profiling is a service of the platform: there is none on a laptop")
+    elif profiling.profile(f"{job.config.catalog}.{job.config.schema_name}.predictions", "event_time"):
+        job.log.info("the platform profiles the table predictions from now on")
 
 
 def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.DataFrame:

@@ -50,7 +50,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
     Right(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
     Right(_WRITERS, "schema", "SELECT", "tables.Schema.read"),
-    Right(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new"),
+    Right(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new, tables.Schema.append"),
     Right(_READERS, "data catalog", "USE_CATALOG", "reading features and labels"),
     Right(_READERS, "data schema", "USE_SCHEMA", "reading features and labels"),
     Right(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),

@@ -1,0 +1,47 @@
+"""Managed data profiling through the real SDK: switched on once, whoever asks, and refused in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+from double import Double, denied
+
+from mlops.adapters.profiling import profile
+from mlops.contract import MlopsError
+
+TABLE = "prod.flights.predictions"
+
+
+@pytest.fixture
+def tables(double: Double) -> Double:
+    double.tables[TABLE] = {"table_id": "t-1"}
+    double.schemas["prod.flights"] = {"schema_id": "s-1"}
+    return double
+
+
+def test_a_table_is_profiled_by_week_in_its_own_schema_and_a_repeat_changes_nothing(tables: Double) -> None:
+    assert profile(TABLE, "event_time")
+    assert not profile(TABLE, "event_time")
+    assert tables.count("POST", "/data-quality") == 1
+    config = tables.monitors["t-1"]["data_profiling_config"]
+    assert config["output_schema_id"] == "s-1"
+    assert config["time_series"] == {
+        "timestamp_column": "event_time", "granularities": ["AGGREGATION_GRANULARITY_1_WEEK"],
+    }  # fmt: skip
+
+
+def test_a_run_that_was_slower_than_another_is_content(tables: Double) -> None:
+    from double import Refused
+
+    tables.fail("POST", "/api/data-quality", Refused(409, "ALREADY_EXISTS", "The table has a monitor already."))
+    assert not profile(TABLE, "event_time")
+
+
+def test_a_refusal_is_told_in_a_sentence(tables: Double) -> None:
+    tables.refuse("POST", "/api/data-quality", denied("MANAGE on the table"))
+    with pytest.raises(MlopsError, match=f"data profiling of {TABLE}: User does not have MANAGE on the table"):
+        profile(TABLE, "event_time")
+
+
+def test_a_table_that_is_not_there_is_told(double: Double) -> None:
+    with pytest.raises(MlopsError, match=r"data profiling of .* does not exist"):
+        profile(TABLE, "event_time")
