@@ -16,7 +16,7 @@ import pandas as pd
 
 from mlops.contract import Policy
 
-_WIDTH, _LEFT, _RIGHT = 960.0, 150.0, 14.0
+_WIDTH, _LEFT, _RIGHT = 960.0, 200.0, 30.0
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _BLUE, _ORANGE, _GREY, _RULE = "#0b5cad", "#b65c00", "#6b7178", "#e3e6ea"
 _STEPS = ("#f4f6f8", "#d6e4f2", "#a9c8e6", "#6ea3d4", "#2f78b9", "#0b4a86")
@@ -244,7 +244,7 @@ def _heat(axis: _Axis, life: Life, policy: Policy) -> str:
     body = ""
     for number, column in enumerate(columns):
         weight = {"font_weight": 700} if column in policy.paging else {}
-        body += _text(4, number * size + 12, column[:24], **weight)
+        body += _text(4, number * size + 12, column[:30], **weight)
     for row in rows:
         x, y = axis.x(row["week"]), columns.index(row["column"]) * size
         ratio = row["psi"] / row["limit"] if row["limit"] and math.isfinite(row["limit"]) else math.nan
