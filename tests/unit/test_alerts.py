@@ -127,6 +127,12 @@ def test_labels_flipped_in_one_slice_page_with_that_slice():
     assert ("slice", "carrier=EV") in fired(quality(flipped="EV"))
 
 
+def test_what_only_waits_for_the_cool_down_goes_on_firing():
+    cooling = Decision(due=False, rules=(Rule("calibration_gap", True, -0.05, 0.03, "but the last training was ..."),))
+    found = alerts.of_quality(quality(), {}, cooling, POLICY)
+    assert [(f.rule, f.severity) for f in found if f.firing] == [("calibration", "ticket")]
+
+
 def test_a_slice_that_is_always_off_is_used_to():
     found = quality(flipped="EV")
     usual = {q.slice: [alerts.off(q, found[0])] for q in found[1:]}

@@ -149,9 +149,10 @@ def of_quality(
         if "judged" == quality.state == whole.state:
             yield _slice(quality, off(quality, whole), usual.get(quality.slice, ()), policy)
     for rule in decision.rules:
-        if rule.value is not None:
+        if rule.value is not None and rule.limit is not None:
             name = "calibration" if rule.name == "calibration_gap" else rule.name
-            yield Finding(name, "", "ticket", not rule.passed, rule.reason)
+            firing = not rule.passed or abs(rule.value) > rule.limit  # cooling down is no cure
+            yield Finding(name, "", "ticket", firing, rule.reason)
 
 
 def off(quality: Quality, whole: Quality) -> float:
