@@ -127,9 +127,7 @@ def count(job: Job, weeks: tuple[datetime, ...], counted_until: pd.Timestamp, pr
 
 
 def judged(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) -> pd.DataFrame:
-    """Judge the counted weeks that have not been judged, keep that, and return what it adds."""
-    if set(map(naive, weeks)) <= set(past["week"]):
-        return past.head(0)
+    """Judgements on the counted weeks that have not been judged."""
     counts = job.own.read("counts").where((F.col("week") >= F.lit(weeks[0])) & (F.col("week") <= F.lit(weeks[-1])))
     fresh = drift.judge(counts.toPandas(), past, job.use_case.policy)
     return fresh.assign(as_of=naive(job.config.as_of))

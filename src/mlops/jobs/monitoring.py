@@ -104,7 +104,7 @@ def _quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[list[Qual
         )
     found = list(estimates.qualities(matured, window.start, window.end, policy, due=True))
     rows = [_row(job, quality, matured) for quality in found]
-    if found[0].state == "judged":
+    if found[0].state == "judged" and matured["day"].nunique() > 1:
         rows[0] |= _first(matured[matured["label"].notna()])
     if len(since):
         open_ = next(estimates.qualities(since, window.end, job.config.as_of, policy, due=False))
