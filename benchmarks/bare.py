@@ -6,7 +6,8 @@ independently of `mlops.lifecycle.pointintime`, so that a test can hold one agai
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import io
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,21 @@ def read(landing: Path, source: str, times: list[str]) -> pd.DataFrame:
     for name in times:
         frame[name] = pd.to_datetime(frame[name], format="%Y-%m-%dT%H:%M:%SZ").astype("datetime64[ns]")
     return frame
+
+
+def frames(since: date, until: date) -> dict[str, pd.DataFrame]:
+    """The sample as the frames that ingestion makes of it: times UTC without zone, the impossible wind out."""
+    texts: dict[str, list[pd.DataFrame]] = {source.name: [] for source in USE_CASE.sources}
+    for path, text in USE_CASE.sample(since, until):
+        texts[path.split("/")[0]].append(pd.read_csv(io.StringIO(text)))
+    world = {name: pd.concat(parts, ignore_index=True) for name, parts in texts.items()}
+    for source in USE_CASE.sources:
+        for column in source.columns:
+            if column.type == "timestamp":
+                moments = pd.to_datetime(world[source.name][column.name], format="%Y-%m-%dT%H:%M:%SZ")
+                world[source.name][column.name] = moments.astype("datetime64[ns]")
+    world["weather"] = world["weather"][~(world["weather"]["wind_speed"] > 253)]
+    return world
 
 
 def features(landing: Path) -> pd.DataFrame:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
+_KEPT = "interval 400 days"
+"""The audit horizon: so long a training can be repeated from the table versions that it logged."""
 _TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
 
 
@@ -83,18 +85,35 @@ class Schema:
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
         return int(newest["version"])
 
-    def create(self, table: str, columns: Sequence[TableColumn], comment: str) -> None:
-        """Make the table unless it is there."""
+    def create(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> None:
+        """Make the table unless it is there; its parameters are those of `definition`."""
         if self.exists(table):
             return
-        lines = ", ".join(
+        with suppress(Conflict), _contested(self._known_as(table)):  # another run makes it at this moment, just so
+            self.spark.sql(self.definition(table, columns, comment, key))
+
+    def definition(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> str:
+        """The statement that makes the table.
+
+        Args:
+            table: its name.
+            columns: in their order.
+            comment: on the table.
+            key: required columns, the last one a time: with it the table is a feature table in Unity Catalog. A key is
+                declared on Databricks only, open-source Delta knows none.
+        """
+        lines = [
             f"`{c.name}` {_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
             for c in columns
+        ]
+        if key and self.warehouse is None:
+            names = ", ".join(f"`{name}`" for name in key)
+            lines.append(f"CONSTRAINT `{table}_key` PRIMARY KEY ({names} TIMESERIES)")
+        kept = ", ".join(f"'delta.{what}Duration' = '{_KEPT}'" for what in ("logRetention", "deletedFileRetention"))
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({', '.join(lines)}) USING DELTA "
+            f"COMMENT {_quoted(comment)} TBLPROPERTIES ({kept})"
         )
-        with suppress(Conflict), _contested(self._known_as(table)):  # another run makes it at this moment, just so
-            self.spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({lines}) USING DELTA COMMENT {_quoted(comment)}"
-            )
 
     def empty(self, table: str) -> None:
         """Delete every row; the table and its history stay."""

@@ -200,7 +200,15 @@ def _expected(words: Mapping[str, str], column: str) -> str:
 
 def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
     """Make the feature table unless it is there; returns the columns that an older one lacks: new features."""
-    columns = [
+    columns = feature_columns(use_case)
+    key = [*use_case.entity.key, "prediction_time"]
+    schema.create("features", columns, f"Features of: {use_case.question}", key)
+    return schema.lacking("features", columns)
+
+
+def feature_columns(use_case: UseCase) -> list[TableColumn]:
+    """Columns of the feature table: the entity's key and times, one per feature, and the batch."""
+    return [
         *entity_columns(use_case),
         *(
             C(f.name, f.dtype, f"{f.comment}{f' [{f.unit}]' if f.unit else ''}; known from {f.known_from}")
@@ -208,8 +216,6 @@ def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
         ),
         C("batch", "long", "Newest ingestion batch that the row was made from", required=True),
     ]
-    schema.create("features", columns, f"Features of: {use_case.question}")
-    return schema.lacking("features", columns)
 
 
 def create_predictions(schema: Schema, use_case: UseCase) -> None:

@@ -7,9 +7,10 @@ from datetime import datetime
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from sklearn.pipeline import Pipeline
 
 from mlops.adapters.tables import Schema
-from mlops.contract import UseCase
+from mlops.contract import ModelError, UseCase
 
 LABEL = "label"
 
@@ -38,6 +39,19 @@ def fetch(rows: DataFrame, use_case: UseCase) -> pd.DataFrame:
     return here.sort_values(key, kind="stable", ignore_index=True)
 
 
-def features_of(rows: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
-    """The model's input: one column per feature, in the use case's order; missing categories are None."""
-    return rows[[feature.name for feature in use_case.features]]
+def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:
+    """A model's input, one column per feature; missing categories are None.
+
+    A fitted model is shown the features that it was fitted on, so it goes on scoring while the use case gains others.
+
+    Raises:
+        ModelError: the model was fitted on a feature that the use case has no more.
+    """
+    made = [feature.name for feature in use_case.features]
+    wanted = made if model is None else list(model.feature_names_in_)
+    if gone := sorted(set(wanted) - set(made)):
+        raise ModelError(
+            f"the model was fitted on {', '.join(gone)}, which features.py makes no more: bring it back until a model "
+            f"without it is champion"
+        )
+    return rows[wanted]

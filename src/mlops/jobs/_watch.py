@@ -93,7 +93,7 @@ def _beside(rows: Any, use_case: UseCase, pipeline: Any) -> Any:
     def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for part in parts:
             if len(part):
-                answers = pipeline.predict_proba(_matured.features_of(part, use_case))[:, 1]
+                answers = pipeline.predict_proba(_matured.features_of(part, use_case, pipeline))[:, 1]
                 yield part[kept].assign(first=answers)
 
     schema = rows.select(*kept, F.lit(0.0).alias("first")).schema

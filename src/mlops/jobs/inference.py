@@ -35,7 +35,7 @@ def run(job: Context[InferenceConfig]) -> None:
     def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for part in parts:
             if len(part):
-                answers = pipeline.predict_proba(_matured.features_of(part, use_case))[:, 1]
+                answers = pipeline.predict_proba(_matured.features_of(part, use_case, pipeline))[:, 1]
                 yield part[columns].assign(prediction=answers)
 
     scored = rows.join(done, key, "left_anti").mapInPandas(score, schema)

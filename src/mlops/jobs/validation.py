@@ -63,7 +63,7 @@ def _judge(job: Job, version: Version, champion: Version | None) -> Verdict:
 def _scored(job: Job, version: Version, holdout: pd.DataFrame) -> Scored | Exception:
     try:
         pipeline = job.registry.load(version, job.use_case.model)
-        answers = pipeline.predict_proba(_matured.features_of(holdout, job.use_case))[:, 1]
+        answers = pipeline.predict_proba(_matured.features_of(holdout, job.use_case, pipeline))[:, 1]
         return Scored(
             y=holdout[_matured.LABEL].to_numpy(),
             p=answers,

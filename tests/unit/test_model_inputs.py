@@ -1,0 +1,40 @@
+"""A feature more or less in the code, and the champion that was fitted before."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy import TOY
+
+from mlops.contract import Feature, ModelError
+from mlops.jobs._matured import features_of
+
+WIDTH = Feature("width", lambda known: np.zeros(len(known.rows)), "double", "m", "the announcement", "Width.")
+WIDER = dataclasses.replace(TOY, features=(WIDTH, *TOY.features))
+
+
+@pytest.fixture
+def rows():
+    generator = np.random.default_rng(0)
+    numbers = {name: generator.normal(size=50) for name in ("size", "due_around", "width")}
+    return pd.DataFrame({**numbers, "kind": np.where(generator.random(50) < 0.5, "x", "y"), "batch": 1})
+
+
+def fitted(use_case, rows):
+    return use_case.model.build({}).fit(features_of(rows, use_case), np.arange(len(rows)) % 2)
+
+
+def test_a_champion_is_not_shown_a_feature_that_came_later(rows):
+    champion = fitted(TOY, rows)
+    answers = champion.predict_proba(features_of(rows, TOY))
+    assert (champion.predict_proba(features_of(rows, WIDER, champion)) == answers).all()
+    assert list(features_of(rows, WIDER)) == ["width", "size", "kind", "due_around"]
+
+
+def test_a_champion_whose_feature_is_gone_does_not_guess(rows):
+    champion = fitted(WIDER, rows)
+    with pytest.raises(ModelError, match="fitted on width, which"):
+        features_of(rows, TOY, champion)
