@@ -46,6 +46,7 @@ LEGAL = {
     "dangle resources.volumes.*.name": "a volume may have any name",
     "dangle resources.jobs.*.parameters.*.default": "a default is free text where the configuration says so",
     "dangle resources.jobs.*.tasks.*.task_key": "only a task that others name, or with an entry point, is bound",
+    "delete resources.jobs.*.parameters.*": "its configuration has a default",
     "delete resources.jobs.*.schedule": "a job without schedule is started by hand",
     "delete resources.jobs.*.environments.*.spec.dependencies.2": "what else a task imports only running it tells",
     "delete resources.jobs.ingestion.tasks.1": "the job integration has that task too; README's table misses it",

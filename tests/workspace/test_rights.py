@@ -25,6 +25,7 @@ TAKES = {
     "own.read": {("schema", "SELECT")},
     "own.merge": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
+    "own.append": {("schema", "MODIFY")},
     "own.explain": {("schema", "MODIFY")},
     "own.append": {("schema", "MODIFY")},
     "own.create": {("schema", "CREATE_TABLE")},

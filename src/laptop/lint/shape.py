@@ -44,6 +44,14 @@ class ArtifactType(Enum):
     JAR = "jar"
 
 
+class Level(Enum):
+    """What the bundle as a whole may be given for."""
+
+    CAN_MANAGE = "CAN_MANAGE"
+    CAN_VIEW = "CAN_VIEW"
+    CAN_RUN = "CAN_RUN"
+
+
 @dataclass(frozen=True)
 class Git:
     """Where the bundle comes from."""
@@ -160,7 +168,7 @@ class RunAs:
 class Permission:
     """Who may do what with everything the bundle deploys."""
 
-    level: str
+    level: Level
     user_name: str | None = None
     group_name: str | None = None
     service_principal_name: str | None = None
