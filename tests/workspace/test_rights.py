@@ -26,20 +26,20 @@ TAKES = {
     "own.merge": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
     "own.append": {("schema", "MODIFY")},
+    "own.append_once": {("schema", "MODIFY")},
+    "own.version": {("schema", "SELECT")},
     "own.explain": {("schema", "MODIFY")},
-    "own.append": {("schema", "MODIFY")},
     "own.create": {("schema", "CREATE_TABLE")},
     "own.exists": {("schema", "SELECT")},
     "data.read": {("data schema", "SELECT")},
     "data.version": {("data schema", "SELECT")},
     "storage.write": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
-    "feeds.new_files": {("volume", "READ_VOLUME")},
-    "feeds.read": {("volume", "READ_VOLUME")},
+    "feeds.landed": {("volume", "READ_VOLUME")},
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
-FREE = {"registry.run", "registry.log", "registry.document"}
-"""What takes a permission on the experiment, which the bundle gives."""
+FREE = {"registry.run", "registry.log", "registry.document", "feeds.deliveries"}
+"""What takes a permission on the experiment, which the bundle gives, or nothing at all."""
 
 
 def _tasks() -> dict[str, set[str]]:
