@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 
+import pandas as pd
 import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged
 from toy import TOY
@@ -67,6 +68,31 @@ def test_of_a_truncated_file_the_cut_line_is_set_aside_even_where_it_reads_well(
     content = "\n".join([*LINES, ""]).encode()[: -cut - 1]
     judged, _ = judge(content)
     assert [(each.line, each.rule) for each in judged.broken] == [(len(LINES), "row:truncated")]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("length", [1, 7, 365])
+def test_the_sample_keeps_its_contract_but_for_one_gust(length):
+    """Every delivery of that many days: nothing is blocked, and only the 1048 mph of 12 February are set aside."""
+    from usecase import USE_CASE
+
+    starts = pd.date_range("2012-12-31", "2013-12-31")
+    files = dict(USE_CASE.sample(starts[0].date(), starts[-1].date()))
+    aside = []
+    for first in range(0, len(starts), length if length > 1 else 9):  # of single days every ninth
+        wanted = {f"{day:%Y-%m-%d}.csv" for day in starts[first : first + length]}
+        for source in USE_CASE.sources:
+            named = [(name, text.encode()) for name, text in files.items() if name.split("/")[0] == source.name]
+            here = [File(name, name, 0, NOW, text) for name, text in named if name.split("/")[1] in wanted]
+            if here:
+                rows = intake.read(source, here, NOW)
+                outcomes = quality.check(rows.table.take(rows.read), source.expectations())
+                judged = judging.judge(source, here, rows, outcomes, ())
+                assert judged.problems == ()
+                aside += [(each.file.name, each.rule) for each in judged.broken]
+    assert aside in ([("weather/2013-02-12.csv", "wind_speed:be_between")], [])
+    assert aside or length == 1
 
 
 def test_the_page_shows_what_was_found_and_nothing_of_a_file_becomes_markup():

@@ -36,7 +36,7 @@ def landed(landing: str, sources: Iterable[str], seen: Collection[tuple[str, str
     """
     found = []
     for source in sources:
-        for path in storage.files(f"{landing}/{source}"):
+        for path in filter(Path.is_file, storage.files(f"{landing}/{source}")):
             stat = path.stat()
             modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
             if (source, path.name, stat.st_size, modified) not in seen:

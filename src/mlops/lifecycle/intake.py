@@ -26,7 +26,7 @@ from mlops.contract import Column, Source
 _PATTERNS = {
     "long": r"^-?\d{1,18}$",
     "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
-    "timestamp": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$",
+    "timestamp": r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\dZ$",
 }
 _ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
