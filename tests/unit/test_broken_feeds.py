@@ -48,6 +48,14 @@ def test_damaged_rows_and_no_others_are_set_aside_with_their_rule(kind, rate):
     )
 
 
+def test_a_line_that_cannot_be_read_moves_no_other_line_s_rule():
+    lines = [line.encode() for line in LINES]
+    lines[3] += b",1"
+    lines[9] = KINDS["out of range"][1](LINES[9], LINES[0])
+    judged, _ = judge(b"\n".join(lines) + b"\n")
+    assert [(each.line, each.rule) for each in judged.broken] == [(4, "row:fields"), (10, "size:be_between")]
+
+
 @pytest.mark.parametrize("kind", HARMLESS)
 def test_what_only_looks_like_damage_gives_the_same_rows(kind):
     judged, problems = judge(HARMLESS[kind](LINES, 1))
