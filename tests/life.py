@@ -16,7 +16,14 @@ from mlops.jobs._launch import Context
 
 AS_OF = "2024-03-02T00:00:00Z"
 VERDICT = "0" * 64
-_EACH_ITS_OWN = ("champion_since", "validation_run", "verdict_digest", "verdict_case", "artifact_digest")
+_EACH_ITS_OWN = (
+    "champion_since",
+    "validation_run",
+    "verdict_report",
+    "verdict_digest",
+    "verdict_case",
+    "artifact_digest",
+)
 
 
 def rows(seed=0):

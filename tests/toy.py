@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pyspark import cloudpickle
 from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -133,7 +134,8 @@ def due_around(known):
 
 def build(parameters):
     """A logistic regression."""
-    inputs = ColumnTransformer([("kind", OneHotEncoder(handle_unknown="ignore"), ["kind"])], remainder="passthrough")
+    codes = OneHotEncoder(handle_unknown="ignore")
+    inputs = ColumnTransformer([("kind", codes, ["kind"])], remainder=SimpleImputer(strategy="median"))
     return Pipeline([("inputs", inputs), ("model", LogisticRegression(**parameters))])
 
 
@@ -165,7 +167,7 @@ TOY = UseCase(
     entity=Entity(source="orders", key=("id",), event_time="due", lead=timedelta(hours=2)),
     features=(size, kind, due_around),
     label=Label(name="failed", source="results", value="failed", matured="failed IS NOT NULL"),
-    model=Model(build=build),
+    model=Model(build=build, space={"C": [0.01, 0.1, 1.0, 10.0]}),
     policy=POLICY,
 )
 

@@ -86,6 +86,12 @@ class TrainingConfig(_Reads, _Model):
     job: Literal["training"]
     experiment: str
     deployment_job_id: str
+    git_commit: str = ""
+    """Of the deployed code."""
+    search_trials: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How many sets of parameters to try beside the defaults; 0: no search."""
+    table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"
+    """Train on the tables as they were, as in the tag of that name: features=3,outcomes=2; newest: as they are."""
     model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
     """Only handover is told: the version that training registered."""
 

@@ -259,6 +259,8 @@ class Model:
 
     build: Callable[[Mapping[str, Any]], Pipeline]
     """From parameters (a subset of `space`'s names; none: the defaults) to an unfitted pipeline."""
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The values that a search may give each parameter of `build`; without a search the defaults hold."""
     trusted_types: tuple[str, ...] = ()
     """Types beyond scikit-learn's plain ones that a model file of this use case may hold: the one way in for your own
     transformers and other libraries' estimators. What a model file says of itself never counts."""
@@ -285,6 +287,10 @@ class Policy:
     margin_log_loss: float
     max_calibration_gap: float
     """Limit of |mean prediction - mean label|."""
+    max_latency_ms: float = 100.0
+    """Limit of the 99th percentile of the processor time that one row takes."""
+    max_size_mb: float = 50.0
+    """Limit of the size of all files of a version."""
     slices: tuple[str, ...] = ()
     """Feature columns; in every large enough group of each, the challenger must hold its own against the champion."""
     slice_margin_auc: float = 0.02

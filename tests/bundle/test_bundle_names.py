@@ -56,7 +56,7 @@ def test_the_configuration_accepts_what_the_platform_would_pass(bundle: Bundle) 
     """Run-time values stand in for `{{...}}` and for what has no default: the rest is the bundle's own text."""
     at_run = {
         "run_id": "1", "as_of": "2013-04-01T00:00:00Z", "model_version": "1", "source_version": "1", "reason": "why",
-        "since": "2013-01-01", "until": "2013-01-31",
+        "since": "2013-01-01", "until": "2013-01-31", "git_commit": "0" * 40,
     }  # fmt: skip
     for job, task in wheel_tasks(bundle):
         given = {name: at_run.get(name, value) for name, value in told(bundle, job, task).items()}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlops.contract import ModelError, Policy
 from mlops.lifecycle.evaluation import measure
-from mlops.lifecycle.gates import Scored, decide
+from mlops.lifecycle.gates import Contract, Scored, decide
 
 FIRST = np.datetime64("2013-06-01")
 TRAINED = datetime(2013, 5, 30, tzinfo=UTC)
@@ -30,6 +30,9 @@ POLICY = Policy(
     replicates=200,
 )
 RULES = [
+    "contract",
+    "latency",
+    "size",
     "complete",
     "unseen",
     "floor_auc",
@@ -42,6 +45,7 @@ RULES = [
     "slice_origin",
     "slice_band",
 ]
+PROMISES = {"contract", "latency", "size"}
 rng = np.random.default_rng(20130601)
 ROWS = 7_000
 DAY = FIRST + np.arange(ROWS) % 28
@@ -66,8 +70,11 @@ CHAMPION = scored(seen(1))
 EQUAL = scored(seen(2))
 
 
-def verdict(challenger=EQUAL, champion=CHAMPION, **limits):
-    return decide(challenger=challenger, champion=champion, policy=replace(POLICY, **limits))
+KEPT = Contract(problems=(), latency_ms=40.0, size_mb=2.5)
+
+
+def verdict(challenger=EQUAL, champion=CHAMPION, contract=KEPT, **limits):
+    return decide(challenger=challenger, contract=contract, champion=champion, policy=replace(POLICY, **limits))
 
 
 def rule(judged, name):
@@ -128,10 +135,30 @@ def test_a_slice_alone_can_refuse():
     )
 
 
+@pytest.mark.parametrize(
+    ("contract", "expected", "reason"),
+    [
+        (
+            replace(KEPT, problems=("input a is long", "missing numbers raised")),
+            {"contract"},
+            "input a is long; missing",
+        ),
+        (replace(KEPT, latency_ms=math.nan), {"latency"}, "could not be judged: the figure is nan, its limit 100.0"),
+        (ModelError("not loaded"), PROMISES, "the challenger's contract was not measured: not loaded"),
+    ],
+)
+def test_a_broken_promise_is_refused_with_its_words(contract, expected, reason):
+    judged = verdict(contract=contract)
+    assert refused(judged) == expected
+    assert reason in rule(judged, min(expected)).reason
+
+
 # --- every rule, at its limit -----------------------------------------------------------------------------------------
 
 UP, DOWN = math.inf, -math.inf
 LIMITS = [
+    ("latency", "max_latency_ms", 1, DOWN),
+    ("size", "max_size_mb", 1, DOWN),
     ("floor_auc", "min_auc", 1, UP),
     ("floor_skill", "min_skill", 1, UP),
     ("leak", "max_auc", 1, DOWN),
@@ -243,6 +270,9 @@ def test_reasons_are_plain_words_with_the_figures():
     auc, champion = measure(Y, EQUAL.p).auc, measure(Y, CHAMPION.p).auc
     assert rule(judged, "complete").value == ROWS
     expected = {
+        "contract": "it takes the features, unseen and missing values too",
+        "latency": "99 of 100 single rows take at most 40.0 ms of processor time; 100.0 are allowed",
+        "size": "its files have 2.5 MB; 50.0 MB are allowed",
         "complete": f"all 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive",
         "floor_auc": f"AUC is {auc:.4f} and must be at least 0.7000",
         "leak": f"AUC is {auc:.4f}; above 0.9000 some feature would know the answer",
@@ -274,7 +304,7 @@ def test_the_same_rows_always_get_the_same_verdict():
 def test_the_first_version_is_judged_without_a_champion():
     first = verdict(champion=None)
     assert first.accepted
-    assert {found.reason for found in first.rules[6:]} == {"there is no champion yet to compare with"}
+    assert {found.reason for found in first.rules[9:]} == {"there is no champion yet to compare with"}
     assert refused(verdict(WEAK, None, min_auc=0.99, max_auc=0.5)) == {"floor_auc", "leak"}
 
 
@@ -283,12 +313,12 @@ def test_the_first_version_is_judged_without_a_champion():
 
 def test_a_version_that_gave_no_answers_is_refused_with_its_own_words():
     gone = verdict(ModelError("version 7 is missing"))
-    assert refused(gone) == set(RULES)
-    assert {f.reason for f in gone.rules} == {
+    assert refused(gone) == set(RULES) - PROMISES
+    assert {f.reason for f in gone.rules if f.name not in PROMISES} == {
         "could not be judged: the challenger gave no answers: version 7 is missing"
     }
     silent = verdict(champion=ValueError("no\tanswer"))
-    assert refused(silent) == set(RULES) - {"complete", "floor_auc", "floor_skill", "leak"}
+    assert refused(silent) == set(RULES) - PROMISES - {"complete", "floor_auc", "floor_skill", "leak"}
     assert rule(silent, "champion").reason == (
         r"could not be judged: the champion gave no answers: ValueError('no\tanswer')"
     )

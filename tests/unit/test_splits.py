@@ -1,11 +1,12 @@
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.contract import ConfigError, Policy
-from mlops.lifecycle.splits import Span, Windows, baseline_window, matured_window, windows
+from mlops.contract import ConfigError, DataError, Policy
+from mlops.lifecycle.splits import Span, Windows, baseline_window, folds, matured_window, windows
 
 DAY = timedelta(days=1)
 moments = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda t: datetime(2000, 1, 1, tzinfo=UTC) + t)
@@ -76,3 +77,39 @@ def test_a_moment_without_zone_is_refused(span):
     sentence = r"^as_of is 2013-04-01 00:00:00: give it a time zone, as in 2013-04-01 00:00:00\+00:00$"
     with pytest.raises(ConfigError, match=sentence):
         span(utc(4, 1).replace(tzinfo=None), policy())
+
+
+def hours(*days):
+    return np.array([np.datetime64("2013-01-01") + np.timedelta64(int(24 * day), "h") for day in days])
+
+
+def test_folds_are_tested_on_newer_and_newer_days_with_a_gap_for_maturity():
+    shuffled = np.random.default_rng(0).permutation(16)
+    parts = folds(hours(*(shuffled + 0.5)), policy(), 3)
+    seen = [(sorted(shuffled[train]), sorted(shuffled[test])) for train, test in parts]
+    assert seen == [
+        (list(range(2)), [4, 5, 6, 7]),
+        (list(range(6)), [8, 9, 10, 11]),
+        (list(range(10)), [12, 13, 14, 15]),
+    ]
+
+
+def test_days_without_rows_count_as_days():
+    (train, test), *_, (_, newest) = folds(hours(0, 1, 5, 14, 15.9), policy(), 3)
+    assert (list(train), list(test), list(newest)) == ([0, 1], [2], [3, 4])
+
+
+@given(st.lists(st.floats(0, 60), min_size=30, max_size=60), st.integers(2, 4), st.integers(1, 100))
+def test_no_fold_trains_on_what_had_not_matured_before_its_test(days, count, maturity):
+    times = hours(0, 60, *days)
+    given = policy(maturity=timedelta(hours=maturity))
+    for train, test in folds(times, given, count):
+        if len(train) and len(test):
+            midnight = times[test].min().astype("datetime64[D]")
+            assert times[train].max() + np.timedelta64(maturity, "h") < midnight + np.timedelta64(1, "D")
+            assert times[train].max().astype("datetime64[D]") + given.maturity <= midnight
+
+
+def test_too_few_days_for_folds_are_told():
+    with pytest.raises(DataError, match="5 days are too few for 3 folds in time: land more days"):
+        folds(hours(0, 1, 2, 3, 4), policy(), 3)

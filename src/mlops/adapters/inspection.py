@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from mlops.contract import Model
+from mlops.contract import Model, UntrustedModel
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 MODEL_FILE = "model.skops"
 REWRITTEN = {"registered_model_meta"}
@@ -24,6 +29,8 @@ REWRITTEN = {"registered_model_meta"}
 PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
 """What every model needs; a use case adds its own in `Model.packages`."""
 
+HARMLESS = ("numpy.dtype",)
+"""Types that skops asks about and that run nothing, whatever the file says: trusted for every use case."""
 _TEXT, _ARCHIVE = 2**20, 2**29
 _FILES = {
     **dict.fromkeys(["MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json"], _TEXT),
@@ -61,6 +68,41 @@ _PIN = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.!+]+")
 _BUILT_WITH = re.compile(r"(pip|setuptools|wheel|python)([<>=]{1,2}[0-9.]+)?")
 
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A version's pipeline, and what its files say."""
+
+    pipeline: Pipeline
+    inputs: Mapping[str, str]
+    """Name and type of each input of the signature, in their order."""
+    size: int
+    """Bytes of all files."""
+
+
+def opened(folder: Path, model: Model, name: str, digest: str) -> Opened:
+    """Load a model's folder, after its files were found to be the judged ones and to want no more than they may.
+
+    Args:
+        folder: the downloaded model.
+        model: as `findings`.
+        name: of the version, for people.
+        digest: the recorded `artifact_digest`.
+
+    Raises:
+        UntrustedModel: the digest differs, or the files want more; says all that was found.
+    """
+    import skops.io
+
+    found = findings(folder, model)
+    # Links and giants are refused before a digest would follow or read them.
+    if not found and (actual := artifact_digest(folder)) != digest:
+        found = [f"its files have digest {actual[:12]}, not the recorded {digest[:12]}: they were changed"]
+    if found:
+        raise UntrustedModel(f"{name} is not loaded: {'; '.join(found)}; train or promote it again")
+    pipeline = skops.io.load(folder / MODEL_FILE, trusted=[*HARMLESS, *model.trusted_types])
+    return Opened(pipeline, _signature_of(folder), sum(file.stat().st_size for file in folder.iterdir()))
+
+
 def findings(folder: Path, model: Model) -> list[str]:
     """Everything in a model's folder that the use case does not allow, each in words; none: it may be loaded.
 
@@ -92,10 +134,8 @@ def artifact_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def signature_of(folder: Path) -> Mapping[str, str]:
+def _signature_of(folder: Path) -> Mapping[str, str]:
     """Names and types of the inputs that a model declares, in their order. Only for a folder without findings."""
-    import json
-
     inputs = json.loads(_yaml(folder / "MLmodel")["signature"]["inputs"])
     return {column["name"]: column["type"] for column in inputs}
 
@@ -136,7 +176,7 @@ def _mlmodel(folder: Path, model: Model) -> Iterator[str]:
                 yield f"{flavor} of MLmodel {'has' if key in given else 'lacks'} {key}"
             elif allowed[key] is not _ANY and given[key] != allowed[key]:
                 yield f"{key} of MLmodel is {given[key]!r}, not {allowed[key]!r}"
-    asked = set(flavors.get("sklearn", {}).get("skops_trusted_types") or ()) - set(model.trusted_types)
+    asked = set(flavors.get("sklearn", {}).get("skops_trusted_types") or ()) - {*HARMLESS, *model.trusted_types}
     yield from (f"its MLmodel asks to trust {name}" for name in sorted(asked))
     for side in ("inputs", "outputs"):
         if not (document.get("signature") or {}).get(side):
@@ -208,7 +248,7 @@ def _types(folder: Path, model: Model) -> list[str]:
     import skops.io
 
     try:
-        wanted = set(skops.io.get_untrusted_types(file=folder / MODEL_FILE)) - set(model.trusted_types)
+        wanted = set(skops.io.get_untrusted_types(file=folder / MODEL_FILE)) - {*HARMLESS, *model.trusted_types}
     except Exception as error:  # noqa: BLE001 (as above)
         return [f"{MODEL_FILE} cannot be read: {type(error).__name__}: {str(error)[:200]}"]
     return [f"it holds the type {name}, which the use case does not trust" for name in sorted(wanted)]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.adapters import inspection
 from mlops.adapters.inspection import REWRITTEN, artifact_digest
 from mlops.adapters.refused import allowed, check_name, check_tags, told
-from mlops.contract import Forbidden, Model, ModelError, UntrustedModel
+from mlops.contract import Forbidden, Model, ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,22 +47,12 @@ class Version:
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
     description: str = ""
+    """Markdown that the registry shows: what training and validation wrote about it."""
     ready: bool = True
     """False: its files are still being copied, or whoever copied them was stopped."""
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A version's pipeline, and what its files say."""
-
-    pipeline: Pipeline
-    inputs: Mapping[str, str]
-    """Name and type of each input of the signature, in their order."""
-    size: int
-    """Bytes of all files."""
 
 
 class Registry:
@@ -86,7 +76,10 @@ class Registry:
 
     @contextmanager
     def run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """A tracking run in an experiment, made if it is not there; yields the run's id. Failed if the body raises."""
+        """A tracking run in an experiment, made if it is not there; yields the run's id. Failed if the body raises.
+
+        Within another run it becomes a part of that.
+        """
         import mlflow
 
         found = self._client.get_experiment_by_name(experiment)
@@ -99,12 +92,20 @@ class Registry:
             experiment_id = self._client.create_experiment(experiment, artifact_location=place)
         else:
             experiment_id = found.experiment_id
-        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags)) as run:
+        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run:
             yield run.info.run_id
 
-    def log(self, parameters: Mapping[str, Any], metrics: Mapping[str, float], documents: Mapping[str, str]) -> None:
-        """Add to the run that is open: parameters, metrics, and text files by their name."""
+    def log(
+        self,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        documents: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add to the run that is open: parameters, metrics, text files by their name, tags."""
         import mlflow
+
+        mlflow.set_tags(dict(tags or {}))
 
         mlflow.log_params(dict(parameters))
         mlflow.log_metrics(dict(metrics))
@@ -141,6 +142,18 @@ class Registry:
         run_id = version.tags.get("validation_run", "")
         return ("validation" if run_id else None), self.metrics(run_id)
 
+    def log_tables(self, tables: Mapping[str, int]) -> None:
+        """Name the tables, catalog.schema.table, and their versions as inputs of the run that is open."""
+        import mlflow
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+
+        for name, version in tables.items():
+            # As a path: by a name MLflow asks a workspace for the table's id, on a laptop in vain.
+            source = DeltaDatasetSource(path=name, delta_table_version=version)
+            dataset = MetaDataset(source, name=name, digest=f"version {version}")  # type: ignore[abstract]
+            mlflow.log_input(dataset, context="training")
+
     def register(
         self,
         model: str,
@@ -150,6 +163,7 @@ class Registry:
         trusted_types: Sequence[str],
         requirements: Sequence[str],
         tags: Mapping[str, str],
+        description: str = "",
     ) -> Version:
         """Log a fitted pipeline with the run that is open and register it; returns the very version that this made.
 
@@ -164,7 +178,7 @@ class Registry:
             pipeline,
             name="model",
             serialization_format=_FORMAT,
-            skops_trusted_types=list(trusted_types),
+            skops_trusted_types=[*inspection.HARMLESS, *trusted_types],
             pyfunc_predict_fn="predict_proba",
             signature=infer_signature(example, pipeline.predict_proba(example)),
             input_example=example,
@@ -175,9 +189,8 @@ class Registry:
             files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
             known = {**tags, "artifact_digest": artifact_digest(Path(files))}
         check_tags(known)
-        made = self._client.create_model_version(
-            model, source=info.model_uri, run_id=info.run_id, model_id=info.model_id, tags=known
-        )
+        origin = {"source": info.model_uri, "run_id": info.run_id, "model_id": info.model_id}
+        made = self._client.create_model_version(model, **origin, tags=known, description=description)
         return self.version(model, int(made.version))
 
     def version(self, model: str, number: int) -> Version:
@@ -325,21 +338,10 @@ class Registry:
         """
         return self.open(version, model).pipeline
 
-    def open(self, version: Version, model: Model) -> Opened:
+    def open(self, version: Version, model: Model) -> inspection.Opened:
         """As `load`, with what the files say of themselves."""
-        import skops.io
-
         with self.fetch(version) as folder:
-            found = inspection.findings(folder, model)
-            recorded = version.tags.get("artifact_digest", "none")
-            # Links and giants are refused before a digest would follow or read them.
-            if not found and (digest := artifact_digest(folder)) != recorded:
-                found = [f"its files have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"]
-            if found:
-                raise UntrustedModel(f"{version} is not loaded: {'; '.join(found)}; train or promote it again")
-            pipeline = skops.io.load(folder / inspection.MODEL_FILE, trusted=list(model.trusted_types))
-            size = sum(file.stat().st_size for file in folder.iterdir())
-            return Opened(pipeline, inspection.signature_of(folder), size)
+            return inspection.opened(folder, model, str(version), version.tags.get("artifact_digest", "none"))
 
     def _version(self, found: Any) -> Version:
         return Version(

@@ -15,12 +15,17 @@ from mlops.contract import ModelError, UseCase
 LABEL = "label"
 
 
-def labelled(rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime) -> DataFrame:
-    """Add the label, 1.0 or 0.0, to rows that carry the entity's key; rows without a matured one are left out."""
+def labelled(
+    rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, version: int | None = None
+) -> DataFrame:
+    """Add the label, 1.0 or 0.0, to rows that carry the entity's key; rows without a matured one are left out.
+
+    `version` is that of the label's table; None: as it is.
+    """
     label = use_case.label
     source = use_case.source(label.source)
     key = list(use_case.entity.key)
-    known = data.read(source.name).where(F.expr(label.matured) & (F.col(source.known_at) <= F.lit(as_of)))
+    known = data.read(source.name, version).where(F.expr(label.matured) & (F.col(source.known_at) <= F.lit(as_of)))
     return rows.join(known.select(*key, F.expr(label.value).cast("double").alias(LABEL)), key)
 
 

@@ -8,59 +8,69 @@ from datetime import datetime
 
 import joblib
 import pandas as pd
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from mlops.adapters import platform
+from mlops.adapters import inspection, platform
 from mlops.config import TrainingConfig
 from mlops.contract import DataError
-from mlops.jobs import _matured
+from mlops.jobs import _matured, _study
 from mlops.jobs._launch import Context, task
 from mlops.lifecycle import splits
-from mlops.lifecycle.evaluation import measure
 
-_PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
+Job = Context[TrainingConfig]
 
 
-def run(job: Context[TrainingConfig]) -> None:
+def run(job: Job) -> None:
     """Train, register, and publish the number of the very version that the registry returned; once in a job run."""
     for before in job.registry.versions(job.config.model_name):
         if before.tags.get("trained_in") == job.config.run_id:
             platform.set_task_value("model_version", str(before.number))
             job.log.info("%s was registered by this run before", before)
             return
-    as_of, policy = job.config.as_of, job.use_case.policy
-    train_until = splits.windows(as_of, policy).train_until
-    rows = _rows(job, train_until)
-    pipeline = fit(job, rows)
-    digest = joblib.hash(pipeline)
-    tags = _tags(job, train_until, digest)
-    with job.registry.run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags):
-        inputs = _matured.features_of(rows, job.use_case)
-        metrics = measure(rows[_matured.LABEL], pipeline.predict_proba(inputs)[:, 1])
-        job.registry.log(job.config.model_dump(mode="json"), {"rows": len(rows), "train_auc": metrics.auc}, {})
+    as_of, model = job.config.as_of, job.use_case.model
+    train_until = splits.windows(as_of, job.use_case.policy).train_until
+    tables = _tables(job)
+    rows = _rows(job, train_until, tables)
+    inputs, labels = _matured.features_of(rows, job.use_case), rows[_matured.LABEL].astype("int64")
+    tags = _tags(job, train_until, tables)
+    # On one thread: with another number of threads the same data gives another fitted state.
+    packages = (*inspection.PACKAGES, *model.packages)
+    with job.registry.run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags), threadpool_limits(limits=1):
+        job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
+        folds = splits.folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
+        parameters = _study.search(job, inputs, labels, folds)
+        study = _study.backtest(model.build, parameters, inputs, labels, folds[-1])
+        pipeline = model.build(parameters).fit(inputs, labels)
+        tags = {**tags, "model_digest": joblib.hash(pipeline)}
+        card = _study.card(job, study, tags, len(rows), parameters)
+        told = {**job.config.model_dump(mode="json"), **{f"model.{name}": value for name, value in parameters.items()}}
+        metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
+        job.registry.log(told, metrics, {**documents, "environment.txt": _installed()}, tags)
         version = job.registry.register(
             job.config.model_name,
             pipeline,
             inputs.head(5),
-            trusted_types=job.use_case.model.trusted_types,
-            requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
+            trusted_types=model.trusted_types,
+            requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
             tags=tags,
+            description=card,
         )
     platform.set_task_value("model_version", str(version.number))
-    job.log.info("%s registered: %d rows, model digest %s", version, len(rows), digest[:12])
+    job.log.info("%s registered: %d rows, model digest %s", version, len(rows), tags["model_digest"][:12])
 
 
-def fit(job: Context[TrainingConfig], rows: pd.DataFrame) -> Pipeline:
-    """Fit on one thread: with another number of threads the same data gives another fitted state."""
-    pipeline = job.use_case.model.build({})
-    with threadpool_limits(limits=1):
-        return pipeline.fit(_matured.features_of(rows, job.use_case), rows[_matured.LABEL].astype("int64"))
+def _tables(job: Job) -> dict[str, int]:
+    """The version of each table that is read: the newest, or what the configuration says."""
+    given = dict(pair.split("=") for pair in job.config.table_versions.split(",") if pair != "newest")
+    names = ("features", job.use_case.label.source)
+    return {name: int(given[name]) if name in given else job.data.version(name) for name in names}
 
 
-def _rows(job: Context[TrainingConfig], train_until: datetime) -> pd.DataFrame:
-    early = _matured.between(job.data.read("features"), None, train_until)
-    rows = _matured.fetch(_matured.labelled(early, job.data, job.use_case, job.config.as_of), job.use_case)
+def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
+    label = job.use_case.label.source
+    early = _matured.between(job.data.read("features", tables["features"]), None, train_until)
+    known = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
+    rows = _matured.fetch(known, job.use_case)
     classes = rows[_matured.LABEL].nunique()
     if classes != 2:
         what = "no matured label" if classes == 0 else f"only the label {rows[_matured.LABEL].iloc[0]:.0f}"
@@ -70,15 +80,26 @@ def _rows(job: Context[TrainingConfig], train_until: datetime) -> pd.DataFrame:
     return rows
 
 
-def _tags(job: Context[TrainingConfig], train_until: datetime, digest: str) -> Mapping[str, str]:
+def _tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
+    """What it takes to train the same again: the code, what was installed, the tables, the moment, the parameters."""
     return {
-        "model_digest": digest,
         "trained_until": train_until.isoformat(),
         "trained_as_of": job.config.as_of.isoformat(),
         "trained_by": platform.identity(),
         "trained_in": job.config.run_id,
-        "features_version": str(job.data.version("features")),
+        "table_versions": ",".join(f"{name}={version}" for name, version in tables.items()),
+        "search_trials": str(job.config.search_trials),
+        "seed": str(job.use_case.model.seed),
+        "git_commit": job.config.git_commit or "unknown",
+        "wheel_version": importlib.metadata.version("mlops-template"),
+        "environment_digest": joblib.hash(_installed()),
     }
+
+
+def _installed() -> str:
+    """Every distribution that is installed, pinned, one a line: what the lock became here."""
+    found = {f"{each.name}=={each.version}" for each in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower))
 
 
 main = task(run)

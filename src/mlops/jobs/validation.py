@@ -3,98 +3,80 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Mapping
 
-import numpy as np
-import pandas as pd
+from pyspark.sql import functions as F
 
 from mlops.adapters import platform
 from mlops.adapters.registry import Version
-from mlops.config import DeploymentConfig, ValidationConfig
-from mlops.contract import Rule, Verdict
-from mlops.jobs import _matured
-from mlops.jobs._champion import APPROVAL_TAGS, CHALLENGER, CHAMPION
-from mlops.jobs._launch import Context, task
+from mlops.contract import ModelError, Rule, Verdict
+from mlops.jobs import _evidence, _verdict
+from mlops.jobs._champion import CHAMPION
+from mlops.jobs._evidence import Evidence, Job
+from mlops.jobs._launch import task
 from mlops.lifecycle import gates, splits
-from mlops.lifecycle.gates import Scored
-
-Job = Context[ValidationConfig | DeploymentConfig]
 
 
 def run(job: Job) -> None:
     """Decide, keep the verdict with the version, publish it as task value `verdict`; the same case is judged once."""
     version = job.registry.version(job.config.model_name, job.config.model_version)
-    champion = job.registry.holder(job.config.model_name, CHAMPION)
+    champion = _champion_of(job)
     case = _case(job, version, champion)
     if "rejected_reason" in version.tags:
-        verdict = "rejected"
+        answer = "rejected"
         job.log.info("%s was closed by a person: %s", version, version.tags["rejected_reason"])
     elif version.tags.get("verdict_case") == case:
-        verdict = version.tags["verdict"]
-        job.log.info("%s was judged on this very case before: %s", version, verdict)
+        answer = version.tags["verdict"]
+        job.log.info("%s was judged on this very case before: %s", version, answer)
     else:
-        verdict = _report(job, version, champion, case, _judge(job, version, champion))
-    platform.set_task_value("verdict", verdict)
+        kept = _verdict.keep(job, version, _about(case, champion), *_judge(job, version, champion))
+        answer = "accepted" if kept.accepted else "refused"
+        job.log.info("%s %s", version, answer)
+    platform.set_task_value("verdict", answer)
 
 
-def _case(job: Job, version: Version, champion: Version | None) -> str:
-    """What a verdict depends on, as one digest: artifacts, holdout and policy."""
-    windows = splits.windows(job.config.as_of, job.use_case.policy)
-    artifacts = [v and v.tags.get("artifact_digest") for v in (version, champion)]
-    return hashlib.sha256(repr((artifacts, windows, job.use_case.policy)).encode()).hexdigest()
-
-
-def _judge(job: Job, version: Version, champion: Version | None) -> Verdict:
+def _champion_of(job: Job) -> Version | Exception | None:
+    """Who holds the alias; without one, whom the audit table made champion: a lost alias is no missing champion."""
+    name = job.config.model_name
+    holder = job.registry.holder(name, CHAMPION)
+    if holder is not None or not job.own.exists("audit"):
+        return holder
+    made = (F.col("model_name") == name) & F.col("move").isin("deployment", "rollback")
+    moves = job.own.read("audit").where(made).orderBy(F.col("sequence").desc()).limit(1)
     try:
-        windows = splits.windows(job.config.as_of, job.use_case.policy)
-        rows = _matured.between(job.data.read("features"), windows.holdout_from, windows.holdout_until)
-        holdout = _matured.fetch(_matured.labelled(rows, job.data, job.use_case, job.config.as_of), job.use_case)
-        mine = _scored(job, version, holdout)
-        theirs = None if champion is None else _scored(job, champion, holdout)
-        return gates.decide(challenger=mine, champion=theirs, policy=job.use_case.policy)
-    except Exception as error:  # noqa: BLE001 (fail closed: what could not be judged is refused, and says why)
-        return Verdict(
-            (Rule("judged", passed=False, value=None, limit=None, reason=f"{type(error).__name__}: {error}"),)
-        )
-
-
-def _scored(job: Job, version: Version, holdout: pd.DataFrame) -> Scored | Exception:
-    try:
-        pipeline = job.registry.load(version, job.use_case.model)
-        answers = pipeline.predict_proba(_matured.features_of(holdout, job.use_case, pipeline))[:, 1]
-        return Scored(
-            y=holdout[_matured.LABEL].to_numpy(),
-            p=answers,
-            day=holdout["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]")),
-            slices=holdout[list(job.use_case.policy.slices)],
-            trained_until=datetime.fromisoformat(version.tags["trained_until"]),
-        )
-    except Exception as error:  # noqa: BLE001 (the gate reports it as its finding about this version)
+        return next((job.registry.version(name, int(row.to_version)) for row in moves.collect()), None)
+    except ModelError as error:
         return error
 
 
-def _report(job: Job, version: Version, champion: Version | None, case: str, verdict: Verdict) -> str:
-    """Keep the verdict as a document in a run of its own and in the version's tags; an older approval ends with it."""
-    answer = "accepted" if verdict.accepted else "refused"
-    document = json.dumps({"version": str(version), "verdict": answer, **asdict(verdict)}, indent=1, allow_nan=True)
-    figures = {rule.name: rule.value for rule in verdict.rules if rule.value is not None}
-    with job.registry.run(job.config.experiment, f"validation of {version}", {"verdict": answer}) as run_id:
-        job.registry.log(job.config.model_dump(mode="json"), figures, {"verdict.json": document})
-    digest = hashlib.sha256(document.encode()).hexdigest()
-    against = "none" if champion is None else str(champion.number)
-    kept = {"verdict": answer, "judged_against": against, "verdict_digest": digest, "validation_run": run_id}
-    job.registry.tag(version, {**dict.fromkeys(APPROVAL_TAGS), **kept})
-    if verdict.accepted:
-        job.registry.set_alias(version, CHALLENGER)
-    elif CHALLENGER in version.aliases:
-        job.registry.drop_alias(version.model, CHALLENGER)
-    job.registry.tag(version, {"verdict_case": case})  # last: whoever is stopped before it judges again
-    for rule in verdict.rules:
-        job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
-    job.log.info("%s %s", version, answer)
-    return answer
+def _case(job: Job, version: Version, champion: Version | Exception | None) -> str:
+    """What a verdict depends on, as one digest: artifacts, holdout and policy."""
+    windows = splits.windows(job.config.as_of, job.use_case.policy)
+    artifacts = [
+        each.tags.get("artifact_digest") if isinstance(each, Version) else repr(each) for each in (version, champion)
+    ]
+    return hashlib.sha256(repr((artifacts, windows, job.use_case.policy)).encode()).hexdigest()
+
+
+def _about(case: str, champion: Version | Exception | None) -> Mapping[str, str]:
+    """What a verdict was given on, as tags: deployment compares the champion with the one that is judged against."""
+    return {"verdict_case": case, "judged_against": str(champion.number) if isinstance(champion, Version) else "none"}
+
+
+def _judge(job: Job, version: Version, champion: Version | Exception | None) -> tuple[Verdict, Evidence | None]:
+    """The verdict, and what it was made of; None where that could not be had."""
+    try:
+        evidence = _evidence.gather(job, version, champion)
+        verdict = gates.decide(
+            challenger=evidence.challenger,
+            contract=evidence.contract,
+            champion=evidence.champion,
+            policy=job.use_case.policy,
+        )
+    except Exception as error:  # noqa: BLE001 (fail closed: what could not be judged is refused, and says why)
+        reason = f"{type(error).__name__}: {error}"
+        return Verdict((Rule("judged", passed=False, value=None, limit=None, reason=reason),)), None
+    return verdict, evidence
 
 
 main = task(run)

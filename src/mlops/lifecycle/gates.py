@@ -24,6 +24,18 @@ _CALIBRATION_SLACK = 0.01
 """A challenger beyond the limit still passes if its gap is at most this much wider than the champion's."""
 
 
+@dataclass(frozen=True)
+class Contract:
+    """What a version promises beyond quality, as it was measured."""
+
+    problems: tuple[str, ...]
+    """How its inputs differ from the features, and which odd values it gives no probability for, in words."""
+    latency_ms: float
+    """99th percentile of the processor time that one row takes."""
+    size_mb: float
+    """Size of all its files."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """One version's answers on the holdout, one row per matured entity; champion and challenger in the same order."""
@@ -40,18 +52,26 @@ class Scored:
     """The version was trained on events before this moment only (with time zone)."""
 
 
-def decide(*, challenger: Scored | Exception, champion: Scored | Exception | None, policy: Policy) -> Verdict:
+def decide(
+    *,
+    challenger: Scored | Exception,
+    contract: Contract | Exception,
+    champion: Scored | Exception | None,
+    policy: Policy,
+) -> Verdict:
     """Judge a challenger on the holdout. Never raises for what it was given: a failure within a rule refuses that rule.
 
-    Rules, by name: `complete`, `unseen`, `floor_auc`, `floor_skill`, `leak`, `calibration`; against the champion
-    `champion`, `non_inferior_auc`, `non_inferior_log_loss` and `slice_<column>` for each of `policy.slices`.
+    Rules, by name: `contract`, `latency`, `size`, `complete`, `unseen`, `floor_auc`, `floor_skill`, `leak`,
+    `calibration`; against the champion `champion`, `non_inferior_auc`, `non_inferior_log_loss` and `slice_<column>` for
+    each of `policy.slices`.
 
     Args:
         challenger: the version to judge; the exception if it could not be loaded or did not answer.
+        contract: of the same version; the exception if it could not be measured.
         champion: the version that serves; the exception if there is one that did not answer; None if there is none yet.
         policy: the limits, each included in what passes.
     """
-    case = _Case(challenger, champion, policy)
+    case = _Case(challenger, contract, champion, policy)
     against: dict[str, _Judge] = {
         "champion": _champion,
         "non_inferior_auc": _non_inferior_auc,
@@ -59,6 +79,9 @@ def decide(*, challenger: Scored | Exception, champion: Scored | Exception | Non
         **{f"slice_{column}": partial(_slice, column=column) for column in policy.slices},
     }
     rules: dict[str, _Judge] = {
+        "contract": _contract,
+        "latency": _latency,
+        "size": _size,
         "complete": _complete,
         "unseen": _unseen,
         "floor_auc": _floor_auc,
@@ -75,8 +98,15 @@ class _Case:
     """What the rules share; whatever is asked of it raises DataError if it cannot be had."""
 
     challenger: Scored | Exception
+    contract: Contract | Exception
     champion: Scored | Exception | None
     policy: Policy
+
+    @cached_property
+    def promises(self) -> Contract:
+        if isinstance(self.contract, Contract):
+            return self.contract
+        raise DataError(f"the challenger's contract was not measured: {_text(self.contract)}")
 
     @cached_property
     def mine(self) -> Scored:
@@ -153,6 +183,21 @@ def _at_least(value: float, limit: float, reason: str) -> _Finding:
 
 def _at_most(value: float, limit: float, reason: str) -> _Finding:
     return value <= limit, value, limit, reason.format(value=value, limit=limit)
+
+
+def _contract(case: _Case) -> _Finding:
+    problems = case.promises.problems
+    return not problems, len(problems), 0, "; ".join(problems) or "it takes the features, unseen and missing values too"
+
+
+def _latency(case: _Case) -> _Finding:
+    reason = "99 of 100 single rows take at most {value:.1f} ms of processor time; {limit:.1f} are allowed"
+    return _at_most(case.promises.latency_ms, case.policy.max_latency_ms, reason)
+
+
+def _size(case: _Case) -> _Finding:
+    reason = "its files have {value:.1f} MB; {limit:.1f} MB are allowed"
+    return _at_most(case.promises.size_mb, case.policy.max_size_mb, reason)
 
 
 def _complete(case: _Case) -> _Finding:

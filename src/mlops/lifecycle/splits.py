@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
 
-from mlops.contract import ConfigError, Policy
+import numpy as np
+
+from mlops.contract import ConfigError, DataError, Policy
 
 _DAY = timedelta(days=1)
 
@@ -63,6 +67,35 @@ def baseline_window(as_of: datetime, policy: Policy) -> Span:
         ConfigError: `as_of` has no time zone, or `window` or `drift_reference` is not a positive number of whole days.
     """
     return _span(matured_window(as_of, policy).start, policy.drift_reference, "drift_reference")
+
+
+def folds(event_time: np.ndarray[Any, Any], policy: Policy, count: int) -> tuple[tuple[Any, Any], ...]:
+    """Split rows in time: each fold is tested on days after all that it trains on, the last one on the newest days.
+
+    Args:
+        event_time: datetime64, UTC without zone, shape (n_rows,), in any order.
+        policy: days as long as `maturity`, begun ones counted whole, lie between training and test of a fold.
+        count: number of folds, whose tests are equally many days each.
+
+    Returns:
+        Per fold, oldest first, the positions of the rows to train on and of those to test on.
+
+    Raises:
+        DataError: there are too few days.
+    """
+    from sklearn.model_selection import TimeSeriesSplit
+
+    day = event_time.astype("datetime64[D]")
+    days = np.arange(day.min(), day.max() + 1)
+    splitter = TimeSeriesSplit(count, gap=ceil(policy.maturity / _DAY))
+    try:
+        parts = list(splitter.split(days))
+    except ValueError:
+        raise DataError(f"{len(days)} days are too few for {count} folds in time: land more days") from None
+    return tuple(
+        (np.flatnonzero(day <= days[train[-1]]), np.flatnonzero((day >= days[test[0]]) & (day <= days[test[-1]])))
+        for train, test in parts
+    )
 
 
 def _matured_until(as_of: datetime, policy: Policy) -> datetime:

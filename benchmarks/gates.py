@@ -1,0 +1,255 @@
+"""How often the gate errs: challengers whose worth is known, judged on sliding holdouts of the second half of the year.
+
+Every holdout is 28 days and begins a week after the one before, so holdouts overlap and their verdicts are not
+independent; each is also drawn again from its own days, with replacement. Counts come with Wilson's interval, which
+takes them for independent: the truth is less certain. Then: seconds of a whole validation task on 50,000 rows.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from benchmarks import report
+from mlops.contract import Source
+from mlops.lifecycle.gates import Contract, Scored, decide
+from mlops.lifecycle.pointintime import compute_features
+from usecase import USE_CASE
+
+_KEPT = Contract((), 0.0, 0.0)
+_DRAWS = 2
+"""Of each holdout, besides itself."""
+_NAMES = [feature.name for feature in USE_CASE.features]
+_DEPARTED = [f.name for f in USE_CASE.features if f.known_from.startswith("the report of each departure")]
+_BEGIN, _STALE = pd.Timestamp("2013-06-23"), pd.Timestamp("2013-04-01")
+_FIRST, _LAST = pd.Timestamp("2013-07-01"), pd.Timestamp("2013-12-31")
+_PURGED = pd.Timedelta(days=2)
+
+
+def main() -> None:
+    """Print acceptance rates with their intervals, and the seconds of one validation."""
+    year = _Year()
+    pairs: dict[str, tuple[_Answers, _Answers, float, bool]] = {
+        "tie": (year.seed(1), year.champion, 0.0, True),
+        "tuned": (year.fitted(parameters={"max_iter": 360, "learning_rate": 0.02}), year.champion, 0.95, True),
+        "full_against_a_fifth": (year.champion, year.fifth(1), 0.0, True),
+        "fresh_against_stale": (year.fresh, year.stale, 0.85, True),
+        "stale": (year.stale, year.fresh, 0.0, False),
+        "a_fifth": (year.fifth(1), year.champion, 0.0, False),
+        "another_fifth": (year.fifth(2), year.champion, 0.0, False),
+        "no_departures": (year.without(_DEPARTED), year.champion, 0.0, False),
+        "label_noise": (year.noisy(0.15), year.champion, 0.0, False),
+    }
+    for name, (challenger, champion, target, good) in pairs.items():
+        accepted, cases, why = _judged(year, challenger, champion)
+        low, high = _wilson(accepted, cases)
+        print(f"# {name}: {accepted} of {cases} accepted, 95 % interval {low:.2f} to {high:.2f}; refused by {why}")
+        better = "higher" if good else "lower"
+        report(
+            "gates",
+            f"accepted_{name}",
+            accepted / cases,
+            "share",
+            better=better,
+            target=target if target or not good else None,
+        )
+    report("gates", "validation_50000_rows", _validation(year), "s", better="lower", target=15.0)
+
+
+_Answers = Callable[[pd.Timestamp], "pd.Series[float]"]
+"""From the first day of a holdout to predictions of all rows by the model that would stand there then."""
+
+
+class _Year:
+    """Features and labels of all matured flights of 2013, and the models that are compared on them."""
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """By flight: flight_id, event_time, prediction_time, the features, label."""
+        files = list(USE_CASE.sample(date(2012, 12, 31), date(2013, 12, 31)))
+        frames = {source.name: _read(source, files) for source in USE_CASE.sources}
+        entities = frames[USE_CASE.entity.source]
+        table = compute_features(USE_CASE.entity, USE_CASE.features, USE_CASE.sources, entities, frames)
+        known = frames["outcomes"].dropna(subset="arrival_delay")
+        labels = known[["flight_id"]].assign(label=(known["arrival_delay"] > 15).astype("float64"))
+        return table.merge(labels, on="flight_id").sort_values("flight_id", ignore_index=True)
+
+    def fitted(
+        self,
+        until: pd.Timestamp = _BEGIN,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        settle: Callable[[Pipeline], object] = lambda pipeline: pipeline,
+        spoil: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows,
+        blind: list[str] | None = None,
+    ) -> _Answers:
+        """A model of everything before a day, or of a spoilt part of it; `blind`: features that it never gets."""
+        train = spoil(self.rows[self.rows["event_time"] < until])
+        hidden: dict[str, Any] = dict.fromkeys(blind or [], np.nan)
+        pipeline = USE_CASE.model.build(parameters or {})
+        settle(pipeline)
+        pipeline.fit(train[_NAMES].assign(**hidden), train["label"].astype("int64"))
+        judged = self.rows[self.rows["event_time"] >= _FIRST]
+        answers = pd.Series(pipeline.predict_proba(judged[_NAMES].assign(**hidden))[:, 1], judged.index)
+        return lambda _: answers
+
+    def seed(self, seed: int) -> _Answers:
+        """The champion's twin: another random state."""
+        return self.fitted(settle=lambda pipeline: pipeline.set_params(trees__random_state=seed))
+
+    def fifth(self, seed: int) -> _Answers:
+        """Fitted on every fifth flight or so."""
+        return self.fitted(spoil=lambda rows: rows.sample(frac=0.2, random_state=seed).sort_index())
+
+    def without(self, names: list[str]) -> _Answers:
+        """Fitted and asked without some features."""
+        return self.fitted(blind=names)
+
+    def noisy(self, share: float) -> _Answers:
+        """Fitted on labels of which a share is wrong."""
+
+        def spoil(rows: pd.DataFrame) -> pd.DataFrame:
+            wrong = np.random.default_rng(0).random(len(rows)) < share
+            return rows.assign(label=np.where(wrong, 1 - rows["label"], rows["label"]))
+
+        return self.fitted(spoil=spoil)
+
+    @cached_property
+    def champion(self) -> _Answers:
+        """Fitted on everything before the holdouts."""
+        return self.fitted()
+
+    @cached_property
+    def stale(self) -> _Answers:
+        """Fitted on the first quarter."""
+        return self.fitted(_STALE)
+
+    @cached_property
+    def fresh(self) -> _Answers:
+        """Fitted anew every four weeks on all that had matured."""
+        begins = pd.date_range(_FIRST, _LAST - timedelta(days=28), freq="28D")
+        models = {begin: self.fitted(begin - _PURGED) for begin in begins}
+        return lambda day: models[max(begin for begin in begins if begin <= day)](day)
+
+
+@dataclass(frozen=True)
+class _Holdout:
+    begin: pd.Timestamp
+    rows: np.ndarray[Any, Any]
+    """Positions; a day drawn twice stands there twice."""
+    day: np.ndarray[Any, Any]
+
+
+def _holdouts(year: _Year) -> list[_Holdout]:
+    event = year.rows["event_time"].to_numpy("datetime64[D]")
+    found = []
+    for number, begin in enumerate(pd.date_range(_FIRST, _LAST - timedelta(days=27), freq="7D")):
+        days = np.arange(28) + np.datetime64(begin, "D")
+        generator = np.random.default_rng(number)
+        for drawn in [days, *(generator.choice(days, 28) for _ in range(_DRAWS))]:
+            parts = [np.flatnonzero(event == day) for day in drawn]
+            labels = np.repeat(days, [len(part) for part in parts])
+            found.append(_Holdout(begin, np.concatenate(parts), labels))
+    return found
+
+
+def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[int, int, dict[str, int]]:
+    accepted, why = 0, dict[str, int]()
+    holdouts = _holdouts(year)
+    for holdout in holdouts:
+        mine, theirs = (_scored(year, answers, holdout) for answers in (challenger, champion))
+        verdict = decide(challenger=mine, contract=_KEPT, champion=theirs, policy=USE_CASE.policy)
+        accepted += verdict.accepted
+        for rule in verdict.rules:
+            if not rule.passed:
+                why[rule.name] = why.get(rule.name, 0) + 1
+    return accepted, len(holdouts), why
+
+
+def _scored(year: _Year, answers: _Answers, holdout: _Holdout) -> Scored:
+    rows = year.rows.iloc[holdout.rows]
+    return Scored(
+        y=rows["label"].to_numpy(),
+        p=answers(holdout.begin).loc[rows.index].to_numpy(),
+        day=holdout.day,
+        slices=rows[list(USE_CASE.policy.slices)],
+        trained_until=(holdout.begin - _PURGED).to_pydatetime().replace(tzinfo=UTC),
+    )
+
+
+def _wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
+    middle = (hits + z * z / 2) / (cases + z * z)
+    half = z * np.sqrt(hits * (cases - hits) / cases + z * z / 4) / (cases + z * z)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _read(source: Source, files: list[tuple[str, str]]) -> pd.DataFrame:
+    texts = [text for path, text in files if path.startswith(f"{source.name}/")]
+    header = texts[0].split("\n", 1)[0]
+    frame = pd.read_csv(io.StringIO("\n".join([header, *(text.split("\n", 1)[1].rstrip("\n") for text in texts)])))
+    for column in source.columns:
+        if column.type == "timestamp":
+            frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%dT%H:%M:%SZ").astype(
+                "datetime64[ns]"
+            )
+    return frame
+
+
+def _validation(year: _Year) -> float:
+    """Seconds of the task on 50,000 rows beside a champion, tables read and report written; Spark is up before."""
+    from laptop import spark as server
+    from mlops import config
+    from mlops.adapters import platform
+    from mlops.jobs import _layout, validation
+    from mlops.jobs._launch import Context
+
+    rows = year.rows[year.rows["event_time"] < _FIRST].tail(50_000)
+    days = len(np.unique(rows["event_time"].to_numpy("datetime64[D]"))) + 1
+    use_case = replace(USE_CASE, policy=replace(USE_CASE.policy, holdout=timedelta(days=days)))
+    train = year.rows[year.rows["event_time"] < rows["event_time"].min() - _PURGED]
+    pipeline = USE_CASE.model.build({}).fit(train[_NAMES], train["label"].astype("int64"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"LAPTOP_HOME": folder, "LAPTOP_IDENTITY": "benchmark"}
+        server.start(Path(folder) / "spark", lambda _: None)
+        platform.set_task_value = lambda *_: None
+        given = {
+            "job": "validation", "run_id": "1", "as_of": "2013-07-03T00:00:00Z", "catalog": "b", "schema": "b",
+            "data_catalog": "b", "data_schema": "b", "model_name": "b.b.model", "experiment": "/b",
+            "model_version": "2",
+        }  # fmt: skip
+        job = Context(config.parse([f"--{name}={value}" for name, value in given.items()]), use_case)
+        _layout.create_ingestion(job.own, use_case)
+        _layout.create_features(job.own, use_case)
+        frame = job.own.spark.createDataFrame(rows.drop(columns="label").assign(batch=1))
+        job.own.insert_new("features", frame, ["flight_id", "prediction_time"])
+        ended = rows[["flight_id"]].assign(
+            arrival_delay=np.where(rows["label"] == 1, 60, 0), reported_at=rows["event_time"]
+        )
+        job.own.insert_new("outcomes", job.own.spark.createDataFrame(ended), ["flight_id"])
+        tags = {"trained_until": train["event_time"].max().isoformat() + "+00:00"}
+        for _ in range(2):
+            with job.registry.run("/b", "training", {}):
+                version = job.registry.register(
+                    "b.b.model", pipeline, rows[_NAMES].head(5), trusted_types=USE_CASE.model.trusted_types,
+                    requirements=["skops==0.16.0"], tags=tags,
+                )  # fmt: skip
+            if version.number == 1:
+                job.registry.set_alias(version, "champion")
+        start = time.perf_counter()
+        validation.run(job)
+        seconds = time.perf_counter() - start
+        print(f"# {job.registry.version('b.b.model', 2).description}")
+        server.stop()
+    return seconds

@@ -1,0 +1,148 @@
+"""Plots and pages for people: the only module that knows Matplotlib and Jinja. Text in, text out; all of it escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Answers = Mapping[str, np.ndarray[Any, Any]]
+"""Predicted probabilities by who gave them, each of shape (n_rows,)."""
+_COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
+_BINS = 10
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0;width:100%}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}
+td.n{text-align:right;font-variant-numeric:tabular-nums}.no{color:#a4262c;font-weight:600}.yes{color:#1e7b34}
+figure{display:inline-block;margin:.5rem}h1{font-size:1.5rem}
+</style></head><body>
+<h1>{{ title }}: <span class="{{ 'yes' if accepted else 'no' }}">{{ 'accepted' if accepted else 'refused' }}</span></h1>
+<p>{{ summary }}</p>
+<h2>Rules</h2>
+<table><tr><th>rule</th><th></th><th>value</th><th>limit</th><th>reason</th></tr>
+{% for rule in rules %}<tr><td>{{ rule.name }}</td>
+<td class="{{ 'yes' if rule.passed else 'no' }}">{{ 'passed' if rule.passed else 'REFUSED' }}</td>
+<td class="n">{{ figure(rule.value) }}</td><td class="n">{{ figure(rule.limit) }}</td><td>{{ rule.reason }}</td></tr>
+{% endfor %}</table>
+{% if metrics %}<h2>On the same rows</h2>
+<table><tr><th></th>{% for who in metrics %}<th>{{ who }}</th>{% endfor %}</tr>
+{% for name in names %}<tr><td>{{ name }}</td>
+{% for who in metrics %}<td class="n">{{ figure(metrics[who][name]) }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
+{% for name, image in plots.items() %}<figure><img alt="{{ name }}" src="{{ image }}"></figure>{% endfor %}
+</body></html>
+"""
+
+
+def page(
+    *,
+    title: str,
+    summary: str,
+    accepted: bool,
+    rules: Sequence[Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    plots: Mapping[str, str],
+) -> str:
+    """A verdict as one HTML file that needs nothing else.
+
+    Args:
+        title: what was judged.
+        summary: on what, in a sentence.
+        accepted: the answer.
+        rules: `mlops.contract.Rule`s, in the order of the page.
+        metrics: quality by who (challenger, champion) and name of the figure; the same names for each.
+        plots: SVG by name.
+    """
+    import jinja2
+
+    images = {
+        name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for name, svg in plots.items()
+    }
+    names = list(next(iter(metrics.values()), {}))
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE)
+    return template.render(
+        title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names, plots=images,
+        figure=_figure,
+    )  # fmt: skip
+
+
+def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
+    """Calibration and precision over recall, as SVG by name.
+
+    Args:
+        y: labels, 1 or 0, shape (n_rows,), both there.
+        answers: for the same rows.
+    """
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import precision_recall_curve
+
+    def calibration(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            truth, said = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
+            axes.plot(said, truth, marker="o", markersize=3, color=colour, label=who)
+
+    def precision_recall(axes: Axes) -> None:
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            precision, recall, _ = precision_recall_curve(y, p)
+            kept = np.linspace(0, len(recall) - 1, 200).astype("int64")
+            axes.plot(recall[kept], precision[kept], color=colour, label=who)
+
+    return {
+        "calibration": _plot("Calibration", "predicted", "happened", calibration),
+        "precision_recall": _plot("Precision over recall", "recall", "precision", precision_recall),
+    }
+
+
+def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answers) -> str:
+    """Mean label and mean predictions per day, as SVG; `day` is datetime64, shape (n_rows,)."""
+    days, index = np.unique(day.astype("datetime64[D]"), return_inverse=True)
+    rows = np.bincount(index)
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(len(days)), np.bincount(index, y) / rows, color="#222", linewidth=2, label="happened")
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            axes.plot(range(len(days)), np.bincount(index, p) / rows, color=colour, label=who)
+
+    return _plot("Per day", f"days since {days[0]}", "mean", draw)
+
+
+def importance_plot(values: Mapping[str, float]) -> str:
+    """The 20 greatest as bars, greatest first, as SVG."""
+    top = sorted(values.items(), key=lambda item: item[1])[-20:]
+
+    def draw(axes: Axes) -> None:
+        axes.barh([name for name, _ in top], [value for _, value in top], color=_COLOURS[0])
+
+    return _plot("Loss when a feature is shuffled", "log-loss more", "", draw)
+
+
+def _plot(title: str, x: str, y: str, draw: Any) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # Words stay words, and equal figures are equal files.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlops"}):
+        figure: Figure = Figure(figsize=(5, 4), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.set(title=title, xlabel=x, ylabel=y)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")

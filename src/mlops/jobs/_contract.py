@@ -1,0 +1,70 @@
+"""What a version promises beyond quality, measured: inputs, odd values, time for one row, size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from mlops.adapters.inspection import Opened
+from mlops.contract import UseCase
+from mlops.lifecycle.gates import Contract
+
+_CALLS, _WARM_UP = 100, 5
+_NEVER_SEEN = "\N{SNOWMAN}"
+
+
+def contract_of(opened: Opened, inputs: pd.DataFrame, use_case: UseCase) -> Contract:
+    """Ask a version what no holdout asks: values it never saw, and single rows.
+
+    Args:
+        opened: the version.
+        inputs: rows of the holdout, one column per feature.
+        use_case: whose features the version must take.
+    """
+    problems = [*_signature(opened.inputs, use_case), *_odd_values(opened.pipeline, inputs.head(20))]
+    slow = _latency(opened.pipeline, inputs.head(_CALLS))
+    return Contract(problems=tuple(problems), latency_ms=slow, size_mb=opened.size / 2**20)
+
+
+def _signature(given: Mapping[str, str], use_case: UseCase) -> Iterator[str]:
+    wanted = {feature.name: feature.dtype for feature in use_case.features}
+    for name in sorted({*wanted, *given}):
+        if given.get(name) != wanted.get(name):
+            yield f"input {name} is {given.get(name, 'not there')}, the feature is {wanted.get(name, 'not there')}"
+    if not set(given) ^ set(wanted) and list(given) != list(wanted):
+        yield "its inputs stand in another order than the features"
+
+
+def _odd_values(pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
+    categories = list(rows.select_dtypes(exclude="number").columns)
+    numbers = [name for name in rows.columns if name not in categories]
+    odd = {
+        "a category it never saw": rows.assign(**dict.fromkeys(categories, _NEVER_SEEN)),
+        "missing categories": rows.assign(**dict.fromkeys(categories)),
+        "missing numbers": rows.assign(**dict.fromkeys(numbers, np.nan)),
+    }
+    for what, frame in odd.items():
+        try:
+            answers = pipeline.predict_proba(frame)[:, 1]
+        except Exception as error:  # noqa: BLE001 (whatever it is, a served model may not raise it)
+            yield f"{what} raised {type(error).__name__}: {str(error)[:100]}"
+            continue
+        if not ((answers >= 0) & (answers <= 1)).all():
+            yield f"{what} gave answers that are no probabilities"
+
+
+def _latency(pipeline: Pipeline, rows: pd.DataFrame) -> float:
+    """99th percentile of the processor time for one row, ms: unlike the clock's, what others do does not move it."""
+    singles = [rows.iloc[[number]] for number in range(len(rows))]
+    for single in singles[:_WARM_UP]:
+        pipeline.predict_proba(single)
+    times = []
+    for single in singles:
+        start = time.process_time()
+        pipeline.predict_proba(single)
+        times.append(time.process_time() - start)
+    return float(np.quantile(times, 0.99)) * 1000

@@ -1,0 +1,31 @@
+"""What any model must beat: the base rate, and a straight line through the same features."""
+
+from __future__ import annotations
+
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+def baselines(inputs: pd.DataFrame) -> dict[str, Pipeline]:
+    """Unfitted baselines for inputs of these columns: `dummy` answers the base rate, `linear` is a logistic regression.
+
+    Args:
+        inputs: one column per feature, shape (n_rows, n_features); text columns are categories, a missing value is
+            its own category, or the median of a number.
+    """
+    numbers = list(inputs.select_dtypes("number").columns)
+    categories = [name for name in inputs.columns if name not in numbers]
+    scaled = Pipeline(
+        [("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
+    )
+    codes = OneHotEncoder(handle_unknown="ignore", max_categories=30)
+    columns = ColumnTransformer([("numbers", scaled, numbers), ("categories", codes, categories)])
+    return {
+        "dummy": Pipeline([("model", DummyClassifier(strategy="prior"))]),
+        "linear": Pipeline([("inputs", columns), ("model", LogisticRegression(max_iter=1000))]),
+    }

@@ -1,0 +1,327 @@
+"""One version from training to verdict, on real Spark, Delta and MLflow, over a toy's feature and label tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from datetime import date, timedelta
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from toy import TOY, orders_of
+
+from mlops import config
+from mlops.adapters import pages, platform
+from mlops.contract import DataError, ModelError
+from mlops.jobs import _contract, _layout, _matured, training, validation
+from mlops.jobs._launch import Context
+
+MODEL = "prod.toy.failing"
+
+
+def table_rows(days):
+    orders = [o for n in range(days) for o in orders_of(date(2024, 1, 1) + timedelta(days=n))]
+    frame = pd.DataFrame([vars(o) for o in orders])
+    features = frame[["id", "size", "kind"]].assign(
+        event_time=frame["due"], prediction_time=frame["due"] - timedelta(hours=2), due_around=30.0, batch=1
+    )
+    return features, frame[["id", "judged", "failed"]]
+
+
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield monkeypatch
+
+
+@pytest.fixture(scope="module")
+def toy(spark, tmp_path_factory, patch):
+    """A home with 30 days of features and labels; makes jobs, runs tasks."""
+    home, values = tmp_path_factory.mktemp("toy"), {}
+    patch.setenv("LAPTOP_HOME", str(home))
+    patch.setenv("LAPTOP_IDENTITY", "trainer")
+    patch.setattr(platform, "set_task_value", values.__setitem__)
+
+    def job(name, use_case=TOY, **given):
+        base = {"job": name, "run_id": "1", "as_of": "2024-01-31T00:00:00Z", "catalog": "prod", "schema": "toy"}
+        base |= {"data_catalog": "prod", "data_schema": "toy", "model_name": MODEL, "experiment": "/toy"}
+        if name == "training":
+            base["deployment_job_id"] = "1"
+        return Context(config.parse([f"--{key}={value}" for key, value in {**base, **given}.items()]), use_case)
+
+    own = job("training").own
+    features, labels = table_rows(30)
+    _layout.create_ingestion(own, TOY)
+    _layout.create_features(own, TOY)
+    own.insert_new("features", spark.createDataFrame(features), ["id", "prediction_time"])
+    own.insert_new("results", spark.createDataFrame(labels), ["id"])
+
+    def train(run_id, **given):
+        context = job("training", run_id=run_id, **given)
+        training.run(context)
+        return context.registry.version(MODEL, int(values["model_version"]))
+
+    def judge(number, use_case=TOY, **given):
+        context = job("validation", use_case, model_version=number, **given)
+        validation.run(context)
+        return values["verdict"], context.registry.version(MODEL, number)
+
+    return SimpleNamespace(job=job, own=own, train=train, judge=judge, registry=job("training").registry, home=home)
+
+
+@pytest.fixture(scope="module")
+def trained(toy):
+    return toy.train("first", git_commit="c0ffee", search_trials=3)
+
+
+def texts(toy, run_id, name):
+    return mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, trained):
+    run = mlflow.get_run(trained.run_id)
+    assert {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} == {
+        ("prod.toy.features", f"version {toy.own.version('features')}"),
+        ("prod.toy.results", f"version {toy.own.version('results')}"),
+    }
+    source = json.loads(run.inputs.dataset_inputs[0].dataset.source)
+    assert source["delta_table_version"] == 1
+    tags = trained.tags
+    assert (tags["git_commit"], tags["search_trials"], tags["seed"], tags["trained_in"]) == (
+        "c0ffee",
+        "3",
+        "0",
+        "first",
+    )
+    assert tags["table_versions"] == "features=1,results=1"
+    assert f"mlflow=={mlflow.__version__}" in texts(toy, trained.run_id, "environment.txt").splitlines()
+    found = run.data.metrics
+    assert found["backtest_dummy_auc"] == 0.5
+    assert found["backtest_model_auc"] > 0.75
+    assert found["backtest_linear_log_loss"] < found["backtest_dummy_log_loss"]
+    for name in ("calibration.svg", "precision_recall.svg", "importance.svg"):
+        assert "</svg>" in texts(toy, trained.run_id, name)
+
+
+def test_the_versions_description_is_its_model_card(toy, trained):
+    for words in ("Will this order fail?", "| linear |", "commit `c0ffee`", trained.tags["model_digest"]):
+        assert words in trained.description
+
+
+def test_a_search_has_its_trials_in_runs_of_their_own_and_takes_the_best(toy, trained):
+    trials = mlflow.search_runs(
+        experiment_names=["/toy"], filter_string=f"tags.`mlflow.parentRunId` = '{trained.run_id}'", output_format="list"
+    )
+    assert len(trials) == 4
+    best = min(trials, key=lambda trial: trial.data.metrics["log_loss"])
+    chosen = {
+        k.removeprefix("model."): v for k, v in mlflow.get_run(trained.run_id).data.params.items() if "model." in k
+    }
+    assert chosen == best.data.params
+
+
+def test_training_again_from_the_tags_gives_the_same_model_whatever_came_since(toy, trained, spark):
+    late = spark.createDataFrame(table_rows(3)[1].assign(failed=0))
+    toy.own.merge("results", late, ["id"])  # corrections, known long before
+    other = toy.train("corrected", search_trials=3)
+    tags = trained.tags
+    given = {name: tags[name] for name in ("table_versions", "search_trials", "git_commit")}
+    again = toy.train("again", as_of=tags["trained_as_of"], **given)
+    assert again.tags["model_digest"] == tags["model_digest"] != other.tags["model_digest"]
+    assert again.tags["environment_digest"] == tags["environment_digest"]
+
+
+def test_the_same_run_registers_once(toy, trained):
+    assert toy.train("first") == trained
+
+
+def test_too_few_days_are_told(toy):
+    with pytest.raises(DataError, match="too few for 3 folds"):
+        toy.train("early", as_of="2024-01-14T00:00:00Z")
+
+
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unjudged(toy, trained):
+    """The version without verdict, and no champion."""
+    tags = [name for name in trained.tags if name.startswith(("verdict", "validation", "judged"))]
+    version = toy.registry.version(MODEL, trained.number)
+    toy.registry.tag(version, dict.fromkeys([*tags, "verdict_case"]))
+    yield version
+    toy.registry.drop_alias(MODEL, "champion")
+
+
+def refused(toy, version):
+    document = json.loads(texts(toy, version.tags["validation_run"], "verdict.json"))
+    return {rule["name"] for rule in document["rules"] if not rule["passed"]}, document
+
+
+def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudged):
+    verdict, version = toy.judge(unjudged.number)
+    assert (verdict, version.tags["verdict"], version.tags["judged_against"]) == ("accepted", "accepted", "none")
+    page = mlflow.artifacts.load_text(version.tags["verdict_report"])
+    assert "beside no champion" in page
+    assert page.count("data:image/svg+xml;base64,") == 3
+    assert version.description.count("## Verdict") == 1
+    assert version.tags["verdict_report"] in version.description
+    assert "challenger" in version.aliases
+
+
+def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, unjudged):
+    _, first = toy.judge(unjudged.number)
+    _, again = toy.judge(unjudged.number)
+    assert again.tags == first.tags
+    toy.registry.set_alias(first, "champion")
+    verdict, third = toy.judge(unjudged.number)
+    assert verdict == "accepted"
+    assert third.tags["validation_run"] != first.tags["validation_run"]
+    assert "beside the champion" in mlflow.artifacts.load_text(third.tags["verdict_report"])
+
+
+def with_policy(**changes):
+    return replace(TOY, policy=replace(TOY.policy, **changes))
+
+
+@pytest.mark.parametrize(
+    ("use_case", "rules"),
+    [
+        (with_policy(min_auc=0.99, max_size_mb=0.001, max_latency_ms=0.0), {"floor_auc", "size", "latency"}),
+        (replace(TOY, features=TOY.features[:2]), {"contract"}),
+    ],
+)
+def test_a_broken_rule_refuses_and_the_run_ends_green(toy, unjudged, use_case, rules):
+    verdict, version = toy.judge(unjudged.number, use_case)
+    found, _ = refused(toy, version)
+    assert verdict == "refused"
+    assert rules <= found
+
+
+def raising(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
+    monkeypatch.setattr(pages, "page", raising(OSError("disk full")))
+    verdict, version = toy.judge(unjudged.number)
+    assert (verdict, version.tags["verdict"], version.tags["verdict_report"]) == ("refused", "refused", "none")
+    assert "disk full" in version.description
+    monkeypatch.undo()
+    assert toy.judge(unjudged.number)[0] == "accepted"
+
+
+@pytest.mark.parametrize("what", ["holdout", "contract"])
+def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkeypatch, what):
+    target, name = {"holdout": (_matured, "fetch"), "contract": (_contract, "_odd_values")}[what]
+    monkeypatch.setattr(target, name, raising(RuntimeError("the roof is on fire")))
+    verdict, version = toy.judge(unjudged.number)
+    found, document = refused(toy, version)
+    assert verdict == "refused"
+    assert found == {"holdout": {"judged"}, "contract": {"contract", "latency", "size"}}[what]
+    assert "the roof is on fire" in json.dumps(document)
+
+
+def test_an_empty_holdout_and_a_holdout_that_was_trained_on_are_refused(toy, unjudged):
+    verdict, version = toy.judge(unjudged.number, as_of="2024-03-31T00:00:00Z")
+    assert verdict == "refused"
+    assert "complete" in refused(toy, version)[0]
+    verdict, version = toy.judge(unjudged.number, as_of="2024-01-26T00:00:00Z")
+    assert verdict == "refused"
+    assert refused(toy, version)[0] == {"unseen"}
+
+
+def test_a_champion_that_vanished_or_was_changed_is_no_missing_champion(toy, unjudged):
+    def move(sequence, to):
+        _layout.create(toy.own, "audit")
+        columns = [column.name for column in _layout.FIXED["audit"]]
+        known = {"model_name": MODEL, "sequence": sequence, "move": "deployment", "to_version": to}
+        known |= {"by": "ada", "reason": "test", "run_id": "1", "as_of": toy.job("training").config.as_of}
+        row = [known.get(name, known["as_of"] if name == "at" else None) for name in columns]
+        row = [str(sequence) if name == "move_id" else value for name, value in zip(columns, row, strict=True)]
+        toy.own.insert_new("audit", _layout.frame(toy.own, "audit", [row]), ["model_name", "sequence"])
+
+    move(1, 999)
+    verdict, version = toy.judge(unjudged.number)
+    found, document = refused(toy, version)
+    assert verdict == "refused"
+    assert {"champion", "non_inferior_auc", "slice_kind"} <= found
+    assert "has no version 999" in json.dumps(document)
+    move(2, unjudged.number)  # whose alias was lost
+    verdict, version = toy.judge(unjudged.number)
+    assert (verdict, version.tags["judged_against"]) == ("accepted", str(unjudged.number))
+
+
+def test_a_version_that_is_not_there_is_a_failure_and_no_refusal(toy):
+    with pytest.raises(ModelError, match="has no version 99"):
+        toy.judge(99)
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """Stands where a pipeline would."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def predict_proba(self, frame):
+        return np.column_stack([np.zeros(len(frame)), self.answer(frame)])
+
+
+FRAME = pd.DataFrame({"size": np.linspace(0, 1, 30), "kind": ["x", "y"] * 15, "due_around": 3.0})
+INPUTS = {"size": "double", "kind": "string", "due_around": "double"}
+
+
+def strict(frame):
+    if frame["size"].isna().any():
+        raise ValueError("NaN")
+    return np.full(len(frame), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "inputs", "problems"),
+    [
+        (lambda frame: np.full(len(frame), 0.5), INPUTS, ()),
+        (strict, INPUTS, ("missing numbers raised ValueError: NaN",)),
+        (
+            lambda frame: np.where(frame["kind"].isin(["x", "y"]), 0.5, math.nan),
+            INPUTS,
+            (
+                "a category it never saw gave answers that are no probabilities",
+                "missing categories gave answers that are no probabilities",
+            ),
+        ),
+        (
+            lambda frame: np.full(len(frame), 0.5),
+            {"size": "long", "kind": "string", "colour": "string"},
+            (
+                "input colour is string, the feature is not there",
+                "input due_around is not there, the feature is double",
+                "input size is long, the feature is double",
+            ),
+        ),
+        (
+            lambda frame: np.full(len(frame), 0.5),
+            dict(reversed(INPUTS.items())),
+            ("its inputs stand in another order than the features",),
+        ),
+    ],
+)
+def test_a_contract_names_what_a_version_cannot_take(answer, inputs, problems):
+    opened = SimpleNamespace(pipeline=Answers(answer), inputs=inputs, size=3 * 2**20)
+    found = _contract.contract_of(opened, FRAME, TOY)
+    assert found.problems == problems
+    assert found.size_mb == 3.0
+    assert 0 <= found.latency_ms < 100

@@ -1,0 +1,29 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from mlops.lifecycle.baselines import baselines
+
+rng = np.random.default_rng(0)
+ROWS = 600
+FRAME = pd.DataFrame(
+    {"size": rng.normal(size=ROWS), "kind": rng.choice(["x", "y"], ROWS).astype(object), "never": np.nan}
+)
+Y = (rng.random(ROWS) < 1 / (1 + np.exp(-2 * FRAME["size"] - np.where(FRAME["kind"] == "x", 1.5, -1.5)))).astype(
+    "int64"
+)
+
+
+def test_the_dummy_answers_the_base_rate_and_the_line_uses_numbers_and_categories():
+    answers = {who: each.fit(FRAME, Y).predict_proba(FRAME)[:, 1] for who, each in baselines(FRAME).items()}
+    assert answers["dummy"] == pytest.approx(Y.mean())
+    alone = baselines(FRAME[["size"]])["linear"].fit(FRAME[["size"]], Y).predict_proba(FRAME[["size"]])[:, 1]
+    assert roc_auc_score(Y, answers["linear"]) > roc_auc_score(Y, alone) + 0.02 > 0.7
+    assert log_loss(Y, answers["linear"]) < log_loss(Y, answers["dummy"])
+
+
+def test_what_is_missing_or_was_never_seen_gets_an_answer():
+    linear = baselines(FRAME)["linear"].fit(FRAME, Y)
+    odd = pd.DataFrame({"size": [np.nan, 0.0], "kind": [None, "z"], "never": [1.0, np.nan]})
+    assert ((linear.predict_proba(odd) > 0) & (linear.predict_proba(odd) < 1)).all()

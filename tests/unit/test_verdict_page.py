@@ -1,0 +1,56 @@
+import base64
+import re
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from mlops.adapters import pages
+from mlops.contract import Rule
+
+Y = np.arange(300) % 2
+ANSWERS = {"challenger": np.linspace(0.1, 0.9, 300), "<b>": np.full(300, 0.4)}
+DAY = np.datetime64("2013-06-01") + np.arange(300) % 7
+
+
+def texts(svg):
+    return {"".join(node.itertext()).strip() for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314
+
+
+def test_plots_are_svg_with_readable_words_and_the_same_for_the_same_figures():
+    plots = {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
+    assert {"Calibration", "challenger", "<b>"} <= texts(plots["calibration"])
+    assert {"Precision over recall", "recall", "<b>"} <= texts(plots["precision_recall"])
+    assert {"days since 2013-06-01", "happened"} <= texts(plots["daily"])
+    assert plots == {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
+
+
+def test_importances_show_the_twenty_greatest():
+    words = texts(pages.importance_plot({f"feature_{n}": n / 10 for n in range(30)}))
+    assert {"feature_10", "feature_29"} <= words
+    assert "feature_9" not in words
+
+
+def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
+    rules = [
+        Rule("floor", passed=True, value=0.75, limit=0.7, reason="fine"),
+        Rule("slice", passed=False, value=None, limit=None, reason="in <script>alert(1)</script> & co"),
+    ]
+    page = pages.page(
+        title="a.b.<i>c</i> version 1", summary="On \"all\" days", accepted=False, rules=rules,
+        metrics={"challenger": {"auc": 0.75}, "champion": {"auc": 0.5}}, plots={"<x>": "<svg/>"},
+    )  # fmt: skip
+    assert "<script>" not in page
+    assert "in &lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in page
+    assert "a.b.&lt;i&gt;c&lt;/i&gt; version 1" in page
+    assert page.count("REFUSED") == 1
+    assert re.search(
+        r"floor</td>\s*<td class=\"yes\">passed</td>\s*<td class=\"n\">0.75</td><td class=\"n\">0.7</td>", page
+    )
+    assert base64.b64encode(b"<svg/>").decode() in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_a_page_without_answers_has_rules_only():
+    page = pages.page(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
+    assert "accepted" in page
+    assert "On the same rows" not in page
