@@ -87,7 +87,7 @@ class TrainingConfig(_Reads, _Model):
     experiment: str
     deployment_job_id: str
     git_commit: str = ""
-    """Of the deployed code."""
+    """Of the deployed code, after `git:`."""
     search_trials: Annotated[int, Field(ge=0, le=1000)] = 0
     """How many sets of parameters to try beside the defaults; 0: no search."""
     table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"

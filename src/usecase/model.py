@@ -39,6 +39,14 @@ def build(parameters: Mapping[str, Any]) -> Pipeline:
 
 MODEL = Model(
     build=build,
+    space={
+        "max_iter": (80, 120, 200, 300),
+        "learning_rate": (0.02, 0.03, 0.05, 0.08),
+        "max_leaf_nodes": (7, 15, 31),
+        "min_samples_leaf": (100, 300, 600),
+        "l2_regularization": (1.0, 10.0, 50.0),
+        "max_features": (0.3, 0.5, 0.8),
+    },
     trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     seed=_SEED,
 )

@@ -55,7 +55,7 @@ def toy(spark, tmp_path_factory, patch):
 
     own = job("training").own
     features, labels = table_rows(30)
-    _layout.create_ingestion(own, TOY)
+    _layout.create_source(own, TOY.source("results"), {})
     _layout.create_features(own, TOY)
     own.insert_new("features", spark.createDataFrame(features), ["id", "prediction_time"])
     own.insert_new("results", spark.createDataFrame(labels), ["id"])
@@ -75,7 +75,7 @@ def toy(spark, tmp_path_factory, patch):
 
 @pytest.fixture(scope="module")
 def trained(toy):
-    return toy.train("first", git_commit="c0ffee", search_trials=3)
+    return toy.train("first", git_commit="git:c0ffee", search_trials=3)
 
 
 def texts(toy, run_id, name):

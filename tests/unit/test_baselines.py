@@ -23,6 +23,13 @@ def test_the_dummy_answers_the_base_rate_and_the_line_uses_numbers_and_categorie
     assert log_loss(Y, answers["linear"]) < log_loss(Y, answers["dummy"])
 
 
+def test_a_missing_number_is_the_median_and_rare_categories_are_one():
+    rare = pd.DataFrame({"size": [0.0] * 40 + [1.0, 100.0, np.nan], "kind": [f"k{n}" for n in range(43)]})
+    linear = baselines(rare)["linear"].fit(rare, np.arange(43) % 2)
+    assert linear.predict_proba(rare.assign(size=np.nan)) == pytest.approx(linear.predict_proba(rare.assign(size=0.0)))
+    assert linear[:-1].transform(rare).shape == (43, 31)
+
+
 def test_what_is_missing_or_was_never_seen_gets_an_answer():
     linear = baselines(FRAME)["linear"].fit(FRAME, Y)
     odd = pd.DataFrame({"size": [np.nan, 0.0], "kind": [None, "z"], "never": [1.0, np.nan]})

@@ -269,6 +269,7 @@ def test_reasons_are_plain_words_with_the_figures():
     judged = verdict(min_auc=0.7)
     auc, champion = measure(Y, EQUAL.p).auc, measure(Y, CHAMPION.p).auc
     assert rule(judged, "complete").value == ROWS
+    assert (rule(judged, "contract").value, rule(judged, "contract").limit) == (0, 0)
     expected = {
         "contract": "it takes the features, unseen and missing values too",
         "latency": "99 of 100 single rows take at most 40.0 ms of processor time; 100.0 are allowed",

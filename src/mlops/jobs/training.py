@@ -90,7 +90,7 @@ def _tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[st
         "table_versions": ",".join(f"{name}={version}" for name, version in tables.items()),
         "search_trials": str(job.config.search_trials),
         "seed": str(job.use_case.model.seed),
-        "git_commit": job.config.git_commit or "unknown",
+        "git_commit": job.config.git_commit.removeprefix("git:") or "unknown",
         "wheel_version": importlib.metadata.version("mlops-template"),
         "environment_digest": joblib.hash(_installed()),
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pandas as pd
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 
@@ -20,12 +20,10 @@ def baselines(inputs: pd.DataFrame) -> dict[str, Pipeline]:
     """
     numbers = list(inputs.select_dtypes("number").columns)
     categories = [name for name in inputs.columns if name not in numbers]
-    scaled = Pipeline(
-        [("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
-    )
+    scaled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     codes = OneHotEncoder(handle_unknown="ignore", max_categories=30)
-    columns = ColumnTransformer([("numbers", scaled, numbers), ("categories", codes, categories)])
+    columns = make_column_transformer((scaled, numbers), (codes, categories))
     return {
-        "dummy": Pipeline([("model", DummyClassifier(strategy="prior"))]),
-        "linear": Pipeline([("inputs", columns), ("model", LogisticRegression(max_iter=1000))]),
+        "dummy": make_pipeline(DummyClassifier(strategy="prior")),
+        "linear": make_pipeline(columns, LogisticRegression(max_iter=1000)),
     }

@@ -1,0 +1,59 @@
+"""The decisions are tested to the last branch, and a test notices when one of them is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "tests/unit").glob("test_*.py")
+    if "mlops.lifecycle" in path.read_text() and path != Path(__file__)
+)
+pytestmark = pytest.mark.nightly
+
+
+def run(folder: Path, *words: str, timeout: int) -> str:
+    """The tools as a person calls them; what they print if they fail."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        check=False, cwd=folder, env=clean, timeout=timeout, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_unit_tests_reach_every_branch_of_the_decisions(tmp_path):
+    covered = ["--cov=mlops.lifecycle", "--cov-branch", f"--cov-report=json:{tmp_path / 'cov.json'}", "--cov-report="]
+    run(ROOT, "pytest", "-q", "-p", "no:cacheprovider", *covered, *TESTS, timeout=600)
+    files = json.loads((tmp_path / "cov.json").read_text())["files"]
+    missed = {name: found["missing_lines"] + found["missing_branches"] for name, found in files.items()}
+    assert {name: lines for name, lines in missed.items() if lines} == {}
+    assert len(files) > 5
+
+
+@pytest.mark.timeout(3600)
+def test_nine_of_ten_changes_of_the_decisions_are_noticed(tmp_path):
+    """docs/performance.md explains the survivors. Mutmut changes a copy; the tests see that one first."""
+    for name in ("src", "tests", "benchmarks", "pyproject.toml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    with (tmp_path / "pyproject.toml").open("a") as settings:
+        settings.write(
+            "\n[tool.mutmut]\n"
+            'source_paths = ["src"]\nonly_mutate = ["src/mlops/lifecycle/*.py"]\nalso_copy = ["benchmarks"]\n'
+            f"pytest_add_cli_args_test_selection = {json.dumps(TESTS)}\n"
+        )
+    run(tmp_path, "mutmut", "run", timeout=3500)
+    run(tmp_path, "mutmut", "export-cicd-stats", timeout=60)
+    found = json.loads(next(tmp_path.glob("mutants/*cicd*.json")).read_text())
+    assert found["total"] > 1000
+    assert found["killed"] + found["timeout"] >= 0.9 * found["total"], run(tmp_path, "mutmut", "results", timeout=60)
