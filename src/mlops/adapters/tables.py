@@ -146,7 +146,7 @@ class Schema:
             Conflict: another writer was faster; nothing was written.
         """
         names = [name for name in frame.columns if name not in key]
-        update = ", ".join(f"t.`{name}` = s.`{name}`" for name in names)
+        update = ", ".join(f"`{name}` = s.`{name}`" for name in names)
         order = [newer, *(name for name in names if name != newer)]
         mine, theirs = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
         condition = f" AND struct({mine}) > struct({theirs})" if newer else ""
