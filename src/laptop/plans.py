@@ -24,7 +24,8 @@ def plan(root: Path, target: str) -> str:
     Raises:
         BundleError: something cannot be resolved.
     """
-    with environment(LOGNAME="you"):  # dev is each person's own
+    # Dev is each person's own, and a plan that holds its own commit could never be committed.
+    with environment(LOGNAME="you", GIT_DIR="/nowhere"):
         document = load(root, target).document
     emitter, text = YAML(typ="safe", pure=True), StringIO()
     emitter.default_flow_style, emitter.width = False, 120
