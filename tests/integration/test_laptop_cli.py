@@ -248,10 +248,10 @@ def test_a_broken_bundle_is_listed_with_lines_and_does_not_run(bundle: Path, cap
     (bundle / "databricks.yml").write_text(broken.replace("default: nothing", "default: '{{job.nmae}}'"))
     assert run_args(["run", "main", "-t", "dev"]) == 2
     error = capfd.readouterr().err
-    assert "databricks.yml:13: " in error
-    assert "databricks.yml:23: " in error
+    assert "databricks.yml:16: " in error
+    assert "databricks.yml:26: " in error
     assert run_args(["validate", "--output", "json"]) == 2
-    assert {problem["place"]["line"] for problem in json.loads(capfd.readouterr().out)} >= {13, 23}
+    assert {problem["place"]["line"] for problem in json.loads(capfd.readouterr().out)} >= {16, 26}
     assert [path.name for path in bundle.iterdir()] == ["databricks.yml"]
 
 
