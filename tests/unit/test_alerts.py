@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.contract import Decision, Policy, Rule
+from mlops.contract import DataError, Decision, Policy, Rule
 from mlops.lifecycle import alerts, estimates
 from mlops.lifecycle.alerts import Finding, update
 from mlops.lifecycle.drift import WEEK
@@ -187,3 +188,23 @@ def test_whole_weeks_run_from_monday(start, end, first, number):
     found = alerts.weeks_of(*(datetime.fromisoformat(f"{day}T00:00:00+00:00") for day in (start, end)))
     assert len(found) == number
     assert found[:1] == ((datetime.fromisoformat(f"{first}T00:00:00+00:00"),) if first else ())
+
+
+def test_one_day_has_figures_and_no_bounds_and_is_no_ground_for_a_comparison():
+    rows = predicted().assign(day=pd.Timestamp("2013-05-01"))
+    whole, *_ = estimates.qualities(rows, NOW - 28 * DAY, NOW, POLICY, due=True)
+    assert whole.auc > 0.5
+    assert np.isnan(whole.auc_low)
+    with pytest.raises(DataError, match="it takes two"):
+        estimates.beside(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
+
+
+def test_a_slice_that_was_not_judged_fires_nothing():
+    found = [replace(each, state="hold") if each.slice else each for each in quality(flipped="EV")]
+    assert {f.rule for f in alerts.of_quality(found, {}, NOT_DUE, POLICY)} >= {"labels"}
+    assert "slice" not in {f.rule for f in alerts.of_quality(found, {}, NOT_DUE, POLICY)}
+
+
+def test_a_rule_of_retraining_without_a_figure_is_no_finding():
+    unsaid = Decision(due=False, rules=(Rule("age", True, None, None, "there is no champion"),))
+    assert {f.rule for f in alerts.of_quality(quality(), {}, unsaid, POLICY)} == {"labels", "slice"}

@@ -140,3 +140,15 @@ def test_slices_are_compared_and_never_judged():
     slices = judged[judged["slice"] == "carrier=UA"]
     assert set(slices["column"]) == {"distance"}
     assert set(slices["state"]) == {"hold"}
+
+
+def test_a_column_that_had_no_value_in_its_reference_is_compared_by_what_is_missing():
+    found = compare({MISSING: 10}, {"1.0": 5, MISSING: 5})
+    assert found.missing == -0.5
+    assert found.psi > 1
+    assert compare({"1.0": 0, MISSING: 10}, {"1.0": 5, MISSING: 5}).missing == -0.5
+
+
+def test_without_a_reference_nothing_is_judged():
+    judged = judge(weeks_of(flights(np.random.default_rng(0), 100)), NOTHING, POLICY)
+    assert (list(judged.columns), len(judged)) == (list(JUDGED), 0)

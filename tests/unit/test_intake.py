@@ -312,3 +312,16 @@ def test_a_rule_that_cannot_do_what_it_is_marked_for_says_so(kind, action, argum
 def test_the_catalog_and_people_read_the_rule_itself():
     between = rule("ExpectColumnValuesToBeBetween", column="size", min_value=0, max_value=9)
     assert quality.comments([between]) == {"size": "size:be_between (min_value 0.0, max_value 9.0), else quarantine"}
+
+
+def test_what_became_of_a_delivery_is_told():
+    judged = judge(
+        file(HEAD + GOOD + "2,2024-01-03T00:00:00Z,x,1.5\nthree,2024-01-03T00:00:00Z,x,1\n", "a.csv"), file(HEAD + GOOD)
+    )
+    assert judged.span == (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
+    assert list(judged.per_day.values()) == [1, 0, 1]
+    assert [broken.column for broken in judged.broken] == ["id"]
+    assert judged.summary == "things: 2 rows of 2 files, 1 to quarantine, 1 known better by another"
+    nothing = judge(file("id,seen,kind,size,colour\n"))
+    assert nothing.summary == "things: 0 rows of 1 files; columns colour are new and left out"
+    assert (nothing.span, nothing.per_day) == ((None, None), {})

@@ -247,3 +247,15 @@ def test_sums_are_exact_whatever_else_is_in_the_frame():
     alone, beside = (table(trips, rows, features=ALL[:1])["near"] for rows in (events, pd.concat([huge, events])))
 
     assert alone.tolist()[1] == beside.tolist()[1] == pytest.approx(0.3, abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [11.0, -1.0, np.inf])
+def test_a_feature_beyond_its_limits_is_named_with_its_value(value):
+    feature = Feature("big", lambda _: np.array([value, 0.0]), "double", "", "", "", limits=(0, 10))
+    with pytest.raises(DataError, match=rf"'big' is {value:g} for 1 of 2 entities: its limits are 0 to 10"):
+        table(*small(), features=(feature,))
+
+
+def test_a_source_that_forgets_nothing_has_windows_too():
+    count = make("places", lambda k: k.window("places", by=["place"], since=timedelta(days=1)).count())
+    assert table(*small(), features=(count,))["places"].tolist() == [0.0, 1.0]

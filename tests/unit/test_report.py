@@ -84,3 +84,8 @@ def test_what_never_retraining_would_have_cost_is_said():
 def test_a_model_of_which_little_is_known_has_a_page_too(name):
     whole = getattr(life(), name)
     assert "<h1>Late?</h1>" in page(life(**{name: whole.head(0)}), POLICY)
+
+
+def test_a_window_without_bounds_is_drawn_without_them():
+    metrics = life().metrics.assign(**dict.fromkeys(BOUNDS, float("nan")))
+    assert page(life(metrics=metrics), POLICY).count("nan") == 0
