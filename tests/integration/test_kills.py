@@ -29,8 +29,8 @@ def life(spark, tmp_path_factory):
         life = Life()
         for module, job, given in (
             (sample, "sample", {"landing": LANDING, "since": "2024-01-25", "until": "2024-03-01"}),
-            (ingestion, "ingestion", {"landing": LANDING}),
-            (features, "ingestion", {"landing": LANDING}),
+            (ingestion, "ingestion", {"landing": LANDING, "experiment": "/toy"}),
+            (features, "ingestion", {"landing": LANDING, "experiment": "/toy"}),
         ):
             words = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": AS_OF, **given}
             module.run(Context(config.parse([f"--{name}={value}" for name, value in words.items()]), TOY))
