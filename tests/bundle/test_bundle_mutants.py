@@ -197,6 +197,7 @@ def test_every_mutant_is_reported_in_its_place_or_legal(source: Source, project:
     assert legal == set(LEGAL) or step > 1, "what is listed as legal and never met belongs off the list"
 
 
+@pytest.mark.nightly
 def test_mutants_written_to_files_are_reported_as_those_in_memory(
     copied: Path, source: Source, project: Project
 ) -> None:

@@ -82,6 +82,7 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     assert [("published" in text[:200], "Blocked." in text) for text in texts] == [(True, False), (False, True)]
 
 
+@pytest.mark.nightly
 def test_repeats_retries_overlaps_and_backfills_end_in_the_same_tables(laptop, monkeypatch):
     files = days("2024-01-01", "2024-01-04")
     broken, _ = damaged(files["orders/2024-01-02.csv"].splitlines(), "out of range", 0.02, 1)

@@ -208,6 +208,7 @@ def test_an_empty_home_is_told_in_one_sentence(empty, task, what):
         empty.task(task, empty.job(task, **given))
 
 
+@pytest.mark.nightly
 def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
     """Rows of each file and files of each folder shuffled: joblib's digest of the fitted state is the same."""
     digests = []

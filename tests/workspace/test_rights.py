@@ -21,7 +21,8 @@ TAKES = {
     "registry.set_alias": {("model", "MANAGE"), _EXECUTE},
     "registry.drop_alias": {("model", "MANAGE"), _EXECUTE},
     "registry.delete": {("model", "MANAGE"), _EXECUTE},
-    **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load")},
+    "registry.describe": {("model", "MANAGE")},
+    **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load", "open")},
     "own.read": {("schema", "SELECT")},
     "own.merge": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
@@ -38,7 +39,7 @@ TAKES = {
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
-FREE = {"registry.run", "registry.log", "registry.document", "feeds.deliveries"}
+FREE = {"registry.run", "registry.log", "registry.log_tables", "registry.document", "feeds.deliveries"}
 """What takes a permission on the experiment, which the bundle gives, or nothing at all."""
 
 

@@ -81,7 +81,13 @@ class Schema:
         return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
 
     def version(self, table: str) -> int:
-        """The table's newest version."""
+        """The table's newest version.
+
+        Raises:
+            DataError: there is no such table.
+        """
+        if not self.exists(table):
+            raise DataError(f"there is no table {self.catalog}.{self.name}.{table}: run the job that writes it first")
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
         return int(newest["version"])
 
