@@ -12,19 +12,12 @@
 import matplotlib.pyplot as plt
 from pyspark.sql import functions as F
 
-from mlops.adapters import platform
-from mlops.adapters.tables import Schema
+from mlops.adapters import tables
 from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema"):
     dbutils.widgets.text(name, "")
-home = platform.home()
-data = Schema(
-    platform.spark(),
-    None if home is None else home / "warehouse",
-    dbutils.widgets.get("data_catalog"),
-    dbutils.widgets.get("data_schema"),
-)
+data = tables.schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
 
 # COMMAND ----------
 

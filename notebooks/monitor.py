@@ -11,19 +11,12 @@
 
 import matplotlib.pyplot as plt
 
-from mlops.adapters import platform
-from mlops.adapters.tables import Schema
+from mlops.adapters import tables
 from usecase import USE_CASE
 
 for name in ("catalog", "schema"):
     dbutils.widgets.text(name, "")
-home = platform.home()
-own = Schema(
-    platform.spark(),
-    None if home is None else home / "warehouse",
-    dbutils.widgets.get("catalog"),
-    dbutils.widgets.get("schema"),
-)
+own = tables.schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"))
 
 # COMMAND ----------
 

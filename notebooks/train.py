@@ -13,9 +13,8 @@
 from datetime import datetime
 
 import mlflow
-from mlops.adapters import platform
+from mlops.adapters import platform, tables
 from mlops.adapters.registry import Registry
-from mlops.adapters.tables import Schema
 from mlops.jobs import _matured
 from mlops.lifecycle import splits
 from mlops.lifecycle.evaluation import measure
@@ -23,13 +22,7 @@ from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema", "experiment", "as_of"):
     dbutils.widgets.text(name, "")
-home = platform.home()
-data = Schema(
-    platform.spark(),
-    None if home is None else home / "warehouse",
-    dbutils.widgets.get("data_catalog"),
-    dbutils.widgets.get("data_schema"),
-)
+data = tables.schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
 as_of = datetime.fromisoformat(dbutils.widgets.get("as_of"))
 windows = splits.windows(as_of, USE_CASE.policy)
 print(windows)
@@ -51,7 +44,7 @@ print(len(training), "rows to fit,", len(holdout), "to judge")
 
 # COMMAND ----------
 
-registry = Registry(home)
+registry = Registry(platform.home())
 mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
 ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 1000}}
 for idea, parameters in ideas.items():

@@ -205,9 +205,13 @@ def _table(home: Path, name: str) -> list[dict[str, Any]]:
     folder = _folder(home, name)
     if folder is None:
         return []
-    from deltalake import DeltaTable
+    import pyarrow as pa
+    from deltalake import DeltaTable, QueryBuilder
 
-    rows: list[dict[str, Any]] = DeltaTable(str(folder)).to_pyarrow_table().to_pylist()
+    # Not to_pyarrow_table, whose threads may abort the process at its end: as `mlops.adapters.tables.stored`, which the
+    # laptop may not import.
+    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
+    rows: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
     return rows
 
 

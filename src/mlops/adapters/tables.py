@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops.adapters import platform
 from mlops.contract import ConfigError, Conflict, DataError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _BEATEN = "another run wrote {} at the same moment; nothing was written: run aga
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
 """The audit horizon: so long a training can be repeated from the table versions that it logged."""
-_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,17 @@ class Schema:
             return bool(self.spark.catalog.tableExists(identifier))
         return (self.warehouse / self.catalog / self.name / table / "_delta_log").is_dir()
 
+    def _must_exist(self, table: str) -> None:
+        if not self.exists(table):
+            raise DataError(f"there is no table {self._known_as(table)}: run the job that writes it first")
+
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """The table, now or as it was at a version.
 
         Raises:
             DataError: there is no such table.
         """
-        if not self.exists(table):
-            raise DataError(f"there is no table {self.catalog}.{self.name}.{table}: run the job that writes it first")
+        self._must_exist(table)
         at = "" if version is None else f" VERSION AS OF {int(version)}"
         return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
 
@@ -86,8 +90,7 @@ class Schema:
         Raises:
             DataError: there is no such table.
         """
-        if not self.exists(table):
-            raise DataError(f"there is no table {self.catalog}.{self.name}.{table}: run the job that writes it first")
+        self._must_exist(table)
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
         return int(newest["version"])
 
@@ -109,7 +112,7 @@ class Schema:
                 declared on Databricks only, open-source Delta knows none.
         """
         lines = [
-            f"`{c.name}` {_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
+            f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quoted(c.comment)}"
             for c in columns
         ]
         if key and self.warehouse is None:
@@ -211,6 +214,12 @@ def _contested(table: str) -> Iterator[None]:
         if not re.search(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED)", str(error)):
             raise
         raise Conflict(_BEATEN.format(table)) from None
+
+
+def schema(catalog: str, name: str) -> Schema:
+    """A schema's tables where this runs: on Databricks, or in the laptop's home."""
+    home = platform.home()
+    return Schema(platform.spark(), None if home is None else home / "warehouse", catalog, name)
 
 
 def stored(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import cast
 
 from mlops import config
-from mlops.adapters import platform
+from mlops.adapters import platform, tables
 from mlops.adapters.registry import Registry
 from mlops.adapters.tables import Schema
 from mlops.config import JobConfig
@@ -27,12 +27,12 @@ class Context[C: JobConfig]:
     @cached_property
     def own(self) -> Schema:
         """The tables of this target: what the task may write."""
-        return self._schema(self.config.catalog, self.config.schema_name)
+        return tables.schema(self.config.catalog, self.config.schema_name)
 
     @cached_property
     def data(self) -> Schema:
         """The tables that features and labels are read from; the target's own where the job does not say."""
-        return self._schema(
+        return tables.schema(
             getattr(self.config, "data_catalog", self.config.catalog),
             getattr(self.config, "data_schema", self.config.schema_name),
         )
@@ -46,10 +46,6 @@ class Context[C: JobConfig]:
     def log(self) -> logging.Logger:
         """What the task tells a person while it runs."""
         return logging.getLogger(f"mlops.{self.config.job}")
-
-    def _schema(self, catalog: str, name: str) -> Schema:
-        home = platform.home()
-        return Schema(platform.spark(), None if home is None else home / "warehouse", catalog, name)
 
 
 def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[str] | None], None]:

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters.tables import Schema, TableColumn
-from mlops.contract import Source, UseCase
+from mlops.adapters.tables import SQL_TYPES, Schema, TableColumn
+from mlops.contract import Column, Feature, Source, UseCase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +41,6 @@ _COLUMN = (
     C("slice", "string", "Empty: all rows; else column=value", required=True),
 )
 _ROWS = C("rows", "long", "Rows")
-
-_SPARK_TYPES = {
-    "string": "string",
-    "long": "bigint",
-    "double": "double",
-    "timestamp": "timestamp",
-    "boolean": "boolean",
-}
 
 FIXED: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
@@ -186,12 +178,16 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
         C(
             c.name,
             c.type,
-            f"{c.comment}{f' [{c.unit}]' if c.unit else ''}{_expected(expected, c.name)}",
+            f"{_with_unit(c)}{_expected(expected, c.name)}",
             c.name in required,
         )
         for c in source.columns
     ]
     schema.create(source.name, columns, source.comment)
+
+
+def _with_unit(named: Column | Feature) -> str:
+    return f"{named.comment} [{named.unit}]" if named.unit else named.comment
 
 
 def _expected(words: Mapping[str, str], column: str) -> str:
@@ -210,10 +206,7 @@ def feature_columns(use_case: UseCase) -> list[TableColumn]:
     """Columns of the feature table: the entity's key and times, one per feature, and the batch."""
     return [
         *entity_columns(use_case),
-        *(
-            C(f.name, f.dtype, f"{f.comment}{f' [{f.unit}]' if f.unit else ''}; known from {f.known_from}")
-            for f in use_case.features
-        ),
+        *(C(f.name, f.dtype, f"{_with_unit(f)}; known from {f.known_from}") for f in use_case.features),
         C("batch", "long", "Newest ingestion batch that the row was made from", required=True),
     ]
 
@@ -242,20 +235,22 @@ def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:
 
 def ddl(columns: Iterable[tuple[str, str]]) -> str:
     """A frame's schema, from names and our types, as Spark writes it."""
-    return ", ".join(f"`{name}` {_SPARK_TYPES[type_]}" for name, type_ in columns)
+    return ", ".join(f"`{name}` {SQL_TYPES[type_]}" for name, type_ in columns)
 
 
 def frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> DataFrame:
     """Rows of a table of FIXED, in its columns' order, as a frame."""
-    columns = ddl((column.name, column.type) for column in FIXED[table])
     zoned = [tuple(utc(value) if isinstance(value, datetime) else value for value in row) for row in rows]
-    return schema.spark.createDataFrame(zoned, columns)
+    return schema.spark.createDataFrame(zoned, _ddl_of(table))
 
 
 def table(schema: Schema, name: str, rows: pd.DataFrame) -> DataFrame:
     """Rows of a table of FIXED as a frame, from columns by their names; times are UTC without zone."""
-    columns = [column.name for column in FIXED[name]]
-    return schema.spark.createDataFrame(rows[columns], ddl((column.name, column.type) for column in FIXED[name]))
+    return schema.spark.createDataFrame(rows[[column.name for column in FIXED[name]]], _ddl_of(name))
+
+
+def _ddl_of(table: str) -> str:
+    return ddl((column.name, column.type) for column in FIXED[table])
 
 
 def utc(moment: datetime) -> datetime:
