@@ -14,7 +14,7 @@ import click
 from mlops import options
 from mlops.adapters import platform, sdk
 from mlops.adapters.inspection import artifact_digest
-from mlops.adapters.registry import Registry, Version
+from mlops.adapters.registry import Registry, Version, number_of
 from mlops.ci import ci
 from mlops.contract import MlopsError, ModelError, UntrustedModel
 from mlops.looks import compare, history, status
@@ -78,8 +78,7 @@ def _approvable(registry: Registry, found: Version, by: str) -> None:
         raise ModelError(f"{found} does not say who trained it, so nobody can be held apart; train it again")
     if by == tags["trained_by"]:
         raise ModelError(f"{by} trained {found} and cannot approve it; somebody else has to")
-    champion = registry.holder(found.model, "champion")
-    now = "none" if champion is None else str(champion.number)
+    now = number_of(registry.holder(found.model, "champion"))
     if tags.get("judged_against") != now:
         raise ModelError(
             f"{found} was judged against champion {tags.get('judged_against')}, and champion is {now} by now: "

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
 """What the registries answer about something that is not there."""
-_FORMAT = "skops"
 _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -106,7 +105,6 @@ class Registry:
         import mlflow
 
         mlflow.set_tags(dict(tags or {}))
-
         mlflow.log_params(dict(parameters))
         mlflow.log_metrics(dict(metrics))
         for name, text in documents.items():
@@ -177,7 +175,7 @@ class Registry:
         info = mlflow.sklearn.log_model(
             pipeline,
             name="model",
-            serialization_format=_FORMAT,
+            serialization_format="skops",
             skops_trusted_types=[*inspection.HARMLESS, *trusted_types],
             pyfunc_predict_fn="predict_proba",
             signature=infer_signature(example, pipeline.predict_proba(example)),
@@ -214,26 +212,14 @@ class Registry:
         return tuple(found for number in numbers if (found := self._found(model, number)))
 
     def _found(self, model: str, number: int) -> Version | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._version(self._client.get_model_version(model, str(number)))
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
-            return None
+        found = _unless_absent(lambda: self._client.get_model_version(model, str(number)))
+        return None if found is None else self._version(found)
 
     def holder(self, model: str, alias: str) -> Version | None:
         """The version that holds an alias; None where nothing does."""
-        from mlflow.exceptions import MlflowException
-
         check_name(model)
-        try:
-            return self._version(self._client.get_model_version_by_alias(model, alias))
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
-            return None
+        found = _unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
+        return None if found is None else self._version(found)
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Point an alias at a version, and read back that it does."""
@@ -285,11 +271,8 @@ class Registry:
     def _ensure(self, model: str) -> None:
         from mlflow.exceptions import MlflowException
 
-        try:  # (Rejected: a search by name, which Unity Catalog's store refuses.)
-            self._client.get_registered_model(model)
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
+        # (Rejected: a search by name, which Unity Catalog's store refuses.)
+        if _unless_absent(lambda: self._client.get_registered_model(model)) is None:
             with suppress(MlflowException):  # another run made it in between: then the version will find it
                 self._client.create_registered_model(model)
 
@@ -308,16 +291,10 @@ class Registry:
         Raises:
             ModelError: it holds an alias.
         """
-        from mlflow.exceptions import MlflowException
-
         found = self._found(version.model, version.number)
         if found is not None and found.aliases:
             raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
-        try:
-            self._client.delete_model_version(version.model, str(version.number))
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
+        _unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
 
     @contextmanager
     def fetch(self, version: Version) -> Iterator[Path]:
@@ -354,3 +331,20 @@ class Registry:
             description=found.description or "",
             ready=found.status == "READY",
         )
+
+
+def number_of(champion: Version | Exception | None) -> str:
+    """How the tag `judged_against` says which version was champion: its number, or none."""
+    return str(champion.number) if isinstance(champion, Version) else "none"
+
+
+def _unless_absent[T](ask: Callable[[], T]) -> T | None:
+    """What a registry answers; None if it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None

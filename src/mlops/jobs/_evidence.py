@@ -63,7 +63,7 @@ def scored_by(opened: Opened, holdout: pd.DataFrame, use_case: UseCase, trained_
     """A version's answers; `holdout` has key, event_time, features and label."""
     return Scored(
         y=holdout[_matured.LABEL].to_numpy(),
-        p=opened.pipeline.predict_proba(_matured.features_of(holdout, use_case, opened.pipeline))[:, 1],
+        p=_matured.answers(opened.pipeline, holdout, use_case),
         day=holdout["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]")),
         slices=holdout[list(use_case.policy.slices)],
         trained_until=trained_until,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -60,3 +63,20 @@ def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = 
             f"without it is champion"
         )
     return rows[wanted]
+
+
+def answers(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.ndarray[Any, Any]:
+    """What a fitted model predicts for rows, shape (n_rows,); raises as `features_of`."""
+    found: np.ndarray[Any, Any] = pipeline.predict_proba(features_of(rows, use_case, pipeline))[:, 1]
+    return found
+
+
+def scored(rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], name: str) -> DataFrame:
+    """Columns of rows that carry the features, and beside them what a model predicts, as a double of that name."""
+
+    def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for part in parts:
+            if len(part):
+                yield part[list(kept)].assign(**{name: answers(pipeline, part, use_case)})
+
+    return rows.mapInPandas(score, rows.select(*kept, F.lit(0.0).alias(name)).schema)

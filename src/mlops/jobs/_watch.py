@@ -6,7 +6,7 @@ Writes are appends of what is not there yet, each table by itself: a run that wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from mlops.adapters.registry import Version
 from mlops.config import MonitoringConfig
 from mlops.contract import UseCase
 from mlops.jobs import _layout, _matured
+from mlops.jobs._audit import MOVES
 from mlops.jobs._launch import Context
 from mlops.lifecycle import alerts, drift
 from mlops.lifecycle.alerts import Alert
@@ -32,10 +33,9 @@ def naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
 
 
-def first_champion(job: Job) -> Version | None:
-    """The version that served first, never retrained: what the others are held against."""
-    accepted = [v for v in job.registry.versions(job.config.model_name) if v.tags.get("verdict") == "accepted"]
-    return accepted[0] if accepted else None
+def first_champion(versions: Sequence[Version]) -> Version | None:
+    """The version that served first, never retrained: what the others are held against. `versions`: oldest first."""
+    return next((v for v in versions if v.tags.get("verdict") == "accepted"), None)
 
 
 def past(job: Job) -> dict[str, pd.DataFrame]:
@@ -46,7 +46,7 @@ def past(job: Job) -> dict[str, pd.DataFrame]:
         "decisions": job.own.read("decisions").where(mine),
         "alerts": job.own.read("alerts").where(mine),
         "drift": job.own.read("drift").where(F.col("slice") == drift.ALL),
-        "moves": job.own.read("audit").where(mine & (F.col("move") != "promotion")).orderBy("sequence"),
+        "moves": job.own.read("audit").where(mine & F.col("move").isin(*MOVES)).orderBy("sequence"),
         "quarantine": job.data.read("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
         "counts": job.own.read("counts").agg(F.max("week").alias("week")),
         "ledger": job.data.read("ledger").groupBy("source").agg(F.max("last_known").alias("last_known")),
@@ -71,16 +71,14 @@ def predictions(job: Job, start: datetime, first: Version | None) -> pd.DataFram
     scored = _matured.between(job.own.read("predictions"), start, job.config.as_of)
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", PREDICTION)
     features = _matured.between(job.data.read("features"), start, job.config.as_of)
-    rows = _beside(features.join(scored, [*key, "prediction_time"]), use_case, first and _pipeline(job, first))
+    rows = _beside(
+        features.join(scored, [*key, "prediction_time"]), use_case, first and job.registry.load(first, use_case.model)
+    )
     here: pd.DataFrame = rows.join(told, key, "left").toPandas().sort_values([*key, "prediction_time", "scored_at"])
     here = here.drop_duplicates(key, keep="last", ignore_index=True)
     here["reported"] = here["reported"].notna()
     day = here["event_time"].dt.floor("D")
     return here.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
-
-
-def _pipeline(job: Job, version: Version) -> Any:
-    return job.registry.load(version, job.use_case.model)
 
 
 def _beside(rows: Any, use_case: UseCase, pipeline: Any) -> Any:
@@ -89,15 +87,7 @@ def _beside(rows: Any, use_case: UseCase, pipeline: Any) -> Any:
     kept = [*dict.fromkeys([*kept, *use_case.policy.slices])]
     if pipeline is None:
         return rows.select(*kept, F.col(PREDICTION).alias("first"))
-
-    def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for part in parts:
-            if len(part):
-                answers = pipeline.predict_proba(_matured.features_of(part, use_case, pipeline))[:, 1]
-                yield part[kept].assign(first=answers)
-
-    schema = rows.select(*kept, F.lit(0.0).alias("first")).schema
-    return rows.mapInPandas(score, schema)
+    return _matured.scored(rows, use_case, pipeline, kept, "first")
 
 
 def count(job: Job, weeks: tuple[datetime, ...], counted_until: pd.Timestamp, predicted: pd.DataFrame) -> None:
@@ -195,9 +185,9 @@ def _naive(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
 
 
-def verdicts(job: Job) -> list[dict[str, Any]]:
-    """The gate's documents on this model's versions."""
-    judged = [v for v in job.registry.versions(job.config.model_name) if "validation_run" in v.tags]
+def verdicts(job: Job, versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """The gate's documents on the versions that were judged."""
+    judged = [v for v in versions if "validation_run" in v.tags]
     return [
         {
             **json.loads(job.registry.document(version.tags["validation_run"], "verdict.json")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops.adapters.registry import Version
+from mlops.adapters.registry import Version, number_of
 from mlops.config import DeploymentConfig
 from mlops.contract import Conflict, ModelError
 from mlops.jobs import _champion, approval
@@ -31,7 +31,7 @@ def run(job: Context[DeploymentConfig]) -> None:
 
 def _still(version: Version, champion: Version | None) -> None:
     """Hold the champion against the one that the verdict compared the version with."""
-    now = "none" if champion is None else str(champion.number)
+    now = number_of(champion)
     then = version.tags.get("judged_against")
     if then != now:
         raise Conflict(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
-import pandas as pd
 from pyspark.sql import functions as F
 
 from mlops.config import InferenceConfig
@@ -30,15 +28,7 @@ def run(job: Context[InferenceConfig]) -> None:
     )
     use_case = job.use_case
     columns = [column.name for column in _layout.entity_columns(use_case)]
-    schema = _layout.ddl([*((c.name, c.type) for c in _layout.entity_columns(use_case)), ("prediction", "double")])
-
-    def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for part in parts:
-            if len(part):
-                answers = pipeline.predict_proba(_matured.features_of(part, use_case, pipeline))[:, 1]
-                yield part[columns].assign(prediction=answers)
-
-    scored = rows.join(done, key, "left_anti").mapInPandas(score, schema)
+    scored = _matured.scored(rows.join(done, key, "left_anti"), use_case, pipeline, columns, "prediction")
     scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
         "model_version", F.lit(champion.number).cast("bigint")
     )

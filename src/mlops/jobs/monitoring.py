@@ -36,12 +36,14 @@ def run(job: Job) -> None:
     policy = job.use_case.policy
     window = splits.matured_window(job.config.as_of, policy)
     weeks = _watch.weeks(job, window.start)
-    first = _watch.first_champion(job)
+    # Read once: every version costs a call, and nothing here adds one.
+    versions = job.registry.versions(job.config.model_name)
+    first = _watch.first_champion(versions)
     past = _watch.past(job)
     since = window.start - timedelta(days=window.start.weekday())
     predicted = _watch.predictions(job, since, None if first == champion else first)
     found, rows = _quality(job, predicted, window)
-    decision = _decide(job, champion, found[0].calibration_gap if found[0].state == "judged" else None)
+    decision = _decide(job, champion, versions, found[0].calibration_gap if found[0].state == "judged" else None)
     _watch.count(job, weeks, past["counts"]["week"].iloc[0], predicted)
     judged = _watch.judged(job, weeks, past["drift"])
     findings = [
@@ -59,7 +61,7 @@ def run(job: Job) -> None:
     known = {**past, **_watch.keep(job, past, written)}
     platform.set_task_value("retraining_due", str(decision.due).lower())
     with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
-        job.registry.log({}, _finite(found[0]), {"report.html": _report(job, known)})
+        job.registry.log({}, _finite(found[0]), {"report.html": _report(job, known, versions)})
     _tell(job, champion, found[0], decision, changed)
     if job.config.data_profiling == "on":
         _profile(job)
@@ -79,10 +81,10 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     return together[together["week"] > naive(window.start - WEEK)]
 
 
-def _report(job: Job, known: dict[str, pd.DataFrame]) -> str:
+def _report(job: Job, known: dict[str, pd.DataFrame], versions: Sequence[Version]) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = naive(job.config.as_of).to_pydatetime()
-    life = Life(job.config.model_name, job.use_case.question, now, verdicts=_watch.verdicts(job), **frames)
+    life = Life(job.config.model_name, job.use_case.question, now, verdicts=_watch.verdicts(job, versions), **frames)
     return page(life, job.use_case.policy)
 
 
@@ -128,8 +130,8 @@ def _first(rows: pd.DataFrame) -> dict[str, float]:
     return {"first_auc": other.auc, "first_log_loss": other.log_loss, **saved}
 
 
-def _decide(job: Job, champion: Version, gap: float | None) -> Decision:
-    trainings = [v.tags["trained_as_of"] for v in job.registry.versions(champion.model) if "trained_as_of" in v.tags]
+def _decide(job: Job, champion: Version, versions: Sequence[Version], gap: float | None) -> Decision:
+    trainings = [v.tags["trained_as_of"] for v in versions if "trained_as_of" in v.tags]
     before = [moment for moment in map(datetime.fromisoformat, trainings) if moment < job.config.as_of]
     return retraining.decide(
         calibration_gap=gap,

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pyspark.sql import functions as F
 
 from mlops.adapters import platform
-from mlops.adapters.registry import Version
+from mlops.adapters.registry import Version, number_of
 from mlops.contract import ModelError, Rule, Verdict
 from mlops.jobs import _evidence, _verdict
+from mlops.jobs._audit import MOVES
 from mlops.jobs._champion import CHAMPION
 from mlops.jobs._evidence import Evidence, Job
 from mlops.jobs._launch import task
@@ -41,7 +42,7 @@ def _champion_of(job: Job) -> Version | Exception | None:
     holder = job.registry.holder(name, CHAMPION)
     if holder is not None or not job.own.exists("audit"):
         return holder
-    made = (F.col("model_name") == name) & F.col("move").isin("deployment", "rollback")
+    made = (F.col("model_name") == name) & F.col("move").isin(*MOVES)
     moves = job.own.read("audit").where(made).orderBy(F.col("sequence").desc()).limit(1)
     try:
         return next((job.registry.version(name, int(row.to_version)) for row in moves.collect()), None)
@@ -60,7 +61,7 @@ def _case(job: Job, version: Version, champion: Version | Exception | None) -> s
 
 def _about(case: str, champion: Version | Exception | None) -> Mapping[str, str]:
     """What a verdict was given on, as tags: deployment compares the champion with the one that is judged against."""
-    return {"verdict_case": case, "judged_against": str(champion.number) if isinstance(champion, Version) else "none"}
+    return {"verdict_case": case, "judged_against": number_of(champion)}
 
 
 def _judge(job: Job, version: Version, champion: Version | Exception | None) -> tuple[Verdict, Evidence | None]:
