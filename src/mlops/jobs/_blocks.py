@@ -61,6 +61,11 @@ def sent(use_case: UseCase) -> dict[str, list[str]]:
     return pointintime.columns_read(use_case.entity, use_case.features, use_case.sources)
 
 
+def interval(length: timedelta) -> Column:
+    """A length of time, to add to a moment; whole seconds."""
+    return F.expr(f"INTERVAL {length.total_seconds():.0f} SECONDS")
+
+
 def _block(moment: Column) -> Column:
     return F.floor(F.unix_timestamp(moment) / _BLOCK.total_seconds()).cast("bigint")
 
@@ -71,7 +76,7 @@ def _reaching(rows: DataFrame, source: Source, blocks: Sequence[Row]) -> DataFra
     rows = rows.where(known <= F.lit(max(row.last for row in blocks)))
     if source.history is None:
         return rows.withColumn("_block", F.explode(numbers))
-    history = F.expr(f"INTERVAL {source.history.total_seconds():.0f} SECONDS")
+    history = interval(source.history)
     rows = rows.where(known >= F.lit(min(row.first for row in blocks)) - history)
     seen_by = F.sequence(_block(known), _block(known + history))
     return rows.withColumn("_block", F.explode(F.array_intersect(seen_by, numbers)))

@@ -53,12 +53,12 @@ def _touched(use_case: UseCase, name: str, first: object, last: object) -> Colum
     if history is None:
         return F.lit(True)
     begins, ends = F.lit(first) + _lead(use_case.entity), F.lit(last) + _lead(use_case.entity)
-    return (event >= begins) & (event <= ends + F.expr(f"INTERVAL {history.total_seconds():.0f} SECONDS"))
+    return (event >= begins) & (event <= ends + _blocks.interval(history))
 
 
 def _lead(entity: Entity) -> Column:
     """Added to constants, never taken from the column: so that Delta can skip files by their event times."""
-    return F.expr(f"INTERVAL {entity.lead.total_seconds():.0f} SECONDS")
+    return _blocks.interval(entity.lead)
 
 
 main = task(run)

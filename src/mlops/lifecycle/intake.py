@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -68,9 +68,14 @@ class Rows:
     @property
     def read(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Positions of the rows that could be read: expectations judge these."""
-        whole = np.ones(len(self.raw), dtype=bool)
-        whole[list(self.broken)] = False
-        return np.flatnonzero(whole)
+        return np.flatnonzero(unbroken(len(self.raw), self.broken))
+
+
+def unbroken(count: int, broken: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Whether each of so many rows breaks no rule; `broken` are the positions of those that do."""
+    whole = np.ones(count, dtype=bool)
+    whole[list(broken)] = False
+    return whole
 
 
 def misfit(file: File, source: Source) -> str:
@@ -132,8 +137,7 @@ def read(source: Source, files: Sequence[File], latest: datetime) -> Rows:
             counts.append(len(raw) - before)
         parts.append(_texts(source, header, fields))
     texts = pa.concat_tables(parts)
-    whole = np.ones(len(raw), dtype=bool)
-    whole[list(broken)] = False
+    whole = unbroken(len(raw), broken)
     columns = {c.name: _judged(c, texts[c.name], whole, broken) for c in source.columns}
     for position in np.flatnonzero(_mask(pc.fill_null(pc.greater(columns[source.known_at], latest), False))):
         broken[int(position)].append(f"{source.known_at}:future")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Outcome, Source
-from mlops.lifecycle.intake import File, Rows
+from mlops.lifecycle.intake import File, Rows, unbroken
 
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -113,8 +113,7 @@ def judge(
         if outcome.action == "quarantine":
             for position in outcome.positions:
                 broken.setdefault(int(read[position]), []).append(outcome.rule)
-    whole = np.ones(len(rows.raw), dtype=bool)
-    whole[list(broken)] = False
+    whole = unbroken(len(rows.raw), broken)
     kept, repeated, outdated, conflicting = _one_per_key(source, rows.table, np.flatnonzero(whole))
     told = [
         Broken(files[rows.file[position]], rows.line[position], rule, rows.raw[position])
