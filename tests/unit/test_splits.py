@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.contract import ConfigError, DataError, Policy
-from mlops.lifecycle.splits import Span, Windows, baseline_window, folds, matured_window, windows
+from mlops.lifecycle.splits import Span, Windows, folds, matured_window, windows
 
 DAY = timedelta(days=1)
 moments = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda t: datetime(2000, 1, 1, tzinfo=UTC) + t)
@@ -55,24 +55,21 @@ def test_no_label_of_the_holdout_is_immature_and_no_training_label_matures_in_th
     assert all(moment.time() == datetime.min.time() for moment in vars(found).values())
 
 
-def test_monitoring_judges_the_newest_matured_window_and_compares_with_the_days_right_before_it():
-    rules = policy(window=14 * DAY, drift_reference=28 * DAY)
+def test_monitoring_judges_the_newest_matured_window():
+    rules = policy(window=14 * DAY)
     assert matured_window(utc(4, 1, 12), rules) == Span(utc(3, 17), utc(3, 31))
     assert len({windows(utc(4, 1), rules), matured_window(utc(4, 1), rules)}) == 2  # plain values that can be keys
-    assert baseline_window(utc(4, 1, 12), rules) == Span(utc(2, 17), utc(3, 17))
 
 
 @pytest.mark.parametrize("length", [timedelta(0), -DAY, timedelta(hours=12), timedelta(hours=36)])
-@pytest.mark.parametrize(
-    ("span", "name"), [(windows, "holdout"), (matured_window, "window"), (baseline_window, "drift_reference")]
-)
+@pytest.mark.parametrize(("span", "name"), [(windows, "holdout"), (matured_window, "window")])
 def test_spans_that_are_not_whole_days_are_refused_by_name(span, name, length):
     with pytest.raises(ConfigError) as refusal:
         span(utc(4, 1), policy(**{name: length}))
     assert str(refusal.value) == f"the policy's {name} is {length}: it must be a positive number of whole days"
 
 
-@pytest.mark.parametrize("span", [windows, matured_window, baseline_window])
+@pytest.mark.parametrize("span", [windows, matured_window])
 def test_a_moment_without_zone_is_refused(span):
     sentence = r"^as_of is 2013-04-01 00:00:00: give it a time zone, as in 2013-04-01 00:00:00\+00:00$"
     with pytest.raises(ConfigError, match=sentence):

@@ -60,15 +60,6 @@ def matured_window(as_of: datetime, policy: Policy) -> Span:
     return _span(_matured_until(as_of, policy), policy.window, "window")
 
 
-def baseline_window(as_of: datetime, policy: Policy) -> Span:
-    """The `policy.drift_reference` of days right before the matured window: what drift compares it to.
-
-    Raises:
-        ConfigError: `as_of` has no time zone, or `window` or `drift_reference` is not a positive number of whole days.
-    """
-    return _span(matured_window(as_of, policy).start, policy.drift_reference, "drift_reference")
-
-
 def folds(event_time: np.ndarray[Any, Any], policy: Policy, count: int) -> tuple[tuple[Any, Any], ...]:
     """Split rows in time: each fold is tested on days after all that it trains on, the last one on the newest days.
 
