@@ -63,22 +63,9 @@ def policies() -> None:
     never, rows = answers["never"][0], replay.scored
     for name, (p, trainings, deployed) in answers.items():
         monthly = [measure(part["label"], p[part.index]) for _, part in rows.groupby(rows["event_time"].dt.month)]
-        report(
-            "year",
-            f"{name}_auc",
-            float(np.mean([m.auc for m in monthly])),
-            "mean of months",
-            better="higher",
-            target=0.740,
-        )
-        report(
-            "year",
-            f"{name}_log_loss",
-            float(np.mean([m.log_loss for m in monthly])),
-            "mean of months",
-            better="lower",
-            target=0.466,
-        )
+        auc, loss = (float(np.mean([getattr(m, figure) for m in monthly])) for figure in ("auc", "log_loss"))
+        report("year", f"{name}_auc", auc, "mean of months", better="higher", target=0.740)
+        report("year", f"{name}_log_loss", loss, "mean of months", better="lower", target=0.466)
         report("year", f"{name}_trainings", trainings, "trainings", better="lower", target=8)
         report("year", f"{name}_deployed", deployed, "deployments", better="lower")
         if name != "never":

@@ -12,6 +12,13 @@ from life import Life
 from mlops.adapters import platform
 
 
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    """Changes that last as long as a module's tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield monkeypatch
+
+
 @contextmanager
 def living(home: Path) -> Iterator[Life]:
     values: dict[str, str] = {}

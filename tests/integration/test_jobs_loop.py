@@ -96,12 +96,6 @@ def laptop_in(folder: Path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def patch():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield monkeypatch
-
-
-@pytest.fixture(scope="module")
 def loop(spark, tmp_path_factory, patch):
     """Two months landed, trained and deployed in dev, promoted to prod, ten more days scored and judged."""
     laptop = laptop_in(tmp_path_factory.mktemp("loop"), patch)

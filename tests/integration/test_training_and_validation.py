@@ -33,12 +33,6 @@ def table_rows(days):
 
 
 @pytest.fixture(scope="module")
-def patch():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield monkeypatch
-
-
-@pytest.fixture(scope="module")
 def toy(spark, tmp_path_factory, patch):
     """A home with 30 days of features and labels; makes jobs, runs tasks."""
     home, values = tmp_path_factory.mktemp("toy"), {}

@@ -6,23 +6,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import PLAIN
 
-from mlops.contract import DataError, Decision, Policy, Rule
+from mlops.contract import DataError, Decision, Rule
 from mlops.lifecycle import alerts, estimates
 from mlops.lifecycle.alerts import Finding, update
 from mlops.lifecycle.drift import WEEK
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 6, 3, tzinfo=UTC)
-POLICY = Policy(
-    holdout=28 * DAY,
-    maturity=2 * DAY,
-    min_auc=0.7,
-    min_skill=0.08,
-    max_auc=0.85,
-    margin_auc=0.005,
-    margin_log_loss=0.002,
-    max_calibration_gap=0.05,
+POLICY = replace(
+    PLAIN,
     slices=("carrier",),
 )
 NOT_DUE = Decision(due=False, rules=(Rule("calibration_gap", True, 0.01, 0.03, "fine"),))
@@ -71,7 +65,7 @@ def test_every_rule_that_can_fire_has_an_owner():
         {"week": [pd.Timestamp(NOW)], "slice": "", "psi": 1.0, "rows": 9, "limit": 1.0, "missing": 1.0}
     )
     judged = pd.concat([weeks.assign(column=c, state="drift") for c in ("*", "x")])
-    found = [*alerts.of_drift(judged, Policy(**{**vars(POLICY), "paging": ("x",)}))]
+    found = [*alerts.of_drift(judged, replace(POLICY, paging=("x",)))]
     found += alerts.of_feeds({"weather": None}, NOW, POLICY)
     found += alerts.of_quality(quality(flipped="EV"), {}, NOT_DUE, POLICY)
     assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
@@ -89,7 +83,7 @@ def test_only_columns_that_may_page_do():
         "state": "drift",
     }
     judged = pd.DataFrame([{**rows, "column": column} for column in ("carrier", "wind")])
-    found = alerts.of_drift(judged, Policy(**{**vars(POLICY), "paging": ("carrier",)}))
+    found = alerts.of_drift(judged, replace(POLICY, paging=("carrier",)))
     assert [(f.rule, f.subject) for f in found if f.firing] == [("drift", "carrier")]
 
 

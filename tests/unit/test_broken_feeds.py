@@ -10,7 +10,7 @@ import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged
 from toy import TOY
 
-from mlops.adapters import datapage, quality
+from mlops.adapters import pages, quality
 from mlops.lifecycle import intake, judging
 from mlops.lifecycle.intake import File
 
@@ -107,7 +107,7 @@ def test_the_page_shows_what_was_found_and_nothing_of_a_file_becomes_markup():
     content, _ = damaged(LINES, "unknown category", 0.01, 1)
     content = content.replace(b",z,", b",<script>alert(1)</script>,")
     judged, problems = judge(content)
-    page = datapage.page("Delivery <1>", "today & here", [judged], [*problems, "<b>"])
+    page = pages.delivery("Delivery <1>", "today & here", [judged], [*problems, "<b>"])
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "Delivery &lt;1&gt;" in page

@@ -1,24 +1,19 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import PLAIN
 
-from mlops.contract import DataError, Policy
+from mlops.contract import DataError
 from mlops.lifecycle.drift import ALL, JUDGED, MISSING, ROWS, binned, compare, count, judge
 
 DAY = pd.Timedelta(days=1)
-POLICY = Policy(
-    holdout=28 * DAY,
-    maturity=2 * DAY,
-    min_auc=0.7,
-    min_skill=0.08,
-    max_auc=0.85,
-    margin_auc=0.005,
-    margin_log_loss=0.002,
-    max_calibration_gap=0.05,
+POLICY = replace(
+    PLAIN,
     paging=("carrier",),
 )
 NOTHING = pd.DataFrame(columns=list(JUDGED))

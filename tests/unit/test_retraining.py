@@ -1,26 +1,19 @@
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import PLAIN
 
-from mlops.contract import Policy
 from mlops.lifecycle.retraining import decide
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 7, 1, tzinfo=UTC)
-POLICY = Policy(
-    holdout=28 * DAY,
-    maturity=2 * DAY,
-    min_auc=0.7,
-    min_skill=0.08,
-    max_auc=0.85,
-    margin_auc=0.005,
-    margin_log_loss=0.002,
-    max_calibration_gap=0.05,
+POLICY = replace(
+    PLAIN,
     retrain_gap=0.03,
     retrain_age=84 * DAY,
     cool_down=28 * DAY,

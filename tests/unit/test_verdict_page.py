@@ -35,7 +35,7 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
         Rule("floor", passed=True, value=0.75, limit=0.7, reason="fine"),
         Rule("slice", passed=False, value=None, limit=None, reason="in <script>alert(1)</script> & co"),
     ]
-    page = pages.page(
+    page = pages.verdict(
         title="a.b.<i>c</i> version 1", summary="On \"all\" days", accepted=False, rules=rules,
         metrics={"challenger": {"auc": 0.75}, "champion": {"auc": 0.5}}, plots={"<x>": "<svg/>"},
     )  # fmt: skip
@@ -51,6 +51,6 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
 
 
 def test_a_page_without_answers_has_rules_only():
-    page = pages.page(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
+    page = pages.verdict(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
     assert "accepted" in page
     assert "On the same rows" not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,34 +18,10 @@ Answers = Mapping[str, np.ndarray[Any, Any]]
 """Predicted probabilities by who gave them, each of shape (n_rows,)."""
 _COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
 _BINS = 10
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.no{color:#a4262c;font-weight:600}.yes{color:#1e7b34}
-figure{display:inline-block;margin:.5rem}h1{font-size:1.5rem}
-</style></head><body>
-<h1>{{ title }}: <span class="{{ 'yes' if accepted else 'no' }}">{{ 'accepted' if accepted else 'refused' }}</span></h1>
-<p>{{ summary }}</p>
-<h2>Rules</h2>
-<table><tr><th>rule</th><th></th><th>value</th><th>limit</th><th>reason</th></tr>
-{% for rule in rules %}<tr><td>{{ rule.name }}</td>
-<td class="{{ 'yes' if rule.passed else 'no' }}">{{ 'passed' if rule.passed else 'REFUSED' }}</td>
-<td class="n">{{ figure(rule.value) }}</td><td class="n">{{ figure(rule.limit) }}</td><td>{{ rule.reason }}</td></tr>
-{% endfor %}</table>
-{% if metrics %}<h2>On the same rows</h2>
-<table><tr><th></th>{% for who in metrics %}<th>{{ who }}</th>{% endfor %}</tr>
-{% for name in names %}<tr><td>{{ name }}</td>
-{% for who in metrics %}<td class="n">{{ figure(metrics[who][name]) }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}
-{% for name, image in plots.items() %}<figure><img alt="{{ name }}" src="{{ image }}"></figure>{% endfor %}
-</body></html>
-"""
+_EXAMPLES = 5
 
 
-def page(
+def verdict(
     *,
     title: str,
     summary: str,
@@ -63,17 +40,42 @@ def page(
         metrics: quality by who (challenger, champion) and name of the figure; the same names for each.
         plots: SVG by name.
     """
-    import jinja2
-
     images = {
         name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for name, svg in plots.items()
     }
     names = list(next(iter(metrics.values()), {}))
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE)
-    return template.render(
-        title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names, plots=images,
-        figure=_figure,
+    return _rendered(
+        "verdict.html", title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names,
+        plots=images, figure=_figure,
     )  # fmt: skip
+
+
+def delivery(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequence[str]) -> str:
+    """What ingestion found in one delivery, as one HTML file that needs nothing else.
+
+    (Rejected: Great Expectations' own pages, which fetch scripts from elsewhere and fail on numpy 2.)
+
+    Args:
+        title: heading.
+        subtitle: when and by what it was made.
+        feeds: one `mlops.lifecycle.judging.Judged` per source.
+        problems: why it was blocked; none: it was published.
+    """
+    return _rendered(
+        "delivery.html", title=title, subtitle=subtitle, feeds=feeds, problems=problems, examples=_examples
+    )
+
+
+def _examples(feed: Any, rule: str) -> list[Any]:
+    return list(islice((each for each in feed.broken if each.rule == rule), _EXAMPLES))
+
+
+def _rendered(template: str, **values: Any) -> str:
+    import jinja2
+
+    loader = jinja2.PackageLoader("mlops", "adapters")
+    known = jinja2.Environment(autoescape=True, loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    return known.get_template(template).render(**values)
 
 
 def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:

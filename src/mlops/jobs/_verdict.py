@@ -80,7 +80,7 @@ def _page(job: Job, version: Version, verdict: Verdict, evidence: Evidence | Non
     if answers:
         first, said = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
         plots = {**pages.quality_plots(first.y, said), "per day": pages.daily_plot(first.day, first.y, said)}
-    return pages.page(
+    return pages.verdict(
         title=str(version),
         summary=f"{job.use_case.question} Judged as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events of "
         f"{windows.holdout_from:%Y-%m-%d} to {last:%Y-%m-%d}, beside "

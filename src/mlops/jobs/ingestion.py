@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from pyspark.sql import functions as F
 
-from mlops.adapters import datapage, feeds, quality
+from mlops.adapters import feeds, pages, quality
 from mlops.adapters.feeds import Landed
 from mlops.config import IngestionConfig
 from mlops.contract import BatchBlocked, DataError
@@ -127,7 +127,7 @@ def _report(job: Context[IngestionConfig], delivery: Sequence[Judged], problems:
     """The delivery's page and counts, as a run in MLflow."""
     title = f"Delivery {batch} of {job.use_case.name}: {'blocked' if problems else 'published'}"
     subtitle = f"Ingestion as of {job.config.as_of:%Y-%m-%d %H:%M} UTC, job run {job.config.run_id}"
-    page = datapage.page(title, subtitle, delivery, problems)
+    page = pages.delivery(title, subtitle, delivery, problems)
     counts = {
         f"{each.source.name}_{name}": value
         for each in delivery

@@ -1,0 +1,18 @@
+"""The limits that tests of single decisions start from; each test changes what it is about."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mlops.contract import Policy
+
+PLAIN = Policy(
+    holdout=timedelta(days=28),
+    maturity=timedelta(days=2),
+    min_auc=0.7,
+    min_skill=0.08,
+    max_auc=0.85,
+    margin_auc=0.005,
+    margin_log_loss=0.002,
+    max_calibration_gap=0.05,
+)
