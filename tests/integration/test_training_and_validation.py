@@ -207,7 +207,7 @@ def raising(error):
 
 
 def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
-    monkeypatch.setattr(pages, "page", raising(OSError("disk full")))
+    monkeypatch.setattr(pages, "verdict", raising(OSError("disk full")))
     verdict, version = toy.judge(unjudged.number)
     assert (verdict, version.tags["verdict"], version.tags["verdict_report"]) == ("refused", "refused", "none")
     assert "disk full" in version.description
