@@ -26,6 +26,7 @@ PAIRS = {
     "rollback": (("rollback", "model"), (".azure/templates/promote.yml", "${{ parameters.what }}")),
 }
 DEPLOY = [
+    "git merge-base --is-ancestor HEAD origin/main",
     "uv sync --locked --no-default-groups",
     "uv run mlops ci verify",
     'databricks bundle plan --target="$TARGET" --output=json > plan.json',
@@ -47,6 +48,7 @@ FLAGS = {
     "uv sync": {"--locked", "--no-default-groups"},
     "python -m pip": {"--quiet", "--require-hashes", "--requirement"},
     "git checkout": {"--quiet", "--detach", "--"},
+    "git merge-base": {"--is-ancestor"},
 }
 PLUMBING = ("cat", "cp", "printf", "exit")
 VALUES = {
@@ -61,7 +63,7 @@ def verbs(steps: list[Step]) -> list[str]:
     found = []
     for step in steps:
         text = re.sub(r"\s--(attestations|github|azure-devops)[ =].*", "", step.run)
-        if re.match(r"uv |databricks |\.ci/", text):
+        if re.match(r"uv |databricks |git merge-base |\.ci/", text):
             found.append(f"{text}  [{step.only}]" if step.only == "staging" else text)
     return found
 

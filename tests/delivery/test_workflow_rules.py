@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from pipelinefiles import AZURE, GITHUB, ROOT, document, every_step, jobs
+from pipelinefiles import AZURE, GITHUB, ROOT, azure, document, every_step, github, jobs
 
 BY_NAME = [pytest.param(file, id=file.name) for file in GITHUB]
 UNTRUSTED = r"head_ref|\.title|\.body|head\.ref|head\.label|commits|author|\.message|github\.actor"
@@ -181,3 +182,34 @@ def test_azures_free_text_cannot_name_a_variable() -> None:
         if "parameters.reason" in text and "templates" in str(file):
             assert "${{ if contains(parameters.reason, '$') }}" in text
             assert text.index("contains(parameters.reason") < text.index("REASON:")
+
+
+def test_a_commit_that_main_does_not_hold_is_stopped_before_anything_of_it_runs(tmp_path: Path) -> None:
+    """A tag may be put on a commit that nobody reviewed, and a rollback deploys a tag."""
+    checks = set()
+    for steps in (
+        github("target", "plan"), github("target", "deploy"), github("release", "publish"),
+        azure(".azure/templates/target.yml", "plan"), azure(".azure/templates/target.yml", "deploy"),
+    ):  # fmt: skip
+        runs = [step.run for step in steps]
+        check = next(run for run in runs if "merge-base" in run)
+        assert all(run.startswith("git ") for run in runs[: runs.index(check)])
+        checks.add(check)
+    (check,) = checks
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        subprocess.run(["git", "-C", tmp_path / "there", *who, *arguments], check=True, capture_output=True)
+
+    (tmp_path / "there").mkdir()
+    git("init", "--quiet", "--initial-branch=main")
+    for message in ("old", "new"):
+        git("commit", "--quiet", "--allow-empty", f"--message={message}")
+    git("tag", "v1", "HEAD~1")
+    git("switch", "--quiet", "--create", "branch")
+    git("commit", "--quiet", "--allow-empty", "--message=nobody reviewed this")
+    git("tag", "v2")
+    subprocess.run(["git", "clone", "--quiet", tmp_path / "there", tmp_path / "here"], check=True)
+    for ref, code in (("origin/main", 0), ("v1", 0), ("v2", 1)):
+        subprocess.run(["git", "-C", tmp_path / "here", "checkout", "--quiet", "--detach", ref], check=True)
+        assert subprocess.run(["bash", "-c", check], cwd=tmp_path / "here", check=False).returncode == code
