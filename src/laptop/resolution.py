@@ -121,7 +121,7 @@ class _Resolver:
         node = self.tree
         computed = _computed(self, tuple(map(str, path)))
         if computed is not None:
-            return Node(computed, node.place)
+            return Node(computed, node.place_of(*path))
         for step in path:
             below = node.get(step)
             if below is None and path[0] == "variables" and step == "value":

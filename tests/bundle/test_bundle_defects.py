@@ -239,7 +239,7 @@ DEFECTS = (
     ),
     Defect(
         "parameters", TRAINING, "- name: data_schema\n          default: ${var.data_schema}",
-        "- name: dataschema\n          default: ${var.data_schema}", "default: ${var.data_schema}",
+        "- name: dataschema\n          default: ${var.data_schema}", "- name: dataschema",
         "did you mean 'data_schema'",
     ),
     Defect(

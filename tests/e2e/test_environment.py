@@ -23,13 +23,14 @@ MOVES = {
     "mlflow-skinny": "the bundle names mlflow on purpose: it is the security floor, above what is preinstalled",
     "wcwidth": "prettytable, which skops needs for its cards, wants a newer one; only terminals' column widths use it",
 }
-_FRAME = ["--run_id=1", "--as_of=2013-04-01T00:00:00Z", "--catalog=prod", "--schema=flights"]
+_FRAME = ["--run_id=1", "--as_of=2013-04-01T00:00:00Z", "--catalog=prod", "--schema=flights_integration"]
 _DATA = ["--data_catalog=prod", "--data_schema=flights"]
 _MODEL = ["--model_name=prod.flights.late"]
 _LANDING = ["--landing=/Volumes/prod/flights/landing"]
 _EXPERIMENT = ["--experiment=/Users/ada/flights"]
 _TRAINING = [*_DATA, *_MODEL, *_EXPERIMENT, "--deployment_job_id=1"]
 _SOURCE = ["--source_model=dev.flights.late", "--source_version=1"]
+_TRIAL = ["--since=2013-01-01", "--until=2013-04-05", "--approval=automatic"]
 _DEPLOYMENT = [*_DATA, *_MODEL, *_EXPERIMENT, "--model_version=1", "--approval=required"]
 TASKS: dict[str, tuple[str, list[str]]] = {
     "sample": ("sample", [*_LANDING, "--since=2013-03-01", "--until=2013-03-01"]),
@@ -47,6 +48,10 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         [*_MODEL, "--source_model=dev.flights.late", "--source_version=1", "--deployment_job_id=1"],
     ),
     "rollback": ("rollback", [*_MODEL, "--reason=drill"]),
+    "cleanup": (
+        "integration",
+        [*_LANDING, *_DATA, *_EXPERIMENT, "--model_name=prod.flights_integration.late", *_TRIAL],
+    ),
 }
 NO_WORKSPACE = re.compile(
     r"cannot configure default credentials|not logged in to a workspace|configure Databricks Connect"

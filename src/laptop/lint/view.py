@@ -106,6 +106,11 @@ class Job:
         return {text(item, "name"): item.get("default") or item for item in items(self.node, "parameters")}
 
     @cached_property
+    def parameter_names(self) -> dict[str, Node]:
+        """Where the names of its parameters are written."""
+        return {text(item, "name"): item.get("name") or item for item in items(self.node, "parameters")}
+
+    @cached_property
     def downstream(self) -> dict[str, frozenset[str]]:
         """For each task the tasks that wait for it, directly or not."""
         return {key: frozenset(other for other, before in self.upstream.items() if key in before) for key in self.outer}

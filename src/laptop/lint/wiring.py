@@ -130,7 +130,8 @@ def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Problem]
     for name, node in given.items():
         if name not in fields:
             what = f"is told {name!r}, which the configuration of job {task.job.key!r} does not have"
-            yield task.problem("parameters", node, what, "unknown parameters end the task", nearest(name, fields))
+            word = task.named.get(name) or task.job.parameter_names[name]
+            yield task.problem("parameters", word, what, "unknown parameters end the task", nearest(name, fields))
         elif fields[name].allowed and not _may_be(text(node), fields[name]):
             what, allowed = f"is told {name} {text(node)!r}", fields[name].allowed
             yield task.problem("parameters", node, what, "such values end the task", nearest(text(node), allowed))
