@@ -35,7 +35,7 @@ def copied(tmp_path: Path) -> Path:
     for folder in ("resources", "src/mlops/jobs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "src/laptop").mkdir()
-    for file in ("databricks.yml", "pyproject.toml", "src/mlops/config.py", "src/laptop/overrides.yml"):
+    for file in ("databricks.yml", "pyproject.toml", "uv.lock", "src/mlops/config.py", "src/laptop/overrides.yml"):
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
 

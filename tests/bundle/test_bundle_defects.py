@@ -325,6 +325,77 @@ DEFECTS = (
     Defect("wheel", DATABRICKS, "    files:\n      - source: dist/*.whl\n", "", "  wheel:", "no code"),
     Defect("wheel", DATABRICKS, "source: dist/*.whl", "source: dist/*.jar", "source: dist", "no job installs"),
     Defect("wheel", DATABRICKS, "    type: whl\n", "", "  wheel:", "has no type"),
+    Defect(
+        "environment", DATABRICKS, 'default: "6"', 'default: "5"', "environment_version: $", "pandas 2.2.3",
+        DEPLOYMENT,
+    ),
+    Defect("environment", DATABRICKS, 'default: "6"', 'default: "99"', "environment_version: $", "nobody", DEPLOYMENT),
+    Defect("environment", TRAINING, "${var.mlflow_version}", "3.1.0", "mlflow==3.1.0", "in uv.lock"),
+    Defect(
+        "environment", TRAINING, "mlflow==$", "pyspark==4.2.0\n              - mlflow==$", "pyspark==",
+        "second Spark",
+    ),
+    Defect(
+        "classic", TRAINING, "      tasks:\n", "      job_clusters: []\n      tasks:\n", "job_clusters:",
+        "job_clusters",
+    ),
+    Defect(
+        "classic", TRAINING, "          environment_key: default\n", "          existing_cluster_id: 1-a\n",
+        "existing_cluster_id:", "serverless workspaces have none",
+    ),
+    Defect(
+        "grant", RIGHTS, "[READ_VOLUME, WRITE_VOLUME]", "[READ_VOLUME, SELECT]", "[READ_VOLUME, S",
+        "on volumes.landing",
+    ),
+    Defect(
+        "grant", RIGHTS, "[READ_VOLUME, WRITE_VOLUME]", "[]",
+        "- principal: ${var.run_principal}\n              privileges: []", "no privileges",
+    ),
+    Defect("grant", RIGHTS, "- principal: ${var.consumers}\n              p", "- p", "- privileges:", "no principal"),
+    Defect(
+        "identity", RIGHTS, "- level: CAN_RUN\n        service",
+        "- level: CAN_RUN\n        group_name: x\n        service",
+        "- level: CAN_RUN", "group_name and service",
+    ),
+    Defect(
+        "identity", RIGHTS, "          run_as:\n", "          run_as:\n            user_name: x\n", "          run_as:",
+        "run_as names user_name and",
+    ),
+    Defect(
+        "identity", RIGHTS, "        group_name: ${var.job_runners}\n", "", "- level: CAN_VIEW\n      - ",
+        "names nobody",
+    ),
+    Defect(
+        "run-as", LAKEHOUSE, "  experiments:\n",
+        "  dashboards: {x: {display_name: x, embed_credentials: true}}\n  experiments:\n",
+        "dashboards:", "deployer's rights",
+    ),
+    Defect(
+        "paused", MONITORING, "timezone_id: UTC", "timezone_id: UTC\n        pause_status: PAUSED", "pause_status",
+        "'prod' UNPAUSED",
+    ),
+    Defect(
+        "paused", MONITORING, "timezone_id: UTC", "timezone_id: UTC\n        pause_status: UNPAUSED", "pause_status",
+        "'dev' PAUSED",
+    ),
+    Defect(
+        "paused", MONITORING, "      schedule:\n", "      continuous: {}\n      schedule:\n", "continuous:",
+        "by one of them",
+    ),
+    Defect(
+        "home", DATABRICKS, "/Workspace/Users/${var.deploy_principal}", "/Workspace/Shared", "/Workspace/Shared",
+        "everybody",
+    ),
+    Defect(
+        "catalog", LAKEHOUSE, "name: /Users/${var.deploy_principal}/", "name: ", "name: ${bundle.name}-",
+        "absolute path",
+    ),
+    Defect(
+        "hard-coded", INGESTION, "${resources.volumes.landing.volume_path}", "/Volumes/prod/flights/landing",
+        "/Volumes",
+        "of one target",
+    ),
+    Defect("dynamic", TRAINING, '"{{job.run_id}}"', '"{job.run_id}"', '"{job.run_id}"', "nobody fills in"),
     Defect("catalog", LAKEHOUSE, "      comment: Files", "      # comment: Files", "    landing:", "no comment"),
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from laptop.document import Problem
+from laptop.document import Problem, nearest
 from laptop.lint.view import Rule, View, items, text
 
 DESCRIBED = ("schemas", "volumes", "registered_models")
@@ -15,6 +15,19 @@ NOT_YET = {
     "model_serving_endpoints": "the model version that it serves does not exist at the first deployment",
     "quality_monitors": "the table that it watches does not exist at the first deployment",
 }
+_INSIDE = {"APPLY_TAG", "EXECUTE", "MANAGE", "MODIFY", "READ_VOLUME", "REFRESH", "SELECT", "WRITE_VOLUME"}
+_SCHEMA = {
+    *_INSIDE, "BROWSE", "CREATE_FUNCTION", "CREATE_MATERIALIZED_VIEW", "CREATE_MODEL", "CREATE_TABLE", "CREATE_VOLUME",
+    "EXTERNAL_USE_SCHEMA", "USE_SCHEMA",
+}  # fmt: skip
+PRIVILEGES = {
+    "catalogs": {*_SCHEMA, "CREATE_SCHEMA", "USE_CATALOG"},
+    "schemas": _SCHEMA,
+    "volumes": {"APPLY_TAG", "MANAGE", "READ_VOLUME", "WRITE_VOLUME"},
+    "registered_models": {"APPLY_TAG", "EXECUTE", "MANAGE"},
+}
+"""What can be granted on which kind (data-governance/unity-catalog/access-control/privileges-reference)."""
+WHO = ("user_name", "group_name", "service_principal_name")
 NAME = re.compile(r"\w{1,255}|.*\$\{.*")
 """One part of a name in the catalog; a reference that could not be resolved is reported elsewhere."""
 LEGACY = re.compile(
@@ -36,6 +49,14 @@ def described(view: View) -> Iterator[Problem]:
                 yield Problem("catalog", name.place, what, why, "write the last part only")
 
 
+def experiments(view: View) -> Iterator[Problem]:
+    """An experiment has a path for a name: one that begins at the workspace's root."""
+    for key, node in view.resources("experiments"):
+        if (name := node.get("name")) and not text(name).startswith(("/", "${")):
+            what = f"experiments.{key} is called {text(name)!r}"
+            yield Problem("catalog", name.place, what, "the workspace wants an absolute path", "begin it with /Users/")
+
+
 def hard_coded(view: View) -> Iterator[Problem]:
     """No resource names the catalog of one target: it would be wrong in all others."""
     targets = view.source.targets
@@ -47,7 +68,7 @@ def hard_coded(view: View) -> Iterator[Problem]:
             if (
                 key in NAMING
                 and not (key == "name" and node.get("default"))
-                and str(value.value).partition(".")[0] in catalogs
+                and str(value.value).removeprefix("/Volumes/").replace("/", ".").partition(".")[0] in catalogs
             ):
                 what = f"{value.value!r} names the catalog of one target"
                 yield Problem("hard-coded", value.place, what, "it is wrong in the others", "write ${var.catalog}")
@@ -85,4 +106,48 @@ def rights(view: View) -> Iterator[Problem]:
             yield Problem("rights", person.place, what, "people leave", "name a group or a service principal")
 
 
-RULES: tuple[Rule, ...] = (rights, described, hard_coded, first_deployment, legacy)
+def grants(view: View) -> Iterator[Problem]:
+    """A grant names somebody, and privileges that its kind of thing has: the CLI takes any word of its long list."""
+    for kind, known in PRIVILEGES.items():
+        for key, node in view.resources(kind):
+            for grant in items(node, "grants"):
+                for wanted in ("principal", "privileges"):
+                    if not (found := grant.get(wanted)) or not found.value:
+                        what = f"a grant on {kind}.{key} has no {wanted}"
+                        yield Problem("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
+                for privilege in items(grant, "privileges"):
+                    if str(privilege.value) not in {*known, "ALL_PRIVILEGES"}:
+                        what = f"{privilege.value} is granted on {kind}.{key}"
+                        cure = nearest(str(privilege.value), known)
+                        yield Problem("grant", privilege.place, what, "nothing of that kind has it", cure)
+
+
+def identities(view: View) -> Iterator[Problem]:
+    """A permission is one's, and a job runs as one: exactly one name says who."""
+    for node in view.tree.walk():
+        for what, one in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
+            named = [key for key in WHO if one and text(one, key)]
+            if one and isinstance(one.value, dict) and len(named) != 1:
+                has = f"{what} names {' and '.join(named) or 'nobody'}"
+                yield Problem("identity", one.place, has, "it is one's", f"write one of {', '.join(WHO)}")
+
+
+def refused_beside_run_as(view: View) -> Iterator[Problem]:
+    """What has no run_as of its own cannot be deployed where jobs run as somebody else than the deployer."""
+    embedding = [(key, node) for key, node in view.resources("dashboards") if text(node, "embed_credentials") == "true"]
+    for key, node in (*embedding, *view.resources("apps")) if view.tree.get("run_as") else ():
+        what = f"{key!r} would act with the deployer's rights, and the target has a run_as"
+        yield Problem("run-as", node.place, what, "the CLI refuses both", "use embed_credentials: false, or no app")
+
+
+RULES: tuple[Rule, ...] = (
+    grants,
+    identities,
+    refused_beside_run_as,
+    rights,
+    described,
+    experiments,
+    hard_coded,
+    first_deployment,
+    legacy,
+)

@@ -12,6 +12,8 @@ from laptop.document import Node, Problem, nearest
 from laptop.lint.view import Rule, Task, View, is_dynamic
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+SINGLE = re.compile(r"\$\s+\{|(?<![{$])\{\s*(?:job|task|tasks|input|var|bundle|resources|workspace)\b[^{}]*\}(?!\})")
+"""Braces that somebody meant to be filled in."""
 PART = re.compile(r"`([^`]*)`|\[([^\]]*)\]|([^.`\s]+)")
 TIMES = (
     "iso_weekday", "is_weekday", "iso_date", "iso_datetime", "timestamp_ms",
@@ -63,6 +65,9 @@ def elsewhere(view: View) -> Iterator[Problem]:
         if node.value.count("{{") != node.value.count("}}"):
             what = f"the braces of {node.value!r} are not closed"
             yield Problem("dynamic", node.place, what, "it stays plain text", "write {{name}}")
+        elif SINGLE.search(node.value):
+            what = f"{node.value!r} has braces that nobody fills in"
+            yield Problem("dynamic", node.place, what, "they stay plain text", "write {{job.run_id}} or ${var.name}")
 
 
 def _references(node: Node) -> Iterator[tuple[str, list[str]]]:

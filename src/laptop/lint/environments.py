@@ -12,6 +12,63 @@ from laptop.lint.view import Rule, View, items, text
 
 PINNED = re.compile(r"[\w.-]+(\[[\w,-]+\])?==\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)?")
 
+HOLDS = {
+    "4": {"pyspark": "4.0", "pandas": "2.2.3", "numpy": "2.1.3", "scikit-learn": "1.6.1"},
+    "5": {"pyspark": "4.1", "pandas": "2.2.3", "numpy": "2.1.3", "scikit-learn": "1.6.1"},
+    "6": {"pyspark": "4.2", "pandas": "2.3.3", "numpy": "2.3.4", "scikit-learn": "1.7.2"},
+}
+"""What an environment version holds of what the lock has too (release-notes/serverless/environment-version)."""
+SPARK = ("pyspark", "pyspark-client", "pyspark-connect", "delta-spark", "databricks-connect")
+CLASSIC = (
+    "job_clusters", "new_cluster", "existing_cluster_id", "job_cluster_key", "libraries", "spark_jar_task",
+    "spark_submit_task",
+)  # fmt: skip
+"""Keys of jobs and tasks that need a cluster."""
+
+
+def serverless(view: View) -> Iterator[Problem]:
+    """Nothing asks for a cluster: a serverless workspace has none."""
+    for job in view.jobs.values():
+        for node in (job.node, *(task.node for task in job.tasks)):
+            for key in CLASSIC:
+                if found := node.get(key):
+                    what, why = (
+                        f"job {job.key!r} has {key}",
+                        "that needs a cluster, and serverless workspaces have none",
+                    )
+                    cure = "use environment_key; resources/extras/classic.py moves all jobs to clusters"
+                    yield Problem("classic", found.place, what, why, cure)
+
+
+def locked(view: View) -> Iterator[Problem]:
+    """What the environments hold and bring is what uv.lock has: else the tests are of something else."""
+    lock, seen = view.project.locked, set[str]()
+    specs = [
+        spec for job in view.jobs.values() for each in items(job.node, "environments") if (spec := each.get("spec"))
+    ]
+    for spec in specs if lock else ():
+        named, version = spec.get("environment_version"), text(spec, "environment_version")
+        held = HOLDS.get(version, {})
+        moved = [f"{name} {held[name]}, not {lock[name]}" for name in held if not _is(lock.get(name), held[name])]
+        if named and version.isdigit() and version not in seen and (moved or not held):
+            what = f"environment version {version} holds {', '.join(moved) or 'nobody has said what'}"
+            cure = "name the version that pyproject.toml is pinned to, or move the pins (HOLDS in lint/environments.py)"
+            yield Problem("environment", named.place, what, "uv.lock is what the laptop and the tests run", cure)
+        seen.add(version)
+        for entry in items(spec, "dependencies"):
+            name, _, pin = text(entry).partition("==")
+            name = name.partition("[")[0]
+            if name in SPARK:
+                what, why = f"dependency {text(entry)!r} brings a second Spark", "it breaks serverless sessions"
+                yield Problem("environment", entry.place, what, why, "remove it: the environment has one")
+            elif pin and not _is(lock.get(name), pin):
+                what, why = f"dependency {text(entry)!r} is {lock[name]} in uv.lock", "what is tested is that"
+                yield Problem("environment", entry.place, what, why, f"write {name}=={lock[name]}")
+
+
+def _is(version: str | None, wanted: str) -> bool:
+    return version is None or f"{version}.".startswith(f"{wanted}.")
+
 
 def environments(view: View) -> Iterator[Problem]:
     """A serverless environment names its version, the wheel that the bundle deploys, and pins everything else."""
@@ -99,4 +156,4 @@ def _environment(job: str, node: Node, wheels: Mapping[str, Place]) -> Iterator[
             yield Problem("environment", place, f"an environment of job {job!r} lacks {wanted}", why, f"add {cure}")
 
 
-RULES: tuple[Rule, ...] = (environments, artifacts)
+RULES: tuple[Rule, ...] = (environments, artifacts, serverless, locked)

@@ -18,6 +18,7 @@ TOLD = {
     ("health", "rules"): "nothing says when it has become slow",
 }
 """What a job has to say of whom it tells what."""
+TRIGGERS = ("schedule", "continuous", "trigger")
 APPROVAL = "approval"
 """A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
@@ -78,6 +79,11 @@ def homes(view: View) -> Iterator[Problem]:
         if re.match(r"/(Workspace/)?Users/[^/]*@", node.value):
             what = f"{node.value!r} is in the home of a person"
             yield Problem("home", node.place, what, "people leave", "use that of the principal that deploys")
+    if text(view.tree, "bundle", "mode") == "production" and re.match(
+        r"(/Workspace)?/Shared\b", text(view.tree, "workspace", "root_path")
+    ):
+        what, place = "the deployment lies in /Workspace/Shared", view.place("workspace", "root_path")
+        yield Problem("home", place, what, "everybody may write there", "use the home of the principal that deploys")
 
 
 def separation(view: View) -> Iterator[Problem]:
@@ -210,6 +216,22 @@ def approval(view: View) -> Iterator[Problem]:
             yield task.job.outer[key].problem("approval", None, what, why, f"let it depend on {task.key!r}")
 
 
+def paused(view: View) -> Iterator[Problem]:
+    """Whether schedules fire is the target's to say, not that of a flag that somebody forgot in a job."""
+    developing = text(view.tree, "bundle", "mode") == "development"
+    meant = text(view.tree, "presets", "trigger_pause_status") or ("PAUSED" if developing else "")
+    for job in view.jobs.values():
+        given = [(key, node) for key in TRIGGERS if (node := job.node.get(key))]
+        for key, node in given:
+            flag = node.get("pause_status")
+            if meant and flag and text(flag) != meant:
+                what = f"the {key} of job {job.key!r} says {text(flag)}, and target {view.bundle.target!r} {meant}"
+                yield Problem("paused", flag.place, what, "the job's own word wins", "remove it")
+        if len(given) > 1:
+            what = f"job {job.key!r} has {' and '.join(key for key, _ in given)}"
+            yield Problem("paused", given[1][1].place, what, "a job is started by one of them", "keep one")
+
+
 def schedules(view: View) -> Iterator[Problem]:
     """A schedule can be read, names its zone, and somebody has said whether it fires."""
     for job in view.jobs.values():
@@ -237,4 +259,16 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-RULES: tuple[Rule, ...] = (deployment, target, homes, separation, variables, jobs, tasks, chains, approval, schedules)
+RULES: tuple[Rule, ...] = (
+    deployment,
+    target,
+    homes,
+    separation,
+    variables,
+    jobs,
+    tasks,
+    chains,
+    approval,
+    paused,
+    schedules,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ class Project:
     def name(self) -> str:
         """Name of the distribution, empty if there is no project."""
         return str(self.pyproject.get("project", {}).get("name", ""))
+
+    @cached_property
+    def locked(self) -> dict[str, str]:
+        """The version of each package in uv.lock; empty if there is none."""
+        file = self.root / "uv.lock"
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        return dict(re.findall(r'^name = "(.+)"\nversion = "(.+)"$', text, re.MULTILINE))
 
     @cached_property
     def entry_points(self) -> dict[str, str]:

@@ -104,7 +104,8 @@ def _value(expected: Any, node: Node, where: str) -> Iterator[Problem]:
     elif issubclass(expected, Enum):
         names = [str(member.value) for member in expected]
         if not isinstance(node.value, str) or node.value not in names:
-            yield _wrong(where, node, f"one of {', '.join(names)}", nearest(str(node.value), names))
+            some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
+            yield _wrong(where, node, f"one of {', '.join(some)}", nearest(str(node.value), names))
     elif not _scalar_fits(expected, node.value):
         words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
         yield _wrong(where, node, words[expected])
