@@ -127,7 +127,10 @@ def _command(folder: Path, port: int) -> list[str]:
     settings = {
         "spark.master": "local[2]",
         "spark.driver.memory": "1500m",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC "
+        # Java's own 48 MB for compiled code without its second compiler are full after a window or two: then it throws
+        # away and compiles again without end. Small first sizes cost full collections until they have grown.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
+        "-Xms1500m -XX:MetaspaceSize=256m -Duser.timezone=UTC "
         f"-Djava.io.tmpdir={folder / 'tmp'}",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -141,7 +144,7 @@ def _command(folder: Path, port: int) -> list[str]:
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",  # 50 tiny tasks per snapshot otherwise
+        "spark.databricks.delta.snapshotPartitions": "1",  # 50 tiny tasks per snapshot otherwise
         "spark.local.dir": str(folder / "tmp"),
         "spark.log.level": "WARN",
         "spark.ui.enabled": "false",

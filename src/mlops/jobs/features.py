@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 
@@ -9,15 +11,18 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from mlops.config import IngestionConfig
-from mlops.contract import Entity, UseCase
 from mlops.jobs import _blocks, _layout
 from mlops.jobs._launch import Context, task
+from mlops.jobs._layout import utc
+
+Stretches = list[tuple[datetime | None, datetime]]
+"""Of prediction times, first and last; None: from the beginning."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
-    """Make the rows that new batches touch and those whose prediction time has come since; upsert them on their key.
+    """Make the rows that new batches touch and those whose prediction time has come since; replace them in one commit.
 
-    A table that lacks a feature is made anew as a whole: every row gets it as it was known then, in one commit.
+    A table that lacks a feature is made anew as a whole: every row gets it as it was known then.
     """
     new = _layout.create_features(job.own, job.use_case)
     entity = job.use_case.entity
@@ -26,39 +31,46 @@ def run(job: Context[IngestionConfig]) -> None:
         .agg(F.max("batch").alias("batch"), F.max("prediction_time").alias("until"))
         .collect()[0]
     )
-    ledger = job.own.read("ledger")
-    fresh = ledger.where(F.col("batch") > (made.batch or 0))
-    spans = fresh.groupBy("source").agg(F.min("first_known"), F.max("last_known"), F.max("batch")).collect()
-    entities = job.own.read(entity.source).where(F.col(entity.event_time) <= F.lit(job.config.as_of) + _lead(entity))
+    fresh = job.own.read("ledger").where(F.col("batch") > (made.batch or 0))
+    taken_in = fresh.groupBy("source").agg(F.min("first_known"), F.max("last_known"), F.max("batch")).collect()
+    stretches: Stretches = [(None, job.config.as_of)]
     if made.until is not None and not new:
-        seen = {entity.source, *_blocks.sent(job.use_case)}
-        touched = [_touched(job.use_case, source, first, last) for source, first, last, _ in spans if source in seen]
-        come_since = F.col(entity.event_time) > F.lit(made.until) + _lead(entity)
-        entities = entities.where(reduce(or_, touched, come_since))
-    entities = entities.withColumn(_blocks.ASKED, F.col(entity.event_time) - _lead(entity))
-    rows = _blocks.features(job.own, job.use_case, entities)
+        stretches = [(utc(made.until) + timedelta.resolution, job.config.as_of)]
+        stretches += _touched(job, [(source, utc(first), utc(last)) for source, first, last, _ in taken_in])
+    # Bounds are moved, never the column, so that Delta can skip files by its event times.
+    entities = job.own.read(entity.source).where(_within(entity.event_time, stretches, entity.lead))
+    asked = F.col(entity.event_time) - _blocks.interval(entity.lead)
+    rows = _blocks.features(job.own, job.use_case, entities.withColumn(_blocks.ASKED, asked))
     if rows is None:
         job.log.info("no entity to make features of")
         return
-    batch = max([made.batch or 0, *(row[3] for row in spans)])
-    key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
-    job.own.merge("features", rows.withColumn("batch", F.lit(batch).cast("bigint")), key, first=made.until is None)
+    batch = max([made.batch or 0, *(row[3] for row in taken_in)])
+    rows = rows.withColumn("batch", F.lit(batch).cast("bigint"))
+    # Not a merge on the key, which computes the rows twice: once to find their partners, once to write.
+    job.own.replace("features", rows, _within("prediction_time", stretches))
     job.own.explain("features", new)
     job.log.info("features made as of %s", job.config.as_of.isoformat())
 
 
-def _touched(use_case: UseCase, name: str, first: object, last: object) -> Column:
-    """Entities whose prediction could see a row of a source that was known between two moments."""
-    history, event = use_case.source(name).history, F.col(use_case.entity.event_time)
-    if history is None:
-        return F.lit(True)
-    begins, ends = F.lit(first) + _lead(use_case.entity), F.lit(last) + _lead(use_case.entity)
-    return (event >= begins) & (event <= ends + _blocks.interval(history))
+def _touched(job: Context[IngestionConfig], taken_in: Iterable[tuple[str, datetime, datetime]]) -> Stretches:
+    """Where a prediction could see a row of a source that was known between two moments."""
+    use_case, as_of = job.use_case, job.config.as_of
+    seen = {use_case.entity.source, *_blocks.sent(use_case)}
+    history = {source.name: source.history for source in use_case.sources}
+    return [
+        (None, as_of) if (back := history[source]) is None else (first, min(last + back, as_of))
+        for source, first, last in taken_in
+        if source in seen
+    ]
 
 
-def _lead(entity: Entity) -> Column:
-    """Added to constants, never taken from the column: so that Delta can skip files by their event times."""
-    return _blocks.interval(entity.lead)
+def _within(column: str, stretches: Stretches, later: timedelta = timedelta()) -> Column:
+    moment = F.col(column)
+    parts = [
+        moment <= F.lit(last + later) if first is None else moment.between(F.lit(first + later), F.lit(last + later))
+        for first, last in stretches
+    ]
+    return reduce(or_, parts)
 
 
 main = task(run)
