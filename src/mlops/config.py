@@ -80,18 +80,21 @@ class _Model(JobConfig):
     model_name: ModelName
 
 
-class TrainingConfig(_Reads, _Model):
-    """Fit and register one version; then hand it over to the deployment job."""
-
-    job: Literal["training"]
+class _Fits(_Reads, _Model):
     experiment: str
-    deployment_job_id: str
     git_commit: str = ""
     """Of the deployed code, after `git:`."""
     search_trials: Annotated[int, Field(ge=0, le=1000)] = 0
     """How many sets of parameters to try beside the defaults; 0: no search."""
     table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"
     """Train on the tables as they were, as in the tag of that name: features=3,outcomes=2; newest: as they are."""
+
+
+class TrainingConfig(_Fits):
+    """Fit and register one version; then hand it over to the deployment job."""
+
+    job: Literal["training"]
+    deployment_job_id: str
     model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
     """Only handover is told: the version that training registered."""
 
@@ -150,15 +153,15 @@ class RollbackConfig(_Model):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
-class IntegrationConfig(_Reads, _Model):
+class IntegrationConfig(_Fits):
     """The whole loop on sample data in a schema of its own."""
 
     job: Literal["integration"]
     landing: str
     since: date
     until: date
-    experiment: str
     approval: Literal["automatic"]
+    data_profiling: Literal["off"] = "off"
     model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
     """Told to the tasks that come after training: the version that it registered."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from laptop.bundle import Bundle, load
 from laptop.lint.project import Project
@@ -61,6 +63,27 @@ def test_the_configuration_accepts_what_the_platform_would_pass(bundle: Bundle) 
     for job, task in wheel_tasks(bundle):
         given = {name: at_run.get(name, value) for name, value in told(bundle, job, task).items()}
         assert parse([f"--{name}={value}" for name, value in given.items()]).job == job
+
+
+def test_a_task_reads_only_what_every_job_that_runs_it_is_told(bundle: Bundle, root: Path) -> None:
+    """Types cannot say this: a task's context is cast to the configuration of the job that it was written for."""
+    for job, task in wheel_tasks(bundle):
+        there = {*CONFIGS[job].model_fields, *dir(BaseModel)}
+        assert read_by(root / "src/mlops/jobs", task["task_key"]) <= there, (job, task["task_key"])
+
+
+def read_by(folder: Path, module: str) -> set[str]:
+    """Fields of `job.config` that a module, and what it imports of its own folder, reads."""
+    tree = ast.parse((folder / f"{module}.py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "job.config":
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module == "mlops.jobs":
+            found |= {field for name in node.names for field in read_by(folder, name.name)}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlops.jobs."):
+            found |= read_by(folder, str(node.module).rpartition(".")[2])
+    return found
 
 
 def test_the_linter_reads_of_the_configurations_what_pydantic_says(project: Project) -> None:
