@@ -34,15 +34,15 @@ _TRIAL = ["--since=2013-01-01", "--until=2013-04-05", "--approval=automatic"]
 _DEPLOYMENT = [*_DATA, *_MODEL, *_EXPERIMENT, "--model_version=1", "--approval=required"]
 TASKS: dict[str, tuple[str, list[str]]] = {
     "sample": ("sample", [*_LANDING, "--since=2013-03-01", "--until=2013-03-01"]),
-    "ingestion": ("ingestion", _LANDING),
-    "features": ("ingestion", _LANDING),
+    "ingestion": ("ingestion", [*_LANDING, *_EXPERIMENT]),
+    "features": ("ingestion", [*_LANDING, *_EXPERIMENT]),
     "training": ("training", _TRAINING),
     "handover": ("training", [*_TRAINING, "--model_version=1"]),
     "validation": ("deployment", _DEPLOYMENT),
     "approval": ("deployment", _DEPLOYMENT),
     "deployment": ("deployment", _DEPLOYMENT),
     "inference": ("inference", [*_DATA, *_MODEL]),
-    "monitoring": ("monitoring", [*_DATA, *_MODEL, *_EXPERIMENT]),
+    "monitoring": ("monitoring", [*_DATA, *_MODEL, *_EXPERIMENT, "--data_profiling=off"]),
     "promotion": (
         "promotion",
         [*_MODEL, "--source_model=dev.flights.late", "--source_version=1", "--deployment_job_id=1"],

@@ -188,7 +188,7 @@ def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, after)
         if finished:
             break
         shutil.rmtree(laptop.home / "warehouse")
-    # Four tables are made, then orders, results, quarantine and the ledger are written; a kill after the last of them, or
+    # Four tables are made, then orders, results, quarantine and the ledger are written; a kill after the last one, or
     # beside another write, counts less.
     assert number > 4, "there are more writes than that"
 
