@@ -1,4 +1,4 @@
-"""What one line switches on: the alert and the dashboard, and classic compute."""
+"""What one line switches on: the alert and the dashboard, a budget policy, and classic compute."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def test_alert_and_dashboard_come_by_one_include_line_and_the_linter_likes_them(
     assert resources["alerts"].keys() == {"open_alerts"}
     assert resources["dashboards"]["champion"]["embed_credentials"] is False
     assert "FROM prod.flights.alerts" in resources["alerts"]["open_alerts"]["query_text"]
+
+
+def test_a_budget_policy_comes_by_one_include_line_and_a_value_and_reaches_every_job(copied: Path) -> None:
+    file, policy = copied / "databricks.yml", copied / EXTRAS / "budget/policy.yml"
+    file.write_text(
+        file.read_text().replace("  - resources/*.yml\n", f"  - resources/*.yml\n  - {EXTRAS}/budget/*.yml\n")
+    )
+    assert {problem.rule for problem in check(copied)} == {"variables"}
+    policy.write_text(policy.read_text().replace("role user.\n", "role user.\n    default: 1-a\n"))
+    assert [str(problem) for problem in check(copied)] == []
+    for target in ("dev", "staging", "prod"):
+        assert {job["budget_policy_id"] for job in load(copied, target).jobs.values()} == {"1-a"}
 
 
 def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root: Path) -> None:

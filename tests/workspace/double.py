@@ -173,6 +173,13 @@ def _create_monitor(d: Double, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _registered(d: Double, name: str, change: dict[str, Any] | None = None) -> dict[str, Any]:
+    if name not in d.models:
+        raise missing(f"RegisteredModel '{name}'")
+    d.models[name].update(change or {})
+    return {"registered_model": {"name": name, **d.models[name]}}
+
+
 def _endpoint(d: Double, name: str) -> dict[str, Any]:
     if name not in d.endpoints:
         raise missing(f"Endpoint with name '{name}'")
@@ -356,10 +363,13 @@ def _unless_none(value: Any, what: str) -> Any:
 
 
 _UC = "/api/2.1/unity-catalog"
+_MLFLOW = "/api/2.0/mlflow/unity-catalog/registered-models"
 _SCIM = "/api/2.0/preview/scim/v2"
 _ACCOUNT = f"/api/2.0/accounts/{ACCOUNT}"
 Handler = Callable[..., Any]
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", f"{_MLFLOW}/get", lambda d, q, b: _registered(d, (q or json.loads(b))["name"])),
+    ("PATCH", f"{_MLFLOW}/update", lambda d, q, b: _registered(d, json.loads(b)["name"], json.loads(b))),
     ("GET", "/.well-known/databricks-config",
      lambda d, q, b: {"oidc_endpoint": f"{d.url}/oidc", "account_id": ACCOUNT, "workspace_id": str(WORKSPACE_ID)}),
     ("GET", "/oidc/.well-known/oauth-authorization-server",

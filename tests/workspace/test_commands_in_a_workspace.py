@@ -121,3 +121,31 @@ def test_a_statement_that_fails_is_told(workspace: Double, capsys: pytest.Captur
     workspace.statement = {"statement_id": "s", "status": {"state": "FAILED", "error": {"message": "no such table"}}}
     assert run_args(["history", "--target", "prod"]) == 1
     assert "reading prod.toy.audit failed: no such table" in capsys.readouterr().err
+
+
+def test_a_model_is_linked_to_its_deployment_job_and_a_repeat_changes_nothing(
+    workspace: Double, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    name = PARAMETERS["model_name"]
+    workspace.models[name] = {}
+    try:
+        for more, linked in (([], "7"), ([], "7"), (["--undo"], ""), (["--undo"], "")):
+            assert run_args(["link", "--target", "prod", *more]) == 0
+            assert workspace.models[name]["deployment_job_id"] == linked
+        assert workspace.count("PATCH", "registered-models/update") == 2
+        del workspace.models[name]
+        assert run_args(["link", "--target", "prod"]) == 1
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    told = capsys.readouterr()
+    assert [line for line in told.out.splitlines() if line.startswith(name)] == [
+        f"{name} starts job 7 for each new version",
+        f"{name} starts job 7 for each new version, as before",
+        f"{name} starts no job",
+        f"{name} starts no job, as before",
+    ]
+    assert "error: " in told.err.splitlines()[-1]

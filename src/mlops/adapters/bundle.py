@@ -54,6 +54,10 @@ class Deployed:
             raise ConfigError(f"job {job!r} of {self} has no parameter {parameter!r}: deploy this bundle")
         return str(found[0])
 
+    def job_id(self, job: str) -> str:
+        """The id of a job there."""
+        return str(self._job(job)["id"])
+
     def run(self, job: str, parameters: Mapping[str, str]) -> None:
         """Start a job and follow it to its end.
 
@@ -64,7 +68,7 @@ class Deployed:
             self._laptop("run", job, parameters)
             return
         with sdk.told(f"job {job} of {self}"):
-            started = sdk.workspace().jobs.run_now(int(self._job(job)["id"]), job_parameters=dict(parameters))
+            started = sdk.workspace().jobs.run_now(int(self.job_id(job)), job_parameters=dict(parameters))
             _follow(started)
 
     def repair(self, job: str, parameters: Mapping[str, str]) -> None:
@@ -78,7 +82,7 @@ class Deployed:
             return
         with sdk.told(f"repairing job {job} of {self}"):
             jobs = sdk.workspace().jobs
-            for run in jobs.list_runs(job_id=int(self._job(job)["id"]), completed_only=True):
+            for run in jobs.list_runs(job_id=int(self.job_id(job)), completed_only=True):
                 given = {p.name: p.value for p in run.job_parameters or []}
                 if run.run_id and all(given.get(name) == value for name, value in parameters.items()):
                     _follow(jobs.repair_run(run.run_id, rerun_all_failed_tasks=True))

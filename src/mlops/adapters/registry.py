@@ -83,11 +83,8 @@ class Registry:
 
         found = self._client.get_experiment_by_name(experiment)
         if found is None:
-            place = (
-                None
-                if self._artifacts is None
-                else (self._artifacts / experiment.strip("/").replace("/", "_")).as_uri()
-            )
+            own = self._artifacts
+            place = None if own is None else (own / experiment.strip("/").replace("/", "_")).as_uri()
             experiment_id = self._client.create_experiment(experiment, artifact_location=place)
         else:
             experiment_id = found.experiment_id
@@ -129,12 +126,8 @@ class Registry:
         """What was measured of a version last, and the name of the run that did: monitoring, else its validation."""
         found = self._client.get_experiment_by_name(experiment)
         if found is not None:
-            runs = self._client.search_runs(
-                [found.experiment_id],
-                f"tags.version = '{version}'",
-                order_by=["attributes.start_time DESC"],
-                max_results=1,
-            )
+            newest, of = ["attributes.start_time DESC"], f"tags.version = '{version}'"
+            runs = self._client.search_runs([found.experiment_id], of, order_by=newest, max_results=1)
             for run in runs:
                 return run.info.run_name, dict(run.data.metrics)
         run_id = version.tags.get("validation_run", "")
@@ -267,6 +260,13 @@ class Registry:
             description=origin.description, model_id=origin.model_id,
         )  # fmt: skip
         return self.version(model, int(made.version))
+
+    def link(self, model: str, job_id: str) -> bool:
+        """Let each new version of a model start a job, or none where the id is empty; False: that is so already."""
+        if (self._client.get_registered_model(model).deployment_job_id or "") == job_id:
+            return False
+        self._client.update_registered_model(model, deployment_job_id=job_id)
+        return True
 
     def _ensure(self, model: str) -> None:
         from mlflow.exceptions import MlflowException

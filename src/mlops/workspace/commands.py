@@ -1,4 +1,4 @@
-"""`mlops bootstrap`, `doctor` and `copy-dbfs`: for whoever sets an account up, and for whoever joins."""
+"""`mlops bootstrap`, `doctor`, `copy-dbfs` and `link`: for whoever sets an account up, and for whoever joins."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from mlops import options
 from mlops.adapters import account, resolved, storage
 from mlops.adapters.bundle import TARGETS
+from mlops.adapters.registry import Registry
 from mlops.contract import MlopsError
 from mlops.workspace.bootstrap import Missing, missing
 from mlops.workspace.doctor import Facts, Finding, diagnose
@@ -143,4 +145,19 @@ def copy_dbfs(source: str, target: str) -> None:
     click.echo(f"{done.copied} files copied, {done.there} were there; {done.size:,} bytes verified by sha256")
 
 
-COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs)
+@click.command(epilog=options.EXITS)
+@options.target
+@click.option("--undo", is_flag=True, help="Take the link away.")
+def link(target: str, *, undo: bool) -> None:
+    """Let Databricks itself start the job deployment for each new version; run it again, and nothing changes.
+
+    Example: mlops link --target prod
+    """
+    place = options.place(target, None)
+    job = "" if undo else place.job_id("deployment")
+    changed = Registry(None).link(place.model, job)
+    now = f"starts job {job} for each new version" if job else "starts no job"
+    click.echo(f"{place.model} {now}{'' if changed else ', as before'}")
+
+
+COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs, link)
