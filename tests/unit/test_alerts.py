@@ -10,7 +10,7 @@ from policies import PLAIN
 
 from mlops.contract import DataError, Decision, Rule
 from mlops.lifecycle import alerts, estimates
-from mlops.lifecycle.alerts import Finding, update
+from mlops.lifecycle.alerts import Alert, Finding, update
 from mlops.lifecycle.drift import WEEK
 
 DAY = timedelta(days=1)
@@ -28,7 +28,7 @@ def finding(firing, subject="carrier", evidence="PSI 1"):
 
 def test_windows_that_go_on_firing_update_one_alert_until_it_is_resolved():
     (first,) = update([], [finding(firing=True)], NOW)
-    assert (first.first_seen, first.last_seen, first.resolved, first.owner) == (NOW, NOW, None, "data engineers")
+    assert first == Alert("drift", "carrier", "page", "data engineers", "PSI 1", NOW, NOW)
     (second,) = update([first], [finding(firing=True, evidence="PSI 2")], NOW + WEEK)
     assert (second.first_seen, second.last_seen, second.evidence) == (NOW, NOW + WEEK, "PSI 2")
     (third,) = update([second], [finding(firing=False)], NOW + 2 * WEEK)
@@ -70,21 +70,6 @@ def test_every_rule_that_can_fire_has_an_owner():
     found += alerts.of_quality(quality(flipped="EV"), {}, NOT_DUE, POLICY)
     assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
     assert {f.rule for f in found} < alerts.OWNERS.keys()
-
-
-def test_only_columns_that_may_page_do():
-    rows = {
-        "week": pd.Timestamp(NOW),
-        "slice": "",
-        "psi": 1.0,
-        "rows": 9,
-        "limit": 0.1,
-        "missing": 0.0,
-        "state": "drift",
-    }
-    judged = pd.DataFrame([{**rows, "column": column} for column in ("carrier", "wind")])
-    found = alerts.of_drift(judged, replace(POLICY, paging=("carrier",)))
-    assert [(f.rule, f.subject) for f in found if f.firing] == [("drift", "carrier")]
 
 
 def test_a_feed_is_silent_after_two_days_and_not_a_moment_before():
@@ -193,12 +178,116 @@ def test_one_day_has_figures_and_no_bounds_and_is_no_ground_for_a_comparison():
         estimates.beside(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
 
 
-def test_a_slice_that_was_not_judged_fires_nothing():
-    found = [replace(each, state="hold") if each.slice else each for each in quality(flipped="EV")]
-    assert {f.rule for f in alerts.of_quality(found, {}, NOT_DUE, POLICY)} >= {"labels"}
-    assert "slice" not in {f.rule for f in alerts.of_quality(found, {}, NOT_DUE, POLICY)}
+# --- the words that somebody is called with --------------------------------------------------------------------------
+
+MONDAYS = [pd.Timestamp(NOW) + n * WEEK for n in range(3)]
 
 
-def test_a_rule_of_retraining_without_a_figure_is_no_finding():
-    unsaid = Decision(due=False, rules=(Rule("age", True, None, None, "there is no champion"),))
-    assert {f.rule for f in alerts.of_quality(quality(), {}, unsaid, POLICY)} == {"labels", "slice"}
+def judged_week(number, column, state="clean", **figures):
+    plain = {"slice": "", "rows": 12_345, "psi": 0.0, "missing": 0.0, "limit": 0.1}
+    return {"week": MONDAYS[number], "column": column, "state": state, **plain, **figures}
+
+
+def told(*weeks, paging=("carrier",)):
+    return list(alerts.of_drift(pd.DataFrame(weeks), replace(POLICY, paging=paging)))
+
+
+def test_findings_on_drift_come_by_column_each_with_its_worst_week_in_words():
+    assert told(
+        judged_week(0, "carrier", "drift", psi=0.25, missing=0.01),
+        judged_week(1, "carrier", "drift", psi=0.1234, missing=0.02),
+        judged_week(0, "*", "rows", rows=1_234, limit=4_200.4),
+        judged_week(1, "*", "rows", rows=2_345, limit=4_300.6),
+        judged_week(2, "*", rows=9_999, limit=4_400.0),
+        judged_week(0, "wind", "missing", psi=0.5, missing=0.3),
+        judged_week(1, "wind", psi=0.6, missing=-0.1),
+    ) == [
+        Finding("volume", "", "page", True,
+                "week of 2013-06-10: 2,345 rows; its usual weeks allow no fewer than 4,301, nor as many more"),
+        Finding("missing", "carrier", "page", False,
+                "week of 2013-06-03: share of missing values +0.010 against the weeks before"),
+        Finding("drift", "carrier", "page", True,
+                "week of 2013-06-03: PSI 0.250 against the weeks before; its clean weeks allow 0.100"),
+        Finding("missing", "wind", "page", True,
+                "week of 2013-06-03: share of missing values +0.300 against the weeks before"),
+    ]  # fmt: skip
+
+
+def test_of_weeks_that_are_equally_far_off_the_newest_is_named_and_none_on_hold_or_of_a_slice():
+    (missing, drift) = told(
+        judged_week(1, "carrier", "drift", psi=0.3),
+        judged_week(0, "carrier", "drift", psi=0.3),
+        judged_week(2, "carrier", "hold", psi=0.9),
+        judged_week(2, "carrier", "drift", psi=0.9, slice="origin=JFK"),
+        judged_week(2, "wind", "hold", psi=0.9),
+    )
+    assert (missing.firing, drift.firing) == (False, True)
+    assert drift.evidence.startswith("week of 2013-06-10: PSI 0.300")
+
+
+def test_feeds_say_since_when_they_are_silent():
+    moments = {"weather": NOW - DAY - timedelta(minutes=61), "orders": None}
+    assert list(alerts.of_feeds(moments, NOW, POLICY)) == [
+        Finding("silent", "orders", "page", True, "nothing yet, as of 2013-06-03 00:00"),
+        Finding("silent", "weather", "page", False, "nothing since 2013-06-01 22:59 UTC, as of 2013-06-03 00:00"),
+    ]
+
+
+def window(slice_="", gap=0.0, unreported=0.0, state="judged"):
+    counts = {"rows": 900, "labelled": 900, "positives": 200, "expected_rate": 0.2, "expected_log_loss": 0.5}
+    return estimates.Quality(
+        start=NOW - 28 * DAY, end=NOW, slice=slice_, state=state, calibration_gap=gap, unreported=unreported, **counts
+    )
+
+
+@pytest.mark.parametrize(("share", "firing"), [(0.02, False), (0.0201, True)])
+def test_outcomes_may_lack_up_to_the_policys_share(share, firing):
+    (found,) = alerts.of_quality([window(unreported=share)], {}, replace(NOT_DUE, rules=()), POLICY)
+    said = f"{share:.1%} of the outcomes are not reported; 2.0% is allowed"
+    assert found == Finding("labels", "", "page", firing, said)
+
+
+@pytest.mark.parametrize(
+    ("gap", "usual", "firing", "said"),
+    [
+        (0.125 - 0.0625, [], False, "calibration gap +0.062 off that of all rows; 0.080 either way is allowed"),
+        (-0.25, [], True, "calibration gap -0.250 off that of all rows; 0.080 either way is allowed"),
+        (-0.25, [-0.125, 0.0], False, "calibration gap -0.250 off that of all rows; 0.250 either way is allowed"),
+        (0.25, [0.1, float("nan"), float("inf")], True,
+         "calibration gap +0.250 off that of all rows; 0.200 either way is allowed"),
+        (0.09, [0.01], True, "calibration gap +0.090 off that of all rows; 0.080 either way is allowed"),
+    ],
+)  # fmt: skip
+def test_a_slice_may_be_as_far_off_as_the_policy_says_or_twice_as_far_as_it_usually_is(gap, usual, firing, said):
+    found = [window(gap=0.5), window("origin=JFK", gap=0.5 + gap)]
+    _, of_slice = alerts.of_quality(found, {"origin=JFK": usual, "": [9.0]}, replace(NOT_DUE, rules=()), POLICY)
+    assert of_slice == Finding("slice", "origin=JFK", "page", firing, said)
+
+
+@pytest.mark.parametrize("on_hold", [0, 1])
+def test_neither_a_slice_nor_a_window_on_hold_is_held_against_the_other(on_hold):
+    found = [window(gap=0.0), window("origin=JFK", gap=0.5)]
+    found[on_hold] = replace(found[on_hold], state="hold")
+    assert [f.rule for f in alerts.of_quality(found, {}, replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+
+
+@pytest.mark.parametrize(
+    ("passed", "value", "limit", "firing"),
+    [(True, 0.03, 0.03, False), (True, -0.031, 0.03, True), (False, 0.01, 0.03, True), (True, 0.0, 0.0, False)],
+)
+def test_each_rule_of_retraining_that_has_a_figure_is_a_ticket_in_its_own_words(passed, value, limit, firing):
+    rules = (
+        Rule("age", True, None, 84.0, "no"),
+        Rule("age", True, 3.0, None, "no"),
+        Rule("calibration_gap", passed, value, limit, "a gap"),
+        Rule("age", True, 3.0, 84.0, "young"),
+    )
+    _, *found = alerts.of_quality([window()], {}, Decision(due=False, rules=rules), POLICY)
+    gap, age = Finding("calibration", "", "ticket", firing, "a gap"), Finding("age", "", "ticket", False, "young")
+    assert found == [gap, age]
+
+
+def test_weeks_start_on_monday_at_midnight_and_those_that_are_not_over_are_left_out():
+    start = datetime(2013, 6, 5, 13, 14, 15, 16, tzinfo=UTC)
+    assert alerts.weeks_of(start, datetime(2013, 6, 17, tzinfo=UTC)) == (NOW, NOW + WEEK)
+    assert alerts.weeks_of(start, datetime(2013, 6, 16, 23, 59, tzinfo=UTC)) == (NOW,)

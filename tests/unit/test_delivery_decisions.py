@@ -11,6 +11,8 @@ import pytest
 from mlops.contract import ConfigError
 from mlops.lifecycle import delivery
 from mlops.lifecycle.delivery import (
+    Accepted,
+    Weakness,
     exceptions,
     journal,
     notes,
@@ -50,26 +52,55 @@ def test_what_was_built_may_be_deployed() -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"files": {**FILES, WHEEL: "9" * 64}}, "is not what was built: sha256 999999999999, built 111111111111"),
+        (
+            {"files": {**FILES, WHEEL: "9" * 64}},
+            f"{WHEEL} is not what was built: sha256 999999999999, built 111111111111",
+        ),
         ({"files": {WHEEL: DIGEST}}, "sbom.cdx.json is missing"),
         ({"files": {**FILES, "more.whl": DIGEST}}, "more.whl was not built here"),
         ({"commit": OTHER, "attested": None}, "it was built from commit aaaaaaaaaaaa, not bbbbbbbbbbbb"),
         ({"lock": "4" * 64}, "uv.lock is not the one that it was built with"),
         ({"attested": []}, "no attestation says that this wheel was built from commit aaaaaaaaaaaa"),
-        ({"attested": [attestation(digest="5" * 64)]}, "no attestation"),
-        ({"attested": [attestation(commit=OTHER)]}, "no attestation"),
-        ({"attested": [{}]}, "no attestation"),
+        *(
+            ({"attested": attested}, "no attestation says that this wheel was built from commit aaaaaaaaaaaa")
+            for attested in (
+                [attestation(digest="5" * 64)],
+                [attestation(commit=OTHER)],
+                [attestation(commit=OTHER), attestation(digest="5" * 64)],
+                [{}],
+                [{"verificationResult": {"signature": {}, "statement": {"subject": [{}]}}}],
+            )
+        ),
     ],
 )
 def test_anything_else_may_not(other: dict[str, Any], said: str) -> None:
-    found = judge(**other)
-    assert len(found) == 1
-    assert said in found[0]
+    assert judge(**other) == (said,)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    files = {"z.txt": DIGEST, "a.txt": DIGEST, WHEEL: "9" * 64}
+    assert judge(files=files, commit=OTHER, lock="4" * 64, attested=[]) == (
+        "a.txt was not built here",
+        "z.txt was not built here",
+        f"{WHEEL} is not what was built: sha256 999999999999, built 111111111111",
+        "sbom.cdx.json is missing",
+        "it was built from commit aaaaaaaaaaaa, not bbbbbbbbbbbb",
+        "uv.lock is not the one that it was built with",
+        "no attestation says that this wheel was built from commit bbbbbbbbbbbb",
+    )
 
 
 def test_a_release_has_one_wheel() -> None:
     none = {"sbom.cdx.json": "3" * 64}
     assert judge({**RECORD, "files": none}, files=none) == ("there are 0 wheels, not one",)
+    two = {WHEEL: DIGEST, "other.whl": DIGEST}
+    assert judge({**RECORD, "files": two}, files=two) == ("there are 2 wheels, not one",)
+
+
+def test_the_commit_that_was_attested_may_be_any_of_the_statements_and_the_wheel_any_of_its_subjects() -> None:
+    several = attestation()
+    several["verificationResult"]["statement"]["subject"].insert(0, {"digest": {"sha256": "7" * 64}})
+    assert judge(attested=[several, attestation(commit=OTHER)]) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,8 +111,9 @@ def test_a_release_has_one_wheel() -> None:
      json.dumps({**RECORD, "commit": 3})],
 )  # fmt: skip
 def test_a_record_of_another_form_is_none(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"no release\.json"):
+    with pytest.raises(ConfigError) as told:
         release(text)
+    assert str(told.value) == "this is no release.json: build again with `mlops ci build`"
 
 
 def test_a_tag_is_the_projects_version() -> None:
@@ -90,8 +122,13 @@ def test_a_tag_is_the_projects_version() -> None:
 
 @pytest.mark.parametrize("text", ["0.1.0", "v0.1", "v0.1.0\n", "v0.1.0;id", "--help", "v0.1.0 ", "v1.0.0"])
 def test_any_other_tag_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as told:
         tag(text, "0.1.0")
+    assert str(told.value) == (
+        "tag v1.0.0 is not version 0.1.0 of pyproject.toml: set the version, then tag"
+        if text == "v1.0.0"
+        else f"{text!r} is no release tag: write it as v1.2.3"
+    )
 
 
 def test_the_notes_of_a_release_are_its_section() -> None:
@@ -101,8 +138,9 @@ def test_the_notes_of_a_release_are_its_section() -> None:
     assert notes(changelog, "0.2.0") == "- this"
     assert notes(changelog, "0.1.0") == "- that"
     for missing in ("0.3.0", "2.0"):
-        with pytest.raises(ConfigError, match="says nothing about"):
+        with pytest.raises(ConfigError) as told:
             notes(changelog, missing)
+        assert str(told.value) == f"CHANGELOG.md says nothing about {missing}: add a section ## [{missing}]"
     with pytest.raises(ConfigError):
         notes("## [1.0.0]\n\n## [0.9.0]\n- x\n", "1.0.0")
 
@@ -152,22 +190,35 @@ def test_two_copies_and_a_changed_copy_are_refused() -> None:
 
 
 def test_the_journal_says_who_approved_and_what_to_do() -> None:
-    def said(*copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
+    def said(*copies: dict[str, str], source: dict[str, str] = SOURCE, champion: int | None = None) -> list[str]:
         made = list(enumerate(copies, 5))
-        return {s.name: s.what for s in journal(SOURCE, made, origin=COPY["promoted_from"], champion=champion)}
+        return [s.what for s in journal(source, made, origin=COPY["promoted_from"], champion=champion)]
 
     accepted = {**COPY, "verdict": "accepted"}
-    assert said(accepted)["approval"] == "a person decides: mlops approve"
-    assert said({**accepted, "approval": "Approved", "approval_by": "ada"})["approval"] == "by ada"
-    assert said(accepted, champion=5)["approval"] == "automatic in this target"
-    assert said(accepted, champion=5)["champion"] == "version 5"
-    assert said()["champion"] == "none yet"
+    judged = ["verdict there: accepted", "version 5", "accepted"]
+    waits = "a person decides: mlops approve"
+    assert said() == ["verdict there: accepted", "not made yet", "not judged here yet", waits, "none yet"]
+    assert said({}, source={})[0] == "verdict there: none"
+    assert said(accepted, champion=4) == [*judged, waits, "version 4"]
+    assert said({**accepted, "approval": "Declined"}) == [*judged, waits, "none yet"]
+    assert said({**accepted, "approval": "Approved", "approval_by": "ada"}) == [*judged, "by ada", "none yet"]
+    assert said({**accepted, "approval": "Approved"}, champion=5) == [*judged, "by nobody named", "version 5"]
+    assert said(accepted, champion=5) == [*judged, "automatic in this target", "version 5"]
+    assert said(COPY, {}, {**COPY, "artifact_digest": "d2", "verdict": "refused"})[1:3] == [
+        "version 5",
+        "2 copies of one version: [5, 7]",
+    ]
+    assert said({**COPY, "artifact_digest": "d2", "verdict": "refused"})[1:4] == [
+        "version 5",
+        "the copy's files are not the source's",
+        "refused",
+    ]
 
 
 # --- weaknesses ------------------------------------------------------------------------------------------------------
 
 AUDIT = json.dumps({"schema": {"version": "preview"}, "vulnerabilities": [
-    {"dependency": {"name": "click", "version": "8.5.1"}, "display_id": "PYSEC-1", "fix_versions": ["9"]},
+    {"dependency": {"name": "click", "version": "8.5.1"}, "display_id": "PYSEC-1", "fix_versions": ["9", "8.5.2"]},
     {"dependency": {"name": "aiohttp", "version": "3"}, "display_id": "PYSEC-2", "fix_versions": []},
 ]})  # fmt: skip
 DAY = date(2026, 11, 24)
@@ -178,21 +229,24 @@ def policy(*rows: tuple[str, str, str]) -> Any:
 
 
 def test_a_weakness_stops_until_somebody_accepts_it() -> None:
-    found = unaccepted(weaknesses(AUDIT), (), DAY)
-    assert found[0] == "click 8.5.1: PYSEC-1; lock 9"
-    assert found[1] == "aiohttp 3: PYSEC-2; there is no fix yet: replace it, or accept it with a reason"
+    assert unaccepted(weaknesses(AUDIT), (), DAY) == (
+        "click 8.5.1: PYSEC-1; lock 9, 8.5.2",
+        "aiohttp 3: PYSEC-2; there is no fix yet: replace it, or accept it with a reason",
+    )
     both = policy(("PYSEC-1", "server only", "2026-12-31"), ("PYSEC-2", "server only", "2026-11-24"))
     assert unaccepted(weaknesses(AUDIT), both, DAY) == ()
 
 
 def test_an_exception_ends_is_short_and_is_about_something() -> None:
-    one = weaknesses(AUDIT)[:1]
-    assert "was accepted until 2026-11-23; lock 9" in unaccepted(one, policy(("PYSEC-1", "x", "2026-11-23")), DAY)[0]
-    assert "at most 90 days" in unaccepted(one, policy(("PYSEC-1", "x", "2027-02-23")), DAY)[0]
-    assert unaccepted(one, policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
-    assert unaccepted((), policy(("PYSEC-9", "x", "2026-12-01")), DAY) == (
+    click, aiohttp = weaknesses(AUDIT)
+    assert unaccepted(
+        [click, aiohttp], policy(("PYSEC-1", "x", "2026-11-23"), ("PYSEC-2", "x", "2026-11-24")), DAY
+    ) == ("click 8.5.1: PYSEC-1 was accepted until 2026-11-23; lock 9, 8.5.2",)
+    assert unaccepted([click], policy(("PYSEC-1", "x", "2027-02-23"), ("PYSEC-9", "x", "2026-12-01")), DAY) == (
+        "exception PYSEC-1 lasts until 2027-02-23: at most 90 days",
         "exception PYSEC-9 has no weakness any more: remove it",
     )
+    assert unaccepted([click], policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
 
 
 @pytest.mark.parametrize(
@@ -202,14 +256,29 @@ def test_an_exception_ends_is_short_and_is_about_something() -> None:
      "[accepted.A]\nreason = 'x'", "no toml", "[accepted]\nA = 3"],
 )  # fmt: skip
 def test_an_exception_without_reason_or_day_is_none(text: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as told:
         exceptions(text)
+    assert str(told.value) in (
+        'an exception is written as [accepted.ID] with reason = "…" and until = 2026-01-31',
+        "exception A needs a reason and a day: until = 2026-01-31, without quotes",
+    )
+
+
+def test_exceptions_are_read_and_there_may_be_none() -> None:
+    assert policy(("A", " server only ", "2026-12-01")) == (Accepted("A", "server only", date(2026, 12, 1)),)
+    assert exceptions("") == ()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vulnerabilities": [{}]}', "error: no network"])
 def test_an_audit_that_did_not_happen_is_not_a_clean_one(text: str) -> None:
-    with pytest.raises(ConfigError, match="no audit"):
+    with pytest.raises(ConfigError) as told:
         weaknesses(text)
+    assert str(told.value) == "this is no audit: give what `uv audit --output-format json` printed"
+
+
+def test_an_audit_may_say_nothing_of_fixes() -> None:
+    row = {"dependency": {"name": "click", "version": "8"}, "display_id": "A"}
+    assert weaknesses(json.dumps({"vulnerabilities": [row]})) == (Weakness("A", "click", "8", ""),)
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -238,6 +307,7 @@ def test_there_is_a_canary_of_every_kind() -> None:
 def test_a_canary_is_found_with_its_line_and_never_shown(kind: str) -> None:
     found = secrets(f"first\ntoken = '{CANARIES[kind]}' # here\n")
     assert found == ((2, kind),)
+    assert secrets(f"{CANARIES[kind]}\n\n{CANARIES[kind]}") == ((1, kind), (3, kind))
     assert CANARIES[kind] not in repr(found)
 
 
@@ -265,3 +335,8 @@ def test_a_permissive_licence_is_none_to_look_at(text: str) -> None:
 def test_any_other_licence_is_one_to_look_at(text: str) -> None:
     first = text.partition("\n")[0] or "declares no licence"
     assert unlicensed({"b": "MIT", "a": text}) == (f"a: {first}",)
+
+
+def test_licences_are_told_by_package_and_a_text_by_its_first_line() -> None:
+    given = {"b": "Ours " * 50, "a": "Commercial", "c": "BSD License\nNot the GPL"}
+    assert unlicensed(given) == ("a: Commercial", f"b: {('Ours ' * 50)[:80]}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops.lifecycle import plans
-from mlops.lifecycle.plans import ACTIONS, code, differences, drift, parse, report, summary
+from mlops.lifecycle.plans import ACTIONS, Change, Entry, Plan, code, differences, drift, parse, report, summary
 
 PLANNER, DEPLOYER = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 
@@ -37,18 +37,55 @@ def rights(*who: str, action: str = "create") -> dict[str, Any]:
     return {"resources.jobs.training.permissions": {"action": action, "new_state": {"value": {"__embed__": listed}}}}
 
 
+GIVE = "give what `databricks bundle plan -o json` printed"
+
+
 @pytest.mark.parametrize(
-    "given",
-    ["", "no json", "[]", "null", "{}", text(plan_version=1), text(plan=[1]), text({"resources.jobs.a": 1}),
-     text({"resources.jobs.a": {"action": "explode"}}), text(job(name=3)),
-     text({"resources.jobs.a": {"action": "update", "changes": [1]}})],
-)  # fmt: skip
-def test_what_is_no_plan_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError):
+    ("given", "said"),
+    [
+        ("", f"this is no plan: {GIVE}"),
+        ("no json", f"this is no plan: {GIVE}"),
+        *(
+            (given, "plan_version is None, not 2: use the CLI that databricks.yml names")
+            for given in ("[]", "null", "{}")
+        ),
+        (text(plan_version=1), "plan_version is 1, not 2: use the CLI that databricks.yml names"),
+        (text(plan=[1]), f"the plan holds no resources by name: {GIVE}"),
+        (text({"resources.jobs.a": {}, "resources.jobs.b": 1}), f"the plan holds no resources by name: {GIVE}"),
+        (
+            text({"resources.jobs.a": {"action": "explode"}}),
+            "the plan does 'explode' to resources.jobs.a; known are " + ", ".join(ACTIONS),
+        ),
+        *(
+            (text(given), "the plan's changes are not told by field: give what `bundle plan -o json` printed")
+            for given in (job(name=3), {"resources.jobs.a": {"action": "update", "changes": [1]}})
+        ),
+    ],
+)
+def test_what_is_no_plan_is_refused(given: str, said: str) -> None:
+    with pytest.raises(ConfigError) as told:
         parse(given)
+    assert str(told.value) == said
+
+
+def test_a_plan_is_read_with_all_its_values_in_the_order_of_its_names() -> None:
+    changes = {"b": change(old=1, new=2, remote=3), "a": change("recreate", new=[4])}
+    plan = {
+        "resources.jobs.z": {"action": "update", "changes": changes},
+        "resources.jobs.a": {"action": "skip", "changes": None, "new_state": {"value": {"name": "a"}}},
+    }
+    assert parse(text(plan)) == Plan(
+        first=False,
+        entries=(
+            Entry("jobs.a", "skip", (), {"value": {"name": "a"}}),
+            Entry("jobs.z", "update", (Change("a", "recreate", None, [4], None), Change("b", "update", 1, 2, 3)), None),
+        ),
+    )
+    assert parse(text(plan=None)).entries == ()
 
 
 def test_a_plan_without_lineage_is_the_first_deployment() -> None:
+    assert parse(json.dumps({"plan_version": 2})) == Plan(first=True, entries=())
     assert parse(text(lineage="")).first
     assert not parse(text()).first
 
@@ -56,7 +93,7 @@ def test_a_plan_without_lineage_is_the_first_deployment() -> None:
 def test_an_empty_plan_does_nothing() -> None:
     plan = parse(text({"resources.jobs.a": {"action": "skip"}, "resources.jobs.b": {}}))
     assert plan.actions == ()
-    assert "Nothing would change." in summary(plan, "prod")
+    assert summary(plan, "prod") == "### Plan for target <code>prod</code>\n\nNothing would change.\n"
 
 
 def test_what_the_workspace_holds_beside_what_was_deployed_is_drift() -> None:
@@ -65,15 +102,20 @@ def test_what_the_workspace_holds_beside_what_was_deployed_is_drift() -> None:
         ("jobs.training", "timeout_seconds", 60, 99)
     ]
     assert drift(plan).waiting == ()
-    assert "60" in report(drift(plan), "prod")
-    assert "99" in report(drift(plan), "prod")
+    assert report(drift(plan), "prod").splitlines() == [
+        "Target <code>prod</code> is not as it was deployed. Deploying again takes these changes back.",
+        "",
+        "| resource | field | deployed | workspace |",
+        "|---|---|---|---|",
+        "| <code>jobs.training</code> | <code>timeout_seconds</code> | <code>60</code> | <code>99</code> |",
+    ]
 
 
 def test_what_the_bundle_says_beside_what_was_deployed_only_waits() -> None:
     found = drift(parse(text(job(timeout_seconds=change(old=60, new=90, remote=60)))))
     assert found.drifted == ()
     assert found.waiting == ("update jobs.training",)
-    assert "1 changes wait" in report(found, "prod")
+    assert report(found, "prod") == ("Target <code>prod</code> is as it was deployed. 1 changes wait for deployment.\n")
 
 
 def test_a_grant_that_somebody_else_gave_is_drift() -> None:
@@ -103,21 +145,33 @@ def test_the_same_plan_has_no_difference() -> None:
     assert differences(parse(given), parse(given)) == ()
 
 
+OTHER_VALUES = "jobs.training: update was approved with other values than it would have now"
+
+
 @pytest.mark.parametrize(
-    "now",
+    ("now", "said"),
     [
-        text(job(timeout_seconds=change(old=1, new=3, remote=1))),
-        text(job(timeout_seconds=change(old=1, new=2, remote=9))),
-        text(job("recreate", timeout_seconds=change(old=1, new=2, remote=1))),
-        text({}),
-        text({**job(timeout_seconds=change(old=1, new=2, remote=1)), "resources.jobs.b": {"action": "delete"}}),
-        text(job(timeout_seconds=change(old=1, new=2, remote=1)), lineage=""),
+        (text(job(timeout_seconds=change(old=1, new=3, remote=1))), [OTHER_VALUES]),
+        (text(job(timeout_seconds=change(old=1, new=2, remote=9))), [OTHER_VALUES]),
+        (text(job(timeout_seconds=change("recreate", old=1, new=2, remote=1))), [OTHER_VALUES]),
+        (
+            text(job("recreate", timeout_seconds=change(old=1, new=2, remote=1))),
+            ["jobs.training: approved is update, now it would be recreate"],
+        ),
+        (
+            text({"resources.jobs.b": {"action": "delete"}}, lineage=""),
+            [
+                "the first deployment came in between: plan again",
+                "jobs.b: approved is skip, now it would be delete",
+                "jobs.training: approved is update, now it would be skip",
+            ],
+        ),
     ],
-    ids=("value", "workspace", "action", "gone", "more", "first"),
+    ids=("value", "workspace", "field's action", "action", "all"),
 )
-def test_every_difference_from_what_was_approved_is_told(now: str) -> None:
+def test_every_difference_from_what_was_approved_is_told(now: str, said: list[str]) -> None:
     approved = parse(text(job(timeout_seconds=change(old=1, new=2, remote=1))))
-    assert differences(approved, parse(now))
+    assert differences(approved, parse(now)) == tuple(said)
 
 
 def test_two_identities_plan_the_same_once_their_own_rights_are_left_out() -> None:
@@ -187,7 +241,7 @@ def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed()
     plan = parse(
         text(
             {
-                **job(**{"schedule.quartz_cron_expression": change(old="a", new="b", remote="a"),
+                **job(**{"trigger.type": change(old="a", new="b", remote="a"),
                          "description": change(old="x", new="y", remote="x")}),
                 "resources.schemas.lakehouse": {"action": "delete"},
                 "resources.schemas.lakehouse.grants": {"action": "delete"},
@@ -196,20 +250,88 @@ def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed()
             }
         )
     )  # fmt: skip
-    page = summary(plan, "prod")
-    assert part(page, "Destroys") == "- <code>schemas.lakehouse</code>"
-    assert part(page, "Changes what it costs").splitlines() == [
-        "- create <code>jobs.new</code> <code>timeout_seconds</code>",
-        "- <code>jobs.training</code> <code>schedule.quartz_cron_expression</code>: <code>a</code> → <code>b</code>",
-    ]
-    assert part(page, "Changes who may do what") == "- delete <code>schemas.lakehouse.grants</code>"
-    assert "1 update, 1 create, 3 delete" in page
-    assert "description" in page
-    assert "first deployment" not in page
+    assert (
+        summary(plan, "prod")
+        == """### Plan for target <code>prod</code>
+
+1 update, 1 create, 3 delete
+
+**Destroys**
+
+- <code>schemas.lakehouse</code>
+
+**Changes what it costs**
+
+- create <code>jobs.new</code> <code>timeout_seconds</code>
+- <code>jobs.training</code> <code>trigger.type</code>: <code>a</code> → <code>b</code>
+
+**Changes who may do what**
+
+- delete <code>schemas.lakehouse.grants</code>
+
+<details><summary>Everything</summary>
+
+| resource | action | field | deployed | bundle | workspace |
+|---|---|---|---|---|---|
+| <code>jobs.new</code> | create | | | | |
+| <code>jobs.old</code> | delete | | | | |
+| <code>jobs.training</code> | update | <code>description</code> | <code>x</code> | <code>y</code> | <code>x</code> |
+| <code>jobs.training</code> | update | <code>trigger.type</code> | <code>a</code> | <code>b</code> | <code>a</code> |
+| <code>schemas.lakehouse</code> | delete | | | | |
+| <code>schemas.lakehouse.grants</code> | delete | | | | |
+
+</details>
+"""
+    )
 
 
 def test_a_first_deployment_is_called_so() -> None:
-    assert "first deployment" in summary(parse(text({"resources.jobs.a": {"action": "create"}}, lineage="")), "prod")
+    page = summary(parse(text({"resources.jobs.a": {"action": "create"}}, lineage="")), "prod")
+    assert page.splitlines()[2:6] == ["1 create", "", "This is the first deployment to this target.", ""]
+
+
+@pytest.mark.parametrize(
+    ("key", "action", "destroys"),
+    [
+        ("schemas.a", "delete", True),
+        ("schemas.a", "recreate", True),
+        ("schemas.a", "update", False),
+        ("schemas.a.grants", "delete", False),
+        ("jobs.a", "delete", False),
+    ],
+)
+def test_what_destroys_is_deleting_what_holds_data_or_history(key: str, action: str, destroys: bool) -> None:
+    entry = Entry(key, action, (), None)
+    assert (entry.destroys, entry.kind) == (destroys, key.partition(".")[0])
+
+
+def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -> None:
+    wanted = {"a": [{"timeout_seconds": 1}, {"max_retries": {"x": {"timeout_seconds": 2}}}], "run_as": "x"}
+    plan = parse(
+        text(
+            {
+                **job(timeout_seconds=change(old=1, new=2, remote=3), tags=change(old=None, new={"y": 1}, remote="z")),
+                "resources.jobs.new": {"action": "create", "new_state": wanted},
+                "resources.jobs.training.permissions": {
+                    "action": "update",
+                    "changes": {"[group_name='ds']": change(new="CAN_VIEW"), "[user_name='x']": change(new="CAN_RUN")},
+                },
+            }
+        )
+    )
+    page = summary(plan, "prod")
+    assert part(page, "Changes what it costs").splitlines() == [
+        "- create <code>jobs.new</code> <code>timeout_seconds</code> <code>max_retries</code>",
+        "- <code>jobs.training</code> <code>timeout_seconds</code>: <code>3</code> → <code>2</code>",
+    ]
+    who, ds, x = part(page, "Changes who may do what").splitlines()
+    assert who == "- create <code>jobs.new</code> <code>run_as</code>"
+    assert ds.endswith(": <code>null</code> → <code>CAN_VIEW</code>")
+    assert x.endswith(": <code>null</code> → <code>CAN_RUN</code>")
+    assert part(page, "Takes back what was changed by hand").splitlines() == [
+        "- <code>jobs.training</code> <code>tags</code>",
+        "- <code>jobs.training</code> <code>timeout_seconds</code>",
+    ]
 
 
 def test_what_is_taken_back_is_called_out() -> None:
@@ -226,8 +348,13 @@ def test_a_value_is_shown_as_nothing_but_text(value: str) -> None:
 
 
 def test_a_long_value_is_cut() -> None:
-    assert len(code("x" * 10_000)) < 250
+    assert code("x" * 201) == code("x" * 10_000) == f"<code>{'x' * 200}…</code>"
     assert code("x" * 200) == f"<code>{'x' * 200}</code>"
+
+
+def test_other_values_are_shown_as_json_with_their_keys_in_order() -> None:
+    assert code({"b": 1, "a": None}) == code('{"a": null, "b": 1}')
+    assert code("é|A-z_9") == "<code>&#233;&#124;A-z_9</code>"
 
 
 @given(st.sampled_from(ACTIONS), st.integers(), st.integers(), st.integers())

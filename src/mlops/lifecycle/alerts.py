@@ -94,7 +94,7 @@ def of_drift(judged: pd.DataFrame, policy: Policy) -> Iterator[Finding]:
         policy: `paging`.
     """
     whole = judged[(judged["slice"] == ALL) & (judged["state"] != "hold")]
-    for name, weeks in whole.groupby("column", sort=True):
+    for name, weeks in whole.groupby("column"):
         column = str(name)
         if column == ROWS:
             yield _worst(weeks, "volume", column, "rows", _volume)
@@ -168,7 +168,5 @@ def _slice(quality: Quality, distance: float, usual: Sequence[float], policy: Po
 
 def weeks_of(start: datetime, end: datetime) -> tuple[datetime, ...]:
     """First moments of the whole weeks, from Monday on, UTC, that end in (start, end]."""
-    first = start - timedelta(days=start.weekday(), hours=start.hour, minutes=start.minute, seconds=start.second)
-    first = first.replace(microsecond=0)
-    number = (end - first) // WEEK
-    return tuple(first + n * WEEK for n in range(number) if first + (n + 1) * WEEK > start)
+    monday = start.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=start.weekday())
+    return tuple(monday + n * WEEK for n in range((end - monday) // WEEK))

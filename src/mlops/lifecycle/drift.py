@@ -193,7 +193,7 @@ def judge(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.DataFr
     known, reference = set(past["week"]), policy.drift_reference // WEEK
     found = [
         row
-        for (column, slice_), part in counts.groupby(["column", "slice"], sort=True)
+        for (column, slice_), part in counts.groupby(["column", "slice"])
         for row in _series(str(column), str(slice_), part, known, reference)
     ]
     fresh = pd.DataFrame(found, columns=list(JUDGED))

@@ -76,7 +76,7 @@ def qualities(rows: pd.DataFrame, start: datetime, end: datetime, policy: Policy
     span = {"start": start, "end": end}
     yield _quality(rows, "", policy, span, due=due, least=(1, 1))
     for name in policy.slices if due else ():
-        for value, part in rows.groupby(name, sort=True):
+        for value, part in rows.groupby(name):
             least = (policy.slice_min_rows, policy.slice_min_positives)
             yield _quality(part, f"{name}={value}", policy, span, due=due, least=least)
 

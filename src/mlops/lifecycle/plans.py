@@ -116,9 +116,7 @@ def _entry(key: str, entry: Mapping[str, Any], planners: Sequence[str]) -> Entry
     if action not in ACTIONS:
         raise ConfigError(f"the plan does {action!r} to {key}; known are {', '.join(ACTIONS)}")
     changes = tuple(
-        Change(
-            path, str(found.get("action")), *(_others(found.get(side), planners) for side in ("old", "new", "remote"))
-        )
+        Change(path, str(found.get("action")), *(_others(found.get(side), planners) for side in _SIDES))
         for path, found in sorted((entry.get("changes") or {}).items())
         if found.get("action") != "skip"
     )

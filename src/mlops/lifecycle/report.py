@@ -211,7 +211,7 @@ def _events(axis: _Axis, life: Life) -> str:
         body += _mark("rect", said, **size, fill=_STEPS[1 + number % 2], stroke=_BLUE)
         body += _text(x + 4, y + 15, f"{move['to_version']:.0f}")
     y += 34
-    for (rule, subject), group in life.alerts.groupby(["rule", "subject"], sort=True):
+    for (rule, subject), group in life.alerts.groupby(["rule", "subject"]):
         body += _text(4, y + 11, f"{rule} {subject}".strip()[:24])
         body += "".join(_alert(axis, y, alert) for alert in group.to_dict("records"))
         y += 20
