@@ -31,7 +31,7 @@ class Broken:
     @property
     def column(self) -> str:
         """The rule's column, `row` for the line as a whole."""
-        return self.rule.split(":", 1)[0]
+        return self.rule.partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _one_per_key(source: Source, table: pa.Table, good: Positions) -> tuple[Posi
     names = [*keys, source.known_at, *(c.name for c in source.columns if c.name not in {*keys, source.known_at})]
     rivals = table.select(names).take(good[twice]).to_pandas(integer_object_nulls=True)
     rivals["_position"] = good[twice]
-    rivals = rivals.sort_values(names, na_position="first", kind="stable")
+    rivals = rivals.sort_values(names, na_position="first")
     last = ~rivals.duplicated(keys, keep="last")
     equal = rivals.duplicated(names, keep="last") & ~last
     best = rivals.groupby(keys)[source.known_at].transform("max")

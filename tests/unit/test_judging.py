@@ -1,0 +1,140 @@
+"""What of a delivery is published, in rows and in words: handmade rows and outcomes, no expectation library."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from mlops.contract import Column, Outcome, Source
+from mlops.lifecycle import intake
+from mlops.lifecycle.intake import File
+from mlops.lifecycle.judging import Broken, Judged, judge
+
+NOW = datetime(2024, 1, 10, tzinfo=UTC)
+THINGS = Source(
+    name="things",
+    comment="Things",
+    columns=(
+        Column(name="kind", type="string", comment="Kind", required=False),
+        Column(name="id", type="long", comment="Number"),
+        Column(name="seen", type="timestamp", comment="When it was seen, UTC"),
+        Column(name="part", type="long", comment="Part", required=False),
+    ),
+    key=("id",),
+    known_at="seen",
+    max_bad_share=0.25,
+)
+
+
+def file(*rows: str, name: str = "a.csv") -> File:
+    """Rows as "id day kind part"; "-" is a missing value, and a day may have an hour."""
+    lines = ["id,seen,kind,part"]
+    for row in rows:
+        key, day, kind, part = (value.replace("-", "") for value in row.split())
+        at, _, hour = day.partition("T")
+        lines.append(f"{key},2024-01-{at}T{hour or '00'}:00:00Z,{kind},{part}")
+    content = "\n".join([*lines, ""]).encode()
+    return File(name, name, len(content), NOW, content)
+
+
+def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> Judged:
+    return judge(THINGS, files, intake.read(THINGS, files, NOW), outcomes, unknown)
+
+
+def kept(found: Judged) -> list[str]:
+    return [f"{row['id']} {row['seen']:%d} {row['kind'] or '-'} {row['part'] or '-'}" for row in found.good.to_pylist()]
+
+
+def outcome(rule: str, action: Any, *positions: int, **other: Any) -> Outcome:
+    facts = {"rows": 4, "failed": len(positions), "held": not positions, "positions": positions, **other}
+    return Outcome(rule, f"{rule} in words", action, **facts)
+
+
+def test_a_row_that_breaks_rules_is_set_aside_with_each_of_them_and_its_own_place() -> None:
+    first, second = file("1 01 x 1", "x 02 x 2"), file("y 03 x 3", "4 04 z 4", "5 05 z 5", name="b.csv")
+    found = judged(
+        first,
+        second,
+        outcomes=(outcome("kind:set", "quarantine", 1), outcome("part:odd", "warn", 2), outcome("id:x", "block", 0),
+                  outcome("part:size", "quarantine", 1, 2)),
+        unknown=("colour",),
+    )  # fmt: skip
+    assert (found.source, found.files, found.unknown, len(found.outcomes)) == (THINGS, (first, second), ("colour",), 4)
+    assert found.broken == (
+        Broken(first, 3, "id:long", "x,2024-01-02T00:00:00Z,x,2"),
+        Broken(second, 2, "id:long", "y,2024-01-03T00:00:00Z,x,3"),
+        Broken(second, 3, "kind:set", "4,2024-01-04T00:00:00Z,z,4"),
+        Broken(second, 3, "part:size", "4,2024-01-04T00:00:00Z,z,4"),
+        Broken(second, 4, "part:size", "5,2024-01-05T00:00:00Z,z,5"),
+    )
+    assert (found.rows, found.bad, kept(found)) == (5, 4, ["1 01 x 1"])
+    assert list(found.by_rule.items()) == [("id:long", 2), ("part:size", 2), ("kind:set", 1)]
+    assert Broken(first, 1, "size:be:odd", "").column == "size"
+
+
+def test_one_key_has_one_row_and_the_others_are_counted_by_why() -> None:
+    found = judged(
+        file(
+            "3 01 x 1", "1 01 x 1", "1 02 x 1", "1 02 x 1", "1 01 x 1", "2 03 - -", "2 03 x -", "2 03 x 9", "2 01 z 9",
+        )
+    )  # fmt: skip
+    assert kept(found) == ["3 01 x 1", "1 02 x 1", "2 03 x 9"]
+    assert (found.repeated, found.outdated, found.conflicting) == (2, 2, 2)
+    assert (found.rows, found.bad) == (9, 0)
+    assert found.summary == "things: 3 rows of 1 files, 6 known better by another"
+
+
+def test_what_was_known_last_wins_over_what_is_greater() -> None:
+    assert kept(judged(file("1 02 a 1", "1 01 z 9"))) == ["1 02 a 1"]
+    found = judged(file("1 01 - 1", "1 01 a -", "2 05 x 1"))
+    assert kept(found) == ["1 01 a -", "2 05 x 1"]
+    assert (found.repeated, found.outdated, found.conflicting) == (0, 0, 1)
+
+
+def test_big_numbers_stay_whole_where_others_are_missing() -> None:
+    found = judged(file("9007199254740993 01 x 9007199254740993", "9007199254740993 01 x 9007199254740992", "2 01 x -"))
+    assert kept(found) == ["9007199254740993 01 x 9007199254740993", "2 01 x -"]
+    assert found.conflicting == 1
+
+
+def test_days_are_utc_and_none_between_first_and_last_is_left_out() -> None:
+    found = judged(file("1 03T23 x 1", "2 01 x 1", "3 03T00 x 1"))
+    assert found.per_day == {date(2024, 1, 1): 1, date(2024, 1, 2): 0, date(2024, 1, 3): 2}
+    assert found.span == (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, 23, tzinfo=UTC))
+    assert (judged(file()).per_day, judged(file()).span) == ({}, (None, None))
+
+
+def test_the_log_tells_of_new_columns_rows_set_aside_and_rows_known_better() -> None:
+    found = judged(file("1 01 x 1", "x 01 x 1"), file("1 01 x 1", "1 02 x 1"), unknown=("colour", "weight"))
+    assert found.summary == (
+        "things: 1 rows of 2 files, 1 to quarantine, 2 known better by another; "
+        "columns colour, weight are new and left out"
+    )
+    assert judged(file("1 01 x 1")).summary == "things: 1 rows of 1 files"
+
+
+def test_a_batch_is_blocked_by_more_than_the_share_that_may_be_bad() -> None:
+    one = file("1 01 x 1", "x 02 x 1", "3 03 x 1", "4 04 x 1")
+    assert judged(one).problems == ()
+    odd = (outcome("kind:set", "quarantine", 1, 2), outcome("part:size", "warn", 0))
+    assert judged(one, outcomes=odd).problems == (
+        "things: 3 of 4 rows break a rule and 25% may; most break kind:set (2), the first in a.csv line 4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"failed": 3}, "3 of 4 rows break mean in words"),
+        ({"observed": 1 / 3}, "it is 0.333333 over 4 rows, against mean in words"),
+        ({"observed": 12}, "it is 12 over 4 rows, against mean in words"),
+        ({"observed": "x"}, "it is x over 4 rows, against mean in words"),
+    ],
+)
+def test_a_rule_on_the_whole_batch_blocks_in_its_own_words(other: dict[str, Any], why: str) -> None:
+    plain, batch = {"rows": 4, "failed": 0, "held": False, **other}, file("1 01 x 1")
+    broken = [Outcome("mean", "mean in words", action, **plain) for action in ("warn", "quarantine", "block")]
+    held = Outcome("mean", "mean in words", "block", **{**plain, "held": True})
+    assert judged(batch, outcomes=(held, *broken)).problems == (f"things: {why}",)
