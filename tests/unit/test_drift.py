@@ -147,3 +147,221 @@ def test_a_column_that_had_no_value_in_its_reference_is_compared_by_what_is_miss
 def test_without_a_reference_nothing_is_judged():
     judged = judge(weeks_of(flights(np.random.default_rng(0), 100)), NOTHING, POLICY)
     assert (list(judged.columns), len(judged)) == (list(JUDGED), 0)
+
+
+# --- against other ways to compute the same --------------------------------------------------------------------------
+
+shares = st.dictionaries(st.sampled_from([repr(float(n)) for n in range(-3, 5)]), st.integers(1, 50), min_size=1)
+
+
+@given(shares, shares, st.integers(0, 9), st.integers(0, 9))
+def test_distances_are_those_that_scipy_finds(reference, window, lost, missing):
+    from scipy.spatial.distance import jensenshannon
+    from scipy.stats import wasserstein_distance
+
+    found = compare({**reference, MISSING: lost}, {**window, MISSING: missing})
+
+    ends = [float(end) for end in (*reference, *window)]
+    mine, theirs = [*reference.values()], [*window.values()]
+    centre = np.average(ends[: len(mine)], weights=mine)
+    spread = math.sqrt(np.average((np.array(ends[: len(mine)]) - centre) ** 2, weights=mine))
+    moved = wasserstein_distance(ends[: len(mine)], ends[len(mine) :], mine, theirs)
+    expected = moved / spread if spread else 0 if not moved else math.inf
+    assert found.wasserstein == pytest.approx(expected, abs=1e-9)
+    after, before = missing / (missing + sum(theirs)), lost / (lost + sum(mine))
+    assert found.missing == pytest.approx(after - before)
+    words = compare({f"={n}": mine for n, mine in reference.items()}, {f"={n}": other for n, other in window.items()})
+    both = sorted({*reference, *window})
+    apart = jensenshannon(*([side.get(n, 0) for n in both] for side in (reference, window)), base=2)
+    assert words.jensen_shannon == pytest.approx(apart, abs=1e-6)
+
+
+def psi(reference, window):
+    """The usual formula, over bins given as counts."""
+    p, q = (np.maximum(np.array(side) / sum(side), 1e-4) for side in (reference, window))
+    return ((p - q) * np.log(p / q)).sum()
+
+
+@pytest.mark.parametrize(
+    ("reference", "window", "merged"),
+    [
+        # Twenty bins of five rows: two of them are a tenth.
+        ([0, *[5] * 20, 0], [0, *range(1, 21), 0], ([10] * 10, range(3, 43, 4))),
+        # What lies below and above the reference has ends of its own, however much it is.
+        ([0, 0, *[5] * 20, 0, 0], [1, 2, *range(1, 21), 3, 4], ([0, *[10] * 10, 0], [3, *range(3, 43, 4), 7])),
+        # One bin holds more than half: the tenths that it spans are one.
+        ([10, 60, 10, 10, 10], [10, 10, 10, 10, 60], ([10, 60, 10, 10, 10], [10, 10, 10, 10, 60])),
+        # A bin inside of which the reference holds nothing goes with what comes before the same tenth.
+        ([50, 0, 50], [10, 20, 30], ([50, 50], [10, 50])),
+    ],
+)
+def test_the_stability_index_is_over_tenths_of_the_reference(reference, window, merged):
+    found = compare(*({repr(float(n)): rows for n, rows in enumerate(side) if rows} for side in (reference, window)))
+    assert found.psi == pytest.approx(psi(*merged))
+
+
+def test_an_empty_bin_counts_as_one_row_in_ten_thousand_and_missing_values_are_a_bin():
+    assert compare({"=a": 10}, {"=b": 10}).psi == pytest.approx(2 * (1 - 1e-4) * math.log(1e4))
+    assert compare({"=a": 10}, {"=b": 10}).jensen_shannon == 1
+    assert compare({"=a": 30, MISSING: 10}, {"=a": 10, MISSING: 30}).psi == pytest.approx(psi([30, 10], [10, 30]))
+    numbers = compare({"1.0": 30, MISSING: 10}, {"1.0": 10, MISSING: 30})
+    assert numbers.psi == pytest.approx(psi([30, 10], [10, 30]))
+    assert (numbers.missing, numbers.wasserstein) == (0.5, 0)
+    nothing = compare({MISSING: 10}, {"1.0": 5, "2.0": 3, MISSING: 2})
+    assert nothing.psi == pytest.approx(psi([0, 10], [8, 2]))
+    assert math.isnan(nothing.wasserstein)
+
+
+def test_what_never_ends_is_left_out_of_the_distance_between_numbers():
+    found = compare({"-inf": 5, "1.0": 5, "3.0": 5}, {"1.0": 5, "3.0": 15, "inf": 1})
+    assert found.wasserstein == pytest.approx(0.5)  # a quarter of the rows moves by 2, which is two deviations
+    assert math.isnan(compare({"inf": 5}, {"1.0": 5}).wasserstein)
+    assert compare({"1.0": 5}, {"1.0": 5, "2.0": 5}).wasserstein == math.inf
+    assert compare({"0.0": 5}, {"0.0": 7}).wasserstein == 0
+    assert compare({"1e300": 5, "-1e300": 5}, {"1e300": 10}).wasserstein == pytest.approx(1)
+
+
+def test_bins_are_sixteen_of_each_power_of_two_and_categories_their_own():
+    codes, bins = binned(pd.Series([1.0, 1.0624, 1.0625, 3.0, math.nan, -1.03, 0.0, -0.0, math.inf]))
+    assert [bins[code] for code in codes] == ["1.0", "1.0", "1.0625", "3.0", "", "-1.0625", "0.0", "0.0", "inf"]
+    codes, bins = binned(pd.Series(["UA", None, "", "UA"]))
+    assert ([bins[code] for code in codes], bins[-1]) == (["=UA", "", "=", "=UA"], MISSING)
+    assert binned(pd.Series([1, None], dtype="Int64"))[1] == ["1.0", MISSING]
+
+
+def test_rows_are_counted_per_week_and_slice():
+    rows = pd.DataFrame({"carrier": ["UA", "UA", None, "B6"], "delay": [1.0, 1.0, 2.0, math.nan], "x": ["a"] * 4})
+    counted = count(rows, ["w1", "w2", "w1", "w1"], ["carrier"], ["delay"])
+    assert counted.columns.tolist() == ["week", "column", "slice", "bin", "rows"]
+    assert counted.index.tolist() == list(range(len(counted)))
+    assert sorted(counted.itertuples(index=False, name=None)) == [
+        ("w1", "carrier", "", "", 1),
+        ("w1", "carrier", "", "=B6", 1),
+        ("w1", "carrier", "", "=UA", 1),
+        ("w1", "delay", "", "", 1),
+        ("w1", "delay", "", "1.0", 1),
+        ("w1", "delay", "", "2.0", 1),
+        ("w1", "delay", "carrier=B6", "", 1),
+        ("w1", "delay", "carrier=UA", "1.0", 1),
+        ("w1", "delay", "carrier=nan", "2.0", 1),
+        ("w1", "x", "", "=a", 3),
+        ("w2", "carrier", "", "=UA", 1),
+        ("w2", "delay", "", "1.0", 1),
+        ("w2", "delay", "carrier=UA", "1.0", 1),
+        ("w2", "x", "", "=a", 1),
+    ]
+
+
+# --- limits to the row ------------------------------------------------------------------------------------------------
+
+MONDAY = pd.Timestamp("2013-01-07")
+SHORT = replace(POLICY, drift_reference=(7 * DAY).to_pytimedelta(), drift_min_rows=80, drift_memory=4, min_volume=0.5)
+STEP = compare({"=a": 50, "=b": 50}, {"=a": 40, "=b": 60})
+
+
+def before(*weeks, column="x"):
+    """Earlier judgements: week (from -1 back), PSI, share missing, rows, state."""
+    plain = {"column": column, "slice": ALL, "jensen_shannon": 0.0, "wasserstein": 0.0, "limit": 0.1}
+    return [
+        {"week": MONDAY + 7 * n * DAY, "psi": psi, "missing": missing, "rows": rows, "state": state, **plain}
+        for n, psi, missing, rows, state in weeks
+    ]
+
+
+CALM = tuple((-n, 0.0, 0.0, 100, "clean") for n in (4, 2, 1, 3))
+
+
+def newest(past, policy, reference=None, **window):
+    """The judgement on one column, x, and on the rows of a week, against one week before it."""
+    weeks = (reference or {"=a": 50, "=b": 50}, window)
+    counts = pd.DataFrame(
+        [(MONDAY + 7 * n * DAY, "x", ALL, bin_, rows) for n, week in enumerate(weeks) for bin_, rows in week.items()],
+        columns=["week", "column", "slice", "bin", "rows"],
+    )
+    found = judge(counts, pd.DataFrame(past, columns=list(JUDGED)), policy)
+    assert found["week"].tolist() == [MONDAY + 7 * DAY] * 2
+    assert found["column"].tolist() == [ROWS, "x"]
+    return found.to_dict("records")
+
+
+def test_a_week_and_its_rows_are_judged_with_all_their_figures():
+    past = [*before(*CALM), *before(*CALM, column=ROWS)]
+    rows, x = newest(past, replace(SHORT, drift_floor=0.03), **{"=a": 40, "=b": 60})
+    figures = {"psi": STEP.psi, "jensen_shannon": STEP.jensen_shannon, "missing": 0.0}
+    assert {name: x[name] for name in figures} == figures
+    assert (x["slice"], x["rows"], x["limit"], x["state"]) == ("", 100, 0.03, "drift")
+    assert (rows["slice"], rows["rows"], rows["limit"], rows["state"]) == ("", 100, 50.0, "clean")
+    assert (rows["psi"], rows["jensen_shannon"], rows["missing"], np.isnan(rows["wasserstein"])) == (0, 0, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("psis", "limit", "state"),
+    [
+        ([STEP.psi / 2, 0, 0, 0], STEP.psi, "clean"),
+        ([STEP.psi / 3, 0, 0, 0], STEP.psi / 3 * 2, "drift"),
+        ([0, 0, 0, 0], 0.02, "drift"),
+        ([0, 0, 0], math.nan, "hold"),
+        ([9, STEP.psi / 2, 0, 0, 0], STEP.psi, "clean"),
+    ],
+)
+def test_a_column_may_move_twice_as_far_as_in_the_clean_weeks_that_are_remembered(psis, limit, state):
+    weeks = [(n - len(psis), psi, 0.0, 100, "clean") for n, psi in enumerate(psis)]
+    for past in (weeks, weeks[::-1]):
+        _, x = newest(before(*past), SHORT, **{"=a": 40, "=b": 60})
+        assert (x["limit"], x["state"]) == (pytest.approx(limit, nan_ok=True), state)
+
+
+def test_a_week_on_hold_is_a_measure_too_and_one_that_fired_is_none():
+    hold, fired = [(-n, 0.5, 0.0, 100, "hold") for n in (1, 2, 3, 4)], [(-n, 0.5, 0.0, 100, "drift") for n in (1, 2)]
+    assert newest(before(*hold), SHORT, **{"=a": 40, "=b": 60})[1]["limit"] == 1.0
+    older = [(week - 4, *rest) for week, *rest in CALM]
+    assert newest(before(*fired, *older), SHORT, **{"=a": 40, "=b": 60})[1]["limit"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("missing", "earlier", "state"),
+    [(25, 0.125, "clean"), (26, 0.125, "missing"), (12, 0.0, "missing"), (6, 0.0, "clean")],
+)
+def test_missing_values_may_rise_by_a_floor_or_twice_as_much_as_they_did(missing, earlier, state):
+    weeks = [(-1, 9.0, earlier, 100, "clean"), *CALM[:2], CALM[3]]
+    window = {"=a": 50 - missing // 2, "=b": 50 - missing + missing // 2, MISSING: missing}
+    _, x = newest(before(*weeks), replace(SHORT, missing_floor=0.1), **window)
+    assert (x["missing"], x["state"]) == (missing / 100, state)
+
+
+@pytest.mark.parametrize(("rows", "state"), [(99, "rows"), (100, "clean"), (400, "clean"), (401, "rows")])
+def test_a_week_may_have_half_to_twice_its_usual_rows(rows, state):
+    weeks = [(-n, 0.0, 0.0, number, "clean") for n, number in ((1, 9000), (2, 201), (3, 1), (4, 199))]
+    found, _ = newest(before(*weeks, column=ROWS), SHORT, **{"=a": rows})
+    assert (found["rows"], found["limit"], found["state"]) == (rows, 100.0, state)
+
+
+@pytest.mark.parametrize(("rows", "state"), [(79, "hold"), (80, "clean")])
+def test_a_week_with_few_rows_is_on_hold(rows, state):
+    _, x = newest(before(*CALM), SHORT, **{"=a": rows // 2, "=b": rows - rows // 2})
+    assert x["state"] == state
+
+
+def test_weeks_are_compared_with_those_before_them_and_slices_with_their_own():
+    weeks = [{"=a": 90, "=b": 10}, {"=a": 50, "=b": 50}, {"=a": 10, "=b": 90}, {"=b": 30}]
+    counts = pd.DataFrame(
+        [
+            (MONDAY + 7 * n * DAY, "x", slice_, bin_, rows)
+            for n, week in enumerate(weeks)
+            for slice_ in ("o=JFK", ALL)
+            for bin_, rows in week.items()
+        ],
+        columns=["week", "column", "slice", "bin", "rows"],
+    )
+    two = replace(SHORT, drift_reference=(14 * DAY).to_pytimedelta())
+    found = judge(counts, NOTHING, two)
+    third, fourth = compare({"=a": 140, "=b": 60}, weeks[2]).psi, compare({"=a": 60, "=b": 140}, weeks[3]).psi
+    expected = [
+        (MONDAY + 7 * n * DAY, column, slice_, rows, psi, "hold")
+        for n, figure, rows in ((2, third, 100), (3, fourth, 30))
+        for column, slice_, psi in ((ROWS, ALL, 0.0), ("x", ALL, figure), ("x", "o=JFK", figure))
+    ]
+    columns = ["week", "column", "slice", "rows", "psi", "state"]
+    assert list(found[columns].itertuples(index=False, name=None)) == expected
+    known = judge(counts, found[found["week"] == MONDAY + 14 * DAY], two)
+    assert list(known[columns].itertuples(index=False, name=None)) == expected[3:]

@@ -94,9 +94,10 @@ def test_what_was_known_last_wins_over_what_is_greater() -> None:
 
 
 def test_big_numbers_stay_whole_where_others_are_missing() -> None:
-    found = judged(file("9007199254740993 01 x 9007199254740993", "9007199254740993 01 x 9007199254740992", "2 01 x -"))
-    assert kept(found) == ["9007199254740993 01 x 9007199254740993", "2 01 x -"]
-    assert found.conflicting == 1
+    one, other = (f"9007199254740993 01 x {part}" for part in (9007199254740993, 9007199254740992))
+    found = judged(file(one, other, "2 01 x -", "2 01 y -"))
+    assert kept(found) == [one, "2 01 y -"]
+    assert found.conflicting == 2
 
 
 def test_days_are_utc_and_none_between_first_and_last_is_left_out() -> None:

@@ -187,6 +187,24 @@ def test_a_right_of_somebody_else_is_not_left_out() -> None:
     assert differences(parse(mine, planners=both), parse(theirs, planners=both))
 
 
+@pytest.mark.parametrize("kind", ["service_principal_name", "user_name"])
+def test_a_planners_own_right_is_left_out_wherever_it_stands(kind: str) -> None:
+    view, own = {"level": "CAN_VIEW", "group_name": "ds"}, {"level": "CAN_MANAGE", kind: PLANNER}
+    plan = {"resources.jobs.a": {"action": "create", "new_state": {"listed": [view, own], "own": own}}}
+    assert parse(text(plan), planners=(PLANNER,)).entries[0].wanted == {"listed": [view], "own": None}
+    assert parse(text(plan)).entries[0].wanted == {"listed": [view, own], "own": own}
+
+
+def test_of_a_planners_rights_and_others_only_the_others_are_told() -> None:
+    changes = {
+        f"[service_principal_name='{PLANNER}'].level": change(old="CAN_MANAGE", new="IS_OWNER", remote="CAN_MANAGE"),
+        "[user_name='ada'].level": change(old="CAN_VIEW", new="CAN_RUN", remote="CAN_VIEW"),
+    }
+    entry = {"resources.jobs.training.permissions": {"action": "update", "changes": changes}}
+    (told,) = parse(text(entry), planners=(PLANNER,)).actions
+    assert [(told.action, c.path, c.new) for c in told.changes] == [("update", "[user_name='ada'].level", "CAN_RUN")]
+
+
 def test_a_planner_that_would_only_give_itself_rights_plans_nothing() -> None:
     own = {"level": "CAN_MANAGE", "service_principal_name": PLANNER}
     entry = {"action": "update", "changes": {f"[service_principal_name='{PLANNER}']": change(new=own)}}
@@ -307,10 +325,12 @@ def test_what_destroys_is_deleting_what_holds_data_or_history(key: str, action: 
 
 def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -> None:
     wanted = {"a": [{"timeout_seconds": 1}, {"max_retries": {"x": {"timeout_seconds": 2}}}], "run_as": "x"}
+    there = job(timeout_seconds=change(old=1, new=2, remote=3), tags=change(old=None, new={"y": 1}, remote="z"))
+    there["resources.jobs.training"]["new_state"] = {"max_retries": 3}
     plan = parse(
         text(
             {
-                **job(timeout_seconds=change(old=1, new=2, remote=3), tags=change(old=None, new={"y": 1}, remote="z")),
+                **there,
                 "resources.jobs.new": {"action": "create", "new_state": wanted},
                 "resources.jobs.training.permissions": {
                     "action": "update",
@@ -319,7 +339,7 @@ def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -
             }
         )
     )
-    page = summary(plan, "prod")
+    page = summary(plan, "prod")  # of a job that is there only its changes are told, though its whole state is known
     assert part(page, "Changes what it costs").splitlines() == [
         "- create <code>jobs.new</code> <code>timeout_seconds</code> <code>max_retries</code>",
         "- <code>jobs.training</code> <code>timeout_seconds</code>: <code>3</code> → <code>2</code>",

@@ -46,7 +46,7 @@ class File:
     @property
     def header(self) -> list[str]:
         """Its column names, as they stand there."""
-        first = self.content.split(b"\n", 1)[0].decode("utf-8-sig", "replace").rstrip("\r")
+        first = self.content.partition(b"\n")[0].decode("utf-8-sig", "replace")
         return next(csv.reader(first.splitlines()), [])
 
 
@@ -139,7 +139,7 @@ def read(source: Source, files: Sequence[File], latest: datetime) -> Rows:
     texts = pa.concat_tables(parts)
     whole = unbroken(len(raw), broken)
     columns = {c.name: _judged(c, texts[c.name], whole, broken) for c in source.columns}
-    for position in np.flatnonzero(_mask(pc.fill_null(pc.greater(columns[source.known_at], latest), False))):
+    for position in np.flatnonzero(_mask(pc.greater(columns[source.known_at], latest))):
         broken[int(position)].append(f"{source.known_at}:future")
     return Rows(pa.table(columns), raw, np.repeat(np.arange(len(files)), counts), line, dict(broken))
 
@@ -196,6 +196,7 @@ def _judged(
 
 
 def _mask(array: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """As truth values; null is false."""
     return np.asarray(array.to_numpy(), dtype=bool)
 
 
