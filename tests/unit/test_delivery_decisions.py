@@ -177,7 +177,8 @@ def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: i
 def test_the_journal_tells_where_a_version_stands(
     copies: tuple[dict[str, str], ...], champion: int | None, wanted: str
 ) -> None:
-    assert list(states(SOURCE, *copies, champion=champion).values()) == wanted.split()
+    names = ("source", "copy", "verdict", "approval", "champion")
+    assert states(SOURCE, *copies, champion=champion) == dict(zip(names, wanted.split(), strict=True))
 
 
 def test_a_source_that_was_not_accepted_is_refused() -> None:
