@@ -259,3 +259,48 @@ def test_a_feature_beyond_its_limits_is_named_with_its_value(value):
 def test_a_source_that_forgets_nothing_has_windows_too():
     count = make("places", lambda k: k.window("places", by=["place"], since=timedelta(days=1)).count())
     assert table(*small(), features=(count,))["places"].tolist() == [0.0, 1.0]
+
+
+def test_what_was_made_for_one_question_is_not_the_answer_to_another():
+    generator = np.random.default_rng(5)
+    trips = drawn(generator, 40, asked="minute", place="place", kind="kind", other="place").dropna(subset=["asked"])
+    trips = trips.assign(trip=trips.index, asked=moments(trips["asked"]))
+    events, places = (
+        drawn(
+            generator, rows, known="minute", happened="minute", place="place", kind="kind", value="value", more="value"
+        )
+        for rows in (60, 30)
+    )
+    events, places = (
+        rows.assign(event=-rows.index, known=moments(rows["known"]), happened=moments(rows["happened"]))
+        for rows in (events, places)
+    )
+    places = places.drop_duplicates("place")
+    questions = [
+        *(
+            lambda k, given=(source, by, since, until, on): k.window(
+                given[0], by=given[1], since=given[2], until=given[3], on=given[4]
+            ).count()
+            for source in ("events", "places")
+            for by in ([], ["place"], ["kind"], ["place", "kind"])
+            for since, until in ((6, 0), (3, 0), (6, 3))
+            for since, until in [(timedelta(minutes=since), timedelta(minutes=until))]
+            for on in ("", "known", "happened")
+        ),
+        *(
+            lambda k, given=(source, column, by): k.latest(given[0], given[1], by=given[2], within=HISTORY)
+            for source in ("events", "places")
+            for column in ("value", "more")
+            for by in ([], ["place"], ["kind"])
+        ),
+        *(
+            lambda k, given=(column, on): k.lookup("places", given[0], on=given[1])
+            for column in ("value", "more")
+            for on in ("place", "other", "kind")
+        ),
+    ]
+    shared = known(trips, events, places=places)
+    alone = [ask(known(trips, events, places=places)) for ask in questions]
+    assert len({tuple(answer) for answer in alone}) > 20
+    for ask, answer in [*zip(questions, alone, strict=True)] * 2:
+        np.testing.assert_array_equal(ask(shared), answer)

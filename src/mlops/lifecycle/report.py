@@ -97,11 +97,13 @@ class Life:
 
 @dataclass(frozen=True)
 class _Axis:
+    """The common axis of time, which is at least four weeks long."""
+
     start: pd.Timestamp
     end: pd.Timestamp
 
     def x(self, moment: Any) -> float:
-        share = (pd.Timestamp(moment) - self.start) / max(self.end - self.start, pd.Timedelta(days=1))
+        share = (pd.Timestamp(moment) - self.start) / (self.end - self.start)
         return _LEFT + min(max(float(share), 0.0), 1.0) * _PLOT
 
     def months(self, height: float) -> str:
@@ -240,7 +242,7 @@ def _heat(axis: _Axis, life: Life, policy: Policy) -> str:
     if not rows:
         return "<p class=note>No week has been compared yet.</p>"
     columns = sorted({row["column"] for row in rows}, key=lambda name: (name not in policy.paging, name))
-    width, size = _PLOT * timedelta(days=7) / max(axis.end - axis.start, timedelta(days=7)), 15.0
+    width, size = _PLOT * timedelta(days=7) / (axis.end - axis.start), 15.0
     body = ""
     for number, column in enumerate(columns):
         weight = {"font_weight": 700} if column in policy.paging else {}
