@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import NoReturn
 
 from pyspark.sql import functions as F
 
@@ -50,7 +51,7 @@ def run(job: Context[IngestionConfig]) -> None:
     with ThreadPoolExecutor(_WORKERS) as pool:
         made = pool.submit(_make_tables, job)  # while files are read and judged
         for files in feeds.deliveries(landed, _DELIVERY):
-            if judged := list(_judged(job, files, known)):
+            if judged := list(_judged(job, files, known, batch + 1)):
                 made.result()
                 batch += 1
                 _take_in(job, pool, judged, batch, {source for source, _ in known})
@@ -74,8 +75,10 @@ def _newest_made(job: Context[IngestionConfig]) -> int:
     return job.own.read("features").agg(F.max("batch")).collect()[0][0] or 0
 
 
-def _judged(job: Context[IngestionConfig], landed: Sequence[Landed], known: set[tuple[str, str]]) -> Iterator[Judged]:
-    """Every source that has new content, judged."""
+def _judged(
+    job: Context[IngestionConfig], landed: Sequence[Landed], known: set[tuple[str, str]], batch: int
+) -> Iterator[Judged]:
+    """Every source that has new content, judged; nothing is read while a file cannot be."""
     new: dict[str, dict[str, File]] = {source.name: {} for source in job.use_case.sources}
     for each in landed:
         content, sha256 = each.read()
@@ -84,7 +87,7 @@ def _judged(job: Context[IngestionConfig], landed: Sequence[Landed], known: set[
     sources = [(source, tuple(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
     misfits = [why for source, files in sources for file in files if (why := intake.misfit(file, source))]
     if misfits:
-        raise BatchBlocked(f"{'; '.join(misfits)}: nothing of this delivery was published")
+        _block(job, (), misfits, batch)
     for source, files in sources:
         rows = intake.read(source, files, job.config.as_of + _SKEW)
         outcomes = quality.check(rows.table.take(rows.read), source.expectations())
@@ -98,13 +101,17 @@ def _take_in(
         job.log.info("%s", each.summary)
     problems = [problem for each in delivery for problem in each.problems]
     if problems:
-        _report(job, delivery, problems, batch)
-        raise BatchBlocked(f"{'; '.join(problems)}: nothing of this delivery was published")
+        _block(job, delivery, problems, batch)
     writes = [pool.submit(_publish, job, each, first=each.source.name not in written) for each in delivery]
     writes.append(pool.submit(_quarantine, job, delivery, first=not written))
     _report(job, delivery, problems, batch)
     for write in writes:
         write.result()
+
+
+def _block(job: Context[IngestionConfig], delivery: Sequence[Judged], problems: Sequence[str], batch: int) -> NoReturn:
+    _report(job, delivery, problems, batch)
+    raise BatchBlocked(f"{'; '.join(problems)}: nothing of this delivery was published")
 
 
 def _publish(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> None:
