@@ -58,8 +58,6 @@ LEGAL = {
             "delete targets.*.resources.**",
             "delete targets.*.permissions",
             "delete targets.*.resources",
-            "rename targets.*.resources.jobs.**",
-            "dangle targets.*.resources.**",
         ),
         "who may do what is no matter of form: tests/workspace/test_bundle_rights.py holds it against the jobs' calls",
     ),

@@ -14,6 +14,7 @@ from double import ACCOUNT, TOKEN, WORKSPACE_ID, Double, away, busy, denied
 
 from mlops import cli
 from mlops.adapters import account
+from mlops.adapters.resolved import resolved as read_bundle
 from mlops.contract import ConfigError
 from mlops.workspace.bootstrap import Missing, missing
 from mlops.workspace.identities import pipeline
@@ -482,6 +483,35 @@ def test_the_command_prints_what_is_missing_and_exits_with_1(
     assert json.loads(capsys.readouterr().out)["steps"][0]["language"] == "sql"
     double.permissions["catalog", "staging"][DEPLOY].append("CREATE_SCHEMA")
     assert cli.run_args(arguments) == 0
+
+
+def test_what_the_cli_leaves_for_the_deployment_is_filled_in(tmp_path: Path) -> None:
+    """`databricks bundle validate -o json` names other resources by reference; ids come with the deployment."""
+    given, schema = document(), "${resources.schemas.lakehouse.name}"
+    given["variables"]["data_schema"]["value"] = schema
+    trial = {"catalog_name": "staging", "schema_name": schema, "name": "late"}
+    given["resources"]["registered_models"]["trial_model"] = trial
+    given["resources"]["volumes"]["landing"]["volume_path"] = f"/Volumes/staging/{schema}/landing"
+    given["resources"]["jobs"]["sample"]["parameters"] = [
+        {"name": "landing", "default": "${resources.volumes.landing.volume_path}"},
+        {"name": "model", "default": "${resources.registered_models.trial_model.full_name}"},
+        {"name": "job", "default": "${resources.jobs.training.id}"},
+    ]
+    asks = {"level": "CAN_MANAGE", "user_name": "eve@example.com"}
+    given["resources"]["experiments"] = {
+        "experiment": {"permissions": [asks, {"level": "CAN_READ", "group_name": "x"}]}
+    }
+    file = tmp_path / "staging.json"
+    file.write_text(json.dumps(given))
+    wanted = Wanted(read_bundle("staging", file))
+    assert wanted.places["data schema"] == ("schema", "prod.flights")
+    assert wanted.places["trial model"] == ("function", "staging.flights.late")
+    assert [each["default"] for each in wanted.document["resources"]["jobs"]["sample"]["parameters"]] == [
+        "/Volumes/staging/flights/landing",
+        "staging.flights.late",
+        "${resources.jobs.training.id}",
+    ]
+    assert not {need.who for need in wanted.needs()} & {"eve@example.com", "x"}
 
 
 def test_the_wrong_target_s_document_is_refused(

@@ -12,14 +12,30 @@ from mlops.adapters import bundle
 from mlops.cli import run_args
 from mlops.contract import MlopsError
 
-PARAMETERS = {"model_name": "prod.toy.failing", "catalog": "prod", "schema": "toy", "experiment": "/toy"}
+MODEL = "prod.toy.failing"
+PARAMETERS = {
+    "model_name": "${resources.registered_models.model.full_name}",
+    "catalog": "prod",
+    "schema": "${resources.schemas.lakehouse.name}",
+    "experiment": "/toy",
+}
+"""As the Databricks CLI prints them: what names another resource it leaves for the deployment to fill in."""
 DOCUMENT = {
     "workspace": {"host": "https://adb.example"},
     "resources": {
+        "schemas": {"lakehouse": {"id": "prod.toy", "catalog_name": "prod", "name": "toy"}},
+        "registered_models": {
+            "model": {
+                "id": MODEL,
+                "catalog_name": "prod",
+                "schema_name": "${resources.schemas.lakehouse.name}",
+                "name": "failing",
+            }
+        },
         "jobs": {
             "deployment": {"id": "7", "parameters": [{"name": n, "default": v} for n, v in PARAMETERS.items()]},
             "rollback": {"id": "9", "parameters": []},
-        }
+        },
     },
 }
 COLUMNS = (
@@ -129,7 +145,7 @@ def test_a_model_is_linked_to_its_deployment_job_and_a_repeat_changes_nothing(
     import mlflow
 
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    name = PARAMETERS["model_name"]
+    name = MODEL
     workspace.models[name] = {}
     try:
         for more, linked in (([], "7"), ([], "7"), (["--undo"], ""), (["--undo"], "")):

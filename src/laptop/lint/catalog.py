@@ -116,9 +116,8 @@ def grants(view: View) -> Iterator[Problem]:
                         what = f"a grant on {kind}.{key} has no {wanted}"
                         yield Problem("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
                 for privilege in items(grant, "privileges"):
-                    if str(privilege.value) not in {*known, "ALL_PRIVILEGES"}:
-                        what = f"{privilege.value} is granted on {kind}.{key}"
-                        cure = nearest(str(privilege.value), known)
+                    if isinstance(privilege.value, str) and privilege.value not in {*known, "ALL_PRIVILEGES"}:
+                        what, cure = f"{privilege.value} is granted on {kind}.{key}", nearest(privilege.value, known)
                         yield Problem("grant", privilege.place, what, "nothing of that kind has it", cure)
 
 

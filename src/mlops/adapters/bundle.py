@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,12 @@ from mlops.adapters import sdk
 from mlops.contract import ConfigError, MlopsError
 
 TARGETS = ("dev", "staging", "prod")
+_REFERENCE = re.compile(r"\$\{resources\.(\w+)\.(\w+)\.(\w+)\}")
+_COMPUTED = {
+    ("schemas", "full_name"): "{catalog_name}.{name}",
+    ("registered_models", "full_name"): "{catalog_name}.{schema_name}.{name}",
+    ("volumes", "volume_path"): "/Volumes/{catalog_name}/{schema_name}/{name}",
+}
 _LONGEST = timedelta(hours=4)
 """How long a run is followed: longer than any job's own limit."""
 
@@ -109,6 +116,33 @@ class Deployed:
                 raise MlopsError(f"`laptop {' '.join(arguments)}` ended with exit code {end.code}, see above") from None
 
 
+def filled(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of the Databricks CLI with the references that it leaves for the deployment: `${resources...}`.
+
+    What only a deployment makes, as the id of a job before the first one, stays as it is.
+    """
+    resources = document.get("resources", {})
+
+    def of(match: re.Match[str]) -> str:
+        kind, key, name = match.groups()
+        body = resources.get(kind, {}).get(key, {})
+        if body and name not in body and (kind, name) in _COMPUTED:
+            return _REFERENCE.sub(of, _COMPUTED[kind, name].format_map(body))
+        return _REFERENCE.sub(of, str(body[name])) if name in body else match[0]
+
+    def fill(node: Any) -> Any:
+        match node:
+            case dict():
+                return {name: fill(child) for name, child in node.items()}
+            case list():
+                return [fill(child) for child in node]
+            case str():
+                return _REFERENCE.sub(of, node)
+        return node
+
+    return dict(fill(dict(document)))
+
+
 def _follow(waiting: Any) -> None:
     """Wait for a run's end; its page and each change of its state are told on stderr.
 
@@ -152,4 +186,4 @@ def deployed(target: str, home: Path | None) -> Deployed:
     )
     if answer.returncode:
         raise ConfigError(f"databricks bundle summary failed for target {target!r}: {answer.stderr.strip()}")
-    return Deployed(target, None, json.loads(answer.stdout))
+    return Deployed(target, None, filled(json.loads(answer.stdout)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.adapters import sdk
+from mlops.adapters.bundle import filled
 from mlops.contract import ConfigError
 from mlops.workspace.wanted import UNSET
 
@@ -67,6 +68,6 @@ def _asked(target: str) -> Mapping[str, Any]:
 
 def _parsed(text: str, whence: str) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError):
+        return filled(dict(json.loads(text)))
+    except (ValueError, TypeError, AttributeError, LookupError):
         raise ConfigError(f"{whence} is no resolved bundle: take `databricks bundle validate -o json`") from None

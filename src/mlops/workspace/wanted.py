@@ -203,7 +203,8 @@ class Wanted:
                         yield Need(kind, catalog, identity.name, privilege, "deploys the bundle")
                 case "plan":
                     yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
-        for name in dict.fromkeys(self._named({k: v for k, v in self._resources.items() if k != "jobs"})):
+        # Not of permissions: the CLI gives them to everything and to whoever asks it, and they take no catalog.
+        for name in dict.fromkeys(self._named(self._resources, ("principal",))):
             yield Need(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
 
     def _of_jobs(self) -> Iterator[Need]:
@@ -257,12 +258,14 @@ class Wanted:
                         granted.update(grant["privileges"])
         return granted
 
-    def _named(self, node: Any) -> Iterator[str]:
+    def _named(
+        self, node: Any, keys: tuple[str, ...] = ("principal", "group_name", "service_principal_name", "user_name")
+    ) -> Iterator[str]:
         """Principals of grants and permissions, wherever they stand."""
         if isinstance(node, Mapping):
-            for key in ("principal", "group_name", "service_principal_name", "user_name"):
+            for key in keys:
                 if isinstance(node.get(key), str):
                     yield str(node[key])
         children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
         for child in children:
-            yield from self._named(child)
+            yield from self._named(child, keys)
