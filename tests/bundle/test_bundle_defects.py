@@ -40,6 +40,7 @@ class Defect:
 ENVIRONMENT = "            environment_version: ${var.environment_version}\n"
 HANDOVER = "        - task_key: handover\n          depends_on:\n            - task_key: training\n"
 OWN = '            named_parameters:\n              job: training\n              run_id: "{{job.run_id}}"\n'
+OWN_APPROVAL = OWN.replace("job: training", "job: deployment").join(["            entry_point: approval\n", ""])
 CONDITION = "            op: EQUAL_TO\n"
 RUN_JOB = "          run_job_task:\n            job_id: ${resources.jobs.training.id}\n"
 LOOP = """        - task_key: each
@@ -175,7 +176,35 @@ DEFECTS = (
         "key: other", "there is default",
     ),
     Defect("compute", TRAINING, "          environment_key: default\n", "", "task_key: training", "where it runs"),
+    Defect("twice", TRAINING, HANDOVER, LOOP.replace("key: one", "key: handover") + HANDOVER, "    task:\n", "another"),
+    Defect(
+        "depends-on", TRAINING, "            - task_key: training\n", "            - task_key: training\n" * 2,
+        "            - task_key: training", "twice", last=True,
+    ),
+    Defect(
+        "depends-on", TRAINING, HANDOVER,
+        LOOP.replace("key: one\n", "key: one\n              depends_on: [{task_key: training}]\n") + HANDOVER,
+        "            task:\n", "inside a loop",
+    ),
+    Defect(
+        "loop", TRAINING, HANDOVER,
+        LOOP.replace("run_job", "for_each_task: {inputs: '[1]', task: {task_key: x}}\n              run_job")
+        + HANDOVER,
+        "            task:\n", "a loop inside a loop",
+    ),
+    Defect(
+        "condition", MONITORING, RUN_JOB,
+        "          condition_task: {op: EQUAL_TO, left: '{{job.id}}', right: '1'}\n", "task_key: retraining\n",
+        "nobody waits",
+    ),
     # --- dynamic references
+    Defect(
+        "dynamic", TRAINING, "tasks.training.values.", "tasks.training.value.", "training.value.", "no such value",
+    ),
+    Defect(
+        "dynamic", DEPLOYMENT, OWN_APPROVAL, OWN_APPROVAL.replace("job.run_id", "tasks.accepted.values.verdict"),
+        "tasks.accepted", "runs no code",
+    ),
     Defect(
         "dynamic", TRAINING, "values.model_version", "values.version", "values.version",
         "did you mean 'model_version'",
@@ -481,6 +510,24 @@ def test_a_defect_is_found_by_its_rule_at_its_line(copied: Path, defect: Defect)
     problems = check(copied)
     told = [each for each in problems if each.rule == defect.rule and defect.says in str(each)]
     assert (where, line) in [(each.place.file, each.place.line) for each in told], "\n".join(map(str, problems))
+
+
+def test_two_levels_of_run_job_are_allowed_and_three_are_not(copied: Path) -> None:
+    """monitoring runs training; let that run inference, and then let that run sample."""
+    found = []
+    for file, before, job in (
+        (TRAINING, "handover", "inference"),
+        ("resources/inference.job.yml", "inference", "sample"),
+    ):
+        task = (
+            f"        - task_key: more\n          depends_on: [{{task_key: {before}}}]\n          timeout_seconds: 60\n"
+        )
+        with (copied / file).open("a") as text:
+            text.write(task + RUN_JOB.replace("training", job))
+        found.append([str(each) for each in check(copied) if each.rule == "run-job"])
+    assert found[0] == []
+    assert "starts 3 levels of run_job" in found[1][0]
+    assert found[1][0].startswith(f"{MONITORING}:")
 
 
 def rules() -> Iterator[str]:
