@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # A busy machine is no defect.
 settings.register_profile("tests", deadline=None)
-settings.load_profile("tests")
+# A mutant is killed by the first example that fails: nobody asks for the smallest.
+settings.register_profile("mutants", deadline=None, phases=(Phase.explicit, Phase.generate))
+settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ else "tests")
 
 
 @pytest.fixture

@@ -58,9 +58,9 @@ def binned(values: pd.Series[Any]) -> tuple[Array, list[str]]:
         mantissa, exponent = np.frexp(numbers)
         with np.errstate(over="ignore"):  # below the least number but one lies minus infinity
             lower = np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0  # no -0.0
-        codes, found = pd.factorize(lower, use_na_sentinel=True)
+        codes, found = pd.factorize(lower)
         return np.where(codes < 0, len(found), codes), [*(repr(float(end)) for end in found), MISSING]
-    codes, found = pd.factorize(values, use_na_sentinel=True)
+    codes, found = pd.factorize(values)
     return np.where(codes < 0, len(found), codes), [*(f"={value}" for value in found), MISSING]
 
 
@@ -199,7 +199,7 @@ def judge(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.DataFr
     fresh = pd.DataFrame(found, columns=list(JUDGED))
     if fresh.empty:
         return fresh
-    fresh = pd.concat([fresh, _volumes(fresh)], ignore_index=True)
+    fresh = pd.concat([fresh, _volumes(fresh)])
     history: dict[str, list[Any]] = {}
     for old in past[(past["slice"] == ALL)].sort_values("week").itertuples():
         history.setdefault(str(old.column), []).append(old)
