@@ -191,6 +191,8 @@ def psi(reference, window):
         ([0, 0, *[5] * 20, 0, 0], [1, 2, *range(1, 21), 3, 4], ([0, *[10] * 10, 0], [3, *range(3, 43, 4), 7])),
         # One bin holds more than half: the tenths that it spans are one.
         ([10, 60, 10, 10, 10], [10, 10, 10, 10, 60], ([10, 60, 10, 10, 10], [10, 10, 10, 10, 60])),
+        # The last bin counts among what is cut into tenths.
+        ([4, 6, 90], [10, 20, 70], ([10, 90], [30, 70])),
         # A bin inside of which the reference holds nothing goes with what comes before the same tenth.
         ([50, 0, 50], [10, 20, 30], ([50, 50], [10, 50])),
     ],
@@ -207,6 +209,7 @@ def test_an_empty_bin_counts_as_one_row_in_ten_thousand_and_missing_values_are_a
     numbers = compare({"1.0": 30, MISSING: 10}, {"1.0": 10, MISSING: 30})
     assert numbers.psi == pytest.approx(psi([30, 10], [10, 30]))
     assert (numbers.missing, numbers.wasserstein) == (0.5, 0)
+    assert compare({MISSING: 10}, {MISSING: 5}).psi == 0
     nothing = compare({MISSING: 10}, {"1.0": 5, "2.0": 3, MISSING: 2})
     assert nothing.psi == pytest.approx(psi([0, 10], [8, 2]))
     assert math.isnan(nothing.wasserstein)
@@ -282,6 +285,13 @@ def newest(past, policy, reference=None, **window):
     assert found["week"].tolist() == [MONDAY + 7 * DAY] * 2
     assert found["column"].tolist() == [ROWS, "x"]
     return found.to_dict("records")
+
+
+def test_a_week_of_numbers_is_as_far_off_as_its_counts_in_the_order_of_the_numbers():
+    one, other = {"10.0": 5, "9.0": 50, "-2.0": 45}, {"10.0": 45, "9.0": 50, "-2.0": 5, MISSING: 1}
+    found, (_, x) = compare(one, other), newest(before(*CALM), SHORT, one, **other)
+    assert (x["psi"], x["jensen_shannon"], x["missing"]) == (found.psi, found.jensen_shannon, found.missing)
+    assert x["wasserstein"] == found.wasserstein
 
 
 def test_a_week_and_its_rows_are_judged_with_all_their_figures():

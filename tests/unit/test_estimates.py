@@ -17,7 +17,7 @@ from mlops.lifecycle.evaluation import measure
 
 END = datetime(2013, 6, 3, tzinfo=UTC)
 START = END - timedelta(days=28)
-POLICY = replace(PLAIN, slices=("origin",), max_unlabelled=0.25, slice_min_rows=4, slice_min_positives=2)
+POLICY = replace(PLAIN, slices=("origin",), max_unlabelled=0.25, slice_min_rows=5, slice_min_positives=2)
 FIGURES = ("rate", "auc", "log_loss", "brier", "calibration_gap", "surprise")
 BOUNDS = tuple(f"{name}_{end}" for name in ("auc", "log_loss", "gap") for end in ("low", "high"))
 
@@ -145,11 +145,11 @@ def test_a_window_is_judged_with_outcomes_enough_and_a_row_of_each_class(labels,
 @pytest.mark.parametrize(
     ("labels", "state"),
     [
-        ([1.0, 1.0, 0.0, 0.0], "judged"),
-        ([1.0, 1.0, 0.0, 0.0, np.nan], "judged"),
-        ([1.0, 1.0, 0.0, np.nan], "hold"),
-        ([1.0, 0.0, 0.0, 0.0], "hold"),
-        ([1.0, 1.0, 1.0, 0.0], "hold"),
+        ([1.0, 1.0, 0.0, 0.0, 0.0], "judged"),
+        ([1.0, 1.0, 1.0, 0.0, 0.0, np.nan], "judged"),
+        ([1.0, 1.0, 0.0, 0.0, np.nan], "hold"),
+        ([1.0, 0.0, 0.0, 0.0, 0.0], "hold"),
+        ([1.0, 1.0, 1.0, 1.0, 0.0], "hold"),
     ],
 )
 def test_a_slice_is_judged_with_as_many_rows_and_of_each_class_as_the_policy_wants(labels, state):

@@ -54,7 +54,7 @@ class Distances:
 def binned(values: pd.Series[Any]) -> tuple[Array, list[str]]:
     """Index of each value's bin, shape (n_rows,), and the bins as text, missing values last."""
     if pd.api.types.is_numeric_dtype(values):
-        numbers = values.to_numpy("float64", na_value=np.nan)
+        numbers = values.to_numpy("float64")
         mantissa, exponent = np.frexp(numbers)
         with np.errstate(over="ignore"):  # below the least number but one lies minus infinity
             lower = np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0  # no -0.0
@@ -129,7 +129,7 @@ def _distances(bins: Array, a: Array, b: Array) -> Distances:
     if not (a.sum() and b.sum()):
         raise DataError(f"drift compares {a.sum():.0f} rows with {b.sum():.0f}: both windows must hold rows")
     numeric = len(bins) > 0 and not str(bins[0]).startswith("=")
-    wasserstein = _wasserstein(bins.astype("float64"), a[:-1], b[:-1]) if numeric else float("nan")
+    wasserstein = _wasserstein(bins.astype("float64"), a[:-1], b[:-1]) if numeric else np.nan
     missing = b[-1] / b.sum() - a[-1] / a.sum()
     if numeric:
         a, b = _deciles(a, b)
@@ -142,14 +142,13 @@ def _deciles(a: Array, b: Array) -> tuple[Array, Array]:
     """Merge neighbouring bins until each holds about a tenth of the reference; its first and last end stay ends."""
     total = a[:-1].sum()
     if not total:
-        return np.array([a[:-1].sum(), a[-1]]), np.array([b[:-1].sum(), b[-1]])
+        return np.array([0.0, a[-1]]), np.array([b[:-1].sum(), b[-1]])
     before = np.cumsum(a[:-1]) - a[:-1]
-    group = np.minimum(np.floor(before / total * _QUANTILES), _QUANTILES - 1).astype("int64") + 1
+    group = np.floor(before / total * _QUANTILES).astype("int64") + 1
     held = np.flatnonzero(a[:-1])
     group[: held[0]], group[held[-1] + 1 :] = 0, _QUANTILES + 1
-    merged = [np.append(np.bincount(group, c[:-1], _QUANTILES + 2), c[-1]) for c in (a, b)]
-    kept = (merged[0] > 0) | (merged[1] > 0)
-    return merged[0][kept], merged[1][kept]
+    mine, theirs = (np.append(np.bincount(group, c[:-1]), c[-1]) for c in (a, b))
+    return mine, theirs
 
 
 def _jensen_shannon(p: Array, q: Array) -> float:
@@ -166,7 +165,7 @@ def _wasserstein(ends: Array, a: Array, b: Array) -> float:
     finite = np.isfinite(ends)
     ends, a, b = ends[finite], a[finite], b[finite]
     if not (a.sum() and b.sum()):
-        return float("nan")
+        return np.nan
     ends = ends / (np.abs(ends).max() or 1.0)  # squares of the greatest numbers would be infinite
     p, q = a / a.sum(), b / b.sum()
     spread = np.sqrt((p * (ends - (p * ends).sum()) ** 2).sum())
@@ -209,7 +208,7 @@ def judge(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.DataFr
         judged.append(_judged(row, before, policy) if row.slice == ALL else row)
         if row.slice == ALL:
             before.append(judged[-1])
-    return pd.DataFrame(judged, columns=list(JUDGED))
+    return pd.DataFrame(judged)
 
 
 def _series(column: str, slice_: str, part: pd.DataFrame, known: set[Any], reference: int) -> Iterator[tuple[Any, ...]]:
@@ -225,13 +224,13 @@ def _series(column: str, slice_: str, part: pd.DataFrame, known: set[Any], refer
         window = matrix[place]
         found = _distances(bins, matrix[place - reference : place].sum(axis=0), window)
         figures = (found.psi, found.jensen_shannon, found.wasserstein, found.missing)
-        yield weeks[place], column, slice_, int(window.sum()), *figures, float("nan"), "hold"
+        yield weeks[place], column, slice_, int(window.sum()), *figures, np.nan, "hold"
 
 
 def _volumes(fresh: pd.DataFrame) -> pd.DataFrame:
     """How many rows each week has, as one more column of the judgement."""
     rows = fresh[fresh["slice"] == ALL].groupby("week", as_index=False)["rows"].max()
-    nothing = {"psi": 0.0, "jensen_shannon": 0.0, "wasserstein": float("nan"), "missing": 0.0, "limit": float("nan")}
+    nothing = {"psi": 0.0, "jensen_shannon": 0.0, "wasserstein": np.nan, "missing": 0.0, "limit": np.nan}
     volumes: pd.DataFrame = rows.assign(column=ROWS, slice=ALL, state="hold", **nothing)
     return volumes[list(JUDGED)]
 

@@ -85,7 +85,7 @@ def _quality(
     rows: pd.DataFrame, slice_: str, policy: Policy, span: dict[str, Any], *, due: bool, least: tuple[int, int]
 ) -> Quality:
     known = rows[rows["label"].notna()]
-    unreported = float(1 - rows["reported"].mean()) if len(rows) else NAN
+    unreported = float(1 - rows["reported"].mean())
     base: dict[str, Any] = {
         **span,
         "slice": slice_,
@@ -93,7 +93,7 @@ def _quality(
         "labelled": len(known),
         "positives": int(known["label"].sum()),
         "unreported": unreported,
-        "expected_rate": float(rows["prediction"].mean()) if len(rows) else NAN,
+        "expected_rate": float(rows["prediction"].mean()),
         "expected_log_loss": expected_log_loss(rows["prediction"]) if len(rows) else NAN,
     }
     if not due:
