@@ -192,21 +192,43 @@ def test_a_canary_in_a_message_is_found(clone: Path, told: Told) -> None:
     assert "Databricks token or secret" in told()
 
 
+def test_a_canary_that_only_merges_brought_and_took_is_found_beside_what_is_no_utf_8(clone: Path, told: Told) -> None:
+    git(clone, "switch", "--quiet", "--create", "trunk")
+    for content in (f"\xe9 {CANARY}", "gone"):
+        git(clone, "switch", "--quiet", "--create", "side")
+        git(clone, "commit", "--quiet", "--allow-empty", "--message", "side")
+        git(clone, "switch", "--quiet", "trunk")
+        git(clone, "merge", "--quiet", "--no-ff", "--no-commit", "side")
+        (clone / "notes.txt").write_text(content, encoding="latin-1")
+        git(clone, "add", "notes.txt")
+        git(clone, "commit", "--quiet", "--message", "merge")
+        git(clone, "branch", "--quiet", "--delete", "side")
+    assert run_args(["ci", "secrets"]) == 0
+    assert run_args(["ci", "secrets", "--history"]) == 1
+    assert "Databricks token or secret" in told()
+
+
 # --- weaknesses, as the real `uv audit` finds them in a database of this test's own -----------------------------------
+
+WEAK = {"click": "PYSEC-2026-1", "pytest": "PYSEC-2026-2"}
+"""One that the wheel needs, and one that only builds and tests it."""
 
 
 class Database(BaseHTTPRequestHandler):
-    """OSV's API, in which one package has a weakness."""
+    """OSV's API, in which two packages have a weakness."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        found = {"vulns": [{"id": "PYSEC-2026-1", "modified": "2026-01-01T00:00:00Z"}]}
-        self.answer({"results": [found if query["package"]["name"] == "click" else {} for query in asked]})
+        ids = [WEAK.get(query["package"]["name"]) for query in asked]
+        self.answer({"results": [{"vulns": [{"id": i, "modified": "2026-01-01T00:00:00Z"}]} if i else {} for i in ids]})
 
     def do_GET(self) -> None:
+        asked = self.path.rpartition("/")[2]
         fixed = {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.0"}]}
-        affected = [{"package": {"name": "click", "ecosystem": "PyPI"}, "ranges": [fixed]}]
-        self.answer({"id": "PYSEC-2026-1", "modified": "2026-01-01T00:00:00Z", "affected": affected})
+        affected = [
+            {"package": {"name": n, "ecosystem": "PyPI"}, "ranges": [fixed]} for n, i in WEAK.items() if i == asked
+        ]
+        self.answer({"id": asked, "modified": "2026-01-01T00:00:00Z", "affected": affected})
 
     def answer(self, body: object) -> None:
         data = json.dumps(body).encode()
@@ -220,23 +242,29 @@ class Database(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database, and a `uv` that asks it instead of OSV's own."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Database)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    shim = tmp_path / "bin/uv"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {shutil.which("uv")} "$@" --service-url http://127.0.0.1:{server.server_port}\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(shim.parent), prepend=":")
+    yield
     server.shutdown()
     server.server_close()
 
 
-def test_a_weakness_of_the_lock_stops_until_it_is_accepted(clone: Path, database: str, told: Told) -> None:
-    shown = ["uv", "audit", "--locked", "--no-default-groups", "--output-format", "json", "--service-url", database]
-    report = clone / "audit.json"
-    report.write_text(subprocess.run(shown, capture_output=True, text=True, check=False).stdout)
-    given = ["ci", "audit", f"--report={report}", "--today=2026-11-24"]
+@pytest.mark.usefixtures("database")
+def test_a_weakness_of_the_lock_stops_until_it_is_accepted(clone: Path, told: Told) -> None:
+    given = ["ci", "audit", "--today=2026-11-24"]
     assert run_args(given) == 1
-    assert "PYSEC-2026-1; lock 99.0" in told()
+    said = told()
+    assert "PYSEC-2026-1; lock 99.0" in said
+    assert "PYSEC-2026-2; lock 99.0" in said
     policy = clone / ".ci/vulnerabilities.toml"
-    policy.write_text('[accepted.PYSEC-2026-1]\nreason = "not reached"\nuntil = 2026-12-01\n')
+    policy.write_text("".join(f'[accepted.{i}]\nreason = "not reached"\nuntil = 2026-12-01\n' for i in WEAK.values()))
     assert run_args(given) == 0, told()
     assert run_args([*given[:-1], "--today=2026-12-02"]) == 1
 

@@ -35,8 +35,9 @@ def ask(*command: str, check: bool = True, **environment: str) -> str:
     if program is None:
         raise ConfigError(f"{command[0]} is not on the PATH: install it")
     done = subprocess.run(  # noqa: S603 (a list, never a shell)
-        [program, *command[1:]], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
+        [program, *command[1:]], capture_output=True, encoding="utf-8", errors="replace", check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     if check and done.returncode:
         raise MlopsError(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
     return done.stdout
@@ -103,8 +104,8 @@ def _timeless(bill: str) -> str:
 
 
 def audit() -> str:
-    """What `uv audit` knows about the locked packages, as JSON; it ends with 1 where it found something."""
-    return ask("uv", "audit", "--locked", "--no-default-groups", "--output-format", "json", check=False)
+    """What `uv audit` knows about all locked packages, as JSON; it ends with 1 where it found something."""
+    return ask("uv", "audit", "--locked", "--output-format", "json", check=False)
 
 
 def texts(*, history: bool) -> Iterator[tuple[str, str]]:
@@ -118,7 +119,8 @@ def texts(*, history: bool) -> Iterator[tuple[str, str]]:
 
 
 def _patches() -> str:
-    return ask("git", "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=%x00%H%n%B", "--unified=0")
+    shown = ("--patch", "--cc", "--text", "--no-color", "--no-ext-diff", "--format=%x00%H%n%B", "--unified=0")
+    return ask("git", "log", "--all", *shown)
 
 
 def requirements() -> str:
