@@ -11,6 +11,7 @@ from typing import TextIO
 
 import click
 
+from mlops import options
 from mlops.adapters import bundle, checkout
 from mlops.adapters.bundle import TARGETS
 from mlops.adapters.forge import AzureDevOps, GitHub
@@ -284,10 +285,4 @@ def _stop(what: str, reasons: object) -> None:
     """Stop with each reason on its own line; none of them can pass for a command of the pipeline that shows them."""
     lines = [str(reason) for reason in (reasons if isinstance(reasons, list | tuple) else ())]
     if lines:
-        raise MlopsError("\n  ".join([f"{what}:", *(_plain(line) for line in lines)]))
-
-
-def _plain(text: str) -> str:
-    """Text in which nothing begins a logging command of GitHub (::) or Azure DevOps (##)."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
-    return shown.replace("::", ": :").replace("##", "# #")
+        raise MlopsError("\n  ".join([f"{what}:", *(options.plain(line) for line in lines)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -58,7 +59,7 @@ def approve(version: int, target: str, home: Path | None, approver: str | None) 
     until = f"{platform.now() + _VALID:%Y-%m-%dT%H:%M:%SZ}"
     bound = {f"approval_{name}": found.tags[name] for name in ("artifact_digest", "verdict_digest")}
     registry.tag(found, {**bound, "approval_by": by, "approval_expires": until, "approval": "Approved"})
-    click.echo(f"{found} approved by {by} until {until}, for files {bound['approval_artifact_digest'][:12]}")
+    options.say(f"{found} approved by {by} until {until}, for files {bound['approval_artifact_digest'][:12]}")
     place.repair("deployment", {"model_version": str(version)})
 
 
@@ -109,7 +110,7 @@ def reject(version: int, target: str, home: Path | None, reason: str) -> None:
     registry.tag(found, {**closed, **{name: None for name in found.tags if name.startswith("approval")}})
     if "challenger" in found.aliases:
         registry.drop_alias(found.model, "challenger")
-    click.echo(f"{found} rejected: {reason}")
+    options.say(f"{found} rejected: {reason}")
 
 
 @cli.command(epilog=options.EXITS)
@@ -128,11 +129,11 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
     chosen = registry.holder(source, "champion") if version is None else registry.version(source, version)
     if chosen is None:
         raise ModelError(f"{source} has no champion to promote; name a version with --version")
-    click.echo(f"promoting {chosen} to {place.model}", err=True)
+    options.say(f"promoting {chosen} to {place.model}", err=True)
     place.run("promotion", {"source_version": str(chosen.number), **_pairs(param)})
     for copy in registry.versions(place.model):
         if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
-            click.echo(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
+            options.say(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
 
 
 @cli.command(epilog=options.EXITS)
@@ -167,17 +168,19 @@ def run_args(args: Sequence[str]) -> int:
     try:
         return int(command(args=list(args), prog_name="mlops", standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        options.say(told.getvalue().rstrip(), err=True)
         return error.exit_code
     except click.Abort:
         return 130
     except MlopsError as error:
-        click.echo(f"error: {error}", err=True)
+        options.say(f"error: {error}", err=True)
         return 1
     except Exception as error:
         if not any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):
             raise
-        click.echo(f"error: the registry answered: {sdk.redacted(str(error))}", err=True)
+        options.say(f"error: the registry answered: {sdk.redacted(str(error))}", err=True)
         return 1
 
 

@@ -93,7 +93,7 @@ def history(target: str, home: Path | None, output: str) -> None:
         told = [f"{name} {text[:60]}" for name, text in also.items() if text]
         move = f"{row['move']} {before}{row['to_version']}"
         what = f"{row['sequence']}  {str(row['at'])[:19]}  {move} by {row['by']}: {row['reason']}"
-        click.echo(f"{what} ({', '.join(told)})" if told else what)
+        options.say(f"{what} ({', '.join(told)})" if told else what)
     if not rows:
         click.echo(f"nothing was promoted, deployed or rolled back in {target} yet")
 
@@ -160,4 +160,4 @@ def _text(value: object) -> str:
 def _print(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     for row in rows:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        options.say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

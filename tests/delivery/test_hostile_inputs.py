@@ -11,6 +11,7 @@ import click
 import pytest
 from pipelinefiles import every_step
 
+from mlops import looks
 from mlops.cli import run_args
 from mlops.lifecycle import plans
 
@@ -88,7 +89,26 @@ def test_no_command_of_ours_takes_it(
         words = [word.replace("{}", hostile.replace("\0", "")) for word in command.split(" ")]
         assert run_args(words) in {1, 2}, command
         assert sorted(tmp_path.rglob("*")) == before, command
-        assert "Traceback" not in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        assert "::" not in told
+        assert "##vso" not in told
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=IDS)
+def test_what_a_tag_or_a_workspace_says_is_shown_without_a_command_to_the_pipeline(
+    hostile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model's tags are written by whoever trains; `mlops status` shows them in a pipeline that can promote."""
+    looks._print([("by", "verdict"), (hostile, looks._text(hostile))])
+    (tmp_path / "summary").mkdir()
+    (tmp_path / "summary/prod.json").write_text(json.dumps({"resources": {"jobs": {hostile: {}}}}))
+    assert run_args(["rollback", "--target=prod", "--reason=x", f"--home={tmp_path}"]) == 1
+    assert run_args(["promote", "--target=prod", f"--home={tmp_path}"]) == 1
+    told = "".join(capsys.readouterr())
+    assert "it has" in told
+    assert "::" not in told
+    assert "##vso" not in told
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=IDS)
