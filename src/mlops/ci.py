@@ -22,6 +22,8 @@ from mlops.lifecycle import delivery, plans
 _EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
 _PLAN_MARK = "<!-- mlops: plan of {} -->"
 _DRIFT_MARK = "<!-- mlops: drift of {} -->"
+_LONGEST = 65_000
+"""Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 _planner = click.option(
@@ -169,7 +171,8 @@ def comment(
     if (repository is None) == (azure_devops is None) or not token:
         raise click.UsageError("give a token, and one of --github and --azure-devops")
     forge = GitHub(api, repository, token) if repository else AzureDevOps(*(azure_devops or ("", "", "")), token)
-    click.echo(forge.comment(pull_request, _PLAN_MARK.format(target), body.read_text()))
+    text = plans.fitting(body.read_text(), _LONGEST)
+    click.echo(forge.comment(pull_request, _PLAN_MARK.format(target), text))
 
 
 @ci.command(epilog=_EXITS)
@@ -189,7 +192,7 @@ def issue(
     if not repository or not token:
         raise click.UsageError("give a token and --github")
     found = plans.drift(plans.parse(plan.read_text(), planners=planners))
-    body = plans.report(found, target) if found.drifted else None
+    body = plans.fitting(plans.report(found, target), _LONGEST) if found.drifted else None
     click.echo(GitHub(api, repository, token).issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
 
 

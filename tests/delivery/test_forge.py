@@ -62,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
     def github(self, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         store = self.server.comments if "comments" in path else self.server.issues
         number = re.fullmatch(r"issues(?:/comments)?/(\d+)", path)
+        if len(body.get("body", "")) > 65_536:
+            return 422, {"message": "Validation Failed: body is too long (maximum is 65536 characters)"}
         if self.command == "PATCH" and number:
             store[int(number[1])].update(body)
             return 200, store[int(number[1])]
@@ -194,6 +196,25 @@ def test_the_commands_write_and_close(double: Double, tmp_path: Path, monkeypatc
     azures = ["--azure-devops", f"{double.url}/octo/", "my project", "r1"]
     assert run_args(["ci", "comment", str(page), "--pull-request=7", "--target=prod", *azures]) == 0
     assert double.threads[1]["comments"][0]["content"].endswith("the plan")
+
+
+def test_a_plan_that_is_too_long_for_a_comment_says_where_the_rest_stands(
+    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    page, plan = tmp_path / "plan.md", tmp_path / "plan.json"
+    drifted = {"action": "update", "old": "<" * 200, "new": "<" * 200, "remote": ">" * 200}
+    entries = {f"resources.jobs.j{n}": {"action": "update", "changes": {"description": drifted}} for n in range(40)}
+    plan.write_text(json.dumps({**PLAN, "plan": entries}))
+    where = ["--target=prod", "--github=octo/flights", f"--api={double.url}"]
+    assert run_args(["ci", "plan", str(plan), "--target=prod", f"--out={page}"]) == 0
+    assert run_args(["ci", "comment", str(page), "--pull-request=7", *where]) == 0
+    assert run_args(["ci", "issue", str(plan), *where]) == 0
+    for body in (double.comments[1]["body"], double.issues[1]["body"]):
+        assert body.endswith("**Cut here: all of it is in the summary of the run.**\n")
+        rows = [line for line in body.splitlines() if line.startswith("|")]
+        assert len(rows) > 10
+        assert all(row.endswith("|") for row in rows)
 
 
 def test_a_command_without_token_or_repository_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

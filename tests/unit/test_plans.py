@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops.lifecycle import plans
-from mlops.lifecycle.plans import ACTIONS, Change, Entry, Plan, code, differences, drift, parse, report, summary
+from mlops.lifecycle.plans import ACTIONS, Change, Entry, Plan, code, differences, drift, fitting, parse, report, summary
 
 PLANNER, DEPLOYER = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 
@@ -387,3 +387,13 @@ def test_drift_is_the_workspace_against_what_was_deployed_and_nothing_else(
 
 def test_the_modules_words_for_actions_are_the_clis() -> None:
     assert ACTIONS[-2:] == plans.DESTRUCTIVE
+
+
+@given(st.lists(st.text("ab|", min_size=9, max_size=30), max_size=30), st.integers(100, 150))
+def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(lines: list[str], longest: int) -> None:
+    page = "\n".join(lines)
+    shown = fitting(page, longest)
+    assert len(shown) <= longest
+    kept, cut, _ = shown.partition("\n\n</details>")
+    assert (kept == page) if not cut else page.startswith(f"{kept}\n") or not kept
+    assert ("Cut here" in shown) == (len(page) > longest) == bool(cut)

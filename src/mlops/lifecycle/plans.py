@@ -220,6 +220,14 @@ def summary(plan: Plan, target: str) -> str:
     return "\n".join([*lines, "<details><summary>Everything</summary>", "", *table, "", "</details>", ""])
 
 
+def fitting(page: str, longest: int) -> str:
+    """A page of at most so many characters: whole lines of it, and where the rest stands if some are left out."""
+    if len(page) <= longest:
+        return page
+    hint = "\n\n</details>\n\n**Cut here: all of it is in the summary of the run.**\n"
+    return page[: longest - len(hint)].rpartition("\n")[0] + hint
+
+
 def _of(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
     for entry in plan.actions:
         for change in entry.changes:
