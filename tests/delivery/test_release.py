@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from pipelinefiles import ROOT
+from pipelinefiles import ROOT, document
 
 from mlops.adapters import checkout
 from mlops.cli import run_args
@@ -142,13 +142,18 @@ def test_whatever_was_changed_after_the_build_is_not_deployed(how: str, clone: P
     assert said in told()
 
 
-def test_an_attestation_has_to_speak_of_this_wheel_and_commit(clone: Path, told: Told) -> None:
-    good = {"verificationResult": {
-        "signature": {"certificate": {"sourceRepositoryDigest": git(clone, "rev-parse", "HEAD")}},
-        "statement": {"subject": [{"name": "w", "digest": {"sha256": checkout.sha256(wheel(clone))}}]},
-    }}  # fmt: skip
-    file = clone / "attestations.json"
-    for text, code in ((json.dumps([good]), 0), ("[]", 1), ("[3]", 1), ("{}", 1), ("", 1)):
+def test_an_attestation_has_to_speak_of_this_wheel_its_bill_and_commit(clone: Path, told: Told) -> None:
+    def speaks_of(*files: Path) -> str:
+        """The subjects that build.yml names, as `gh attestation verify` prints them."""
+        subjects = [{"name": file.name, "digest": {"sha256": checkout.sha256(file)}} for file in files]
+        certificate = {"sourceRepositoryDigest": git(clone, "rev-parse", "HEAD")}
+        result = {"signature": {"certificate": certificate}, "statement": {"subject": subjects}}
+        return json.dumps([{"verificationResult": result}])
+
+    build = document(ROOT / ".github/workflows/build.yml")["jobs"]["build"]["steps"]
+    attested = next(step["with"]["subject-path"] for step in build if step.get("id") == "provenance").split()
+    file, every = clone / "attestations.json", [next(clone.glob(pattern)) for pattern in attested]
+    for text, code in ((speaks_of(*every), 0), (speaks_of(wheel(clone)), 1), ("[]", 1), ("[3]", 1), ("{}", 1), ("", 1)):
         file.write_text(text)
         assert run_args(["ci", "verify", "--attestations", str(file)]) == code, told()
 

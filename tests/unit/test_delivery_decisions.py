@@ -32,9 +32,9 @@ FILES = {WHEEL: DIGEST, "sbom.cdx.json": "3" * 64}
 RECORD = {"commit": COMMIT, "version": "0.1.0", "lock": LOCK, "files": FILES}
 
 
-def attestation(digest: str = DIGEST, commit: str = COMMIT) -> dict[str, Any]:
+def attestation(digest: str = DIGEST, commit: str = COMMIT, bill: str = FILES["sbom.cdx.json"]) -> dict[str, Any]:
     certificate = {"sourceRepositoryDigest": commit}
-    statement = {"subject": [{"name": WHEEL, "digest": {"sha256": digest}}]}
+    statement = {"subject": [{"name": name, "digest": {"sha256": d}} for name, d in ((WHEEL, digest), ("bill", bill))]}
     return {"verificationResult": {"signature": {"certificate": certificate}, "statement": statement}}
 
 
@@ -60,11 +60,12 @@ def test_what_was_built_may_be_deployed() -> None:
         ({"files": {**FILES, "more.whl": DIGEST}}, "more.whl was not built here"),
         ({"commit": OTHER, "attested": None}, "it was built from commit aaaaaaaaaaaa, not bbbbbbbbbbbb"),
         ({"lock": "4" * 64}, "uv.lock is not the one that it was built with"),
-        ({"attested": []}, "no attestation says that this wheel was built from commit aaaaaaaaaaaa"),
+        ({"attested": []}, "no attestation says that all of these files were built from commit aaaaaaaaaaaa"),
         *(
-            ({"attested": attested}, "no attestation says that this wheel was built from commit aaaaaaaaaaaa")
+            ({"attested": attested}, "no attestation says that all of these files were built from commit aaaaaaaaaaaa")
             for attested in (
                 [attestation(digest="5" * 64)],
+                [attestation(bill="5" * 64)],
                 [attestation(commit=OTHER)],
                 [attestation(commit=OTHER), attestation(digest="5" * 64)],
                 [{}],
@@ -86,7 +87,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "sbom.cdx.json is missing",
         "it was built from commit aaaaaaaaaaaa, not bbbbbbbbbbbb",
         "uv.lock is not the one that it was built with",
-        "no attestation says that this wheel was built from commit bbbbbbbbbbbb",
+        "no attestation says that all of these files were built from commit bbbbbbbbbbbb",
     )
 
 

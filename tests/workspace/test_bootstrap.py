@@ -301,6 +301,20 @@ def test_who_plans_browses_the_catalog_and_logs_in_from_a_place_of_its_own(
     assert json.loads(shlex.split(trust.command)[-1])["oidc_policy"]["subject"] == subject
 
 
+def test_who_promotes_reads_the_version_of_the_target_below(double: Double) -> None:
+    """The job copies it, and before that the command looks at it, under the identity of the pipeline."""
+    ready(double)
+    given = document()
+    given["variables"]["promote_principal"] = {"value": (promote := "d" * 8 + DEPLOY[8:])}
+    double.service_principals.append({"id": "4", "applicationId": promote, "displayName": "flights-staging-promote"})
+    _, *rights = commands(look(given))
+    assert rights == [
+        f"GRANT USE CATALOG ON CATALOG `dev` TO `{promote}`;",
+        f"GRANT USE SCHEMA ON SCHEMA `dev`.`flights` TO `{promote}`;",
+        f"GRANT EXECUTE ON FUNCTION `dev`.`flights`.`late` TO `{promote}`;",
+    ]
+
+
 def test_azure_devops_is_trusted_per_pipeline(double: Double) -> None:
     ready(double)
     organisation = "12345678-aaaa-bbbb-cccc-1234567890ab"

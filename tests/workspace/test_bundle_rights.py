@@ -42,7 +42,8 @@ def called(principal: str) -> str:
 def test_what_the_jobs_need_on_their_own_schema_the_bundle_gives_but_for_two_things(target: dict[str, Any]) -> None:
     """A bundle has no words for CREATE MODEL VERSION; what its catalog's owner grants stands outside."""
     left = {(need.privilege, need.who) for need in Wanted(target).needs() if need.kind != "catalog"}
-    below = {("USE_SCHEMA", "the-run-principal"), ("EXECUTE", "the-run-principal")}  # on the target below
+    readers = ("the-run-principal", "the-promote-principal")
+    below = {(privilege, who) for privilege in ("USE_SCHEMA", "EXECUTE") for who in readers}  # on the target below
     assert left == {("CREATE_MODEL_VERSION", who) for who in ("the-train-principal", "the-run-principal")} | below
 
 

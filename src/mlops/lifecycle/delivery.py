@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -83,19 +83,19 @@ def objections(
     if len(wheels) != 1:
         found.append(f"there are {len(wheels)} wheels, not one")
     elif attested is not None:
-        found += _attested(attested, wheels[0], commit)
+        found += _attested(attested, {*record.files.values()}, commit)
     return tuple(found)
 
 
-def _attested(statements: Sequence[Mapping[str, Any]], digest: str, commit: str) -> Iterator[str]:
-    """`gh` has checked signature and workflow; what is left is that it speaks of this wheel and this commit."""
+def _attested(statements: Sequence[Mapping[str, Any]], digests: Set[str], commit: str) -> Iterator[str]:
+    """`gh` has checked signature and workflow; what is left is that it speaks of these files and this commit."""
     for each in statements:
         result = each.get("verificationResult", {})
         subjects = {s.get("digest", {}).get("sha256") for s in result.get("statement", {}).get("subject", ())}
         source = result.get("signature", {}).get("certificate", {}).get("sourceRepositoryDigest")
-        if digest in subjects and source == commit:
+        if digests <= subjects and source == commit:
             return
-    yield f"no attestation says that this wheel was built from commit {commit[:12]}"
+    yield f"no attestation says that all of these files were built from commit {commit[:12]}"
 
 
 def tag(text: str, version: str) -> str:

@@ -203,6 +203,12 @@ class Wanted:
                         yield Need(kind, catalog, identity.name, privilege, "deploys the bundle")
                 case "plan":
                     yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
+                case "promote":
+                    for right in RIGHTS:
+                        if right.on.startswith("source "):
+                            yield Need(
+                                *self.places[right.on], identity.name, right.privilege, "`mlops promote` reads it"
+                            )
         # Not of permissions: the CLI gives them to everything and to whoever asks it, and they take no catalog.
         for name in dict.fromkeys(self._named(self._resources, ("principal",))):
             yield Need(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
