@@ -329,6 +329,20 @@ def test_drift_stops_and_its_report_is_written_all_the_same(tmp_path: Path) -> N
     assert "is not as it was deployed" in out.read_text()
 
 
+def test_what_the_planner_was_given_by_hand_is_drift_and_what_it_would_give_itself_is_not(tmp_path: Path) -> None:
+    def judged(**sides: object) -> int:
+        changes = {"[service_principal_name='me']": {"action": "update", **sides}}
+        entries = {"resources.jobs.training.permissions": {"action": "update", "changes": changes}}
+        file = tmp_path / "plan.json"
+        file.write_text(json.dumps({"plan_version": 2, "lineage": "a", "plan": entries}))
+        return run_args(["ci", "drift", str(file), "--target=prod", "--planner=me", f"--out={tmp_path}/drift.md"])
+
+    mine = {"level": "CAN_MANAGE", "service_principal_name": "me"}
+    assert judged(new=mine) == 0
+    assert "wait" not in (tmp_path / "drift.md").read_text()
+    assert judged(new=mine, remote=mine) == 1
+
+
 def test_a_plan_is_written_for_its_reviewers(tmp_path: Path) -> None:
     out = tmp_path / "plan.md"
     given = plan(tmp_path, "a.json", training={"old": 1, "new": 2, "remote": 1})

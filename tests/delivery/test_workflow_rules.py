@@ -159,6 +159,23 @@ def test_every_change_of_a_target_has_a_queue() -> None:
     assert document(ROOT / ".azure/templates/target.yml")["stages"][0]["lockBehavior"] == "sequential"
 
 
+def test_the_model_is_rolled_back_while_a_deployment_or_older_code_waits_for_approval() -> None:
+    rollback = document(ROOT / ".github/workflows/rollback.yml")
+    assert rollback["concurrency"]["group"] == "rollback-${{ inputs.what }}-${{ inputs.target }}"
+    assert "concurrency" not in rollback["jobs"]["model"]
+    assert "environment" in rollback["jobs"]["model"]
+
+
+def test_both_systems_install_one_version_of_uv_and_of_the_databricks_cli() -> None:
+    steps = document(ROOT / ".github/actions/setup/action.yml")["runs"]["steps"]
+    (uv,) = re.findall(r"^uv==(\S+)", (ROOT / ".ci/uv.txt").read_text(), re.MULTILINE)
+    assert steps[0]["with"]["version"] == uv
+    (cli,) = re.findall(r"^version=(\S+)", (ROOT / ".azure/databricks-cli.sh").read_text(), re.MULTILINE)
+    assert steps[2]["with"]["version"] == cli
+    assert f"# v{cli}\n" in (ROOT / ".github/actions/setup/action.yml").read_text()
+    assert document(ROOT / "databricks.yml")["bundle"]["databricks_cli_version"] == f">={cli}"
+
+
 def test_azures_jobs_end_and_its_changes_are_deployments() -> None:
     for file in AZURE:
         for job in jobs(document(file)):

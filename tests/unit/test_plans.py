@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops.lifecycle import plans
-from mlops.lifecycle.plans import ACTIONS, Change, Entry, Plan, code, differences, drift, fitting, parse, report, summary
+from mlops.lifecycle.plans import (
+    ACTIONS,
+    Change,
+    Entry,
+    Plan,
+    code,
+    differences,
+    drift,
+    fitting,
+    parse,
+    report,
+    summary,
+)
 
 PLANNER, DEPLOYER = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 
@@ -115,7 +127,8 @@ def test_what_the_bundle_says_beside_what_was_deployed_only_waits() -> None:
     found = drift(parse(text(job(timeout_seconds=change(old=60, new=90, remote=60)))))
     assert found.drifted == ()
     assert found.waiting == ("update jobs.training",)
-    assert report(found, "prod") == ("Target <code>prod</code> is as it was deployed. 1 changes wait for deployment.\n")
+    waits = " 1 changes wait for deployment: <code>update jobs.training</code>.\n"
+    assert report(found, "prod") == f"Target <code>prod</code> is as it was deployed.{waits}"
 
 
 def test_a_grant_that_somebody_else_gave_is_drift() -> None:

@@ -258,7 +258,8 @@ def _rows(entry: Entry) -> Iterator[str]:
 def report(found: Drift, target: str) -> str:
     """The verdict on drift, in Markdown."""
     if not found.drifted:
-        waiting = f" {len(found.waiting)} changes wait for deployment." if found.waiting else ""
+        waits = ", ".join(map(code, found.waiting))
+        waiting = f" {len(found.waiting)} changes wait for deployment: {waits}." if waits else ""
         return f"Target {code(target)} is as it was deployed.{waiting}\n"
     lines = [f"Target {code(target)} is not as it was deployed. Deploying again takes these changes back.", ""]
     lines += ["| resource | field | deployed | workspace |", "|---|---|---|---|"]
