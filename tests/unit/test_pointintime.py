@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.contract import ConfigError, DataError, Entity, Feature, Source
-from mlops.lifecycle.pointintime import PointInTime, compute_features
+from mlops.contract import Column, ConfigError, DataError, Entity, Feature, Source
+from mlops.lifecycle.pointintime import PointInTime, columns_read, compute_features
 
 HISTORY = timedelta(minutes=6)
 START = pd.Timestamp("2013-01-01")
@@ -304,3 +304,32 @@ def test_what_was_made_for_one_question_is_not_the_answer_to_another():
     assert len({tuple(answer) for answer in alone}) > 20
     for ask, answer in [*zip(questions, alone, strict=True)] * 2:
         np.testing.assert_array_equal(ask(shared), answer)
+
+
+def test_the_columns_that_features_look_at_are_found_without_a_row():
+    def source(name, key, known_at, **columns):
+        made = tuple(Column(name=column, type=kind, comment="") for column, kind in columns.items())
+        return Source(name=name, comment="", columns=made, key=(key,), known_at=known_at)
+
+    sources = (
+        source("trips", "trip", "announced", trip="long", leaves="timestamp", announced="timestamp", place="string"),
+        source(
+            "events", "event", "known", event="long", known="timestamp", place="string", value="double", text="string"
+        ),
+        source("places", "place", "known", place="string", known="timestamp", label="string", size="long"),
+    )
+    seen = {}
+
+    def look(k):
+        seen.update(
+            {name: {c: rows[c].dtype.kind for c in rows} for name, rows in {**k.frames, "rows": k.rows}.items()}
+        )
+        return k.latest("events", "value", by=["place"], within=HISTORY)
+
+    newest, label = make("newest", look), make("label", lambda k: k.lookup("places", "label", on="place"), "string")
+    many = make("many", lambda k: k.window("events", by=[], since=HISTORY).count())
+    events = ["event", "known", "place", "value"]
+    assert columns_read(ENTITY, [newest, label], sources) == {"events": events, "places": ["known", "label", "place"]}
+    assert columns_read(ENTITY, [many], sources) == {"events": ["known"]}
+    assert seen["events"] == {"event": "f", "known": "M", "place": "O", "value": "f", "text": "O"}
+    assert seen["rows"] == seen["trips"] == {"trip": "f", "leaves": "M", "announced": "M", "place": "O"}
