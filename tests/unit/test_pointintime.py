@@ -256,6 +256,37 @@ def test_a_feature_beyond_its_limits_is_named_with_its_value(value):
         table(*small(), features=(feature,))
 
 
+@pytest.mark.parametrize("value", [0.0, 10.0])
+def test_a_feature_may_reach_its_limits(value):
+    feature = Feature("big", lambda _: np.array([value, 5.0]), "double", "", "", "", limits=(0, 10))
+    assert table(*small(), features=(feature,))["big"].tolist() == [value, 5.0]
+
+
+def test_an_entity_known_at_its_prediction_time_has_features():
+    trips, events = small()
+    entities = trips.rename(columns={"asked": "leaves"})
+    entities["announced"] = entities["leaves"] - ENTITY.lead
+    assert len(compute_features(ENTITY, ALL[:1], tuple(SOURCES.values()), entities, {"events": events})) == len(trips)
+
+
+@pytest.mark.parametrize(
+    ("age", "within", "found"),
+    [(3, 3, True), (4, 3, False), (6, 60, True), (7, 60, False)],  # `events` forget after 6 minutes, whatever is asked
+)
+def test_a_value_counts_until_it_is_as_old_as_asked_and_as_its_source_remembers(age, within, found):
+    trips = pd.DataFrame({"trip": [1], "asked": moments([0.0]), "place": ["A"]})
+    events = pd.DataFrame({"event": [1], "known": moments([float(-age)]), "place": ["A"], "value": [2.5]})
+    latest = known(trips, events).latest("events", "value", by=["place"], within=timedelta(minutes=within))
+    assert np.isfinite(latest).tolist() == [found]
+
+
+@pytest.mark.parametrize(("age", "found"), [(0, True), (6, True), (7, False)])
+def test_a_lookup_in_a_source_that_forgets_finds_what_it_remembers(age, found):
+    trips = pd.DataFrame({"trip": [1], "asked": moments([0.0]), "other": [4]})
+    events = pd.DataFrame({"event": [4], "known": moments([float(-age)]), "value": [2.5]})
+    assert np.isfinite(known(trips, events).lookup("events", "value", on="other")).tolist() == [found]
+
+
 def test_a_source_that_forgets_nothing_has_windows_too():
     count = make("places", lambda k: k.window("places", by=["place"], since=timedelta(days=1)).count())
     assert table(*small(), features=(count,))["places"].tolist() == [0.0, 1.0]

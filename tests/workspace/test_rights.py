@@ -25,6 +25,7 @@ TAKES = {
     **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load", "open")},
     "own.read": {("schema", "SELECT")},
     "own.merge": {("schema", "MODIFY")},
+    "own.replace": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
     "own.append": {("schema", "MODIFY")},
     "own.append_once": {("schema", "MODIFY")},
