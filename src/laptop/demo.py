@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from laptop.home import LaptopError
-from laptop.journal import GOOD, Journal
 
 YEAR_END = date(2013, 12, 31)
 """Last day that is replayed by default."""
@@ -82,8 +81,9 @@ class Demo:
     def _replay(self, since: date, end: date) -> None:
         """Land, ingest, score, wait for the labels, monitor: unless that has been done."""
         as_of, begin = _as_of(end + _MATURES + _DAY), time.monotonic()
-        run = Journal(self.home / "runs").latest("monitoring", "prod", {"as_of": as_of})
-        if run and run.state in GOOD and self._rows("decisions", as_of) and self._whole():
+        decided = self._rows("decisions", as_of)
+        due = any(row["fired"] for row in decided)
+        if decided and self._whole() and (not due or self._retrained(as_of)):
             self._say(f"skipped: judged before, as of {as_of}")
             return
         self._land(since, end + _MATURES, as_of)
@@ -99,6 +99,16 @@ class Demo:
         """Whether no table of prod is missing."""
         feeds = {row["source"] for row in _table(self.home, "ledger")}
         return bool(feeds) and all(_folder(self.home, name) for name in (*feeds, "features", "predictions", "metrics"))
+
+    def _retrained(self, as_of: str) -> bool:
+        """Whether the registry holds a version of prod that was trained at a moment and judged."""
+        from mlflow import MlflowClient
+
+        registry = MlflowClient(f"sqlite:///{self.home / 'mlflow.db'}")
+        names = {row["model"] for row in self._status("prod")}
+        found = [version.tags for name in names for version in registry.search_model_versions(f"name = '{name}'")]
+        moment = datetime.fromisoformat(as_of)
+        return any("verdict" in tags and datetime.fromisoformat(tags["trained_as_of"]) == moment for tags in found)
 
     def _happened(self, as_of: str, fired: Sequence[str]) -> None:
         pages = [row for row in self._rows("alerts", as_of, "last_seen") if row["severity"] == "page"]
