@@ -7,7 +7,6 @@ takes them for independent: the truth is less certain. Then: seconds of a whole 
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import tempfile
@@ -15,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, timedelta
+from datetime import UTC, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,14 +23,12 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from benchmarks import report
-from mlops.contract import Source, Verdict
+from benchmarks import replay, report
+from mlops.contract import Verdict
 from mlops.lifecycle.evaluation import measure
-from mlops.lifecycle.gates import Contract, Scored, decide
-from mlops.lifecycle.pointintime import compute_features
+from mlops.lifecycle.gates import Scored, decide
 from usecase import USE_CASE
 
-_KEPT = Contract((), 0.0, 0.0)
 _DRAWS = 2
 """Of each holdout, besides itself."""
 _NAMES = [feature.name for feature in USE_CASE.features]
@@ -81,15 +78,7 @@ class _Year:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """By flight: flight_id, event_time, prediction_time, the features, label."""
-        files = list(USE_CASE.sample(date(2012, 12, 31), date(2013, 12, 31)))
-        frames = {source.name: _read(source, files) for source in USE_CASE.sources}
-        weather = frames["weather"]
-        frames["weather"] = weather[~(weather["wind_speed"] > 253)]  # two broken readings, which quarantine sets aside
-        entities = frames[USE_CASE.entity.source]
-        table = compute_features(USE_CASE.entity, USE_CASE.features, USE_CASE.sources, entities, frames)
-        known = frames["outcomes"].dropna(subset="arrival_delay")
-        labels = known[["flight_id"]].assign(label=(known["arrival_delay"] > 15).astype("float64"))
-        return table.merge(labels, on="flight_id").sort_values("flight_id", ignore_index=True)
+        return replay.year().dropna(subset="label").sort_values("flight_id", ignore_index=True)
 
     def fitted(
         self,
@@ -176,7 +165,7 @@ def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdi
     return [
         decide(
             challenger=_scored(year, challenger, holdout),
-            contract=_KEPT,
+            contract=replay.KEPT,
             champion=_scored(year, champion, holdout),
             policy=USE_CASE.policy,
         )
@@ -229,18 +218,6 @@ def _wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
     middle = (hits + z * z / 2) / (cases + z * z)
     half = z * np.sqrt(hits * (cases - hits) / cases + z * z / 4) / (cases + z * z)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _read(source: Source, files: list[tuple[str, str]]) -> pd.DataFrame:
-    texts = [text for path, text in files if path.startswith(f"{source.name}/")]
-    header = texts[0].split("\n", 1)[0]
-    frame = pd.read_csv(io.StringIO("\n".join([header, *(text.split("\n", 1)[1].rstrip("\n") for text in texts)])))
-    for column in source.columns:
-        if column.type == "timestamp":
-            frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%dT%H:%M:%SZ").astype(
-                "datetime64[ns]"
-            )
-    return frame
 
 
 def _validation(year: _Year) -> float:

@@ -19,19 +19,17 @@ import pandas as pd
 
 from benchmarks import report
 from benchmarks.loop import _Peak
-from benchmarks.replay import LAST, year
+from benchmarks.replay import KEPT, LAST, year
 from laptop import cli, demo
 from mlops.lifecycle import gates, retraining, splits
 from mlops.lifecycle.evaluation import measure, paired_day_bootstrap
-from mlops.lifecycle.gates import Contract, Scored
+from mlops.lifecycle.gates import Scored
 from usecase import USE_CASE
 
 POLICY = USE_CASE.policy
 _NAMES = [feature.name for feature in USE_CASE.features]
 _FIRST = datetime(2013, 4, 1, tzinfo=UTC)
 _LAG = timedelta(days=3)
-_KEPT = Contract((), 0.0, 0.0)
-"""What only a run of the jobs can measure, kept here by all."""
 
 
 def main() -> None:
@@ -133,7 +131,7 @@ class Replay:
         windows = splits.windows(challenger, POLICY)
         holdout = self._between(windows.holdout_from, windows.holdout_until)
         mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
-        return gates.decide(challenger=mine, contract=_KEPT, champion=theirs, policy=POLICY).accepted
+        return gates.decide(challenger=mine, contract=KEPT, champion=theirs, policy=POLICY).accepted
 
     def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
         return Scored(

@@ -95,7 +95,7 @@ class TrainingConfig(_Fits):
 
     job: Literal["training"]
     deployment_job_id: str
-    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    model_version: OptionalInt = None
     """Only handover is told: the version that training registered."""
 
 
@@ -106,7 +106,7 @@ class PromotionConfig(_Model):
     source_model: ModelName
     source_version: Version
     deployment_job_id: str
-    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    model_version: OptionalInt = None
     """Only handover is told: the version that the copy became."""
 
 
@@ -162,7 +162,7 @@ class IntegrationConfig(_Fits):
     until: date
     approval: Literal["automatic"]
     data_profiling: Literal["off"] = "off"
-    model_version: Annotated[int | None, BeforeValidator(_blank_is_none)] = None
+    model_version: OptionalInt = None
     """Told to the tasks that come after training: the version that it registered."""
 
 

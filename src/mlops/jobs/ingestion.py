@@ -104,7 +104,7 @@ def _take_in(
         _block(job, delivery, problems, batch)
     writes = [pool.submit(_publish, job, each, first=each.source.name not in written) for each in delivery]
     writes.append(pool.submit(_quarantine, job, delivery, first=not written))
-    _report(job, delivery, problems, batch)
+    _report(job, delivery, (), batch)
     for write in writes:
         write.result()
 
