@@ -61,6 +61,14 @@ def _never_of(column: str, state: str) -> Expectation:
     return _rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
 
 
+def _never_where(column: str, condition: str) -> Expectation:
+    """A value that contradicts what stands beside it. The condition is in pandas's words: GX knows none of columns."""
+    from great_expectations.expectations.row_conditions import PassThroughCondition
+
+    contradiction = PassThroughCondition(pass_through_filter=condition)
+    return _rule("ExpectColumnValuesToBeNull", column=column, row_condition=contradiction)
+
+
 def _schedule() -> Sequence[Expectation]:
     return (
         _one_of("origin", _ORIGINS),
@@ -99,6 +107,10 @@ def _weather() -> Sequence[Expectation]:
         _between("dew_point", -60, 100),
         _above("temperature", "dew_point", or_equal=True),
         _between("humidity", 0, 100),
+        # Temperature and dew point fix the humidity; in Celsius the two lie too close together for it. No row of 2013
+        # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
+        # summer is a possible one in either unit.)
+        _never_where("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
         _between("wind_direction", 0, 360),
         # The feed reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
         _between("wind_speed", 0, 253),
@@ -107,7 +119,6 @@ def _weather() -> Sequence[Expectation]:
         _between("pressure", 850, 1100),
         _between("visibility", 0, 100),
         _typical("Median", "temperature", 5, 100, 48),  # days of 2013: 16 to 90
-        _typical("Median", "temperature", 18, 95, 480),  # weeks of 2013: 21 to 87; in Celsius most are below
         _mostly_there("temperature", 0.9),
         _mostly_there("wind_speed", 0.9),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, date, datetime
 
@@ -18,14 +19,14 @@ LINES = dict(TOY.sample(date(2024, 1, 1), date(2024, 1, 1)))["orders/2024-01-01.
 NOW = datetime(2024, 1, 3, tzinfo=UTC)
 
 
-def judge(content):
+def judge(content, source=STRICT):
     file = File("2024-01-01.csv", "0", len(content), NOW, content)
-    why = intake.misfit(file, STRICT)
+    why = intake.misfit(file, source)
     if why:
         return None, (why,)
-    rows = intake.read(STRICT, [file], NOW)
-    outcomes = quality.check(rows.table.take(rows.read), STRICT.expectations())
-    judged = judging.judge(STRICT, [file], rows, outcomes, intake.unknown_columns([file], STRICT))
+    rows = intake.read(source, [file], NOW)
+    outcomes = quality.check(rows.table.take(rows.read), source.expectations())
+    judged = judging.judge(source, [file], rows, outcomes, intake.unknown_columns([file], source))
     return judged, judged.problems
 
 
@@ -69,6 +70,20 @@ def test_a_file_that_is_wrong_as_a_whole_blocks_and_says_why(kind):
     expected, damage = FILES[kind]
     _, problems = judge(damage(LINES))
     assert re.search(expected, "; ".join(problems)), problems
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_weather_feed_in_celsius_is_blocked_in_every_season(month):
+    from usecase import USE_CASE
+
+    day = date(2013, month, 15)
+    text = dict(USE_CASE.sample(day, day))[f"weather/{day}.csv"]
+    _, problems = judge(text.encode(), USE_CASE.source("weather"))
+    assert problems == ()
+    rows = pd.read_csv(io.StringIO(text))
+    rows[["temperature", "dew_point"]] = (rows[["temperature", "dew_point"]] - 32) / 1.8
+    _, problems = judge(rows.to_csv(index=False).encode(), USE_CASE.source("weather"))
+    assert re.search(r"may; most break humidity:be_null\[temperature - dew_point <", "; ".join(problems)), problems
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
