@@ -144,7 +144,10 @@ def _command(folder: Path, port: int) -> list[str]:
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
+        "spark.sql.codegen.cache.maxEntries": "5000",  # a window compiles more than the 100 that are kept otherwise
         "spark.databricks.delta.snapshotPartitions": "1",  # 50 tiny tasks per snapshot otherwise
+        # Every tenth commit waits for a checkpoint otherwise, 1 to 2 s; a year makes 100 commits to a table at most.
+        "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
         "spark.local.dir": str(folder / "tmp"),
         "spark.log.level": "WARN",
         "spark.ui.enabled": "false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import joblib
@@ -39,8 +40,10 @@ def run(job: Job) -> None:
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
         folds = splits.folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
         parameters = _study.search(job, inputs, labels, folds)
-        study = _study.backtest(model.build, parameters, inputs, labels, folds[-1])
-        pipeline = model.build(parameters).fit(inputs, labels)
+        with ThreadPoolExecutor(1) as beside:  # not a process, which would hold the rows a second time
+            backtest = beside.submit(_study.backtest, model.build, parameters, inputs, labels, folds[-1])
+            pipeline = model.build(parameters).fit(inputs, labels)
+        study = backtest.result()
         tags = {**tags, "model_digest": joblib.hash(pipeline)}
         card = _study.card(job, study, tags, len(rows), parameters)
         told = {**job.config.model_dump(mode="json"), **{f"model.{name}": value for name, value in parameters.items()}}
