@@ -38,6 +38,7 @@ def main() -> None:
         print(f"{start:%Y-%m-%d} clean: {', '.join(map(':'.join, found)) or 'silent'}")
     report("detection", "clean_windows_alarming", sum(map(bool, firing)) / len(_WINDOWS), "share", better="lower",
            target=1 / 13)  # fmt: skip
+    report("detection", "clean_weeks_alarming", _weeks_alarming(rows), "share", better="lower", target=1 / 13)
     for name, (rule, fault) in FAULTS.items():
         hits = []
         for start, before in zip(_WINDOWS, clean, strict=True):
@@ -64,12 +65,25 @@ def _findings(rows: Rows, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Fi
     begin, stop = (moment.to_pydatetime().replace(tzinfo=UTC) for moment in (start, end))
     as_of = stop + POLICY.maturity
     weeks = [w.replace(tzinfo=None) for w in alerts.weeks_of(begin, stop)]
-    names = [feature.name for feature in USE_CASE.features]
-    seen = rows[(rows["event_time"] < weeks[-1] + drift.WEEK) & (rows["event_time"] >= pd.Timestamp("2012-12-31"))]
-    judged = drift.judge(drift.count(seen[names], _week(seen["event_time"])), _NO_PAST, POLICY)
+    judged = _judged(rows, pd.Timestamp(weeks[-1] + drift.WEEK))
     yield from alerts.of_drift(judged[judged["week"].isin(weeks)], POLICY)
     yield from alerts.of_feeds(_newest(rows, as_of), as_of, POLICY)
     yield from alerts.of_quality(_quality(rows, begin, stop, as_of), _usual(rows, begin), Decision(False, ()), POLICY)
+
+
+def _weeks_alarming(rows: Rows) -> float:
+    """Share of single clean weeks, the grain of drift, of which a volume, missing values or drift pages."""
+    weeks = pd.date_range(_WINDOWS[0], _WINDOWS[-1] + POLICY.window - drift.WEEK, freq=drift.WEEK)
+    judged = _judged(rows, weeks[-1] + drift.WEEK)
+    paging = judged["column"].isin(POLICY.paging) | ~judged["state"].eq("drift")
+    firing = judged[judged["slice"].eq(drift.ALL) & judged["state"].isin({"rows", "missing", "drift"}) & paging]
+    return len(set(firing["week"]) & set(weeks)) / len(weeks)
+
+
+def _judged(rows: Rows, end: pd.Timestamp) -> Rows:
+    names = [feature.name for feature in USE_CASE.features]
+    seen = rows[(rows["event_time"] < end) & (rows["event_time"] >= pd.Timestamp("2012-12-31"))]
+    return drift.judge(drift.count(seen[names], _week(seen["event_time"])), _NO_PAST, POLICY)
 
 
 _NO_PAST = pd.DataFrame(columns=list(drift.JUDGED))

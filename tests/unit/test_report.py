@@ -90,6 +90,12 @@ def test_a_model_of_which_little_is_known_has_a_page_too(name):
     assert "<h1>Late?</h1>" in page(life(**{name: whole.head(0)}), POLICY)
 
 
+def test_an_alert_that_one_run_saw_names_its_day_once():
+    once = life().alerts.assign(last_seen=START + 30 * DAY)
+    assert f"<td>{START + 30 * DAY:%-d %b}</td>" in page(life(alerts=once), POLICY)
+    assert f"<td>{START + 30 * DAY:%-d %b} to {START + 58 * DAY:%-d %b}</td>" in page(life(), POLICY)
+
+
 def test_a_window_without_bounds_is_drawn_without_them():
     metrics = life().metrics.assign(**dict.fromkeys(BOUNDS, float("nan")))
     assert page(life(metrics=metrics), POLICY).count("nan") == 0

@@ -34,8 +34,8 @@ table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;padding:.3rem .5rem;vertical-align:top;border-bottom:1px solid #e3e6ea}th{white-space:nowrap}
 details{border-bottom:1px solid #e3e6ea;padding:.4rem 0}summary{cursor:pointer}
 :focus-visible{outline:3px solid #0b5cad;outline-offset:2px}
-@media print{body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}svg,tr,dl{break-inside:avoid}
-svg{min-width:0}.scroll{overflow:visible}}
+@media print{body{max-width:none;padding:0;font-size:11px}h2,h2+p,summary{break-after:avoid}svg,tr,dl{break-inside:avoid}
+details::details-content{content-visibility:visible}svg{min-width:0}.scroll{overflow:visible}}
 """
 
 
@@ -284,7 +284,7 @@ def _alerts(life: Life) -> str:
         (
             f"{row['rule']} {row['subject']}".strip(),
             f"{row['severity']} to {row['owner']}",
-            f"{row['first_seen']:%-d %b} to {row['last_seen']:%-d %b}",
+            " to ".join(dict.fromkeys(f"{row[seen]:%-d %b}" for seen in ("first_seen", "last_seen"))),
             "open" if pd.isna(row["resolved"]) else f"resolved {row['resolved']:%-d %b}",
             row["evidence"],
         )
