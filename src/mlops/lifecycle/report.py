@@ -34,7 +34,8 @@ table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;padding:.3rem .5rem;vertical-align:top;border-bottom:1px solid #e3e6ea}th{white-space:nowrap}
 details{border-bottom:1px solid #e3e6ea;padding:.4rem 0}summary{cursor:pointer}
 :focus-visible{outline:3px solid #0b5cad;outline-offset:2px}
-@media print{body{max-width:none;padding:0;font-size:11px}h2,h2+p,summary{break-after:avoid}svg,tr,dl{break-inside:avoid}
+@media print{body{max-width:none;padding:0;font-size:11px}
+h2,h2+p,summary{break-after:avoid}svg,tr,dl{break-inside:avoid}
 details::details-content{content-visibility:visible}svg{min-width:0}.scroll{overflow:visible}}
 """
 
