@@ -88,10 +88,10 @@ def test_a_volume_is_written_listed_and_read() -> None:
 
 @pytest.mark.usefixtures("logged_in")
 def test_dbfs_root_is_written_replaced_and_read() -> None:
-    assert storage.write("dbfs:/root/one.bin", BIG)
-    assert storage.write("dbfs:/root/one.bin", b"less")
-    assert storage.read("/dbfs/root/one.bin") == b"less"
-    assert storage.tree("dbfs:/root") == (("one.bin", 4),)
+    assert storage.write("dbfs:/models/one.bin", BIG)
+    assert storage.write("dbfs:/models/one.bin", b"less")
+    assert storage.read("/dbfs/models/one.bin") == b"less"
+    assert storage.tree("dbfs:/models") == (("one.bin", 4),)
 
 
 @pytest.mark.usefixtures("logged_in")
