@@ -6,7 +6,7 @@ January to March whose predictions are judged as monitoring does. No Spark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,9 +56,11 @@ def _predictions(rows: Rows) -> np.ndarray[Any, Any]:
 
 def _alarms(rows: Rows, start: pd.Timestamp) -> set[tuple[str, str]]:
     """Pages of the 28 days from `start`, as rule and subject."""
-    end = start + POLICY.window
-    return {(finding.rule, finding.subject) for finding in _findings(rows, start, end) if finding.firing
-            and finding.severity == "page"}  # fmt: skip
+    return _paging(_findings(rows, start, start + POLICY.window))
+
+
+def _paging(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    return {(found.rule, found.subject) for found in findings if found.firing and found.severity == "page"}
 
 
 def _findings(rows: Rows, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Finding]:
@@ -72,12 +74,11 @@ def _findings(rows: Rows, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Fi
 
 
 def _weeks_alarming(rows: Rows) -> float:
-    """Share of single clean weeks, the grain of drift, of which a volume, missing values or drift pages."""
+    """Share of single clean weeks, the grain of drift, of which volume, missing values or drift pages."""
     weeks = pd.date_range(_WINDOWS[0], _WINDOWS[-1] + POLICY.window - drift.WEEK, freq=drift.WEEK)
     judged = _judged(rows, weeks[-1] + drift.WEEK)
-    paging = judged["column"].isin(POLICY.paging) | ~judged["state"].eq("drift")
-    firing = judged[judged["slice"].eq(drift.ALL) & judged["state"].isin({"rows", "missing", "drift"}) & paging]
-    return len(set(firing["week"]) & set(weeks)) / len(weeks)
+    alarming = [_paging(alerts.of_drift(judged[judged["week"] == week], POLICY)) for week in weeks]
+    return sum(map(bool, alarming)) / len(weeks)
 
 
 def _judged(rows: Rows, end: pd.Timestamp) -> Rows:
