@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
+from laptop.normalize import Misfit, normalize_tree
 from laptop.resolution import VARIABLE, without_references
 
 __all__ = [
@@ -56,6 +57,8 @@ class Source:
     """What cannot even be read or merged."""
     files: tuple[Node, ...]
     """The files one by one, before they were merged."""
+    misfits: tuple[Misfit, ...] = ()
+    """What the CLI drops when it reads the files."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -77,6 +80,8 @@ class Bundle:
     root: Path
     target: str
     tree: Node = field(repr=False)
+    misfits: tuple[Misfit, ...] = ()
+    """What the CLI drops when references are resolved."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -114,7 +119,13 @@ def assemble(root: Path, files: tuple[Node, ...], overrides: Node, problems: Ite
     """Merge files, the root file first, into one bundle."""
     found = list(problems)
     owners: dict[str, Place] = {}
-    tree = files[0]
+    misfits: list[Misfit] = []
+    normal = []
+    for part in files:
+        node, dropped = normalize_tree(part)
+        normal.append(node)
+        misfits += dropped
+    files, tree = tuple(normal), normal[0]
     for part in files:
         found += _taken_keys(part, owners)
         if part is not files[0]:
@@ -122,7 +133,7 @@ def assemble(root: Path, files: tuple[Node, ...], overrides: Node, problems: Ite
             if include := part.get("include"):
                 what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
                 found.append(Problem("include", include.place, what, why, "move the entry there"))
-    source = Source(root, tree, overrides, (), files)
+    source = Source(root, tree, overrides, (), files, tuple(misfits))
     for name, node in overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
@@ -156,9 +167,11 @@ def load(root: Path, target: str, *, variables: Mapping[str, str] | None = None,
         BundleError: with everything that cannot be read, merged or resolved.
     """
     source = read(root)
-    if source.problems:
-        raise BundleError(source.problems)
-    bundle, problems = resolve(source, target, variables=variables or {}, overrides=overrides)
+    problems = (*source.problems, *(misfit.problem for misfit in source.misfits))
+    if problems:
+        raise BundleError(problems)
+    bundle, unresolved = resolve(source, target, variables=variables or {}, overrides=overrides)
+    problems = (*unresolved, *(misfit.problem for misfit in bundle.misfits))
     if problems:
         raise BundleError(problems)
     return bundle
@@ -181,8 +194,8 @@ def resolve(
     given = {name: Node(value, tree.place_of("variables")) for name, value in (variables or {}).items()}
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
     tree = _with_values(tree, target, [given, *_layers(laptop, target)], source, problems)
-    tree = _with_presets(without_references(tree, source.root, target, problems))
-    return Bundle(source.root, target, tree), list(dict.fromkeys(problems))
+    tree, misfits = normalize_tree(without_references(tree, source.root, target, problems))
+    return Bundle(source.root, target, _with_presets(tree), misfits), list(dict.fromkeys(problems))
 
 
 def _included(root: Path, main: Node, problems: list[Problem]) -> list[Path]:

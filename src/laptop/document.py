@@ -1,7 +1,9 @@
 """YAML as a tree in which every node knows its file and line, also after files and targets were merged.
 
-The rules of merging are those of the Databricks CLI (libs/dyn/merge): mappings merge key by key, the incoming scalar
-wins, lists are joined, nothing (null) changes nothing.
+The rules of merging are those of the Databricks CLI (libs/dyn/merge): mappings merge key by key, lists are joined, the
+incoming scalar wins if it is of the same kind, nothing (null) changes nothing. Files are merged when their scalars have
+the types of their fields (laptop.normalize), so that `60` over `"60"` is a whole number over a whole number, and over
+`${var.limit}` is not.
 """
 
 from __future__ import annotations
@@ -216,7 +218,7 @@ def _line(node: YamlNode) -> int:
 
 
 def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
-    """`other` laid over `base`; a mapping over a list and the like is noted as a problem and left out."""
+    """`other` laid over `base`; a value of another kind is noted as a problem and left out."""
     match base.value, other.value:
         case None, _:
             return other
@@ -229,7 +231,7 @@ def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
             return Node(entries, base.place)
         case list() as below, list() as above:
             return Node([*below, *above], base.place)
-        case (dict() | list(), _) | (_, dict() | list()):
+        case below, above if type(below) is not type(above):
             what = f"{kind(other)} stands where {base.place} has {kind(base)}"
             problems.append(Problem("merge", other.place, what, "the CLI cannot merge them", "write the same kind"))
             return base

@@ -186,9 +186,26 @@ def test_each_part_of_a_merged_node_keeps_the_line_it_came_from(written: Write) 
     }
 
 
-def test_a_list_laid_over_a_mapping_is_reported_where_it_stands(written: Write) -> None:
+JOB = "resources: {jobs: {a: {name: a, timeout_seconds: %s}}}\ntargets: {dev: {resources: {jobs: {a: \n{%s}}}}}\n"
+
+
+@pytest.mark.parametrize("number", ["60", "60.0", "'60'"])
+def test_a_number_laid_over_a_reference_is_refused_however_it_is_spelled(written: Write, number: str) -> None:
+    """libs/dyn/merge: cannot merge string with int"""
+    variable = "variables: {limit: {default: 5}}\n"
+    root = written(HEAD + variable + JOB % ("'${var.limit}'", f"timeout_seconds: {number}"))
+    (problem,) = problems(root)
+    assert problem.startswith("databricks.yml:5: the number 60 stands where databricks.yml:3 has the text")
+
+
+def test_numbers_of_one_field_are_merged_however_they_are_spelled(written: Write) -> None:
+    root = written(HEAD + JOB % ("60.0", "timeout_seconds: '70', name: 7"))
+    assert load(root, "dev").jobs["a"] == {"name": "7", "timeout_seconds": 70}
+
+
+def test_a_list_laid_over_a_mapping_is_dropped_and_reported_where_it_stands(written: Write) -> None:
     root = written(HEAD + "presets:\n  tags: {a: b}\ntargets:\n  dev:\n    presets:\n      tags: [a]\n")
-    assert problems(root)[0].startswith("databricks.yml:7: a list stands where databricks.yml:3 has a mapping")
+    assert problems(root)[0].startswith("databricks.yml:7: targets.dev.presets.tags is a list and has to be a mapping")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from laptop.lint import check
 from laptop.lint.sarif import sarif
 
 VARIABLE = {"type": "string", "pattern": "\\$\\{var\\.\\p{L}+\\}"}
-SECONDS = {"oneOf": [{"type": "integer"}, VARIABLE]}
+SECONDS = {"oneOf": [{"type": "integer", "minimum": 1}, VARIABLE]}
 JOB = {"oneOf": [{"type": "object", "required": ["name"], "properties": {"timeout_seconds": SECONDS}}, VARIABLE]}
 RESOURCES = {"properties": {"jobs": {"additionalProperties": JOB}}}
 SCHEMA: dict[str, Any] = {
@@ -40,11 +40,11 @@ def test_the_clis_schema_has_nothing_against_the_bundle(root: Path, schema: Path
 
 def test_what_the_clis_schema_refuses_is_told_with_its_line(copied: Path, schema: Path) -> None:
     file = copied / "resources/training.job.yml"
-    file.write_text(file.read_text().replace("timeout_seconds: 7200", "timeout_seconds: [7200]"))
-    line = file.read_text().split("\n").index("      timeout_seconds: [7200]") + 1
+    file.write_text(file.read_text().replace("timeout_seconds: 7200", "timeout_seconds: 0"))
+    line = file.read_text().split("\n").index("      timeout_seconds: 0") + 1
     (problem,) = [each for each in check(copied, schema=schema) if each.rule == "schema"]
     assert (problem.place.file, problem.place.line) == (Path("resources/training.job.yml"), line)
-    assert problem.what == "resources.jobs.training.timeout_seconds: [7200] is not of type 'integer'"
+    assert problem.what == "resources.jobs.training.timeout_seconds: 0 is less than the minimum of 1"
 
 
 def test_a_variable_fits_where_the_schema_lets_it(copied: Path, schema: Path) -> None:

@@ -81,7 +81,8 @@ def _of_target(source: Source, project: Project, target: str) -> Iterator[Proble
     bundle, unresolved = resolve(source, target)
     yield from unresolved
     broken = set()
-    for resource, problem in structure.resources(bundle.tree):
+    wrong = [*structure.misfits((*source.misfits, *bundle.misfits)), *structure.resources(bundle.tree)]
+    for resource, problem in wrong:
         broken.add(resource)
         yield problem
     jobs = bundle.tree.get("resources", "jobs") or Node({}, Place(Path("databricks.yml"), 1))

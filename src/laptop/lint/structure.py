@@ -7,26 +7,17 @@ text without a word. A test holds the two against each other.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from typing import Any
 
-from databricks.bundles.core import Variable
-
+from laptop.cli_structs import Root
 from laptop.document import Node, Problem, kind, nearest
-from laptop.lint.shape import Root
+from laptop.field_types import CLASSES, field_types, load_class, strip_optional
+from laptop.normalize import Misfit
 
-KINDS = {
-    "alerts": "Alert", "apps": "App", "catalogs": "Catalog", "clusters": "Cluster", "dashboards": "Dashboard",
-    "experiments": "MlflowExperiment", "external_locations": "ExternalLocation", "jobs": "Job",
-    "model_serving_endpoints": "ModelServingEndpoint", "models": "MlflowModel", "pipelines": "Pipeline",
-    "quality_monitors": "QualityMonitor", "registered_models": "RegisteredModel", "schemas": "Schema",
-    "secret_scopes": "SecretScope", "secrets": "Secret", "sql_warehouses": "SqlWarehouse", "volumes": "Volume",
-}  # fmt: skip
-"""Kinds of resources and their classes in databricks.bundles.<kind>."""
 UNCHECKED = {
     "database_catalogs", "database_instances", "genie_spaces", "instance_pools", "job_runs", "postgres_branches",
     "postgres_catalogs", "postgres_databases", "postgres_endpoints", "postgres_projects", "postgres_roles",
@@ -37,8 +28,6 @@ REQUIRED = {"RegisteredModel": ("catalog_name", "schema_name", "name")}
 """Where the class calls optional what the API wants."""
 ELSEWHERE = {"Alert": "file_path"}
 """Where a file may hold what the class wants."""
-TRUTH = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"}
-TRUTH |= {"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"}
 
 
 def root(tree: Node) -> Iterator[Problem]:
@@ -46,13 +35,21 @@ def root(tree: Node) -> Iterator[Problem]:
     yield from _value(Root, tree, "databricks.yml")
 
 
+def misfits(dropped: Iterable[Misfit]) -> Iterator[tuple[tuple[str, str], Problem]]:
+    """What has the wrong type, with the kind and key of its resource, both empty outside of resources."""
+    for misfit in dropped:
+        path = [str(step) for step in misfit.path]
+        below = path[path.index("resources") + 1 :] if "resources" in path else []
+        yield (*[*below, "", ""][:2],), misfit.problem  # type: ignore[misc]
+
+
 def resources(tree: Node) -> Iterator[tuple[tuple[str, str], Problem]]:
     """What is wrong with each resource of a resolved bundle, with its kind and key."""
     groups = tree.get("resources")
     for group, node in groups.items() if groups else ():
-        if group not in KINDS:
+        if group not in CLASSES:
             if group not in UNCHECKED:
-                yield (group, ""), _unknown("resources", group, node, KINDS)
+                yield (group, ""), _unknown("resources", group, node, CLASSES)
             continue
         if not isinstance(node.value, dict | None):
             yield (group, ""), _wrong(f"resources.{group}", node, "a mapping of resources by key")
@@ -60,83 +57,45 @@ def resources(tree: Node) -> Iterator[tuple[tuple[str, str], Problem]]:
             where = f"{group}.{key}"
             if resource.value is None:
                 yield (group, key), _wrong(where, resource, "a mapping")
-            for problem in _value(_class(group), resource, where):
+            for problem in _value(load_class(group), resource, where):
                 yield (group, key), problem
 
 
 @cache
-def _class(group: str) -> type:
-    return typing.cast("type", getattr(importlib.import_module(f"databricks.bundles.{group}"), KINDS[group]))
-
-
-@cache
-def _fields(cls: type) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The type of each field of a dataclass, and which have to be there."""
-    types, missing = typing.get_type_hints(cls), dataclasses.MISSING
-    fields = dataclasses.fields(cls)
+def _needed(cls: type) -> tuple[str, ...]:
+    """The fields of a dataclass that have to be there."""
+    missing, fields = dataclasses.MISSING, dataclasses.fields(cls)
     needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
-    return {field.name: _bare(types[field.name]) for field in fields}, (*needed, *REQUIRED.get(cls.__name__, ()))
-
-
-@cache
-def _bare(annotation: Any) -> Any:
-    """A type without "or a variable" and "or nothing"."""
-    options = typing.get_args(annotation) if not isinstance(annotation, type) else ()
-    kept = [option for option in options if typing.get_origin(option) is not Variable and option is not type(None)]
-    if typing.get_origin(annotation) in {list, dict} or not options:
-        return annotation
-    return _bare(kept[0])
+    return (*needed, *REQUIRED.get(cls.__name__, ()))
 
 
 def _value(expected: Any, node: Node, where: str) -> Iterator[Problem]:
     if expected is Any or node.value is None:
         return
     origin = typing.get_origin(expected)
-    container = origin or dataclasses.is_dataclass(expected)
-    if isinstance(node.value, str) and "${" in node.value and not container:
+    if isinstance(node.value, str) and "${" in node.value:
         return  # noted by whoever resolves references
     if dataclasses.is_dataclass(expected):
         yield from _object(typing.cast("type", expected), node, where)
     elif origin is list:
-        yield from _list(_bare(typing.get_args(expected)[0]), node, where)
+        yield from _list(strip_optional(typing.get_args(expected)[0]), node, where)
     elif origin is dict:
-        yield from _dict(_bare(typing.get_args(expected)[1]), node, where)
+        yield from _dict(strip_optional(typing.get_args(expected)[1]), node, where)
     elif issubclass(expected, Enum):
         names = [str(member.value) for member in expected]
         if not isinstance(node.value, str) or node.value not in names:
             some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
             yield _wrong(where, node, f"one of {', '.join(some)}", nearest(str(node.value), names))
-    elif not _scalar_fits(expected, node.value):
-        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-        yield _wrong(where, node, words[expected])
-
-
-def _scalar_fits(expected: type, value: Any) -> bool:
-    """What the CLI takes for each type (libs/dyn/convert/normalize.go)."""
-    if isinstance(value, dict | list):
-        return False
-    if expected is bool:
-        return isinstance(value, bool) or value in TRUTH
-    if expected is str:
-        return True
-    try:
-        float(value) if expected is float else int(str(value))
-    except ValueError:
-        return False
-    return not isinstance(value, bool)
 
 
 def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
-    if not isinstance(node.value, dict):
-        yield _wrong(where, node, "a mapping")
-        return
-    types, needed = _fields(cls)
+    types = field_types(cls)
     for key, child in node.items():
         if key in types:
             yield from _value(types[key], child, f"{where}.{key}")
         else:
             yield _unknown(where, key, child, types)
-    for key in needed if not node.get(ELSEWHERE.get(cls.__name__, "")) else ():
+    for key in _needed(cls) if not node.get(ELSEWHERE.get(cls.__name__, "")) else ():
         given = node.get(key)
         if given is None or given.value is None:
             what, why = f"{where} has no {key!r}", "it cannot be deployed without"
@@ -144,9 +103,6 @@ def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
 
 
 def _list(item: Any, node: Node, where: str) -> Iterator[Problem]:
-    if not isinstance(node.value, list):
-        yield _wrong(where, node, "a list")
-        return
     for number, child in enumerate(node.value):
         if child.value is None:
             yield _wrong(f"{where}[{number}]", child, "something")
@@ -154,8 +110,6 @@ def _list(item: Any, node: Node, where: str) -> Iterator[Problem]:
 
 
 def _dict(value: Any, node: Node, where: str) -> Iterator[Problem]:
-    if not isinstance(node.value, dict):
-        yield _wrong(where, node, "a mapping")
     for key, child in node.items():
         yield from _value(value, child, f"{where}.{key}")
 
