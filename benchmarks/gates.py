@@ -167,6 +167,7 @@ def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdi
             challenger=_scored(year, challenger, holdout),
             contract=replay.KEPT,
             champion=_scored(year, champion, holdout),
+            coverage=replay.all_labelled(holdout.day),
             policy=USE_CASE.policy,
         )
         for holdout in year.holdouts

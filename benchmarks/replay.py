@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from datetime import date
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from mlops.lifecycle.coverage import COUNTS, Coverage
 from mlops.lifecycle.gates import Contract
 from mlops.lifecycle.pointintime import compute_features
 from usecase import USE_CASE
@@ -14,6 +17,13 @@ from usecase import USE_CASE
 FIRST, LAST = date(2012, 12, 31), date(2013, 12, 31)
 KEPT = Contract((), 0.0, 0.0)
 """What only a run of the jobs can measure of a model, kept here by all."""
+
+
+def all_labelled(day: np.ndarray[Any, Any]) -> Coverage:
+    """Coverage of a holdout whose rows are all that there should be."""
+    days, rows = np.unique(np.asarray(day, "datetime64[D]"), return_counts=True)
+    frame = pd.DataFrame({"day": days.astype("datetime64[us]"), **dict.fromkeys(COUNTS, rows)})
+    return Coverage(frame, pd.Timestamp(days.min()))
 
 
 def year(until: date = LAST) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks import report
 from benchmarks.loop import _Peak
-from benchmarks.replay import KEPT, LAST, year
+from benchmarks.replay import KEPT, LAST, all_labelled, year
 from laptop import cli, demo
 from mlops.lifecycle import gates, retraining, splits
 from mlops.lifecycle.evaluation import measure, paired_day_bootstrap
@@ -131,7 +131,9 @@ class Replay:
         windows = splits.windows(challenger, POLICY)
         holdout = self._between(windows.holdout_from, windows.holdout_until)
         mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
-        return gates.decide(challenger=mine, contract=KEPT, champion=theirs, policy=POLICY).accepted
+        whole = all_labelled(mine.day)
+        verdict = gates.decide(challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY)
+        return verdict.accepted
 
     def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
         return Scored(

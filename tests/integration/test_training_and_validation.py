@@ -29,7 +29,7 @@ def table_rows(days):
     features = frame[["id", "size", "kind"]].assign(
         event_time=frame["due"], prediction_time=frame["due"] - timedelta(hours=2), due_around=30.0, batch=1
     )
-    return features, frame[["id", "judged", "failed"]]
+    return features, frame[["id", "judged", "failed"]], frame[["id", "due", "announced", "kind", "size"]]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,13 @@ def toy(spark, tmp_path_factory, patch):
         return Context(config.parse([f"--{key}={value}" for key, value in {**base, **given}.items()]), use_case)
 
     own = job("training").own
-    features, labels = table_rows(30)
-    _layout.create_source(own, TOY.source("results"), {})
+    features, labels, orders = table_rows(30)
+    for name in ("orders", "results"):
+        _layout.create_source(own, TOY.source(name), {})
     _layout.create_features(own, TOY)
     own.insert_new("features", spark.createDataFrame(features), ["id", "prediction_time"])
     own.insert_new("results", spark.createDataFrame(labels), ["id"])
+    own.insert_new("orders", spark.createDataFrame(orders), ["id"])
 
     def train(run_id, **given):
         context = job("training", run_id=run_id, **given)
@@ -179,6 +181,40 @@ def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, 
     assert verdict == "accepted"
     assert third.tags["validation_run"] != first.tags["validation_run"]
     assert "beside the champion" in mlflow.artifacts.load_text(third.tags["verdict_report"])
+
+
+@pytest.fixture
+def results(toy):
+    """The outcomes' table, whose rows come back afterwards."""
+    before = toy.own.read("results").toPandas()
+    yield toy.own.identifier("results")
+    toy.own.merge("results", toy.own.spark.createDataFrame(before), ["id"])
+
+
+def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
+    flip = "UPDATE {} SET failed = 1 - failed WHERE id % 1000 = 7"
+    _, first = toy.judge(unjudged.number)
+    spark.sql(flip.format(results))
+    _, other = toy.judge(unjudged.number)
+    assert other.tags["verdict_digest"] != first.tags["verdict_digest"]
+    _, again = toy.judge(unjudged.number)
+    assert again.tags == other.tags
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("DELETE FROM {} WHERE judged >= '2024-01-26'", "days have no label at all, first 2024-01-26"),
+        ("UPDATE {} SET failed = NULL WHERE judged >= '2024-01-26'", "of the reported outcomes carry a label"),
+    ],
+)
+def test_outcomes_that_are_missing_from_the_holdout_refuse(toy, unjudged, results, spark, fault, said):
+    spark.sql(fault.format(results))
+    verdict, version = toy.judge(unjudged.number)
+    found, document = refused(toy, version)
+    assert verdict == "refused"
+    assert "complete" in found
+    assert said in json.dumps(document)
 
 
 def with_policy(**changes):

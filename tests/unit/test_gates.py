@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.contract import ModelError, Policy
+from mlops.lifecycle.coverage import COUNTS, Coverage
 from mlops.lifecycle.evaluation import measure
 from mlops.lifecycle.gates import Contract, Scored, decide
 
@@ -71,10 +72,12 @@ EQUAL = scored(seen(2))
 
 
 KEPT = Contract(problems=(), latency_ms=40.0, size_mb=2.5)
+WHOLE = Coverage(pd.DataFrame({"day": FIRST + np.arange(28), **dict.fromkeys(COUNTS, ROWS // 28)}), pd.Timestamp(FIRST))
 
 
-def verdict(challenger=EQUAL, champion=CHAMPION, contract=KEPT, **limits):
-    return decide(challenger=challenger, contract=contract, champion=champion, policy=replace(POLICY, **limits))
+def verdict(challenger=EQUAL, champion=CHAMPION, contract=KEPT, coverage=WHOLE, **limits):
+    policy = replace(POLICY, **limits)
+    return decide(challenger=challenger, contract=contract, champion=champion, coverage=coverage, policy=policy)
 
 
 def rule(judged, name):
@@ -274,7 +277,9 @@ def test_reasons_are_plain_words_with_the_figures():
         "contract": "it takes the features, unseen and missing values too",
         "latency": "99 of 100 single rows take at most 40.0 ms of processor time; 100.0 are allowed",
         "size": "its files have 2.5 MB; 50.0 MB are allowed",
-        "complete": f"all 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive",
+        "complete": (
+            f"of 7000 entities of 28 days 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive"
+        ),
         "floor_auc": f"AUC is {auc:.4f} and must be at least 0.7000",
         "leak": f"AUC is {auc:.4f}; above 0.9000 some feature would know the answer",
         "champion": f"the champion answered the same 7000 rows with AUC {champion:.4f}",
@@ -307,6 +312,17 @@ def test_the_first_version_is_judged_without_a_champion():
     assert first.accepted
     assert {found.reason for found in first.rules[9:]} == {"there is no champion yet to compare with"}
     assert refused(verdict(WEAK, None, min_auc=0.99, max_auc=0.5)) == {"floor_auc", "leak"}
+
+
+def test_a_holdout_of_which_days_have_no_outcome_is_refused_and_says_how_many_of_how_many():
+    days = WHOLE.days.assign(reported=np.where(np.arange(28) < 8, 250, 0), labelled=np.where(np.arange(28) < 8, 250, 0))
+    judged = verdict(coverage=replace(WHOLE, days=days))
+    assert refused(judged) == {"complete"}
+    assert rule(judged, "complete").reason == (
+        f"of 7000 entities of 28 days 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive: "
+        "5,000 of 7,000 entities have no reported outcome; 2.0% is allowed; "
+        "20 of 28 days have no label at all, first 2013-06-09"
+    )
 
 
 # --- fail closed ------------------------------------------------------------------------------------------------------

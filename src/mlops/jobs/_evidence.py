@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from pyspark.sql import functions as F
 
 from mlops.adapters.inspection import Opened
 from mlops.adapters.registry import Version
 from mlops.config import DeploymentConfig, ValidationConfig
 from mlops.contract import UseCase
-from mlops.jobs import _matured
+from mlops.jobs import _blocks, _matured
 from mlops.jobs._contract import contract_of
 from mlops.jobs._launch import Context
 from mlops.lifecycle import splits
+from mlops.lifecycle.coverage import Coverage
 from mlops.lifecycle.gates import Contract, Scored
+from mlops.lifecycle.splits import Windows
 
 Job = Context[ValidationConfig | DeploymentConfig]
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """The rows that versions are judged on, and how far they are all that there should be."""
+
+    rows: pd.DataFrame
+    """Key, event_time, features and label of every matured entity, in the order of their key."""
+    coverage: Coverage
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of rows and counts: the same for the same data, another one as soon as a value is another."""
+        digest = hashlib.sha256()
+        for frame in (self.rows, self.coverage.days):
+            digest.update(repr(list(frame.columns)).encode())
+            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -30,15 +52,46 @@ class Evidence:
     champion: Scored | Exception | None
 
 
-def gather(job: Job, version: Version, champion: Version | Exception | None) -> Evidence:
-    """Read the holdout once and have both versions answer it."""
+def read_holdout(job: Job) -> Holdout:
+    """Read the rows of the holdout and count the entities that they should come from."""
     use_case = job.use_case
     windows = splits.windows(job.config.as_of, use_case.policy)
     rows = _matured.between(job.data.read("features"), windows.holdout_from, windows.holdout_until)
-    holdout = _matured.fetch(_matured.labelled(rows, job.data, use_case, job.config.as_of), use_case)
-    challenger, contract = _examined(job, version, holdout)
+    labelled = _matured.labelled(rows, job.data, use_case, job.config.as_of)
+    return Holdout(_matured.fetch(labelled.drop("batch"), use_case), _count_days(job, windows))
+
+
+def _count_days(job: Job, windows: Windows) -> Coverage:
+    """Count entities per day: those known when they had to be asked about, and of them those accounted for."""
+    use_case, entity, label = job.use_case, job.use_case.entity, job.use_case.label
+    source, outcomes, key = use_case.source(entity.source), use_case.source(label.source), list(entity.key)
+    start = windows.holdout_from - use_case.policy.holdout
+    event = F.col(entity.event_time)
+    asked = event - _blocks.interval(entity.lead)
+    inside = (event >= F.lit(start)) & (event < F.lit(windows.holdout_until)) & (F.col(source.known_at) <= asked)
+    entities = job.data.read(entity.source).where(inside).groupBy(*key)
+    entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
+    featured = _matured.between(job.data.read("features"), start, windows.holdout_until)
+    told = job.data.read(outcomes.name).where(F.col(outcomes.known_at) <= F.lit(job.config.as_of)).groupBy(*key)
+    told = told.agg(F.max_by(F.expr(label.matured), outcomes.known_at).alias("labelled"), F.lit(1).alias("reported"))
+    rows = entities.join(featured.select(*key, F.lit(1).alias("featured")).distinct(), key, "left")
+    rows = rows.join(told, key, "left").withColumn("day", F.date_trunc("day", F.col("event_time")))
+    has = F.col("featured").isNotNull()
+    counts = rows.groupBy("day").agg(
+        F.count("*").alias("entities"),
+        F.count("featured").alias("featured"),
+        F.count(F.when(has, F.col("reported"))).alias("reported"),
+        F.count(F.when(has & F.col("labelled"), 1)).alias("labelled"),
+    )
+    days: pd.DataFrame = counts.toPandas().sort_values("day", ignore_index=True)
+    return Coverage(days, pd.Timestamp(windows.holdout_from).tz_localize(None))
+
+
+def gather(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> Evidence:
+    """Have both versions answer the holdout."""
+    challenger, contract = _examined(job, version, holdout.rows)
     if isinstance(champion, Version):
-        champion_answers, _ = _examined(job, champion, holdout, with_contract=False)
+        champion_answers, _ = _examined(job, champion, holdout.rows, with_contract=False)
         return Evidence(challenger, contract, champion_answers)
     return Evidence(challenger, contract, champion)
 

@@ -13,7 +13,7 @@ from mlops.contract import ModelError, Rule, Verdict
 from mlops.jobs import _evidence, _verdict
 from mlops.jobs._audit import MOVES
 from mlops.jobs._champion import CHAMPION
-from mlops.jobs._evidence import Evidence, Job
+from mlops.jobs._evidence import Evidence, Holdout, Job
 from mlops.jobs._launch import task
 from mlops.lifecycle import gates, splits
 
@@ -22,7 +22,8 @@ def run(job: Job) -> None:
     """Decide, keep the verdict with the version, publish it as task value `verdict`; the same case is judged once."""
     version = job.registry.version(job.config.model_name, job.config.model_version)
     champion = _champion_of(job)
-    case = _case(job, version, champion)
+    holdout = _read_holdout(job)
+    case = _case(job, version, champion, holdout)
     if "rejected_reason" in version.tags:
         answer = "rejected"
         job.log.info("%s was closed by a person: %s", version, version.tags["rejected_reason"])
@@ -30,7 +31,7 @@ def run(job: Job) -> None:
         answer = version.tags["verdict"]
         job.log.info("%s was judged on this very case before: %s", version, answer)
     else:
-        kept = _verdict.keep(job, version, _about(case, champion), *_judge(job, version, champion))
+        kept = _verdict.keep(job, version, _about(case, champion), *_judge(job, version, champion, holdout))
         answer = "accepted" if kept.accepted else "refused"
         job.log.info("%s %s", version, answer)
     platform.set_task_value("verdict", answer)
@@ -50,13 +51,22 @@ def _champion_of(job: Job) -> Version | Exception | None:
         return error
 
 
-def _case(job: Job, version: Version, champion: Version | Exception | None) -> str:
-    """What a verdict depends on, as one digest: artifacts, holdout and policy."""
+def _read_holdout(job: Job) -> Holdout | Exception:
+    """Without a holdout the verdict is a refusal and no failure of this job."""
+    try:
+        return _evidence.read_holdout(job)
+    except Exception as error:  # noqa: BLE001 (fail closed)
+        return error
+
+
+def _case(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception) -> str:
+    """What a verdict depends on, as one digest: artifacts, holdout (its data, not only its dates) and policy."""
     windows = splits.windows(job.config.as_of, job.use_case.policy)
     artifacts = [
         each.tags.get("artifact_digest") if isinstance(each, Version) else repr(each) for each in (version, champion)
     ]
-    return hashlib.sha256(repr((artifacts, windows, job.use_case.policy)).encode()).hexdigest()
+    data = holdout.digest if isinstance(holdout, Holdout) else repr(holdout)
+    return hashlib.sha256(repr((artifacts, windows, data, job.use_case.policy)).encode()).hexdigest()
 
 
 def _about(case: str, champion: Version | Exception | None) -> Mapping[str, str]:
@@ -64,20 +74,29 @@ def _about(case: str, champion: Version | Exception | None) -> Mapping[str, str]
     return {"verdict_case": case, "judged_against": number_of(champion)}
 
 
-def _judge(job: Job, version: Version, champion: Version | Exception | None) -> tuple[Verdict, Evidence | None]:
+def _judge(
+    job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception
+) -> tuple[Verdict, Evidence | None]:
     """The verdict, and what it was made of; None where that could not be had."""
+    if isinstance(holdout, Exception):
+        return _unjudged(holdout), None
     try:
-        evidence = _evidence.gather(job, version, champion)
+        evidence = _evidence.gather(job, version, champion, holdout)
         verdict = gates.decide(
             challenger=evidence.challenger,
             contract=evidence.contract,
             champion=evidence.champion,
+            coverage=holdout.coverage,
             policy=job.use_case.policy,
         )
     except Exception as error:  # noqa: BLE001 (fail closed: what could not be judged is refused, and says why)
-        reason = f"{type(error).__name__}: {error}"
-        return Verdict((Rule("judged", passed=False, value=None, limit=None, reason=reason),)), None
+        return _unjudged(error), None
     return verdict, evidence
+
+
+def _unjudged(error: Exception) -> Verdict:
+    reason = f"{type(error).__name__}: {error}"
+    return Verdict((Rule("judged", passed=False, value=None, limit=None, reason=reason),))
 
 
 main = task(run)

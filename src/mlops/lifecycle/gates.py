@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Metrics, MlopsError, Policy, Rule, Verdict
+from mlops.lifecycle.coverage import COUNTS, Coverage, find_gaps
 from mlops.lifecycle.evaluation import Array, measure, paired_day_bootstrap
 
 _SEED = 0
@@ -57,6 +58,7 @@ def decide(
     challenger: Scored | Exception,
     contract: Contract | Exception,
     champion: Scored | Exception | None,
+    coverage: Coverage,
     policy: Policy,
 ) -> Verdict:
     """Judge a challenger on the holdout. Never raises for what it was given: a failure within a rule refuses that rule.
@@ -69,9 +71,10 @@ def decide(
         challenger: the version to judge; the exception if it could not be loaded or did not answer.
         contract: of the same version; the exception if it could not be measured.
         champion: the version that serves; the exception if there is one that did not answer; None if there is none yet.
+        coverage: how far the holdout's entities are accounted for, with a label or without.
         policy: the limits, each included in what passes.
     """
-    case = _Case(challenger, contract, champion, policy)
+    case = _Case(challenger, contract, champion, coverage, policy)
     against: dict[str, _Judge] = {
         "champion": _champion,
         "non_inferior_auc": _non_inferior_auc,
@@ -100,6 +103,7 @@ class _Case:
     challenger: Scored | Exception
     contract: Contract | Exception
     champion: Scored | Exception | None
+    coverage: Coverage
     policy: Policy
 
     @cached_property
@@ -202,7 +206,11 @@ def _size(case: _Case) -> _Finding:
 
 def _complete(case: _Case) -> _Finding:
     rows, positives, days = case.metrics.rows, case.metrics.positives, len(np.unique(case.days))
-    return True, rows, None, f"all {rows} rows of {days} days have a prediction and a label, {positives} are positive"
+    total, due = case.coverage.holdout[list(COUNTS)].sum(), len(case.coverage.holdout)
+    judged = f"{rows} rows of {days} days have a prediction and a label, {positives} are positive"
+    expected = f"of {total['entities']} entities of {due} days"
+    gaps = "; ".join(find_gaps(case.coverage, case.policy))
+    return not gaps, rows, None, f"{expected} {judged}{': ' if gaps else ''}{gaps}"
 
 
 def _unseen(case: _Case) -> _Finding:
