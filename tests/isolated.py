@@ -8,14 +8,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pytest
-
 
 def uv(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run uv, away from our project, whose constraints it would take; the test is skipped where there is no uv."""
+    """Run uv, away from our project, whose constraints it would take."""
     program = os.environ.get("UV") or shutil.which("uv")
-    if program is None:
-        pytest.skip("uv is not on the PATH")
+    assert program is not None, "put uv on the PATH: .ci/run does"
     command = [program, "--directory", tempfile.gettempdir(), *map(str, arguments)]
     return subprocess.run(command, check=check, capture_output=True, text=True)
 

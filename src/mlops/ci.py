@@ -14,16 +14,12 @@ import click
 from mlops import options
 from mlops.adapters import bundle, checkout
 from mlops.adapters.bundle import TARGETS
-from mlops.adapters.forge import AzureDevOps, GitHub
 from mlops.adapters.registry import Registry
+from mlops.ci_notices import NOTICES
 from mlops.contract import ConfigError, MlopsError
 from mlops.lifecycle import delivery, plans
 
 _EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
-_PLAN_MARK = "<!-- mlops: plan of {} -->"
-_DRIFT_MARK = "<!-- mlops: drift of {} -->"
-_LONGEST = 65_000
-"""Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 _planner = click.option(
@@ -31,9 +27,6 @@ _planner = click.option(
 )
 _out = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
 _folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="dist", show_default=True)
-_token = click.option("--token", envvar="FORGE_TOKEN", help="Of the run. Default: FORGE_TOKEN.")
-_repository = click.option("--github", "repository", metavar="OWNER/NAME", help="The repository on GitHub.")
-_api = click.option("--api", default="https://api.github.com", show_default=True, help="Of GitHub.")
 
 
 @click.group(epilog=_EXITS)
@@ -150,50 +143,18 @@ def drift(plan: Path, target: str, planners: tuple[str, ...], out: TextIO) -> No
 
 
 @ci.command(epilog=_EXITS)
-@click.argument("body", type=_file)
-@_target
-@click.option("--pull-request", required=True, type=click.IntRange(min=1))
-@_repository
-@_api
-@click.option("--azure-devops", nargs=3, metavar="COLLECTION PROJECT REPOSITORY", help="The repository in Azure Repos.")
-@_token
-def comment(
-    *,
-    body: Path,
-    target: str,
-    pull_request: int,
-    repository: str | None,
-    api: str,
-    azure_devops: tuple[str, str, str] | None,
-    token: str | None,
-) -> None:
-    """Write the plan of a target as the one comment of a pull request that says so.
+@click.option("--on", default="", help="Targets that have a workspace, as in variable DEPLOY_TARGETS: staging, prod.")
+@_out
+def targets(on: str, out: TextIO) -> None:
+    """Print which targets a pipeline may touch, as a line for GITHUB_OUTPUT, and write what is skipped.
 
-    Example: mlops ci comment plan.md --target prod --pull-request 7 --github octo/flights
+    Example: mlops ci targets --on staging --out targets.md
     """
-    if (repository is None) == (azure_devops is None) or not token:
-        raise click.UsageError("give a token, and one of --github and --azure-devops")
-    forge = GitHub(api, repository, token) if repository else AzureDevOps(*(azure_devops or ("", "", "")), token)
-    text = plans.fitting(body.read_text(), _LONGEST)
-    click.echo(forge.comment(pull_request, _PLAN_MARK.format(target), text))
-
-
-@ci.command(epilog=_EXITS)
-@click.argument("plan", type=_file)
-@_target
-@_repository
-@_api
-@_token
-def issue(*, plan: Path, target: str, repository: str | None, api: str, token: str | None) -> None:
-    """Keep the one issue about a target's drift: opened or updated where a plan shows some, else closed.
-
-    Example: mlops ci issue plan.json --target prod --github octo/flights
-    """
-    if not repository or not token:
-        raise click.UsageError("give a token and --github")
-    found = plans.drift(plans.parse(plan.read_text()))
-    body = plans.fitting(plans.report(found, target), _LONGEST) if found.drifted else None
-    click.echo(GitHub(api, repository, token).issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
+    chosen = delivery.switched_on(on, TARGETS[1:])
+    for target in TARGETS[1:]:
+        skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/switch-on.md"
+        out.write(f"- {target}: {'on' if target in chosen else skipped}\n")
+    click.echo(f"targets={json.dumps(chosen)}")
 
 
 @ci.command(epilog=_EXITS)
@@ -282,6 +243,10 @@ def wheelhouse(folder: Path, platforms: tuple[str, ...]) -> None:
     Example: mlops ci wheelhouse wheels
     """
     click.echo(f"{checkout.wheelhouse(folder, platforms)} wheels in {folder}, each as the lock has it")
+
+
+for _command in NOTICES:
+    ci.add_command(_command)
 
 
 def _stop(what: str, reasons: object) -> None:

@@ -33,14 +33,11 @@ def document(file: Path) -> dict[str, Any]:
 
 
 def github(name: str, job: str) -> list[Step]:
-    """The commands of a job of a workflow, those of the composite action in their place."""
+    """The commands of a job of a workflow."""
     workflow = document(ROOT / f".github/workflows/{name}.yml")
     found = workflow["jobs"][job]
     steps = []
     for step in found.get("steps", ()):
-        if step.get("uses") == "$/.github/actions/setup":
-            action = document(ROOT / ".github/actions/setup/action.yml")
-            steps += [Step(s["run"].strip(), {}) for s in action["runs"]["steps"] if "run" in s]
         if "run" in step:
             env = {**workflow.get("env", {}), **found.get("env", {}), **step.get("env", {})}
             steps.append(Step(step["run"].strip(), env, _only(step.get("if", ""))))
@@ -73,8 +70,6 @@ def _azure(steps: list[Any], env: dict[str, str], only: str, parameters: dict[st
             yield from _azure(step[key], env, _only(key), parameters)
         elif "bash" in step:
             yield Step(step["bash"].strip(), {**env, **step.get("env", {})}, only or _only(step.get("condition", "")))
-        elif str(step.get("template", "")).endswith("setup.yml"):
-            yield from _azure(document(ROOT / ".azure/templates/setup.yml")["steps"], {}, "", parameters)
 
 
 def _only(condition: str) -> str:
@@ -94,5 +89,3 @@ def every_step() -> Iterator[tuple[str, Step]]:
             job = found.get("job", found.get("deployment"))
             for step in azure(str(file.relative_to(ROOT)), job):
                 yield f"{file.relative_to(ROOT)}:{job}", step
-    for step in _azure(document(ROOT / ".azure/templates/setup.yml")["steps"], {}, "", {}):
-        yield ".azure/templates/setup.yml", step

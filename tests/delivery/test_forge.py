@@ -30,6 +30,9 @@ class Double(ThreadingHTTPServer):
     comments: dict[int, dict[str, Any]]
     issues: dict[int, dict[str, Any]]
     threads: dict[int, dict[str, Any]]
+    tasks: dict[int, dict[str, str]]
+    ended: str
+    """How the project's process calls a task that is done."""
     fails: int = 0
 
     @property
@@ -51,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(self.server.fails, {"message": "no: ghp_" + "a1B2" * 9})
         github = re.fullmatch(r"/repos/octo/flights/(.*)", url.path)
         azure = re.fullmatch(r"/octo/my%20project/_apis/git/repositories/r1/pullRequests/7/threads(.*)", url.path)
+        boards = re.fullmatch(r"/octo/my%20project/_apis/wit/(.*)", url.path)
+        if boards and query.get("api-version") == "7.1":
+            return self.answer(*self.boards(boards[1], body))
         if github:
             return self.answer(*self.github(github[1], query, body))
         if azure and query.get("api-version") == "7.1":
@@ -88,6 +94,31 @@ class Handler(BaseHTTPRequestHandler):
         threads[made] = {"id": made, "comments": comments, "status": body["status"]}
         return 200, threads[made]
 
+    def boards(self, path: str, body: Any) -> tuple[int, Any]:
+        tasks, ended = self.server.tasks, self.server.ended
+        if (self.command, path) == ("GET", "workitemtypes/Task/states"):
+            names = {"To Do": "Proposed", "Doing's": "InProgress", ended: "Completed", "Removed": "Removed"}
+            return 200, {"value": [{"name": name, "category": category} for name, category in names.items()]}
+        if (self.command, path) == ("POST", "wiql"):
+            (tag,) = re.findall(r"\[System.Tags\] CONTAINS '([^']+)'", body["query"])
+            shut = re.findall(r"\[System.State\] <> '((?:[^']|'')+)'", body["query"])
+            assert [name.replace("''", "'") for name in shut] == [ended, "Removed"]
+            open_ = [
+                n for n, t in tasks.items() if tag in t["System.Tags"] and t["System.State"] not in {ended, "Removed"}
+            ]
+            return 200, {"workItems": [{"id": number} for number in open_]}
+        assert self.headers["Content-Type"] == "application/json-patch+json"
+        fields = {row["path"].removeprefix("/fields/"): row["value"] for row in body if row["op"] == "add"}
+        number = re.fullmatch(r"workitems/(\d+)", path)
+        if self.command == "PATCH" and number:
+            tasks[int(number[1])].update(fields)
+            return 200, {"id": int(number[1])}
+        if (self.command, path) == ("POST", "workitems/$Task"):
+            made = 1 + max(tasks, default=0)
+            tasks[made] = {"System.State": "To Do", **fields}
+            return 200, {"id": made}
+        return 404, {"message": "Not Found"}
+
     def answer(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
@@ -102,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def double() -> Iterator[Double]:
     server = Double(("127.0.0.1", 0), Handler)
-    server.comments, server.issues, server.threads = {}, {}, {}
+    server.comments, server.issues, server.threads, server.tasks, server.ended = {}, {}, {}, {}, "Done"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server
     server.shutdown()
@@ -145,6 +176,51 @@ def test_an_issue_is_opened_updated_closed_and_opened_again(double: Double) -> N
     ]
     assert [(n, i["state"]) for n, i in double.issues.items()] == [(1, "open"), (2, "closed"), (3, "open")]
     assert double.issues[2]["body"] == "<!-- d -->\nb"
+
+
+@pytest.mark.parametrize("ended", ["Done", "Closed", "It's done"])
+def test_azures_task_is_opened_updated_closed_and_opened_again(ended: str, double: Double) -> None:
+    double.ended = ended
+    double.tasks = {1: {"System.State": "To Do", "System.Tags": "ours; mlops: another"}}
+    said = [azure(double).issue("<!-- mlops: d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
+    assert said == [
+        "no task is open",
+        "task 2 opened",
+        "task 2 updated",
+        "task 2 closed",
+        "no task is open",
+        "task 3 opened",
+    ]
+    assert [task["System.State"] for task in double.tasks.values()] == ["To Do", ended, "To Do"]
+    assert double.tasks[2]["System.Description"] == "<pre>b</pre>"
+    assert (double.tasks[3]["System.Title"], double.tasks[3]["System.Tags"]) == ("Drift", "mlops: d")
+
+
+@pytest.mark.parametrize("system", ["github", "azure"])
+@pytest.mark.parametrize("result", ["failure", "Failed", "cancelled", "skipped", "SucceededWithIssues", "", "?"])
+def test_the_nightly_tests_have_one_issue_while_they_do_not_succeed(
+    result: str, system: str, double: Double, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    where = ["--github=octo/flights", f"--api={double.url}"]
+    if system == "azure":
+        where = ["--azure-devops", f"{double.url}/octo/", "my project", "r1"]
+    run = "--run=https://example.com/a b/runs/1?x=[y](z)"
+    for each in (result, result, "success", "Succeeded"):
+        assert run_args(["ci", "nightly", f"--result={each}", run, *where]) == 0
+    said = capsys.readouterr().out.splitlines()
+    kind = "issue" if system == "github" else "task"
+    assert said == [f"{kind} 1 opened", f"{kind} 1 updated", f"{kind} 1 closed", f"no {kind} is open"]
+    kept = double.issues[1]["body"] if system == "github" else double.tasks[1]["System.Description"]
+    assert "https://example.com/a%20b/runs/1?x=%5By%5D%28z%29" in kept
+
+
+def test_an_address_of_a_run_has_one_form(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    where = ["--github=octo/flights", f"--api={double.url}"]
+    for run in ("javascript:alert(1)", "", "http://example.com"):
+        assert run_args(["ci", "nightly", "--result=failure", f"--run={run}", *where]) == 1
+    assert double.issues == {}
 
 
 def test_azures_pull_request_gets_one_closed_thread(double: Double) -> None:
@@ -196,6 +272,10 @@ def test_the_commands_write_and_close(double: Double, tmp_path: Path, monkeypatc
     azures = ["--azure-devops", f"{double.url}/octo/", "my project", "r1"]
     assert run_args(["ci", "comment", str(page), "--pull-request=7", "--target=prod", *azures]) == 0
     assert double.threads[1]["comments"][0]["content"].endswith("the plan")
+    for entries, state in ((DRIFT, "To Do"), ({}, "Done")):
+        plan.write_text(json.dumps({**PLAN, "plan": entries}))
+        assert run_args(["ci", "issue", str(plan), "--target=prod", *azures]) == 0
+        assert double.tasks[1]["System.State"] == state
 
 
 def test_a_plan_that_is_too_long_for_a_comment_says_where_the_rest_stands(

@@ -58,7 +58,7 @@ def test_no_command_of_a_pipeline_does_what_a_value_says(hostile: str, tmp_path:
     )
     assert "canary" not in {path.name for path in tmp_path.rglob("*")}, done.stderr
     made = {path.name for path in work.iterdir()}
-    assert made <= {"plan.json", "after.json", "attestations.json"}
+    assert made <= {"plan.json", "after.json", "attestations.json", "proved.txt"}
     arguments = (tmp_path / "CALLS").read_bytes().decode().split("\0")
     holding = [argument for argument in arguments if value in argument]
     assert holding
@@ -72,7 +72,9 @@ COMMANDS = (
     "ci journal --target=prod --version={}", "ci notes --tag={}", "ci drift plan.json --target={}",
     "ci comment plan.json --target=prod --pull-request={} --github=octo/flights --token=t",
     "ci comment plan.json --target=prod --pull-request=1 --github={} --token=t",
-    "ci issue plan.json --target=prod --github={} --token=t",
+    "ci issue plan.json --target=prod --github={} --token=t", "ci targets --on={}",
+    "ci nightly --result=failure --run={} --github=octo/flights --token=t",
+    "ci nightly --result=failure --run=https://x --github={} --token=t",
 )  # fmt: skip
 
 

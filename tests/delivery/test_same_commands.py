@@ -13,12 +13,15 @@ from pipelinefiles import ROOT, Step, azure, document, every_step, github
 from laptop.bundle import load
 
 PAIRS = {
-    "test": (("ci", "test"), ("azure-pipelines.yml", "test")),
-    "secrets": (("ci", "secrets"), ("azure-pipelines.yml", "secrets")),
+    "test": (("ci", "test"), (".azure/templates/ci.yml", "test")),
+    "secrets": (("ci", "secrets"), (".azure/templates/ci.yml", "secrets")),
+    "nightly tests": (("nightly", "test"), ("azure-pipelines.yml", "nightly")),
+    "nightly issue": (("nightly", "issue"), ("azure-pipelines.yml", "issue")),
     "audit": (("audit", "audit"), ("azure-pipelines.yml", "audit")),
     "pull request plan": (("plan", "plan"), (".azure/templates/plan.yml", "plan")),
     "comment": (("plan", "comment"), (".azure/templates/plan.yml", "comment")),
     "drift": (("drift", "drift"), (".azure/templates/plan.yml", "drift")),
+    "drift issue": (("drift", "issue"), (".azure/templates/plan.yml", "issue")),
     "build": (("build", "build"), (".azure/staging.yml", "build")),
     "plan": (("target", "plan"), (".azure/templates/target.yml", "plan")),
     "deploy": (("target", "deploy"), (".azure/templates/target.yml", "deploy")),
@@ -27,7 +30,7 @@ PAIRS = {
 }
 DEPLOY = [
     "git merge-base --is-ancestor HEAD origin/main",
-    "uv sync --locked --no-default-groups",
+    ".ci/setup databricks",
     "uv run mlops ci verify",
     'databricks bundle plan --target="$TARGET" --output=json > plan.json',
     'uv run mlops ci same-plan approved/plan.json plan.json --planner="$PLANNER" --planner="$DATABRICKS_CLIENT_ID"',
@@ -45,15 +48,15 @@ FLAGS = {
     "gh attestation verify": {"--repo", "--signer-workflow", "--deny-self-hosted-runners", "--format"},
     "gh release download": {"--repo", "--dir", "--pattern"},
     "gh release create": {"--repo", "--verify-tag", "--notes-file"},
-    "uv sync": {"--locked", "--no-default-groups"},
-    "python -m pip": {"--quiet", "--require-hashes", "--requirement"},
     "git checkout": {"--quiet", "--detach", "--"},
     "git merge-base": {"--is-ancestor"},
 }
 PLUMBING = ("cat", "cp", "printf", "exit")
 VALUES = {
     "TARGET": "staging", "VERSION": "3", "NUMBER": "7", "REASON": "late rate doubled", "TAG": "v0.1.0",
-    "RELEASE": "v0.1.0", "PLANNER": "sp-plan", "DATABRICKS_CLIENT_ID": "sp", "GITHUB_REPOSITORY": "octo/flights",
+    "RELEASE": "v0.1.0", "PLAN": "plan.json", "RUN": "https://example.com/1", "RESULT": "failure",
+    "DEPLOY_TARGETS": "staging", "PLANNER": "sp-plan", "DATABRICKS_CLIENT_ID": "sp",
+    "GITHUB_REPOSITORY": "octo/flights",
     "SYSTEM_COLLECTIONURI": "https://dev.azure.com/octo/", "SYSTEM_TEAMPROJECT": "flights", "BUILD_REPOSITORY_ID": "1",
 }  # fmt: skip
 
@@ -83,11 +86,11 @@ def test_every_command_of_azure_has_a_twin_that_is_compared() -> None:
             assert step.run in compared, where
 
 
-def test_only_github_has_attestations_releases_and_an_issue() -> None:
+def test_only_github_has_attestations_releases_and_switches() -> None:
     alone = {verb for where, s in every_step() if ".yml:" in where and not where.startswith((".azure", "azure"))
              for verb in verbs([s])} - {v for _, (f, j) in PAIRS.values() for w in ("promote", "rollback")
                                         for v in verbs(azure(f, j, what=w))}  # fmt: skip
-    assert {verb.split(" --")[0] for verb in alone} == {"uv run mlops ci notes", "uv run mlops ci issue plan.json"}
+    assert {verb.split(" --")[0] for verb in alone} == {"uv run mlops ci notes", "uv run mlops ci targets"}
 
 
 def test_a_deployment_verifies_compares_deploys_proves() -> None:
@@ -97,11 +100,11 @@ def test_a_deployment_verifies_compares_deploys_proves() -> None:
 def test_both_systems_have_the_same_gates() -> None:
     workflow = document(ROOT / ".github/workflows/target.yml")["jobs"]
     stage = document(ROOT / ".azure/templates/target.yml")["stages"][0]
-    plan, deploy = stage["jobs"]
+    plan, deploy, _ = stage["jobs"]
     assert workflow["plan"]["environment"] == "${{ inputs.target }}-plan"
     assert plan["variables"][0] == {"group": "${{ parameters.target }}"}
     nightly = document(ROOT / ".azure/templates/plan.yml")["jobs"]
-    assert [job["variables"][0] for job in nightly if job["job"] != "comment"] == [
+    assert [job["variables"][0] for job in nightly if job["job"] in {"plan", "drift"}] == [
         {"group": "${{ parameters.target }}-plan"}
     ] * 2
     assert (workflow["deploy"]["environment"], deploy["environment"]) == (
@@ -120,7 +123,8 @@ def test_both_systems_have_the_same_gates() -> None:
 
 def test_both_systems_reach_prod_only_through_staging() -> None:
     jobs = document(ROOT / ".github/workflows/deploy.yml")["jobs"]
-    assert (jobs["staging"]["needs"], jobs["prod"]["needs"]) == ("build", "staging")
+    assert jobs["build"]["needs"] == ["ci", "targets"]
+    assert (jobs["staging"]["needs"], jobs["prod"]["needs"]) == (["targets", "build"], ["targets", "staging"])
     source = document(ROOT / ".azure/prod.yml")["resources"]["pipelines"][0]
     assert source["source"].endswith("-staging")
     assert source["trigger"]["branches"]["include"] == ["main"]

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops.lifecycle import delivery
@@ -19,6 +21,7 @@ from mlops.lifecycle.delivery import (
     objections,
     release,
     secrets,
+    switched_on,
     tag,
     unaccepted,
     unlicensed,
@@ -342,3 +345,51 @@ def test_any_other_licence_is_one_to_look_at(text: str) -> None:
 def test_licences_are_told_by_package_and_a_text_by_its_first_line() -> None:
     given = {"b": "Ours " * 50, "a": "Commercial", "c": "BSD License\nNot the GPL"}
     assert unlicensed(given) == ("a: Commercial", f"b: {('Ours ' * 50)[:80]}")
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+ORDER = ("staging", "prod")
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("", ()),
+        (" ", ()),
+        ("staging", ("staging",)),
+        ("staging, prod", ORDER),
+        ("prod staging", ORDER),
+        ("prod,\n staging, staging", ORDER),
+    ],
+)
+def test_targets_are_switched_on_in_their_order(text: str, targets: tuple[str, ...]) -> None:
+    assert switched_on(text, ORDER) == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prd", "DEPLOY_TARGETS names 'prd': write one or more of staging, prod"),
+        ("staging prod;", "DEPLOY_TARGETS names 'prod;'"),
+        ("Staging", "DEPLOY_TARGETS names 'Staging'"),
+        ("dev", "DEPLOY_TARGETS names 'dev'"),
+        ("prod", "DEPLOY_TARGETS names prod without staging, which proves a release first: add it"),
+    ],
+)
+def test_a_switch_that_means_nothing_or_skips_staging_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        switched_on(text, ORDER)
+    assert str(caught.value).startswith(said)
+
+
+@given(st.lists(st.sampled_from([*ORDER, "prd", "PROD", "", "dev"])), st.sampled_from([" ", ",", ", ", "\n"]))
+def test_what_is_switched_on_was_named_and_leaves_out_nothing_that_was(names: list[str], between: str) -> None:
+    wanted = set(names) - {""}
+    try:
+        targets = switched_on(between.join(names), ORDER)
+    except ConfigError:
+        assert wanted - set(ORDER) or wanted == {"prod"}
+    else:
+        assert set(targets) == wanted
+        assert list(targets) == [name for name in ORDER if name in wanted]

@@ -16,6 +16,8 @@ from mlops.contract import ConfigError, MlopsError
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _PAGE = 100
+_ENDED = ("Completed", "Removed")
+"""Categories of Azure Boards' states in which nobody works on a task any more."""
 _PATIENCE = 30
 """Seconds that an answer may take."""
 
@@ -94,28 +96,60 @@ class AzureDevOps:
 
     def comment(self, number: int, marker: str, body: str) -> str:
         """Write the one comment of a pull request that carries a marker; its closed thread blocks nothing."""
+        threads = f"git/repositories/{quote(self.repository, safe='')}/pullRequests/{number}/threads"
         text = f"{marker}\n{body}"
-        for thread in self._call("GET", number, "")["value"]:
+        for thread in self._call("GET", threads)["value"]:
             first = (thread.get("comments") or [{}])[0]
             if str(first.get("content", "")).startswith(marker):
-                self._call("PATCH", number, f"/{thread['id']}/comments/{first['id']}", {"content": text})
+                self._call("PATCH", f"{threads}/{thread['id']}/comments/{first['id']}", {"content": text})
                 return "comment updated"
         comment = {"parentCommentId": 0, "content": text, "commentType": 1}
-        self._call("POST", number, "", {"comments": [comment], "status": "closed"})
+        self._call("POST", threads, {"comments": [comment], "status": "closed"})
         return "comment written"
 
-    def _call(self, method: str, number: int, path: str, body: object = None) -> Any:
-        project, repository = quote(self.project, safe=""), quote(self.repository, safe="")
-        base = f"{self.collection.rstrip('/')}/{project}/_apis/git/repositories/{repository}"
-        url = f"{base}/pullRequests/{number}/threads{path}?api-version=7.1"
-        return _call(method, url, f"Bearer {self.token}", body, {})
+    def issue(self, marker: str, title: str, body: str | None) -> str:
+        """Keep the one open task of Azure Boards that has the marker as a tag: as `GitHub.issue`.
+
+        A task, since every process of Azure Boards has tasks; the names of their states differ, so they are asked for.
+        """
+        states = self._call("GET", "wit/workitemtypes/Task/states")["value"]
+        tag = marker.strip("<!-> ")
+        ended = [str(state["name"]).replace("'", "''") for state in states if state["category"] in _ENDED]
+        clauses = [
+            "[System.TeamProject] = @project",
+            "[System.WorkItemType] = 'Task'",
+            f"[System.Tags] CONTAINS '{tag}'",
+        ]
+        clauses += [f"[System.State] <> '{name}'" for name in ended]
+        query = f"SELECT [System.Id] FROM WorkItems WHERE {' AND '.join(clauses)}"  # noqa: S608 (quotes are doubled)
+        there = [row["id"] for row in self._call("POST", "wit/wiql", {"query": query})["workItems"]]
+        if body is None:
+            completed = next(str(state["name"]) for state in states if state["category"] == "Completed")
+            change = {"System.State": completed}
+        else:
+            change = {"System.Title": title, "System.Description": f"<pre>{body}</pre>"}
+        for number in there:
+            self._write("PATCH", f"wit/workitems/{number}", change)
+        if there or body is None:
+            done = "closed" if body is None else "updated"
+            return f"task {there[0]} {done}" if there else "no task is open"
+        made = self._write("POST", "wit/workitems/$Task", {**change, "System.Tags": tag})
+        return f"task {made['id']} opened"
+
+    def _write(self, method: str, path: str, fields: Mapping[str, str]) -> Any:
+        patch = [{"op": "add", "path": f"/fields/{name}", "value": value} for name, value in fields.items()]
+        return self._call(method, path, patch, {"Content-Type": "application/json-patch+json"})
+
+    def _call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
+        url = f"{self.collection.rstrip('/')}/{quote(self.project, safe='')}/_apis/{path}?api-version=7.1"
+        return _call(method, url, f"Bearer {self.token}", body, headers or {})
 
 
 def _call(method: str, url: str, authorization: str, body: object, headers: Mapping[str, str]) -> Any:
     if not url.startswith(("https://", "http://127.0.0.1:")):
         raise ConfigError(f"{url.partition('?')[0]!r} is no address to send a token to: it begins with https://")
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {**headers, "Content-Type": "application/json"}, method=method)  # noqa: S310 (checked above)
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)  # noqa: S310 (checked above)
     request.add_unredirected_header("Authorization", authorization)
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 (checked above)
