@@ -231,7 +231,7 @@ def _bundle(target: str) -> Bundle:
 def _summarise(home: Home) -> None:
     """Say of every target what is in it: a promotion names the target that it goes to before anything ran there."""
     from laptop.bundle import BundleError, load, targets
-    from laptop.runner import write_summary
+    from laptop.summary import write_summary
 
     for target in targets(_root()):
         with suppress(BundleError):  # of another target than the one that runs, whose mistakes are told

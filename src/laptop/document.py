@@ -20,6 +20,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
+from laptop.text import printable
+
 TAG = "tag:yaml.org,2002:"
 
 
@@ -47,7 +49,7 @@ class Problem:
     cure: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what} ({self.why}; {self.cure})"
+        return printable(f"{self.place}: {self.what} ({self.why}; {self.cure})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ import getpass
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from filelock import FileLock, Timeout
+
+from laptop.text import printable
 
 _MARK = "# State of one `laptop` home; `laptop clean` removes it.\n*\n"
 
@@ -22,6 +24,10 @@ class LaptopError(click.ClickException):
 
     exit_code = 2
 
+    def format_message(self) -> str:
+        """Each line as a screen may have it."""
+        return "\n".join(map(printable, self.message.split("\n")))
+
 
 def identity(job: Mapping[str, Any]) -> str:
     """Who a resolved job runs as: its `run_as`, else the user of this machine."""
@@ -29,12 +35,37 @@ def identity(job: Mapping[str, Any]) -> str:
     return str(run_as.get("service_principal_name") or run_as.get("user_name") or getpass.getuser())
 
 
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say in a sentence that the disk is full, or does not let itself be written.
+
+    Raises:
+        LaptopError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        cure = "make room and run the command again, with --repair if a run was cut off"
+        raise LaptopError(f"{path} cannot be written: {why}; {cure}") from None
+
+
 def write(path: Path, text: str) -> None:
-    """Replace a file whole: a reader, or a crash, sees the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file whole: a reader, or a crash, sees the old text or the new one.
+
+    Raises:
+        LaptopError: there is no room for it; the old text stays.
+    """
     part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text)
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -66,10 +97,13 @@ class Home:
         Raises:
             LaptopError: the folder holds something else, which `clean` must never remove.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not self._marked and any(self.path.iterdir()):
-            raise LaptopError(f"{self.path} is not empty and no home of laptop; name another folder")
-        (self.path / ".gitignore").write_text(_MARK)
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        if not self._marked:
+            mark = self.path / ".gitignore"
+            if any(path.name != f"{mark.name}.part" for path in self.path.iterdir()):  # left by a kill while it is made
+                raise LaptopError(f"{self.path} is not empty and no home of laptop; name another folder")
+            write(mark, _MARK)
         with self._lock(say), environment(LAPTOP_HOME=str(self.path)):
             yield
 
@@ -92,7 +126,7 @@ class Home:
             say(f"another command uses this home (pid {pid}), waiting")
             lock.acquire()
         try:
-            holder.write_text(str(os.getpid()))
+            write(holder, str(os.getpid()))
             yield
         finally:
             lock.release()

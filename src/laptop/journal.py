@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
 
-from laptop.home import write
+from laptop.home import LaptopError, disk_errors, write
 
 State = Literal[
     "PENDING", "RUNNING",
@@ -78,6 +78,8 @@ class Run:
     repair_count: int = 0
     pid: int = field(default_factory=os.getpid)
     """The process that runs it, or ran it last."""
+    request: str = ""
+    """The file in the queue that asked for it; stays there until the run has ended."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,13 @@ class Journal:
     """The runs of one home."""
 
     folder: Path
+    active: set[str] = field(default_factory=set)
+    """Ids of the runs that this process runs now."""
 
     def next_id(self) -> str:
         """Reserve a run id: digits, higher than every other of this home."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with _writing:
+        with _writing, disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
             number = max((int(log.stem) for log in self.folder.glob("*.log")), default=0) + 1
             self.log(str(number)).touch(exist_ok=False)
         return str(number)
@@ -106,8 +110,9 @@ class Journal:
     def runs(self) -> Iterator[Run]:
         """Every run, newest first. One whose process was killed is written down as canceled when it is met here."""
         for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
-            run = _run(json.loads(path.read_text()))
-            if run.state == "RUNNING" and not _alive(run.pid):
+            run = _read(path)
+            gone = run.run_id not in self.active if run.pid == os.getpid() else not _alive(run.pid)
+            if run.state == "RUNNING" and gone:
                 _cancel(run)
                 self.save(run)
             yield run
@@ -116,6 +121,10 @@ class Journal:
         """The newest run of a job in a target that had these parameters."""
         of_job = (run for run in self.runs() if (run.job, run.target) == (job, target))
         return next((run for run in of_job if given.items() <= run.parameters.items()), None)
+
+    def of_request(self, request: str) -> Run | None:
+        """The run that a request in the queue has got already."""
+        return next((run for run in self.runs() if run.request == request), None)
 
 
 def _alive(pid: int) -> bool:
@@ -138,8 +147,12 @@ def _cancel(run: Run) -> None:
             task.state = "UPSTREAM_CANCELED"
 
 
-def _run(document: Mapping[str, Any]) -> Run:
-    return Run(**{**document, "tasks": {key: _task(task) for key, task in document["tasks"].items()}})
+def _read(path: Path) -> Run:
+    try:
+        document = json.loads(path.read_text())
+        return Run(**{**document, "tasks": {key: _task(task) for key, task in document["tasks"].items()}})
+    except (ValueError, TypeError, KeyError) as error:
+        raise LaptopError(f"{path} is no run of this version of laptop ({error}); remove it") from None
 
 
 def _task(document: Mapping[str, Any]) -> TaskRun:

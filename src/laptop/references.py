@@ -11,9 +11,13 @@ from typing import Any
 from laptop.home import LaptopError
 from laptop.journal import Run, TaskRun, moment
 
-_REFERENCE = re.compile(r"\{\{\s*((?:`[^`]*`|[^{}`])+?)\s*\}\}")
-_PART = re.compile(r"`([^`]*)`|([^.`]+)")
+_REFERENCE = re.compile(r"\{\{((?:`[^`]*`|[^{}`])+)\}\}")
+_PART = re.compile(r"`(?P<quoted>[^`]*)`|\[(?P<bracketed>[^\[\]]*)\]|(?P<plain>[A-Za-z0-9_]+)")
 _NAMESPACES = ("job", "task", "tasks", "input", "workspace", "backfill")
+
+
+class UnknownReferenceError(LaptopError):
+    """A reference to something that is not there, or not yet, or not on a laptop."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,15 @@ class Scope:
         return _REFERENCE.sub(lambda match: self._value(match, scalars=scalars), spelled(text))
 
     def _value(self, match: re.Match[str], *, scalars: bool) -> str:
-        parts = [quoted or plain for quoted, plain in _PART.findall(match[1])]
-        if parts[0] not in _NAMESPACES:
+        parts = split_reference(match[1])
+        if parts is None or parts[0] not in _NAMESPACES:
             return match[0]
         try:
             value = self._look_up(parts)
         except (KeyError, TypeError):
-            raise LaptopError(f"{match[0]} names nothing that is known in run {self.run.run_id} yet") from None
+            raise UnknownReferenceError(
+                f"{match[0]} names nothing that is known in run {self.run.run_id} yet"
+            ) from None
         if scalars and isinstance(value, list | dict):
             raise LaptopError(f"{match[0]} is {value!r}; a condition compares text, numbers and truth values")
         return spelled(value)
@@ -67,6 +73,24 @@ class Scope:
             case ["input", *keys] if self.input is not None and len(keys) < 2:
                 return self.input[keys[0]] if keys else self.input
         raise KeyError
+
+
+def split_reference(text: str) -> list[str] | None:
+    """The parts of what stands between the braces; None if its syntax is wrong and the platform keeps it as text.
+
+    A name with other characters than letters, digits and underscores stands in back-ticks or in brackets:
+    job.parameters.[my-name].
+    """
+    parts, rest = [], text.strip()
+    while match := _PART.match(rest):
+        parts.append(match[match.lastgroup or "plain"])
+        rest = rest[match.end() :]
+        if not rest:
+            return parts
+        if rest[0] != ".":
+            return None
+        rest = rest[1:]
+    return None
 
 
 def spelled(value: Any) -> str:

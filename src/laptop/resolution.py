@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import math
 import re
 import subprocess
 import zlib
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +142,17 @@ def _has_reference(node: Node) -> bool:
 
 
 def _spelled(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A scalar inside a text, as Go prints it: nothing is `<nil>`, a large number is 1e+06."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float) or not math.isfinite(value):
+        return {"None": "<nil>", "inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(str(value), str(value))
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    power = len(digits) - 1 + int(exponent)
+    if value and not -4 <= power < 6:
+        mantissa = f"{digits[0]}.{''.join(map(str, digits[1:]))}".rstrip(".")
+        return f"{'-' if sign else ''}{mantissa}e{power:+03d}"
+    return format(Decimal(repr(value)).normalize(), "f")
 
 
 def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:

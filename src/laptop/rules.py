@@ -6,88 +6,31 @@ Pages of docs.databricks.com: jobs/run-if (dependencies, states, leaf tasks) and
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any
 
-from laptop.bundle import Bundle, BundleError, Problem
+from laptop.bundle import Bundle
 from laptop.home import LaptopError
 from laptop.journal import GOOD, State, TaskRun
 from laptop.resolution import job_id
 
-_NUMERIC = {
+NUMERIC = {
     "GREATER_THAN": operator.gt,
     "GREATER_THAN_OR_EQUAL": operator.ge,
     "LESS_THAN": operator.lt,
     "LESS_THAN_OR_EQUAL": operator.le,
 }
 KINDS = ("python_wheel_task", "condition_task", "run_job_task", "for_each_task")
-# What has no effect on a laptop stands here too: it changes when, where or for whom a job runs, never what it does.
-_JOB = {
-    "name", "description", "tasks", "parameters", "timeout_seconds", "run_as", "tags", "schedule", "trigger", "queue",
-    "max_concurrent_runs", "environments", "permissions", "health", "performance_target", "budget_policy_id",
-    "email_notifications", "webhook_notifications", "notification_settings",
-}  # fmt: skip
-_TASK = {
-    *KINDS, "task_key", "description", "depends_on", "run_if", "timeout_seconds", "max_retries", "health",
-    "min_retry_interval_millis", "retry_on_timeout", "environment_key", "disable_auto_optimization",
-    "email_notifications", "webhook_notifications", "notification_settings",
-}  # fmt: skip
-_FIELDS = {
-    "python_wheel_task": {"package_name", "entry_point", "named_parameters", "parameters"},
-    "condition_task": {"op", "left", "right"},
-    "run_job_task": {"job_id", "job_parameters"},
-    "for_each_task": {"inputs", "concurrency", "task"},
-}
+OPERATORS = ("EQUAL_TO", "NOT_EQUAL", *NUMERIC)
+RUN_IF = ("ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def job_of(bundle: Bundle, wanted: object) -> str | None:
     """The job that has an id."""
     return next((job for job in bundle.jobs if job_id(bundle.target, job) == str(wanted)), None)
-
-
-def refuse_unsupported(bundle: Bundle, job: str) -> None:
-    """Stop before anything runs if the job, or one that it runs, has what only the platform can do.
-
-    Raises:
-        BundleError: with the place of each such thing.
-    """
-    jobs, problems = [job], []
-    for each in jobs:
-        document = bundle.jobs[each]
-        found: list[tuple[str | int, ...]] = [(key,) for key in document if key not in _JOB]
-        for number, task in enumerate(document["tasks"]):
-            found += [("tasks", number, *path) for path in _unsupported(task)]
-            called = job_of(bundle, _innermost(task).get("run_job_task", {}).get("job_id"))
-            jobs += [called] if called and called not in jobs else []
-        problems += [_problem(bundle, "resources", "jobs", each, *path) for path in found]
-    if problems:
-        raise BundleError(problems)
-
-
-def _problem(bundle: Bundle, *path: str | int) -> Problem:
-    place, what = bundle.place(*path), f"{path[-1]} of job {path[2]!r} cannot run on a laptop"
-    if path[-1] == "python_wheel_task":
-        why = "without named_parameters or parameters it is not documented whether it gets the job's parameters"
-        return Problem("laptop", place, what, why, "give it named_parameters")
-    return Problem("laptop", place, what, "only the platform has what it needs", f"use {', '.join(KINDS)}, serverless")
-
-
-def _innermost(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    return task.get("for_each_task", {}).get("task", task)  # type: ignore[no-any-return]
-
-
-def _unsupported(task: Mapping[str, Any]) -> Iterable[tuple[str | int, ...]]:
-    yield from ((key,) for key in task if key not in _TASK)
-    for kind in KINDS:
-        yield from ((kind, key) for key in task.get(kind, {}) if key not in _FIELDS[kind])
-    if not {"named_parameters", "parameters"} & task.get("python_wheel_task", {"parameters": []}).keys():
-        yield ("python_wheel_task",)
-    if "for_each_task" in task:
-        nested = task["for_each_task"]["task"]
-        yield from (("for_each_task", "task", *path) for path in _unsupported(nested))
-        if "for_each_task" in nested:
-            yield ("for_each_task", "task", "for_each_task")
 
 
 def _dependencies(tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -134,12 +77,9 @@ def holds(op: str, left: str, right: str) -> bool:
     """
     if op in {"EQUAL_TO", "NOT_EQUAL"}:
         return (left == right) == (op == "EQUAL_TO")
-    try:
-        return bool(_NUMERIC[op](float(left), float(right)))
-    except ValueError:
-        raise LaptopError(f"{op} compares numbers, not {left!r} and {right!r}") from None
-    except KeyError:
-        raise LaptopError(f"condition {op!r} is unknown; there is EQUAL_TO, NOT_EQUAL, {', '.join(_NUMERIC)}") from None
+    if not _NUMBER.fullmatch(left) or not _NUMBER.fullmatch(right):  # float() takes nan and 1_0, too
+        raise LaptopError(f"{op} compares numbers, not {left!r} and {right!r}")
+    return bool(NUMERIC[op](float(left), float(right)))
 
 
 def result(tasks: Sequence[Mapping[str, Any]], ended: Mapping[str, TaskRun]) -> State:

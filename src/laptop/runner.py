@@ -11,7 +11,6 @@ Independent tasks run one after another, where the platform runs them side by si
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -24,28 +23,21 @@ from types import ModuleType
 from typing import Any, Literal
 
 from laptop import rules, runtime
-from laptop.bundle import Bundle
+from laptop.bundle import Bundle, BundleError
 from laptop.document import nearest
-from laptop.home import Home, LaptopError, environment, identity, write
+from laptop.home import Home, LaptopError, environment, identity
 from laptop.journal import GOOD, Journal, Run, State, TaskRun, now
+from laptop.parameters import InvalidRunError, check_parameters, loop_inputs, wheel_arguments
 from laptop.references import Scope, spelled
+from laptop.refusals import refuse_unsupported
 from laptop.resolution import job_id
+from laptop.run_queue import Request, read_requests
 from laptop.show import Show
-from laptop.worker import Limits, Main, call, entry_point
+from laptop.worker import Limits, Main, call, entry_point, parameter_check
 
 _DEPTH = 3
 """How deep run_job_tasks may nest (jobs/tasks/run-job)."""
 _STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
-
-
-def write_summary(bundle: Bundle, home: Home) -> None:
-    """Keep summary/<target>.json in the home: what `databricks bundle summary -o json` prints, ids included."""
-    document = json.loads(json.dumps(bundle.document))
-    for key, job in document["resources"]["jobs"].items():
-        job["id"] = job_id(bundle.target, key)
-    for model in document["resources"].get("registered_models", {}).values():
-        model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
-    write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))
 
 
 @dataclass
@@ -59,6 +51,8 @@ class Runner:
     """`laptop.spark`, or None for tasks that have no use for it."""
     resolve: Callable[[str, str], Main] = entry_point
     """From package and entry point to the function; tests put theirs here."""
+    find_check: Callable[[str], Main | None] = parameter_check
+    """From package to the function that refuses malformed parameters; tests put theirs here."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set it and everything stops as soon as it can."""
 
@@ -73,11 +67,11 @@ class Runner:
             BundleError: something that cannot run on a laptop.
         """
         if job not in self.bundle.jobs:
-            raise LaptopError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
+            raise InvalidRunError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
         for name in parameters:
             if name not in self._declared(job):
-                raise LaptopError(f"job {job!r} has no parameter {name!r}: {nearest(name, self._declared(job))}")
-        rules.refuse_unsupported(self.bundle, job)
+                raise InvalidRunError(f"job {job!r} has no parameter {name!r}: {nearest(name, self._declared(job))}")
+        refuse_unsupported(self.bundle, job)
 
     def _declared(self, job: str) -> dict[str, Any]:
         """Its parameters with their defaults."""
@@ -108,16 +102,18 @@ class Runner:
             LaptopError: there is no such run, or nothing to repair.
         """
         self.check(job, given)
-        tasks = self.bundle.jobs[job]["tasks"]
         run = self.journal.latest(job, self.bundle.target, given)
         if run is None:
             which = f" with {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
             where = f"target {self.bundle.target!r}"
             raise LaptopError(f"job {job!r} has not run in {where}{which} yet; run it without --repair")
-        if run.state == "SUCCESS":
+        if run.state == "SUCCESS" and not self._next_request(set()):
             raise LaptopError(f"run {run.run_id} of job {job!r} has succeeded; there is nothing to repair")
+        return run if run.state == "SUCCESS" else self._repair(run)
+
+    def _repair(self, run: Run) -> Run:
         run.repair_count += 1
-        for key, fresh in self._fresh(tasks, run).items():
+        for key, fresh in self._fresh(self.bundle.jobs[run.job]["tasks"], run).items():
             before = run.tasks.get(key, fresh)
             if before.state not in GOOD:
                 fresh.attempts = before.attempts
@@ -125,37 +121,56 @@ class Runner:
         return self._execute(run, Limits(), 0)
 
     def work_off_queue(self) -> Iterator[Run]:
-        """Run what tasks have asked for, oldest first, until nothing is left that this target knows."""
-        left: set[str] = set()
-        while waiting := sorted(path for path in self.home.path.glob("queue/*.json") if path.name not in left):
-            if self.cancelled.is_set():
-                return
-            request = json.loads(waiting[0].read_text())
-            job = rules.job_of(self.bundle, request["job_id"])
-            if job is None:
-                left.add(waiting[0].name)
-                self.show.say(f"{waiting[0]} asks for a job that target {self.bundle.target!r} lacks; it stays there")
-                continue
-            run = self._new(job, request["job_parameters"], "onetime")
-            waiting[0].unlink()
-            yield self._execute(run, Limits(), 0)
+        """Run what tasks have asked for, oldest first, until nothing is left that this target knows.
 
-    def _new(self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"]) -> Run:
+        A request leaves the queue when its run has ended: if this process is killed before, the next one goes on there.
+        """
+        left: set[str] = set()
+        while (request := self._next_request(left)) and not self.cancelled.is_set():
+            job = rules.job_of(self.bundle, request.job_id) or ""
+            run = self.journal.of_request(request.name)
+            try:
+                if run is None:
+                    run = self._execute(self._new(job, request.parameters, "onetime", request.name), Limits(), 0)
+                elif run.state == "CANCELED":
+                    run = self._repair(run)
+            except (InvalidRunError, BundleError) as error:
+                self.show.say(f"job {job!r} was asked for and refuses: {error}; see {request.refuse()}")
+                continue
+            request.finish()
+            yield run
+
+    def _next_request(self, left: set[str]) -> Request | None:
+        """The oldest request for a job of this target; the others are told once and noted in `left`."""
+        for request in read_requests(self.home.path):
+            if rules.job_of(self.bundle, request.job_id):
+                return request
+            if request.name not in left:
+                left.add(request.name)
+                target = self.bundle.target
+                self.show.say(f"{request.path} asks for a job that target {target!r} lacks; it stays there")
+        return None
+
+    def _new(
+        self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"], request: str = ""
+    ) -> Run:
         self.check(job, given)
         document = self.bundle.jobs[job]
         run = Run(
             run_id=self.journal.next_id(),
             job=job,
-            name=document["name"],
+            name=document.get("name", "Untitled"),
             job_id=job_id(self.bundle.target, job),
             target=self.bundle.target,
             trigger=trigger,
             identity=identity(document),
             start=now(),
+            request=request,
         )
         run.tasks = self._fresh(document["tasks"], run)
         for name, default in self._declared(job).items():
             run.parameters[name] = Scope(run).fill(given.get(name, default))
+        check_parameters(document["tasks"], run, self.find_check)
         self.journal.save(run)
         return run
 
@@ -169,6 +184,7 @@ class Runner:
         begin = time.monotonic()
         limits = limits.within(document.get("timeout_seconds"))
         run.state, run.pid = "RUNNING", os.getpid()
+        self.journal.active.add(run.run_id)
         self.show.started(run, self.journal.log(run.run_id))
         if self.spark:
             self.spark.start(self.home.path, self.show.say)
@@ -255,11 +271,7 @@ class Runner:
         return {"type": type(error).__name__, "message": message}
 
     def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
-        if "named_parameters" in what:
-            named = {name: step.scope.fill(value) for name, value in what["named_parameters"].items()}
-            argv = [f"--{name}={value}" for name, value in (named | step.run.parameters).items()]
-        else:
-            argv = [step.scope.fill(value) for value in what["parameters"]]
+        argv = wheel_arguments(what, step.scope)
         tag = f"task-{step.task.run_id}-{step.task.attempts}"
         sessions: list[Any] = []
 
@@ -287,13 +299,7 @@ class Runner:
         step.task.outcome = spelled(rules.holds(what["op"], left, right))
 
     def _for_each_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
-        text = step.scope.fill(what["inputs"])
-        try:
-            inputs = json.loads(text)
-        except ValueError:
-            inputs = None
-        if not isinstance(inputs, list):
-            raise LaptopError(f"inputs of task {step.task.key!r} must be a JSON list, not {text!r}")
+        inputs = loop_inputs(what["inputs"], step.task.key, step.scope)
         spec, name = what["task"], what["task"]["task_key"]
         step.task.iterations = [TaskRun(f"{name}[{n}]", f"{step.task.run_id}{n:04}") for n in range(len(inputs))]
 

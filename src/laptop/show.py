@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from laptop import runtime
+from laptop.home import disk_errors
 from laptop.journal import Run, TaskRun
+from laptop.text import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -51,6 +53,7 @@ class Show:
 
     def say(self, text: str) -> None:
         """One line, above the tree if there is one."""
+        text = printable(text)
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -59,7 +62,7 @@ class Show:
     def log(self, text: str) -> None:
         """Append to the log of the run that started last."""
         if self._logs:
-            with self._logs[-1].open("a") as file:
+            with disk_errors(self._logs[-1]), self._logs[-1].open("a") as file:
                 file.write(text)
 
     def line(self, text: str) -> None:
@@ -115,7 +118,8 @@ class Show:
         from rich.text import Text
 
         last = self._last.get(task.run_id, "") if task.state == "RUNNING" else ""
-        return Text.assemble((_words(task), _STYLES.get(task.state, "dim")), "  ", (last, "dim"))
+        words = printable(_words(task))
+        return Text.assemble((words, _STYLES.get(task.state, "dim")), "  ", (printable(last), "dim"))
 
 
 class _Handler(logging.Handler):

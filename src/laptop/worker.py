@@ -47,6 +47,18 @@ def entry_point(package: str, name: str) -> Main:
     return found[name].load()  # type: ignore[no-any-return]
 
 
+def parameter_check(package: str) -> Main | None:
+    """What an installed distribution offers to check a task's arguments with; None if it offers nothing.
+
+    An entry point `check` of the group `task_parameters`: it takes argv and raises if a task would refuse it.
+    """
+    try:
+        found = metadata.distribution(package).entry_points.select(group="task_parameters", name="check")
+    except metadata.PackageNotFoundError:
+        return None  # the task says so
+    return next((point.load() for point in found), None)
+
+
 def call(body: Callable[[], None], stopping: Callable[[], object], stop: Callable[[], None]) -> None:
     """Call `body` in a thread and wait for its end; once `stopping` says so, make it end.
 

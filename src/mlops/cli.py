@@ -170,12 +170,12 @@ def run_args(args: Sequence[str]) -> int:
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)
-        options.say(told.getvalue().rstrip(), err=True)
+        options.say(*told.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except click.Abort:
         return 130
     except MlopsError as error:
-        options.say(f"error: {error}", err=True)
+        options.say(*f"error: {error}".split("\n"), err=True)
         return 1
     except Exception as error:
         if not any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):

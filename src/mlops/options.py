@@ -28,9 +28,12 @@ def place(of: str, folder: Path | None) -> Deployed:
     return found
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print what tags, people or a workspace say; none of it can pass for a command of the pipeline that shows it."""
-    click.echo("\n".join(map(plain, text.split("\n"))), err=err)
+def say(*lines: str, err: bool = False) -> None:
+    """Print what tags, people or a workspace say, each argument on one line whatever it holds.
+
+    None of it can pass for another line, or for a command of the pipeline that shows it.
+    """
+    click.echo("\n".join(map(plain, lines)), err=err)
 
 
 def plain(line: str) -> str:

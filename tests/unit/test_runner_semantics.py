@@ -202,6 +202,16 @@ ROWS = [
             ("11", "LESS_THAN_OR_EQUAL", "10", "false"),
         ]
     ),
+    *(
+        Row(
+            f"{text!r} is no number",
+            UNVERIFIED + "if-else does not say what then",
+            [condition("no", text, "LESS_THAN_OR_EQUAL", "2")],
+            {"no": "FAILED"},
+            "FAILED",
+        )
+        for text in ("nan", "1_0", " 1", "0x1", "", "٣")
+    ),
     Row("text is no number", UNVERIFIED + "if-else does not say what then", [BROKEN], {"no": "FAILED"}, "FAILED"),
     Row(
         "a truth value is compared as true or false",
@@ -269,6 +279,27 @@ ROWS = [
         {"a": "SUCCESS"},
         parameters={"a-b": "dash"},
         argv={"ok": ["dash", "{{my.value}", "{{other.thing}}", "{{}}"]},
+    ),
+    Row(
+        "a name with other characters than letters, digits and underscores needs back-ticks or brackets",
+        REFERENCES,
+        [
+            wheel(
+                "a",
+                parameters=[
+                    "{{job.parameters.[a-b]}}",
+                    "{{job.parameters.[a.c]}}",
+                    "{{job.parameters.[p]}}",
+                    "{{job.parameters.`p`}}",
+                    "{{ job.parameters.p }}",
+                    "{{job.parameters.a-b}}",
+                    "{{job.parameters.a b}}",
+                ],
+            )
+        ],
+        {"a": "SUCCESS"},
+        parameters={"a-b": "dash", "a.c": "dot", "p": "plain"},
+        argv={"ok": ["dash", "dot", "plain", "plain", "plain", "{{job.parameters.a-b}}", "{{job.parameters.a b}}"]},
     ),
     Row(
         "something unknown in a known namespace fails the task",

@@ -18,6 +18,7 @@ import pytest
 from laptop.bundle import BundleError, load
 from laptop.home import Home
 from laptop.journal import Run, TaskRun
+from laptop.parameters import InvalidRunError
 from laptop.runner import Runner
 from laptop.show import Show
 from laptop.worker import Interrupted, call
@@ -42,7 +43,8 @@ def quick(_: Any) -> None:
 
 def wheel(key: str, *on: str, **more: Any) -> dict[str, Any]:
     what = {"package_name": "toy", "entry_point": key, "parameters": []}
-    return {"task_key": key, "python_wheel_task": what, "depends_on": [{"task_key": one} for one in on], **more}
+    edges = [{"task_key": one} for one in on]
+    return {"task_key": key, "python_wheel_task": what, "depends_on": edges, **more}
 
 
 def runner(root: Path, jobs: dict[str, Any], **functions: Callable[[Any], None]) -> Runner:
@@ -236,6 +238,7 @@ def test_a_package_or_entry_point_that_does_not_exist_fails_the_task_with_its_na
     assert "did you mean 'training'?" in run.tasks["tranining"].error["message"]
 
 
+CONDITION = {"task_key": "c", "condition_task": {"op": "EQUAL_TO", "left": "1", "right": "1"}}
 NESTED = {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u"}}}
 UNSUPPORTED = {
     "notebook_task": {"tasks": [{"task_key": "t", "notebook_task": {"notebook_path": "/n"}}]},
@@ -252,7 +255,10 @@ UNSUPPORTED = {
         ]
     },
     "notebook_params": {"tasks": [{"task_key": "t", "run_job_task": {"job_id": "1", "notebook_params": {}}}]},
-    "python_wheel_task": {"tasks": [{"task_key": "t", "python_wheel_task": {"package_name": "p", "entry_point": "e"}}]},
+    "python_wheel_task": {
+        "parameters": [{"name": "p", "default": "x"}],
+        "tasks": [{"task_key": "t", "python_wheel_task": {"package_name": "p", "entry_point": "e"}}],
+    },
 }
 
 
@@ -276,6 +282,58 @@ def test_what_only_the_platform_can_do_is_refused_with_its_line_before_anything_
     assert list((tmp_path / "home").iterdir()) == []
 
 
+IMPOSSIBLE = {
+    "outcome": [CONDITION, wheel("t", depends_on=[{"task_key": "c", "outcome": "True"}])],
+    "outcome of no condition": [wheel("c"), wheel("t", depends_on=[{"task_key": "c", "outcome": "true"}])],
+    "run_if": [wheel("t", run_if="ALL_GOOD")],
+    "op": [{"task_key": "c", "condition_task": {"op": "EQUALS", "left": "1", "right": "1"}}],
+    "concurrency": [{"task_key": "t", "for_each_task": {"inputs": "[]", "concurrency": 0, "task": wheel("u")}}],
+    "timeout_seconds": [{"task_key": "t", "for_each_task": {"inputs": "[]", "task": wheel("u", timeout_seconds=-1)}}],
+    "max_retries": [wheel("t", max_retries=-2)],
+}
+
+
+@pytest.mark.parametrize("key", IMPOSSIBLE)
+def test_a_value_that_the_platform_does_not_have_skips_no_branch_but_is_refused(tmp_path: Path, key: str) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": IMPOSSIBLE[key]}})
+    with pytest.raises(
+        BundleError, match=f"{key.split(maxsplit=1)[0]} of job 'main' is .*the platform does not take it"
+    ):
+        made.run("main", {})
+
+
+def test_a_wheel_task_without_arguments_runs_in_a_job_without_parameters(tmp_path: Path) -> None:
+    task = {"task_key": "t", "python_wheel_task": {"package_name": "p", "entry_point": "e"}}
+    assert runner(tmp_path, {"main": {"tasks": [task]}}).run("main", {}).state == "SUCCESS"
+
+
+@pytest.mark.parametrize("argument", ["{{job.parameters.n}}", "{{input}}", "{{tasks.before.values.n}}"])
+def test_a_malformed_parameter_is_refused_before_anything_starts_where_it_is_known(
+    tmp_path: Path, argument: str
+) -> None:
+    def check(argv: Any) -> None:
+        if argv != ["1"]:
+            raise ValueError("n is no number")
+
+    task = wheel("late") | {"depends_on": []}
+    task["python_wheel_task"]["parameters"] = [argument]
+    loop = {"task_key": "loop", "for_each_task": {"inputs": '["x"]', "task": task}}
+    job = {
+        "parameters": [{"name": "n", "default": "1"}],
+        "tasks": [wheel("before"), loop if "input" in argument else task],
+    }
+    job["tasks"][0]["python_wheel_task"]["package_name"] = "other"
+    made = runner(tmp_path, {"main": job})
+    made.find_check = lambda package: check if package == "toy" else None
+    if "job." in argument:
+        with pytest.raises(InvalidRunError, match="task 'late' of job 'main': n is no number"):
+            made.run("main", {"n": "x"})
+        assert list(made.journal.runs()) == []
+        assert made.run("main", {}).state == "SUCCESS"
+    else:
+        assert made.run("main", {}).tasks["before"].state == "SUCCESS"
+
+
 # --- queue -----------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +354,8 @@ def test_what_tasks_asked_for_runs_afterwards_oldest_first(tmp_path: Path) -> No
         ask(made.home.path, "1", "other", {"p": "first"})
 
     def other(argv: Any) -> None:
-        assert list((made.home.path / "queue").iterdir()) == [made.home.path / "queue" / "2.json"] * (argv == ["first"])
+        left = ["1.json", "2.json"] if argv == ["first"] else ["2.json"]
+        assert sorted(path.name for path in (made.home.path / "queue").iterdir()) == left
 
     task = wheel("other")
     task["python_wheel_task"]["parameters"] = ["{{job.parameters.p}}"]

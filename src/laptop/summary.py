@@ -1,0 +1,20 @@
+"""What `databricks bundle summary -o json` would print: the resolved bundle with the ids of what is deployed."""
+
+from __future__ import annotations
+
+import json
+
+from laptop.bundle import Bundle
+from laptop.home import Home, write
+from laptop.resolution import job_id
+
+
+def write_summary(bundle: Bundle, home: Home) -> None:
+    """Write summary/<target>.json into the home, ids included."""
+    document = json.loads(json.dumps(bundle.document))
+    resources = document.get("resources", {})
+    for key, job in resources.get("jobs", {}).items():
+        job["id"] = job_id(bundle.target, key)
+    for model in resources.get("registered_models", {}).values():
+        model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
+    write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))

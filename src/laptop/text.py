@@ -1,0 +1,18 @@
+"""Text that came from elsewhere, made fit for a screen and for a log of CI."""
+
+from __future__ import annotations
+
+import re
+
+_AZURE = re.compile(r"##(?=\w*\[)")
+_GITHUB = re.compile(r"^(\s*):(?=:)")
+
+
+def printable(text: str) -> str:
+    """One line that neither a terminal nor a CI system takes for a command: control characters are spelled out."""
+    line = "".join(character if character.isprintable() else _escape(character) for character in text)
+    return _GITHUB.sub(r"\1: ", _AZURE.sub("# #", line))
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
