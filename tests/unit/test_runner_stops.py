@@ -230,7 +230,7 @@ def test_a_package_or_entry_point_that_does_not_exist_fails_the_task_with_its_na
     tasks = [wheel("a"), wheel("tranining")]
     tasks[1]["python_wheel_task"]["package_name"] = "mlops-template"
     made = runner(tmp_path, {"main": {"name": "j", "tasks": tasks}})
-    made.resolve = entry_point
+    made.resolve, made.find_check = entry_point, lambda _: None
     run = made.run("main", {})
     assert run.tasks["a"].error is not None
     assert "package 'toy' is not installed" in run.tasks["a"].error["message"]
