@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TextIO
@@ -22,9 +22,7 @@ from mlops.lifecycle import delivery, plans
 _EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
-_planner = click.option(
-    "--planner", "planners", multiple=True, help="Principal that plans; its own right to manage is left out."
-)
+_planner = click.option("--planner", help="Principal that made the plan; its own right is taken as it was deployed.")
 _out = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
 _folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="dist", show_default=True)
 
@@ -89,37 +87,46 @@ def _attestations(text: str) -> list[dict[str, object]]:
 @_target
 @_planner
 @_out
-def plan(plan: Path, target: str, planners: tuple[str, ...], out: TextIO) -> None:
+def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
     """Write a plan for its reviewers: what costs, who may do what, what is destroyed, then everything.
 
     Example: mlops ci plan plan.json --target prod --out plan.md
     """
-    out.write(plans.summary(plans.parse(plan.read_text(), planners=planners), target))
+    out.write(plans.summary(_as_deployer(plan, planner), target))
+
+
+def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
+    found = plans.parse(file.read_text())
+    return plans.as_deployer(found, planner) if planner else found
 
 
 @ci.command("same-plan", epilog=_EXITS)
 @click.argument("approved", type=_file)
 @click.argument("now", type=_file)
-@_planner
+@click.option("--planner", "planners", multiple=True, help="Who made the approved plan; then who made the other one.")
 def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
     """Stop unless what would be done now is what was approved.
 
-    Example: mlops ci same-plan approved/plan.json plan.json
+    Example: mlops ci same-plan approved/plan.json plan.json --planner PLANNER --planner DEPLOYER
     """
-    before, after = (plans.parse(file.read_text(), planners=planners) for file in (approved, now))
-    _stop("not the plan that was approved; plan again and have it approved", plans.differences(before, after))
+    if len(planners) not in (0, 2):
+        raise click.UsageError("give --planner twice: who made the approved plan, then who made the other one")
+    before, after = (plans.parse(file.read_text()) for file in (approved, now))
+    planner, deployer = planners or (None, None)
+    found = plans.differences(before, after, planner=planner, deployer=deployer)
+    _stop("not the plan that was approved; plan again and have it approved", found)
     click.echo(f"{len(after.actions)} actions, each as approved")
 
 
 @ci.command(epilog=_EXITS)
 @click.argument("plan", type=_file)
 @_planner
-def settled(plan: Path, planners: tuple[str, ...]) -> None:
+def settled(plan: Path, planner: str | None) -> None:
     """Stop unless a plan made right after a deployment does nothing.
 
     Example: mlops ci settled after.json
     """
-    found = [f"{entry.action} {entry.key}" for entry in plans.parse(plan.read_text(), planners=planners).actions]
+    found = [f"{entry.action} {entry.key}" for entry in _as_deployer(plan, planner).actions]
     _stop("deployed, and the next plan is not empty", found)
     click.echo("the next plan is empty")
 
@@ -129,15 +136,12 @@ def settled(plan: Path, planners: tuple[str, ...]) -> None:
 @_target
 @_planner
 @_out
-def drift(plan: Path, target: str, planners: tuple[str, ...], out: TextIO) -> None:
+def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
     """Stop if somebody changed what is deployed; what only waits for deployment is no drift.
 
     Example: mlops ci drift plan.json --target prod --out drift.md
     """
-    text = plan.read_text()
-    # What a planner was given by hand is drift, too; what it would give itself does not wait for a deployment.
-    waiting = plans.drift(plans.parse(text, planners=planners)).waiting
-    found = replace(plans.drift(plans.parse(text)), waiting=waiting)
+    found = plans.drift(_as_deployer(plan, planner))
     out.write(plans.report(found, target))
     _stop(f"target {target} has drifted", [f"{key} {change.path}" for key, change in found.drifted])
 

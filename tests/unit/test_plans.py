@@ -26,8 +26,6 @@ from mlops.lifecycle.plans import (
     summary,
 )
 
-PLANNER, DEPLOYER = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
-
 
 def change(action: str = "update", **values: Any) -> dict[str, Any]:
     return {"action": action, **values}
@@ -39,14 +37,6 @@ def text(plan: dict[str, Any] | None = None, **head: Any) -> str:
 
 def job(action: str = "update", **changes: Any) -> dict[str, Any]:
     return {"resources.jobs.training": {"action": action, "changes": changes}}
-
-
-def rights(*who: str, action: str = "create") -> dict[str, Any]:
-    listed = [
-        {"level": "CAN_VIEW", "group_name": "ds"},
-        *({"level": "IS_OWNER", "service_principal_name": w} for w in who),
-    ]
-    return {"resources.jobs.training.permissions": {"action": action, "new_state": {"value": {"__embed__": listed}}}}
 
 
 GIVE = "give what `databricks bundle plan -o json` printed"
@@ -154,7 +144,7 @@ def test_a_clean_target_is_said_to_be_clean() -> None:
 
 
 def test_the_same_plan_has_no_difference() -> None:
-    given = text({**job(timeout_seconds=change(old=1, new=2, remote=1)), **rights(PLANNER)})
+    given = text(job(timeout_seconds=change(old=1, new=2, remote=1)))
     assert differences(parse(given), parse(given)) == ()
 
 
@@ -185,79 +175,6 @@ OTHER_VALUES = "jobs.training: update was approved with other values than it wou
 def test_every_difference_from_what_was_approved_is_told(now: str, said: list[str]) -> None:
     approved = parse(text(job(timeout_seconds=change(old=1, new=2, remote=1))))
     assert differences(approved, parse(now)) == tuple(said)
-
-
-def test_two_identities_plan_the_same_once_their_own_rights_are_left_out() -> None:
-    both = (PLANNER, DEPLOYER)
-    mine, theirs = text(rights(PLANNER)), text(rights(DEPLOYER))
-    assert differences(parse(mine), parse(theirs))
-    assert differences(parse(mine, planners=both), parse(theirs, planners=both)) == ()
-
-
-def test_a_right_of_somebody_else_is_not_left_out() -> None:
-    both = (PLANNER, DEPLOYER)
-    mine, theirs = text(rights(PLANNER)), text(rights(DEPLOYER, "somebody"))
-    assert differences(parse(mine, planners=both), parse(theirs, planners=both))
-
-
-@pytest.mark.parametrize("kind", ["service_principal_name", "user_name"])
-def test_a_planners_own_right_is_left_out_wherever_it_stands(kind: str) -> None:
-    view, own = {"level": "CAN_VIEW", "group_name": "ds"}, {"level": "CAN_MANAGE", kind: PLANNER}
-    plan = {"resources.jobs.a": {"action": "create", "new_state": {"listed": [view, own], "own": own}}}
-    assert parse(text(plan), planners=(PLANNER,)).entries[0].wanted == {"listed": [view], "own": None}
-    assert parse(text(plan)).entries[0].wanted == {"listed": [view, own], "own": own}
-
-
-def test_of_a_planners_rights_and_others_only_the_others_are_told() -> None:
-    changes = {
-        f"[service_principal_name='{PLANNER}'].level": change(old="CAN_MANAGE", new="IS_OWNER", remote="CAN_MANAGE"),
-        "[user_name='ada'].level": change(old="CAN_VIEW", new="CAN_RUN", remote="CAN_VIEW"),
-    }
-    entry = {"resources.jobs.training.permissions": {"action": "update", "changes": changes}}
-    (told,) = parse(text(entry), planners=(PLANNER,)).actions
-    assert [(told.action, c.path, c.new) for c in told.changes] == [("update", "[user_name='ada'].level", "CAN_RUN")]
-
-
-def test_a_planner_that_would_only_give_itself_rights_plans_nothing() -> None:
-    own = {"level": "CAN_MANAGE", "service_principal_name": PLANNER}
-    entry = {"action": "update", "changes": {f"[service_principal_name='{PLANNER}']": change(new=own)}}
-    plan = text({"resources.jobs.training.permissions": entry})
-    assert parse(plan).actions
-    assert parse(plan, planners=(PLANNER,)).actions == ()
-
-
-def takes_over(planner: str, owner: str) -> str:
-    """What the CLI plans for somebody who did not deploy: it owns, and whoever owned may only manage."""
-    own = {"level": "IS_OWNER", "service_principal_name": planner}
-    changes = {
-        f"[service_principal_name='{planner}']": change(new=own),
-        f"[service_principal_name='{owner}'].level": change(old="IS_OWNER", new="CAN_MANAGE", remote="IS_OWNER"),
-    }
-    return text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
-
-
-def test_a_planner_that_would_take_over_from_the_deployer_plans_nothing() -> None:
-    given = takes_over(PLANNER, DEPLOYER)
-    assert parse(given, planners=(PLANNER,)).actions == ()
-    assert parse(given, planners=(PLANNER, DEPLOYER)).actions == ()
-    assert len(parse(given).actions[0].changes) == 2
-
-
-def test_a_deployer_that_loses_a_right_for_another_reason_is_told() -> None:
-    changes = {
-        f"[service_principal_name='{DEPLOYER}'].level": change(old="IS_OWNER", new="CAN_VIEW", remote="IS_OWNER")
-    }
-    given = text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
-    assert parse(given, planners=(PLANNER, DEPLOYER)).actions
-    changes = {"[user_name='ada'].level": change(old="IS_OWNER", new="CAN_MANAGE", remote="IS_OWNER")}
-    given = text({"resources.jobs.training.permissions": {"action": "update", "changes": changes}})
-    assert parse(given, planners=(PLANNER, DEPLOYER)).actions
-
-
-def test_a_planners_right_that_is_no_management_counts() -> None:
-    own = {"level": "CAN_VIEW", "user_name": "ada"}
-    entry = {"action": "update", "changes": {"[user_name='ada']": change(new=own)}}
-    assert parse(text({"resources.jobs.training.permissions": entry}), planners=("ada",)).actions
 
 
 # --- for people ------------------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops.contract import ConfigError
+from mlops.lifecycle import permission_rows
+from mlops.lifecycle.permission_rows import Principal, Row
 
 VERSION = 2
 """The plan_version of the CLI that databricks.yml names."""
@@ -26,7 +28,6 @@ _COST = re.compile(
     r"|scale_to_zero|performance_target|environment_version|timeout|max_retries|max_concurrent_runs|budget_policy"
 )
 _RIGHTS = re.compile(r"grants|permissions|run_as|principal|privileges|owner")
-_MANAGES = ("IS_OWNER", "CAN_MANAGE")
 _SIDES = ("old", "new", "remote")
 _LONGEST = 200
 """Characters of a value that a summary shows."""
@@ -58,6 +59,8 @@ class Entry:
     changes: tuple[Change, ...]
     wanted: Any
     """All of the resource as it shall be; None where nothing is written."""
+    rows: Mapping[Principal, Row] | None = field(default=None, compare=False, repr=False)
+    """The rows of a list of permissions; None: the entry is none."""
 
     @property
     def kind(self) -> str:
@@ -84,13 +87,8 @@ class Plan:
         return tuple(entry for entry in self.entries if entry.action != "skip")
 
 
-def parse(text: str, *, planners: Sequence[str] = ()) -> Plan:
-    """Read a plan.
-
-    Args:
-        text: what `databricks bundle plan -o json` printed.
-        planners: principals whose own right to manage is left out: the CLI adds the one that plans to every list of
-            permissions, so that two identities never plan the same.
+def parse(text: str) -> Plan:
+    """Read a plan: what `databricks bundle plan -o json` printed.
 
     Raises:
         ConfigError: it is no plan, or one of another version.
@@ -106,66 +104,121 @@ def parse(text: str, *, planners: Sequence[str] = ()) -> Plan:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ConfigError("the plan holds no resources by name: give what `databricks bundle plan -o json` printed")
     try:
-        return Plan(not document.get("lineage"), tuple(_entry(key, entries[key], planners) for key in sorted(entries)))
+        return Plan(not document.get("lineage"), tuple(_entry(key, entries[key]) for key in sorted(entries)))
     except (AttributeError, TypeError):
         raise ConfigError("the plan's changes are not told by field: give what `bundle plan -o json` printed") from None
 
 
-def _entry(key: str, entry: Mapping[str, Any], planners: Sequence[str]) -> Entry:
+def _entry(key: str, entry: Mapping[str, Any]) -> Entry:
     action = entry.get("action") or "skip"
     if action not in ACTIONS:
         raise ConfigError(f"the plan does {action!r} to {key}; known are {', '.join(ACTIONS)}")
+    by_row = key.endswith(".permissions")
     changes = tuple(
-        Change(path, str(found.get("action")), *(_others(found.get(side), planners) for side in _SIDES))
+        Change(path, str(found.get("action")), *(found.get(side) for side in _SIDES))
         for path, found in sorted((entry.get("changes") or {}).items())
-        if found.get("action") != "skip"
+        if found.get("action") != "skip" and not (by_row and permission_rows.principal_of(path))
     )
-    if key.endswith(".permissions"):
-        others = tuple(change for change in changes if not _caused(change, planners))
-        if len(others) < len(changes):  # who plans becomes owner, and so whoever was it no longer is
-            others = tuple(c for c in others if (c.old, c.new, c.remote) != ("IS_OWNER", "CAN_MANAGE", "IS_OWNER"))
-        action = "skip" if changes and not others else action
-        changes = others
-    return Entry(key.removeprefix("resources."), action, changes, _others(entry.get("new_state"), planners))
+    name = key.removeprefix("resources.")
+    if not by_row:
+        return Entry(name, action, changes, entry.get("new_state"))
+    rows = permission_rows.read_rows(entry)
+    return _with_rows(Entry(name, action, changes, None), rows)
 
 
-def _caused(change: Change, planners: Sequence[str]) -> bool:
-    """Whether a change of permissions comes from nothing but who plans."""
-    values = [value for value in (change.old, change.new, change.remote) if value is not None]
-    named = any(f"='{who}']" in change.path for who in planners)
-    return not values or (named and all(value in _MANAGES for value in values))
+def _row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
+    """The rows that the deployment would write, and those that somebody changed since the last one."""
+    for principal, row in sorted(rows.items()):
+        if row.new != row.remote or row.old != row.remote:
+            action = "skip" if row.new == row.remote else "update"
+            yield Change(permission_rows.path_of(principal), action, row.old, row.new, row.remote)
 
 
-def _others(value: Any, planners: Sequence[str]) -> Any:
-    """A value without the planners' own right to manage."""
-    if isinstance(value, dict):
-        return None if _own(value, planners) else {key: _others(each, planners) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_others(each, planners) for each in value if not _own(each, planners)]
-    return value
+def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: Plan | None = None) -> Plan:
+    """The plan that the deployer would make of the bundle that the planner planned.
+
+    The planner's own right is taken as it was deployed last: the CLI plans its user as owner whatever the bundle says.
+
+    Args:
+        plan: of the planner.
+        planner: who made it.
+        deployer: who deploys. None: who deployed last, as far as the plan tells.
+        now: the plan of the deployer itself. It tells the planner's right on what is created.
+    """
+    if deployer is None:
+        deployer = permission_rows.deployer_of([entry.rows for entry in plan.entries if entry.rows])
+    present = {entry.key: entry for entry in now.entries} if now else {}
+
+    def rewritten(entry: Entry) -> Entry:
+        if entry.rows is None:
+            return entry
+        own = None
+        if entry.action == "create" and entry.key in present:
+            own = permission_rows.own_levels(present[entry.key].rows or {}, planner)
+        rows = permission_rows.as_deployer(entry.rows, entry.kind, planner, deployer, own)
+        return entry if rows == entry.rows else _rewritten(entry, rows)
+
+    return Plan(plan.first, tuple(rewritten(entry) for entry in plan.entries))
 
 
-def _own(value: Any, planners: Sequence[str]) -> bool:
-    who = value.get("service_principal_name") or value.get("user_name") if isinstance(value, dict) else None
-    return who in planners and value.get("level") in _MANAGES
+def _with_rows(entry: Entry, rows: Mapping[Principal, Row]) -> Entry:
+    wanted = permission_rows.planned_list(rows) if entry.action != "skip" and rows else None
+    return replace(entry, changes=(*entry.changes, *_row_changes(rows)), wanted=wanted, rows=rows)
+
+
+def _rewritten(entry: Entry, rows: Mapping[Principal, Row]) -> Entry:
+    others = tuple(change for change in entry.changes if not permission_rows.principal_of(change.path))
+    action = entry.action
+    if action in ("skip", "update"):
+        pending = [*others, *(change for change in _row_changes(rows) if change.action != "skip")]
+        action = "update" if pending else "skip"
+    return _with_rows(replace(entry, action=action, changes=others), rows)
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
 
 
-def differences(approved: Plan, now: Plan) -> tuple[str, ...]:
-    """What would be done now and was not approved, or was approved and would not be done; none: it is the same plan."""
+def differences(
+    approved: Plan, now: Plan, *, planner: str | None = None, deployer: str | None = None
+) -> tuple[str, ...]:
+    """What would be done now and was not approved, or was approved and would not be done; none: it is the same plan.
+
+    Args:
+        approved: the plan that somebody approved.
+        now: the plan that the deployment would carry out, made by the deployer.
+        planner: who made the approved plan. None: the same identity made both.
+        deployer: who made the other one.
+    """
+    if planner:
+        approved = as_deployer(approved, planner, deployer, now=now)
     found = []
     if approved.first != now.first:
         found.append("the first deployment came in between: plan again")
     before, after = ({entry.key: entry for entry in plan.actions} for plan in (approved, now))
     for key in sorted(before.keys() | after.keys()):
         mine, theirs = (side[key].action if key in side else "skip" for side in (before, after))
-        if mine != theirs:
+        if before.get(key) == after.get(key):
+            continue
+        if hidden := _hidden_change(after.get(key), planner):
+            found.append(f"{key}: {hidden}")
+        elif mine != theirs:
             found.append(f"{key}: approved is {mine}, now it would be {theirs}")
-        elif before[key] != after[key]:
+        else:
             found.append(f"{key}: {mine} was approved with other values than it would have now")
     return tuple(found)
+
+
+def _hidden_change(entry: Entry | None, planner: str | None) -> str:
+    """The change of the planner's own right, which the plan that the planner made cannot show."""
+    rows = (entry.rows if entry else None) or {}
+    for (key, name), row in rows.items():
+        if key != "group_name" and name == planner and row.new != row.old:
+            was, becomes = row.old or "no right", row.new or "no right"
+            return (
+                f"the right of {name}, which made the approved plan, changes from {was} to {becomes}; "
+                "its own plan cannot show that, so the deployer has to plan and deploy it by hand"
+            )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +235,9 @@ def drift(plan: Plan) -> Drift:
     A resource that would be created is either new in the bundle or was deleted by hand; the plan does not tell which,
     so it waits, and the check right after a deployment, which allows no action at all, is what finds it.
     """
-    drifted = [(e.key, change) for e in plan.actions for change in e.changes if change.drifted]
+    # The CLI skips a row that the workspace holds as it would plan it, and it plans its own user as owner.
+    judged = [e for e in plan.entries if e.action != "skip" or e.rows]
+    drifted = [(e.key, change) for e in judged for change in e.changes if change.drifted]
     touched = {key for key, _ in drifted}
     return Drift(tuple(drifted), tuple(f"{e.action} {e.key}" for e in plan.actions if e.key not in touched))
 
@@ -210,7 +265,7 @@ def summary(plan: Plan, target: str) -> str:
         ("Destroys", [code(e.key) for e in plan.actions if e.destroys]),
         ("Changes what it costs", list(_of(plan, _COST))),
         ("Changes who may do what", list(_of(plan, _RIGHTS))),
-        ("Takes back what was changed by hand", [f"{code(key)} {code(c.path)}" for key, c in drift(plan).drifted]),
+        ("Takes back what was changed by hand", list(_taken_back(plan))),
     )
     for title, found in calls:
         if found:
@@ -226,6 +281,12 @@ def fitting(page: str, longest: int) -> str:
         return page
     hint = "\n\n</details>\n\n**Cut here: all of it is in the summary of the run.**\n"
     return page[: longest - len(hint)].rpartition("\n")[0] + hint
+
+
+def _taken_back(plan: Plan) -> Iterator[str]:
+    for key, change in drift(plan).drifted:
+        if change.new != change.remote:
+            yield f"{code(key)} {code(change.path)}"
 
 
 def _of(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
