@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
+from laptop.given_values import read_given_values
 from laptop.normalize import Misfit, normalize_tree
 from laptop.resolution import VARIABLE, without_references
 
@@ -193,7 +194,8 @@ def resolve(
     tree = _with_target(source.tree, target, problems)
     given = {name: Node(value, tree.place_of("variables")) for name, value in (variables or {}).items()}
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
-    tree = _with_values(tree, target, [given, *_layers(laptop, target)], source, problems)
+    told = read_given_values(source.root, target, tree.get("variables"), problems)
+    tree = _with_values(tree, target, [given, *told, *_layers(laptop, target)], source, problems)
     tree, misfits = normalize_tree(without_references(tree, source.root, target, problems))
     return Bundle(source.root, target, _with_presets(tree), misfits), list(dict.fromkeys(problems))
 
@@ -342,5 +344,5 @@ def _valueless(name: str, variable: Node, target: str, source: Source) -> Proble
     elsewhere = any(source.tree.get("targets", other, "variables", name) for other in source.targets)
     place = source.tree.place_of("targets", target, "variables") if elsewhere else variable.place
     what = f"variable {name!r} has no value in target {target!r}"
-    cure = f"give it a default, a value in the target, or for the laptop one in {OVERRIDES}"
+    cure = f"give it a default, a value in the target or in BUNDLE_VAR_{name}, or for the laptop one in {OVERRIDES}"
     return Problem("variables", place, what, "the CLI stops without one", cure)

@@ -231,3 +231,14 @@ def test_a_commit_that_main_does_not_hold_is_stopped_before_anything_of_it_runs(
     for ref, code in (("origin/main", 0), ("v1", 0), ("v2", 1)):
         subprocess.run(["git", "-C", tmp_path / "here", "checkout", "--quiet", "--detach", ref], check=True)
         assert subprocess.run(["bash", "-c", check], cwd=tmp_path / "here", check=False).returncode == code
+
+
+def test_every_job_that_asks_the_databricks_cli_hands_it_the_variables_of_the_bundle() -> None:
+    asked = 0
+    for file in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        for job in document(file)["jobs"].values():
+            if any(step.get("run") == ".ci/setup databricks" for step in job.get("steps", ())):
+                assert job["env"]["BUNDLE_VARIABLES"] == "${{ vars.BUNDLE_VARIABLES }}", file
+                assert job["env"]["TARGET"], file
+                asked += 1
+    assert asked >= 6
