@@ -32,7 +32,7 @@ print(windows)
 
 def fetch(start, end):
     rows = _matured.between(data.read("features"), start, end)
-    return _matured.fetch(_matured.labelled(rows, data, USE_CASE, as_of), USE_CASE)
+    return _matured.labelled(rows, data, USE_CASE, as_of)
 
 
 training, holdout = fetch(None, windows.train_until), fetch(windows.holdout_from, windows.holdout_until)

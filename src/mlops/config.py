@@ -7,6 +7,7 @@ All parameters arrive as text; unknown, missing and malformed ones are all repor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
@@ -14,6 +15,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from mlops.contract import ConfigError
+
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_MOMENT = re.compile(_DATE + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?")
+_YEARS = range(1970, 2201)
+
+
+def _written_as(pattern: re.Pattern[str], example: str) -> BeforeValidator:
+    """Texts of one form only: pydantic also takes numbers, as seconds since 1970."""
+
+    def check(value: object) -> object:
+        text = value.isoformat() if isinstance(value, date) else value
+        if not isinstance(text, str) or not pattern.fullmatch(text) or int(text[:4]) not in _YEARS:
+            raise ValueError(f"write it as {example}, in a year from {_YEARS[0]} to {_YEARS[-1]}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _utc(value: datetime) -> datetime:
@@ -29,8 +46,9 @@ Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
 """One part of a Unity Catalog name: letters, digits, underscore."""
 ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}\.{_NAME}\.{_NAME}$")]
 """catalog.schema.model"""
-Instant = Annotated[datetime, AfterValidator(_utc)]
-"""A moment in UTC; one without zone is taken as UTC."""
+Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), AfterValidator(_utc)]
+"""A moment in UTC; one without zone is taken as UTC, a day as its midnight."""
+Day = Annotated[date, _written_as(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
 """A model version."""
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
@@ -57,8 +75,8 @@ class SampleConfig(JobConfig):
 
     job: Literal["sample"]
     landing: str
-    since: date
-    until: date
+    since: Day
+    until: Day
 
 
 class IngestionConfig(JobConfig):
@@ -158,8 +176,8 @@ class IntegrationConfig(_Fits):
 
     job: Literal["integration"]
     landing: str
-    since: date
-    until: date
+    since: Day
+    until: Day
     approval: Literal["automatic"]
     data_profiling: Literal["off"] = "off"
     model_version: OptionalInt = None
@@ -212,5 +230,7 @@ def _sentence(schema: type[JobConfig], problem: object) -> str:
             return f"parameter {name!r} is missing"
         case "extra_forbidden":
             return f"parameter {name!r} is unknown to job {schema.__name__!r}: it takes {', '.join(names)}"
+        case "value_error":
+            return f"parameter {name!r} is {detail['input']!r}: {detail['ctx']['error']}"
         case _:
             return f"parameter {name!r} is {detail['input']!r}: {detail['msg'].lower()}"

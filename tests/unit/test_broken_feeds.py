@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 import pytest
-from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged
+from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged, with_older_versions
 from toy import TOY
 
 from mlops.adapters import pages, quality
@@ -24,7 +24,7 @@ def judge(content, source=STRICT):
     why = intake.misfit(file, source)
     if why:
         return None, (why,)
-    rows = intake.read(source, [file], NOW)
+    rows = intake.read(source, [file])
     outcomes = quality.check(rows.table.take(rows.read), source.expectations())
     judged = judging.judge(source, [file], rows, outcomes, intake.unknown_columns([file], source))
     return judged, judged.problems
@@ -63,6 +63,14 @@ def test_what_only_looks_like_damage_gives_the_same_rows(kind):
     assert problems == ()
     assert judged.broken == ()
     assert judged.good.sort_by("id").equals(CLEAN.good.sort_by("id"))
+
+
+def test_older_versions_behind_newer_ones_are_kept_beside_them():
+    judged, problems = judge(with_older_versions(LINES))
+    assert problems == ()
+    assert (judged.outdated, judged.repeated, judged.conflicting) == (len(LINES) - 1, 0, 0)
+    newest = judged.good.sort_by("announced").to_pandas().drop_duplicates("id", keep="last").sort_values("id")
+    assert newest.to_dict("records") == CLEAN.good.sort_by("id").to_pandas().to_dict("records")
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -109,7 +117,7 @@ def test_the_sample_keeps_its_contract_but_for_one_gust(length):
             named = [(name, text.encode()) for name, text in files.items() if name.split("/")[0] == source.name]
             here = [File(name, name, 0, NOW, text) for name, text in named if name.split("/")[1] in wanted]
             if here:
-                rows = intake.read(source, here, NOW)
+                rows = intake.read(source, here)
                 outcomes = quality.check(rows.table.take(rows.read), source.expectations())
                 judged = judging.judge(source, here, rows, outcomes, ())
                 assert judged.problems == ()

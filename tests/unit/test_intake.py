@@ -40,7 +40,7 @@ def file(text, name="a.csv"):
 
 
 def read(*files, source=THINGS):
-    return intake.read(source, files, NOW)
+    return intake.read(source, files)
 
 
 def judge(*files, source=THINGS, outcomes=()):
@@ -142,14 +142,14 @@ def test_every_row_is_known_by_its_file_and_line_and_kept_as_it_came():
     rows = read(
         file(b"id,seen,kind,size\r\n1,2024-01-01T00:00:00Z,x,1\r\n\r\n\n2,2024-01-01T00:00:00Z,\xe9\0,\xe2\x82\xac\n"),
         file("size,kind,seen,id\n3,x,2024-01-03T00:00:00Z,3\n"),
-        file("size,kind,seen,id\n4,y,2024-01-10T00:00:00Z,4\n5,y,2024-01-10T00:00:01Z,5\n6,y,,6\n,y,2024-01-10\xe9\0"),
+        file("size,kind,seen,id\n4,y,2024-01-11T00:00:00Z,4\n5,y,2024-01-11T00:00:01Z,5\n6,y,,6\n,y,2024-01-10\xe9\0"),
     )
     assert rows.raw == [
         "1,2024-01-01T00:00:00Z,x,1",
         "2,2024-01-01T00:00:00Z,\\xe9\\x00,€",
         "3,x,2024-01-03T00:00:00Z,3",
-        "4,y,2024-01-10T00:00:00Z,4",
-        "5,y,2024-01-10T00:00:01Z,5",
+        "4,y,2024-01-11T00:00:00Z,4",
+        "5,y,2024-01-11T00:00:01Z,5",
         "6,y,,6",
         ",y,2024-01-10é\\x00",
     ]
@@ -185,7 +185,7 @@ def test_new_columns_are_reported_and_left_out():
     assert judged.unknown == ("colour",)
     more = [file("id,weight,colour\n"), file("alpha,weight\n")]
     assert intake.unknown_columns(more, THINGS) == ("alpha", "colour", "weight")
-    assert judged.good.column_names == ["id", "seen", "kind", "size"]
+    assert judged.good.column_names == ["id", "seen", "kind", "size", "file_modified"]
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e90, max_value=1e90) | st.integers(
@@ -213,27 +213,30 @@ def test_what_the_csv_module_writes_comes_back(values):
 def test_no_bytes_make_it_fail_and_every_row_is_good_or_has_its_rule(lines):
     content = HEAD.encode() + b"\n".join(lines)
     judged = judge(file(content))
-    assert judged.good.num_rows + judged.bad + judged.repeated + judged.outdated + judged.conflicting == judged.rows
+    assert judged.good.num_rows + judged.bad + judged.repeated + judged.conflicting == judged.rows
     lines_there = content.count(b"\n") + 1
     assert all(2 <= each.line <= lines_there for each in judged.broken)
 
 
-# --- one row per key -------------------------------------------------------------------------------------------------
+# --- one row per version ----------------------------------------------------------------------------------------------
 
 ROW = st.tuples(st.integers(1, 4), st.integers(1, 3), st.sampled_from(["", "x", "y"]), st.sampled_from(["", "1", "2"]))
 
 
 @settings(deadline=None)
 @given(st.lists(ROW, max_size=12), st.randoms())
-def test_of_each_key_the_row_known_last_stays_whatever_the_order(rows, random):
+def test_every_version_of_a_key_stays_once_whatever_the_order(rows, random):
     lines = [f"{key},2024-01-0{day}T00:00:00Z,{kind},{size}\n" for key, day, kind, size in rows]
     shuffled = random.sample(lines, len(lines))
     first, second = judge(file(HEAD + "".join(lines))), judge(file(HEAD + "".join(shuffled)))
-    assert first.good.sort_by("id").equals(second.good.sort_by("id"))
-    kept = {row["id"]: row["seen"].day for row in first.good.to_pylist()}
-    assert kept == {key: max(day for other, day, *_ in rows if other == key) for key in {key for key, *_ in rows}}
-    assert first.repeated == len(rows) - len(set(rows))
-    assert first.repeated + first.outdated + first.conflicting == len(rows) - len(kept)
+    order = [("id", "ascending"), ("seen", "ascending")]
+    assert first.good.sort_by(order).equals(second.good.sort_by(order))
+    kept = [(row["id"], row["seen"].day) for row in first.good.to_pylist()]
+    assert sorted(kept) == sorted({(key, day) for key, day, *_ in rows})
+    assert first.outdated == len(kept) - len({key for key, _ in kept})
+    assert first.repeated + first.conflicting == len(rows) - len(kept)
+    best = {(key, day): max(row for row in rows if row[:2] == (key, day)) for key, day in kept}
+    assert first.conflicting == sum(row != best[row[:2]] for row in rows)
 
 
 # --- the batch as a whole --------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def file(*rows: str, name: str = "a.csv") -> File:
 
 
 def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> Judged:
-    return judge(THINGS, files, intake.read(THINGS, files, NOW), outcomes, unknown)
+    return judge(THINGS, files, intake.read(THINGS, files), outcomes, unknown)
 
 
 def kept(found: Judged) -> list[str]:
@@ -74,23 +75,52 @@ def test_a_row_that_breaks_rules_is_set_aside_with_each_of_them_and_its_own_plac
     assert Broken(first, 1, "size:be:odd", "").column == "size"
 
 
-def test_one_key_has_one_row_and_the_others_are_counted_by_why() -> None:
+def test_a_version_of_a_key_has_one_row_and_the_others_are_counted_by_why() -> None:
     found = judged(
         file(
             "3 01 x 1", "1 01 x 1", "1 02 x 1", "1 02 x 1", "1 01 x 1", "2 03 - -", "2 03 x -", "2 03 x 9", "2 01 z 9",
         )
     )  # fmt: skip
-    assert kept(found) == ["3 01 x 1", "1 02 x 1", "2 03 x 9"]
+    assert kept(found) == ["3 01 x 1", "1 02 x 1", "1 01 x 1", "2 03 x 9", "2 01 z 9"]
     assert (found.repeated, found.outdated, found.conflicting) == (2, 2, 2)
     assert (found.rows, found.bad) == (9, 0)
-    assert found.summary == "things: 3 rows of 1 files, 6 known better by another"
+    assert found.summary == "things: 5 rows of 1 files, 4 known better by another"
 
 
-def test_what_was_known_last_wins_over_what_is_greater() -> None:
-    assert kept(judged(file("1 02 a 1", "1 01 z 9"))) == ["1 02 a 1"]
+def test_of_rows_known_at_the_same_moment_the_one_of_the_later_file_stays_or_else_the_greater() -> None:
+    assert kept(judged(file("1 02 a 1", "1 01 z 9"))) == ["1 02 a 1", "1 01 z 9"]
     found = judged(file("1 01 - 1", "1 01 a -", "2 05 x 1"))
     assert kept(found) == ["1 01 a -", "2 05 x 1"]
     assert (found.repeated, found.outdated, found.conflicting) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("ages", "stays", "equal"), [((1, 2, 3), "1 01 z 1", 1), ((3, 2, 1), "1 01 z 1", 1), ((1, 3, 2), "1 01 a 1", 0)]
+)
+def test_a_later_file_decides_whatever_its_place_in_the_delivery(ages: tuple[int, ...], stays: str, equal: int) -> None:
+    rows = ("1 01 z 1", "1 01 a 1", "1 01 z 1")
+    files = [replace(file(row), modified=NOW + timedelta(hours=age)) for row, age in zip(rows, ages, strict=True)]
+    found = judged(*files)
+    assert kept(found) == [stays]
+    assert found.good["file_modified"].to_pylist() == [NOW + timedelta(hours=3)]
+    assert (found.repeated, found.conflicting) == (equal, 2 - equal)
+
+
+TWICE = replace(THINGS, key=("id", "seen"))
+
+
+def test_a_source_whose_known_at_column_is_part_of_its_key_is_judged_like_the_others() -> None:
+    one = file("1 01 x 1", "1 01 x 1", "1 02 x 1", "2 01 y 1")
+    found = judge(TWICE, (one, one), intake.read(TWICE, (one, one)), (), ())
+    assert kept(found) == ["1 01 x 1", "1 02 x 1", "2 01 y 1"]
+    assert (found.repeated, found.outdated, found.conflicting) == (5, 0, 0)
+
+
+def test_a_row_known_more_than_a_day_after_its_file_was_written_is_wrong_about_a_clock() -> None:
+    early = replace(file("1 01 x 1", "2 04 x 1"), modified=datetime(2024, 1, 2, tzinfo=UTC))
+    found = judged(early, file("3 04 x 1"))
+    assert [broken.rule for broken in found.broken] == ["seen:future"]
+    assert kept(found) == ["1 01 x 1", "3 04 x 1"]
 
 
 def test_big_numbers_stay_whole_where_others_are_missing() -> None:
@@ -110,7 +140,7 @@ def test_days_are_utc_and_none_between_first_and_last_is_left_out() -> None:
 def test_the_log_tells_of_new_columns_rows_set_aside_and_rows_known_better() -> None:
     found = judged(file("1 01 x 1", "x 01 x 1"), file("1 01 x 1", "1 02 x 1"), unknown=("colour", "weight"))
     assert found.summary == (
-        "things: 1 rows of 2 files, 1 to quarantine, 2 known better by another; "
+        "things: 2 rows of 2 files, 1 to quarantine, 1 known better by another; "
         "columns colour, weight are new and left out"
     )
     assert judged(file("1 01 x 1")).summary == "things: 1 rows of 1 files"

@@ -361,6 +361,6 @@ def test_the_columns_that_features_look_at_are_found_without_a_row():
     many = make("many", lambda k: k.window("events", by=[], since=HISTORY).count())
     events = ["event", "known", "place", "value"]
     assert columns_read(ENTITY, [newest, label], sources) == {"events": events, "places": ["known", "label", "place"]}
-    assert columns_read(ENTITY, [many], sources) == {"events": ["known"]}
+    assert columns_read(ENTITY, [many], sources) == {"events": ["event", "known"]}
     assert seen["events"] == {"event": "f", "known": "M", "place": "O", "value": "f", "text": "O"}
     assert seen["rows"] == seen["trips"] == {"trip": "f", "leaves": "M", "announced": "M", "place": "O"}

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
 """The audit horizon: so long a training can be repeated from the table versions that it logged."""
@@ -35,6 +37,9 @@ class TableColumn:
     type: str
     comment: str = ""
     required: bool = False
+
+
+Span = tuple[str, datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -139,9 +144,16 @@ class Schema:
             self.spark.sql(f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quoted(c.comment)}")
 
     def merge(
-        self, table: str, frame: DataFrame, key: Sequence[str], *, newer: str | None = None, first: bool = False
-    ) -> None:
-        """Upsert rows on their key, atomically.
+        self,
+        table: str,
+        frame: DataFrame,
+        key: Sequence[str],
+        *,
+        newer: str | None = None,
+        span: Span | None = None,
+        first: bool = False,
+    ) -> int | None:
+        """Upsert rows on their key, atomically; returns how many have a key that was not there, None if all do.
 
         Args:
             table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
@@ -149,6 +161,7 @@ class Schema:
             key: columns, never null.
             newer: a column; an incoming row replaces one in the table only if it is greater there, or equal there and
                 greater in the columns that follow: in whatever order rows come, the same ones stay. None: always.
+            span: a time column of the key, its first and its last value in the frame: other files are not read.
             first: the table may never have been written to; then rows are appended, which is much cheaper.
 
         Raises:
@@ -159,7 +172,8 @@ class Schema:
         order = [newer, *(name for name in names if name != newer)]
         mine, theirs = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
         condition = f" AND struct({mine}) > struct({theirs})" if newer else ""
-        self._merge(table, frame, key, f"WHEN MATCHED{condition} THEN UPDATE SET {update}", first=first)
+        matched = f"WHEN MATCHED{condition} THEN UPDATE SET {update}"
+        return self._merge(table, frame, key, matched, span=span, first=first)
 
     def append(self, table: str, frame: DataFrame) -> None:
         """Add rows; it takes a fifth of the time of a merge, and knows nothing of keys."""
@@ -199,19 +213,34 @@ class Schema:
         if token not in {row["userMetadata"] for row in newest}:
             raise Conflict(_BEATEN.format(self._known_as(table)))
 
-    def _merge(self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, first: bool) -> None:
+    def _merge(
+        self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, span: Span | None = None, first: bool
+    ) -> int | None:
         if first and self.version(table) == 0:
             with suppress(Conflict):
                 self.append_once(table, frame, after=0)
-                return
+                return None
         on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
+        if span:
+            on += f" AND t.`{span[0]}` BETWEEN {_moment(span[1])} AND {_moment(span[2])}"
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
         with _view(frame) as view, _contested(self._known_as(table)):
-            self.spark.sql(
+            counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
-            )
+            ).collect()[0]
+        return int(counts["num_inserted_rows"])
+
+
+def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows, by column, with times in UTC.
+
+    (Rejected: `collect`, which gives times without zone in the process's local time, where an hour of autumn is there
+    twice.)
+    """
+    rows: list[dict[str, Any]] = frame.toArrow().to_pylist()
+    return rows
 
 
 @contextmanager
@@ -258,6 +287,11 @@ class _view:  # noqa: N801 (reads as a function)
 
     def __exit__(self, *_: object) -> None:
         self._frame.sparkSession.catalog.dropTempView(self._name)
+
+
+def _moment(moment: datetime) -> str:
+    """As SQL, whatever the session's zone."""
+    return f"timestamp_micros({(moment - _EPOCH) // timedelta(microseconds=1)})"
 
 
 def _quoted(text: str) -> str:

@@ -60,14 +60,15 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One feed: CSV files in `<landing>/<name>/`, which become the table `<name>`, one row per key."""
+    """One feed: CSV files in `<landing>/<name>/`, which become the table `<name>`, one row per version of a key."""
 
     name: str
     comment: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     known_at: str
-    """The timestamp column that says since when the row is known; of two rows with one key the later known one wins."""
+    """The timestamp column that says since when the row is known. A later version replaces the one before from then on;
+    of two versions known at the same moment the one of the later file stays."""
     max_bad_share: float = 0.1
     """A batch of which a larger share of rows breaks a rule is blocked: then it is not the rows that are wrong."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
@@ -116,7 +117,10 @@ class Known(Protocol):
         ...
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
-        """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing."""
+        """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing.
+
+        A row of which a newer version is known does not count.
+        """
         ...
 
     def window(

@@ -1,8 +1,9 @@
 """Features on Spark, block by block: a worker gets a stretch of prediction times and the history that reaches into it.
 
 Rows of all sources travel in one frame, told apart by `_kind`, since Spark groups two frames at most together; columns
-of one name and type share one. Only what features look at travels. A group never holds more than a block and its
-history, whatever the age of the tables.
+of one name and type share one. Whole numbers that are never missing are filled with 0 in the rows of other sources: a
+gap would make pandas turn them to floats, which hold no number above 2^53 exactly. Only what features look at travels.
+A group never holds more than a block and its history, whatever the age of the tables.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import reduce
+from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from mlops.adapters.tables import Schema
+from mlops.adapters.tables import SQL_TYPES, Schema, rows_of
 from mlops.contract import Source, UseCase
 from mlops.jobs import _layout
 from mlops.lifecycle import pointintime
@@ -27,24 +29,45 @@ _BLOCK = timedelta(days=28)
 _ENTITY = "_entity"
 
 
-def features(data: Schema, use_case: UseCase, entities: DataFrame) -> DataFrame | None:
+Blocks = list[dict[str, Any]]
+"""One row per block that has entities: its number `_block`, prediction times `first` and `last`, the longest `wait` of
+an entity from being known to being asked about, and how many versions are known too `late` for their own question."""
+
+
+def blocks_of(use_case: UseCase, entities: DataFrame) -> Blocks:
+    """Find the blocks of entities; `entities` as for `features`."""
+    known = F.col(use_case.source(use_case.entity.source).known_at)
+    wait = F.unix_timestamp(ASKED) - F.unix_timestamp(known)
+    return rows_of(
+        entities.groupBy(_block(F.col(ASKED)).alias("_block")).agg(
+            F.min(ASKED).alias("first"),
+            F.max(ASKED).alias("last"),
+            F.max(wait).alias("wait"),
+            F.count_if(known > F.col(ASKED)).alias("late"),
+        )
+    )
+
+
+def features(data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks | None = None) -> DataFrame | None:
     """Features of entities: key, event_time, prediction_time and one column per feature; None if there is no entity.
 
     Args:
         data: where the sources' tables are.
         use_case: whose features.
         entities: rows of the entity's source, with their prediction time as ASKED.
+        blocks: those of the entities, if they are known already.
     """
-    placed = entities.withColumn("_block", _block(F.col(ASKED)))
-    blocks = placed.groupBy("_block").agg(F.min(ASKED).alias("first"), F.max(ASKED).alias("last")).collect()
+    blocks = blocks_of(use_case, entities) if blocks is None else blocks
     if not blocks:
         return None
     asked_of = use_case.source(use_case.entity.source)
+    placed = entities.withColumn("_block", _block(F.col(ASKED)))
     kinds = {_ENTITY: [column.name for column in asked_of.columns], **sent(use_case)}
-    frames = [placed, *(_reaching(data.read(name), use_case.source(name), blocks) for name in kinds if name != _ENTITY)]
+    frames = [placed, *(_reaching(data, use_case, name, blocks) for name in kinds if name != _ENTITY)]
     types = {_ENTITY: _types(asked_of), **{source.name: _types(source) for source in use_case.sources}}
-    packed = [_packed(frame, kind, kinds[kind], types[kind]) for frame, kind in zip(frames, kinds, strict=True)]
-    together = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), packed)
+    shared = sorted({types[kind][column] for kind, columns in kinds.items() for column in columns})
+    packed = [_packed(frame, kind, kinds[kind], types[kind], shared) for frame, kind in zip(frames, kinds, strict=True)]
+    together = reduce(DataFrame.union, packed)
     key = [(column.name, column.type) for column in _layout.entity_columns(use_case)]
     schema = _layout.ddl([*key, *((feature.name, feature.dtype) for feature in use_case.features)])
 
@@ -57,8 +80,10 @@ def features(data: Schema, use_case: UseCase, entities: DataFrame) -> DataFrame 
 
 
 def sent(use_case: UseCase) -> dict[str, list[str]]:
-    """Columns of each source that the use case's features look at, and the moment from which its rows are known."""
-    return pointintime.columns_read(use_case.entity, use_case.features, use_case.sources)
+    """Columns of each source that the use case's features look at, and those that tell the entity's versions apart."""
+    source = use_case.source(use_case.entity.source)
+    read = pointintime.columns_read(use_case.entity, use_case.features, use_case.sources)
+    return {**read, source.name: sorted({*read.get(source.name, ()), *source.key, source.known_at})}
 
 
 def interval(length: timedelta) -> Column:
@@ -70,26 +95,42 @@ def _block(moment: Column) -> Column:
     return F.floor(F.unix_timestamp(moment) / _BLOCK.total_seconds()).cast("bigint")
 
 
-def _reaching(rows: DataFrame, source: Source, blocks: Sequence[Row]) -> DataFrame:
-    """Rows once for each block that can see them, read from the files that hold such rows only."""
-    numbers, known = F.array(*[F.lit(row[0]) for row in blocks]), F.col(source.known_at)
-    rows = rows.where(known <= F.lit(max(row.last for row in blocks)))
-    if source.history is None:
+def _reaching(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> DataFrame:
+    """Rows of a source, once for each block that can see them, read from the files that hold such rows only."""
+    source, memory = use_case.source(name), _memory(use_case, name, blocks)
+    numbers, known = F.array(*[F.lit(block["_block"]) for block in blocks]), F.col(source.known_at)
+    rows = data.read(name).where(known <= F.lit(max(block["last"] for block in blocks)))
+    if memory is None:
         return rows.withColumn("_block", F.explode(numbers))
-    history = interval(source.history)
-    rows = rows.where(known >= F.lit(min(row.first for row in blocks)) - history)
-    seen_by = F.sequence(_block(known), _block(known + history))
+    rows = rows.where(known >= F.lit(min(block["first"] for block in blocks) - memory))
+    seen_by = F.sequence(_block(known), _block(known + interval(memory)))
     return rows.withColumn("_block", F.explode(F.array_intersect(seen_by, numbers)))
 
 
+def _memory(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
+    """How long a row of a source can matter to a block; of the entity's source, until its entity is asked about."""
+    history = use_case.source(name).history
+    if history is None or name != use_case.entity.source:
+        return history
+    return max(history, timedelta(seconds=1 + max(block["wait"] for block in blocks)))
+
+
 def _types(source: Source) -> dict[str, str]:
-    """Name of a column in the common frame, by its name in the source."""
-    return {column.name: f"{column.name}__{column.type}" for column in source.columns}
+    """Name of a column in the common frame, by its name in the source: with its type, and whether it may be missing."""
+    return {column.name: f"{column.name}__{column.type}{'' if column.required else '?'}" for column in source.columns}
 
 
-def _packed(rows: DataFrame, kind: str, columns: Iterable[str], names: dict[str, str]) -> DataFrame:
-    renamed = [F.col(column).alias(names[column]) for column in columns]
-    return rows.select("_block", F.lit(kind).alias("_kind"), *renamed)
+def _packed(
+    rows: DataFrame, kind: str, columns: Iterable[str], names: dict[str, str], shared: Sequence[str]
+) -> DataFrame:
+    given = {names[column]: F.col(column) for column in columns}
+    filled = [given.get(name, _filling(name)).alias(name) for name in shared]
+    return rows.select("_block", F.lit(kind).alias("_kind"), *filled)
+
+
+def _filling(name: str) -> Column:
+    type_ = name.rpartition("__")[2]
+    return F.lit(0 if type_ == "long" else None).cast(SQL_TYPES[type_.removesuffix("?")])
 
 
 def _unpacked(group: pd.DataFrame, kind: str, columns: Sequence[str], names: dict[str, str]) -> pd.DataFrame:

@@ -57,8 +57,8 @@ def read_holdout(job: Job) -> Holdout:
     use_case = job.use_case
     windows = splits.windows(job.config.as_of, use_case.policy)
     rows = _matured.between(job.data.read("features"), windows.holdout_from, windows.holdout_until)
-    labelled = _matured.labelled(rows, job.data, use_case, job.config.as_of)
-    return Holdout(_matured.fetch(labelled.drop("batch"), use_case), _count_days(job, windows))
+    labelled = _matured.labelled(rows.drop("batch"), job.data, use_case, job.config.as_of)
+    return Holdout(labelled, _count_days(job, windows))
 
 
 def _count_days(job: Job, windows: Windows) -> Coverage:

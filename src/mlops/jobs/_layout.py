@@ -2,10 +2,10 @@
 
 | table        | one row per                                        | key                                             |
 |--------------|----------------------------------------------------|-------------------------------------------------|
-| `<source>`   | row of a feed, newest known                        | the source's                                    |
+| `<source>`   | version of a row of a feed                         | the source's, its known-at column               |
 | ledger       | landed file                                        | source, sha256                                  |
 | quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
-| features     | entity at its prediction time                      | entity key, prediction_time                     |
+| features     | entity at a prediction time                        | entity key, prediction_time                     |
 | predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
 | counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
 | metrics      | window of a model's predictions, and each slice    | model_name, window_start, window_end, slice     |
@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.tables import SQL_TYPES, Schema, TableColumn
-from mlops.contract import Column, Feature, Source, UseCase
+from mlops.contract import Column, ConfigError, Feature, Source, UseCase
+from mlops.lifecycle.judging import FILE_MODIFIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +173,12 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
         schema: where.
         source: the feed.
         expected: what is expected of each column, in words.
+
+    Raises:
+        ConfigError: the source has a column of the name that we add.
     """
+    if any(column.name == FILE_MODIFIED for column in source.columns):
+        raise ConfigError(f"source {source.name!r} has a column {FILE_MODIFIED!r}, which its table adds: rename it")
     required = {*source.key, source.known_at}
     columns = [
         C(
@@ -183,7 +189,8 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
         )
         for c in source.columns
     ]
-    schema.create(source.name, columns, source.comment)
+    modified = C(FILE_MODIFIED, "timestamp", "When the file that the row is from was last changed, UTC")
+    schema.create(source.name, [*columns, modified], source.comment)
 
 
 def _with_unit(named: Column | Feature) -> str:

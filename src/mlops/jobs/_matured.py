@@ -14,22 +14,36 @@ from sklearn.pipeline import Pipeline
 
 from mlops.adapters.tables import Schema
 from mlops.contract import ModelError, UseCase
+from mlops.lifecycle import pointintime
 
 LABEL = "label"
+KNOWN = "_known"
 
 
 def labelled(
     rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, version: int | None = None
-) -> DataFrame:
-    """Add the label, 1.0 or 0.0, to rows that carry the entity's key; rows without a matured one are left out.
+) -> pd.DataFrame:
+    """Bring rows that carry the entity's key here with their label, 1.0 or 0.0; those without a matured one stay away.
+
+    The newest version of an outcome that was known by `as_of` decides, and it has to be matured itself. Rows are in the
+    order of their key: row order moves a model, and Spark's is not stable.
 
     `version` is that of the label's table; None: as it is.
     """
+    key = [*use_case.entity.key, "prediction_time"]
+    here: pd.DataFrame = rows.join(outcomes(data, use_case, as_of, version), list(use_case.entity.key)).toPandas()
+    here = here.sort_values([*key, KNOWN, LABEL], kind="stable")
+    newest = pointintime.newest_known(here, key, KNOWN, as_of)
+    return newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
+
+
+def outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int | None = None) -> DataFrame:
+    """Every version of every outcome known by `as_of`: entity key, LABEL (null: not matured) and KNOWN, since when."""
     label = use_case.label
-    source = use_case.source(label.source)
-    key = list(use_case.entity.key)
-    known = data.read(source.name, version).where(F.expr(label.matured) & (F.col(source.known_at) <= F.lit(as_of)))
-    return rows.join(known.select(*key, F.expr(label.value).cast("double").alias(LABEL)), key)
+    known_at = F.col(use_case.source(label.source).known_at)
+    value = F.when(F.expr(label.matured), F.expr(label.value).cast("double"))
+    known = data.read(label.source, version).where(known_at <= F.lit(as_of))
+    return known.select(*use_case.entity.key, value.alias(LABEL), known_at.alias(KNOWN))
 
 
 def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame:
@@ -38,13 +52,6 @@ def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame
     if start is not None:
         inside = inside & (F.col("event_time") >= F.lit(start))
     return rows.where(inside)
-
-
-def fetch(rows: DataFrame, use_case: UseCase) -> pd.DataFrame:
-    """Bring rows here, in the order of their key: row order moves a model, and Spark's is not stable."""
-    key = [*use_case.entity.key, "prediction_time"]
-    here: pd.DataFrame = rows.toPandas()
-    return here.sort_values(key, kind="stable", ignore_index=True)
 
 
 def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:

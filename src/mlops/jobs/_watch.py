@@ -62,21 +62,19 @@ def predictions(job: Job, start: datetime, first: Version | None) -> pd.DataFram
         prediction, model_version, first (the prediction of that version), label (NaN: none), reported, event_time, its
         day and week, and the policy's slices; one row per entity.
     """
-    use_case, as_of = job.use_case, F.lit(job.config.as_of)
-    key, label = list(use_case.entity.key), use_case.label
-    source = use_case.source(label.source)
-    told = job.data.read(source.name).where(F.col(source.known_at) <= as_of)
-    value = F.when(F.expr(label.matured), F.expr(label.value).cast("double"))
-    told = told.select(*key, value.alias("label"), F.lit(True).alias("reported"))
+    use_case, key = job.use_case, list(job.use_case.entity.key)
+    told = _matured.outcomes(job.data, use_case, job.config.as_of)
     scored = _matured.between(job.own.read("predictions"), start, job.config.as_of)
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", PREDICTION)
     features = _matured.between(job.data.read("features"), start, job.config.as_of)
     rows = _beside(
         features.join(scored, [*key, "prediction_time"]), use_case, first and job.registry.load(first, use_case.model)
     )
-    here: pd.DataFrame = rows.join(told, key, "left").toPandas().sort_values([*key, "prediction_time", "scored_at"])
+    here: pd.DataFrame = rows.join(told, key, "left").toPandas()
+    # Of an entity that was scored more than once the newest prediction counts, and the newest version of its outcome.
+    here = here.sort_values([*key, "prediction_time", "scored_at", _matured.KNOWN, _matured.LABEL])
     here = here.drop_duplicates(key, keep="last", ignore_index=True)
-    here["reported"] = here["reported"].notna()
+    here["reported"] = here.pop(_matured.KNOWN).notna()
     day = here["event_time"].dt.floor("D")
     return here.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
 
@@ -126,7 +124,7 @@ def judged(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) -> pd.Data
 def newest(job: Job, ledger: pd.DataFrame) -> dict[str, datetime | None]:
     """The newest moment that each feed has told of, reference tables left out."""
     feeds = [source.name for source in job.use_case.sources if source.history is not None]
-    known = ledger.groupby("source")["last_known"].max()
+    known = ledger.dropna(subset="last_known").groupby("source")["last_known"].max()  # without: no row has come yet
     return {feed: _aware(known[feed]) if feed in known else None for feed in feeds}
 
 

@@ -2,42 +2,46 @@
 
 Every source of a delivery is judged before any table is written. Each table is then written in one commit; written
 twice it stays the same, so the ledger, written last, makes the whole exactly once: it knows each file by its content.
+
+What is taken in does not depend on `as_of`: a row that is known later lies in its table, and no question that is asked
+before sees it. So runs as of any moments, in any order, end in the same tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import NoReturn
 
 from pyspark.sql import functions as F
 
 from mlops.adapters import feeds, pages, quality
 from mlops.adapters.feeds import Landed
+from mlops.adapters.tables import rows_of
 from mlops.config import IngestionConfig
 from mlops.contract import BatchBlocked, DataError
 from mlops.jobs import _layout
 from mlops.jobs._launch import Context, task
 from mlops.lifecycle import intake, judging
 from mlops.lifecycle.intake import File
-from mlops.lifecycle.judging import Judged
+from mlops.lifecycle.judging import FILE_MODIFIED, Judged
 
 _DELIVERY = 256 * 2**20
 """Bytes of text that are judged at once; it takes about ten times as much memory."""
 _WORKERS = 2
 """Tables that are written at the same time."""
-_SKEW = timedelta(days=1)
-"""A row that says it is known later than this after the run is wrong about one of the two clocks."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
     """Take in every file whose content is new, oldest names first."""
     there = {source.name for source in job.use_case.sources if job.own.exists(source.name)}
     version = job.own.version("ledger") if job.own.exists("ledger") else 0
-    ledger = job.own.read("ledger", version).collect() if version else []
-    kept = [row for row in ledger if row.source in there]
-    seen = {(row.source, row.file, row.bytes, _layout.utc(row.modified)) for row in kept}
+    ledger = rows_of(job.own.read("ledger", version)) if version else []
+    kept = [row for row in ledger if row["source"] in there]
+    seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in kept}
     landed = feeds.landed(job.config.landing, [source.name for source in job.use_case.sources], seen)
     if not landed:
         if not ledger:
@@ -46,8 +50,8 @@ def run(job: Context[IngestionConfig]) -> None:
             )
         job.log.info("no new file in %s", job.config.landing)
         return
-    known = {(row.source, row.sha256) for row in kept}
-    batch = max([row.batch for row in ledger] or [_newest_made(job)])
+    known = {(row["source"], row["sha256"]) for row in kept}
+    batch = max([row["batch"] for row in ledger] or [_newest_made(job)])
     with ThreadPoolExecutor(_WORKERS) as pool:
         made = pool.submit(_make_tables, job)  # while files are read and judged
         for files in feeds.deliveries(landed, _DELIVERY):
@@ -89,7 +93,7 @@ def _judged(
     if misfits:
         _block(job, (), misfits, batch)
     for source, files in sources:
-        rows = intake.read(source, files, job.config.as_of + _SKEW)
+        rows = intake.read(source, files)
         outcomes = quality.check(rows.table.take(rows.read), source.expectations())
         yield judging.judge(source, files, rows, outcomes, intake.unknown_columns(files, source))
 
@@ -103,10 +107,11 @@ def _take_in(
     if problems:
         _block(job, delivery, problems, batch)
     writes = [pool.submit(_publish, job, each, first=each.source.name not in written) for each in delivery]
-    writes.append(pool.submit(_quarantine, job, delivery, first=not written))
-    _report(job, delivery, (), batch)
-    for write in writes:
-        write.result()
+    aside = pool.submit(_quarantine, job, delivery, first=not written)
+    rivals = [write.result() for write in writes]
+    aside.result()
+    together = zip(delivery, rivals, strict=True)
+    _report(job, [replace(each, conflicting=each.conflicting + count) for each, count in together], (), batch)
 
 
 def _block(job: Context[IngestionConfig], delivery: Sequence[Judged], problems: Sequence[str], batch: int) -> NoReturn:
@@ -114,10 +119,26 @@ def _block(job: Context[IngestionConfig], delivery: Sequence[Judged], problems: 
     raise BatchBlocked(f"{'; '.join(problems)}: nothing of this delivery was published")
 
 
-def _publish(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> None:
-    if judged.good.num_rows:
-        rows, source = job.own.spark.createDataFrame(judged.good), judged.source
-        job.own.merge(source.name, rows, source.key, newer=source.known_at, first=first)
+def _publish(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> int:
+    """Add versions of rows to a source's table; returns how many contradict a row of an earlier delivery."""
+    source, (start, end) = judged.source, judged.span
+    if start is None or end is None:
+        return 0
+    rows, version = job.own.spark.createDataFrame(judged.good), list(dict.fromkeys([*source.key, source.known_at]))
+    span = (source.known_at, start, end)
+    added = job.own.merge(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
+    if added is None or added == judged.good.num_rows:
+        return 0
+    before = job.own.read(source.name, job.own.version(source.name) - 1)
+    values = [column.name for column in source.columns if column.name not in version]
+    other = [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in values]
+    rivals = int(rows.alias("s").join(before.alias("t"), version).where(reduce(or_, other, F.lit(False))).count())
+    if rivals:
+        job.log.warning(
+            "%s: %d rows differ from an earlier row of their key that was known at the same moment: the one of the "
+            "later file stays. A correction has to say a later %s", source.name, rivals, source.known_at,
+        )  # fmt: skip
+    return rivals
 
 
 def _enter(job: Context[IngestionConfig], delivery: Sequence[Judged], batch: int, version: int) -> None:
@@ -142,6 +163,7 @@ def _report(job: Context[IngestionConfig], delivery: Sequence[Judged], problems:
             ("rows", each.rows),
             ("published", 0 if problems else each.good.num_rows),
             ("bad", each.bad),
+            ("conflicting", each.conflicting),
         )
     }
     tags = {"job": "ingestion", "job_run": job.config.run_id, "blocked": str(bool(problems)).lower()}

@@ -72,8 +72,7 @@ def _tables(job: Job) -> dict[str, int]:
 def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
     label = job.use_case.label.source
     early = _matured.between(job.data.read("features", tables["features"]), None, train_until)
-    known = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
-    rows = _matured.fetch(known, job.use_case)
+    rows = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
     classes = rows[_matured.LABEL].nunique()
     if classes != 2:
         what = "no matured label" if classes == 0 else f"only the label {rows[_matured.LABEL].iloc[0]:.0f}"

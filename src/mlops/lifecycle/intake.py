@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import groupby
 
@@ -29,6 +29,8 @@ _PATTERNS = {
     "timestamp": r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\dZ$",
 }
 _ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
+_SKEW = timedelta(days=1)
+"""A row that is known later than this after its file was written is wrong about one of the two clocks."""
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
 """What bytes that are no UTF-8 were decoded to, and what no text holds."""
 
@@ -110,12 +112,13 @@ def unknown_columns(files: Iterable[File], source: Source) -> tuple[str, ...]:
     return tuple(sorted({name for file in files for name in file.header} - known))
 
 
-def read(source: Source, files: Sequence[File], latest: datetime) -> Rows:
-    """Rows of files whose headers fit, in their order; none can be known later than `latest`.
+def read(source: Source, files: Sequence[File]) -> Rows:
+    """Rows of files whose headers fit, in their order; none can be known long after its file was written.
 
     Rules: `row:encoding` no UTF-8; `row:csv` an open quote; `row:fields` another number of fields than the header has;
     `row:truncated` the file ends in the middle of the line; `<column>:<type>` unreadable; `<column>:required` missing;
-    `<known_at>:future` later than `latest`.
+    `<known_at>:future` known more than a day after the file was last changed. (Rejected: a day after the run's `as_of`:
+    a run as of an older moment would set good rows aside for ever.)
     """
     raw: list[str] = []
     line: list[int] = []
@@ -139,9 +142,11 @@ def read(source: Source, files: Sequence[File], latest: datetime) -> Rows:
     texts = pa.concat_tables(parts)
     whole = unbroken(len(raw), broken)
     columns = {c.name: _judged(c, texts[c.name], whole, broken) for c in source.columns}
+    owner = np.repeat(np.arange(len(files)), counts)
+    latest = pa.array([file.modified + _SKEW for file in files], _ARROW["timestamp"]).take(pa.array(owner))
     for position in np.flatnonzero(_mask(pc.greater(columns[source.known_at], latest))):
         broken[int(position)].append(f"{source.known_at}:future")
-    return Rows(pa.table(columns), raw, np.repeat(np.arange(len(files)), counts), line, dict(broken))
+    return Rows(pa.table(columns), raw, owner, line, dict(broken))
 
 
 def _lines(content: bytes) -> Iterable[tuple[int, str, str]]:

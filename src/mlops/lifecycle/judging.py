@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from mlops.contract import Outcome, Source
 from mlops.lifecycle.intake import File, Rows, unbroken
 
+FILE_MODIFIED = "file_modified"
+"""Column that a source's table adds: of two rows with one key and known-at time, the one of the later file stays."""
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -46,16 +48,16 @@ class Judged:
     rows: int
     """Rows that came."""
     good: pa.Table
-    """Rows to publish, one per key."""
+    """Rows to publish, one per key and known-at time, and of each row when its file was last changed."""
     broken: tuple[Broken, ...]
     bad: int
     """Rows that break at least one rule."""
     repeated: int
     """Good rows equal to another."""
     outdated: int
-    """Good rows of which a version known later is there too."""
+    """Rows to publish of which a version known later is there too: both are kept."""
     conflicting: int
-    """Good rows known at the same moment as another of their key, with other content: the greater one stays."""
+    """Good rows known at the same moment as another of their key, with other content: the later file's stays."""
 
     @property
     def span(self) -> tuple[datetime | None, datetime | None]:
@@ -81,7 +83,7 @@ class Judged:
     def summary(self) -> str:
         """One line for the log."""
         aside = f", {self.bad} to quarantine" if self.bad else ""
-        twice = self.repeated + self.outdated + self.conflicting
+        twice = self.repeated + self.conflicting
         left = f", {twice} known better by another" if twice else ""
         ignored = f"; columns {', '.join(self.unknown)} are new and left out" if self.unknown else ""
         return f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files{aside}{left}{ignored}"
@@ -103,7 +105,7 @@ class Judged:
 def judge(
     source: Source, files: Sequence[File], rows: Rows, outcomes: Sequence[Outcome], unknown: Sequence[str]
 ) -> Judged:
-    """Set rows that break a rule apart, and of the others keep one per key.
+    """Set rows that break a rule apart, and of the others keep one per key and known-at time.
 
     Outcomes are those of the rows that could be read, in their order.
     """
@@ -114,38 +116,41 @@ def judge(
             for position in outcome.positions:
                 broken.setdefault(int(read[position]), []).append(outcome.rule)
     whole = unbroken(len(rows.raw), broken)
-    kept, repeated, outdated, conflicting = _one_per_key(source, rows.table, np.flatnonzero(whole))
+    modified = pa.array([file.modified for file in files], pa.timestamp("us", "UTC")).take(pa.array(rows.file))
+    table = rows.table.append_column(FILE_MODIFIED, modified)
+    kept, repeated, outdated, conflicting = _versions(source, table, np.flatnonzero(whole))
     told = [
         Broken(files[rows.file[position]], rows.line[position], rule, rows.raw[position])
         for position in sorted(broken)
         for rule in broken[position]
     ]
     return Judged(
-        source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), rows.table.take(kept), tuple(told),
+        source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(told),
         len(broken), repeated, outdated, conflicting,
     )  # fmt: skip
 
 
-def _one_per_key(source: Source, table: pa.Table, good: Positions) -> tuple[Positions, int, int, int]:
-    """Positions to keep: of each key the row known last, of two known at once the greater, whatever their order.
+def _versions(source: Source, table: pa.Table, good: Positions) -> tuple[Positions, int, int, int]:
+    """Positions to keep, one per key and known-at time: the row of the newest file; in files of one age the greater.
 
-    Also how many of the others were equal to the kept one, known earlier, and known at the same moment.
+    Also how many of the others were equal to the kept one, how many of the kept have a later version, and how many of
+    the others differed from the kept one. All of it whatever the order of rows.
     """
     keys = list(source.key)
     twice = table.select(keys).take(good).to_pandas().duplicated(keep=False).to_numpy()
     if not twice.any():
         return good, 0, 0, 0
-    names = [*keys, source.known_at, *(c.name for c in source.columns if c.name not in {*keys, source.known_at})]
-    rivals = table.select(names).take(good[twice]).to_pandas(integer_object_nulls=True)
+    version = [*dict.fromkeys([*keys, source.known_at])]
+    values = [column.name for column in source.columns if column.name not in version]
+    rivals = table.select([*version, *values, FILE_MODIFIED]).take(good[twice]).to_pandas(integer_object_nulls=True)
     rivals["_position"] = good[twice]
-    rivals = rivals.sort_values(names, na_position="first")
-    last = ~rivals.duplicated(keys, keep="last")
-    equal = rivals.duplicated(names, keep="last") & ~last
-    best = rivals.groupby(keys)[source.known_at].transform("max")
-    older = (rivals[source.known_at] < best) & ~equal
-    conflicting = ~(last | equal | older)
+    rivals = rivals.sort_values([*version, FILE_MODIFIED, *values], na_position="first")
+    last = ~rivals.duplicated(version, keep="last")
+    content = rivals.groupby([*version, *values], dropna=False, sort=False).ngroup()
+    same = content == content.groupby([rivals[name] for name in version]).transform("last")
+    outdated = rivals[last].duplicated(keys, keep="last")
     kept = np.sort(np.concatenate([good[~twice], rivals.loc[last, "_position"].to_numpy()]))
-    return kept, int(equal.sum()), int(older.sum()), int(conflicting.sum())
+    return kept, int((same & ~last).sum()), int(outdated.sum()), int((~same).sum())
 
 
 def _failing(outcome: Outcome) -> str:

@@ -1,18 +1,23 @@
 """What was known about each entity at its own prediction time, out of plain frames: the one way features are made.
 
-A source row counts for an entity while two things hold: it lies in the entity's window, and it was known and not yet
-forgotten (`Source.history`). Seen from the row, all of it together is one interval of prediction times, so a window's
-count is (rows whose interval has begun) minus (rows whose interval has ended): two binary searches, exact, whatever the
-order of event and knowledge. What an entity gets depends neither on the order of rows nor on rows that do not count for
-it, so features made day by day equal features made at once. Times are exact to the microsecond; a row whose known-at
-time, window time or `by` value is missing counts for nobody.
+A source keeps every version of a row: its key, and since when the version is known. A version is valid at a moment if
+it is known by then and the next version of its key is not (`superseded_at`). Features, labels and the questions
+themselves follow this one rule, so a correction changes what is asked after it and nothing before it.
+
+A valid row counts for an entity while it lies in the entity's window and is not yet forgotten (`Source.history`). Seen
+from the row, all of it together is one interval of prediction times, so a window's count is (rows whose interval has
+begun) minus (rows whose interval has ended): two binary searches, exact, whatever the order of event and knowledge.
+What an entity gets depends neither on the order of rows nor on rows that do not count for it, so features made day by
+day equal features made at once. Times are exact to the microsecond; a row whose known-at time, window time or `by`
+value is missing counts for nobody.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -40,27 +45,73 @@ def compute_features(
         entity: what a row is about.
         features: the columns to compute, in their order.
         sources: the sources that the features look at.
-        entities: rows of the entity's source, one per entity, all its columns.
-        frames: per source, rows with all its columns, one per key: at least those known from `history` before the
-            block's first prediction time to its last one. Times are UTC without zone.
+        entities: rows of the entity's source whose prediction times make the block, all its columns.
+        frames: per source, all versions of its rows, one per key and known-at time: at least those known from `history`
+            before the block's first prediction time to its last one; of the entity's source also all that are known
+            since the earliest of `entities`. Times are UTC without zone.
 
     Returns:
         The entity's key, `event_time`, `prediction_time` (UTC without zone) and one column per feature: float64 (NaN:
-        missing) or text (None: missing). One row per entity that was itself known by its prediction time, by key.
+        missing) or text (None: missing). One row per version of an entity that was valid at its own prediction time, by
+        key and prediction time. So an entity that was moved after it was asked about is asked about once more.
 
     Raises:
         ConfigError: a feature asks for an unknown source, or has the name of another column.
         DataError: a feature did not return one value per entity, or one outside its limits.
     """
-    known_at = next(source.known_at for source in sources if source.name == entity.source)
-    rows = entities[entities[known_at] <= entities[entity.event_time] - entity.lead]
-    rows = rows.sort_values(list(entity.key), ignore_index=True)
-    known = PointInTime(rows, rows[entity.event_time] - entity.lead, {s.name: s for s in sources}, frames)
+    by_name = {source.name: source for source in sources}
+    rows = entities[_asked_about(entity, by_name[entity.source], entities, frames.get(entity.source))]
+    rows = rows.sort_values([*entity.key, entity.event_time], ignore_index=True)
+    known = PointInTime(rows, rows[entity.event_time] - entity.lead, by_name, frames)
     table = rows[list(entity.key)].assign(event_time=rows[entity.event_time], prediction_time=known.prediction_time)
     columns = {feature.name: _column(feature, known) for feature in features}
     if clash := sorted(columns.keys() & set(table)):
         raise ConfigError(f"feature {clash[0]!r} has the name of a key or time column of the feature table: rename it")
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+
+
+def superseded_at(key: pd.DataFrame, known_at: pd.Series[Any]) -> Values:
+    """When the next version of each row's key was known; NaT: none was. A row without key or known-at time has none.
+
+    Args:
+        key: the rows' key columns.
+        known_at: when each row was known, aligned with them; no two rows of one key are known at the same moment.
+    """
+    known = _times(known_at)
+    next_known = np.full(len(known), np.datetime64("NaT", "us"))
+    repeated = np.flatnonzero(key.duplicated(keep=False).to_numpy())  # few are: only these are sorted
+    if len(repeated):
+        group = key.iloc[repeated].groupby(list(key.columns), sort=False, dropna=True).ngroup().to_numpy()
+        order = np.lexsort((known[repeated], group))
+        rows, group = repeated[order], group[order]
+        again = (group[1:] == group[:-1]) & (group[1:] >= 0)
+        next_known[rows[:-1][again]] = known[rows[1:][again]]
+    return next_known
+
+
+def valid_at(moment: Any, known_at: Any, superseded: Any) -> Values:
+    """Whether each version was known at a moment, or at a moment of its own, and not yet superseded."""
+    return np.asarray((known_at <= moment) & ~(superseded <= moment))
+
+
+def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: datetime) -> pd.DataFrame:
+    """Keep the version of each key that is valid as of a moment; `known_at` is UTC without zone."""
+    moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    known = _times(rows[known_at])
+    return rows[valid_at(moment, known, superseded_at(rows[list(key)], rows[known_at]))]
+
+
+def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
+    """Whether each row was the valid version of its entity at its own prediction time."""
+    names = [*dict.fromkeys([*source.key, source.known_at])]
+    parts = [entities[names], *([] if versions is None else [versions[names]])]
+    together = pd.concat(parts, ignore_index=True)
+    repeated = together.duplicated().to_numpy()
+    distinct = together[~repeated]
+    superseded = np.full(len(together), np.datetime64("NaT", "us"))
+    superseded[~repeated] = superseded_at(distinct[list(source.key)], distinct[source.known_at])
+    asked = _times(entities[entity.event_time] - entity.lead)
+    return valid_at(asked, _times(entities[source.known_at]), superseded[: len(entities)])
 
 
 def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[Source]) -> dict[str, list[str]]:
@@ -149,7 +200,7 @@ class PointInTime:
         there = np.flatnonzero((groups >= 0) & ~np.isnat(known) & ~np.isnat(times))
         groups, known, times = groups[there], known[there], times[there]
         begins = self._first(np.maximum(times - np.timedelta64(until), known))
-        ends = self._first(times + np.timedelta64(since))
+        ends = np.minimum(self._first(times + np.timedelta64(since)), self._first(self._superseded(source)[there]))
         if source.history is not None:
             ends = np.minimum(ends, self._first(known + np.timedelta64(source.history), "right"))
         positions = self._at(groups, begins), self._at(groups, np.maximum(begins, ends))
@@ -165,14 +216,24 @@ class PointInTime:
         order = self._by_key(source)
         order = order[((groups >= 0) & ~np.isnat(known) & values.notna().to_numpy())[order]]
         order = order[np.lexsort((known[order], groups[order]))]
-        # Position -1, "none before", is the nothing appended here.
-        axis = self._at(groups[order], self._first(known[order]))
-        position = np.searchsorted(axis, self._asked(entities), side="right") - 1
+        starts = self._at(groups[order], self._first(known[order]))
+        ends = self._at(groups[order], self._first(self._superseded(self.sources[source])[order]))
+        last = self._at(groups[order], np.full(len(order), len(self._moments)))
+        axis, holder = _holders(starts, ends, last)
+        # Position -1, "none before", is the nobody appended here.
+        position = np.append(holder, -1)[np.searchsorted(axis, self._asked(entities), side="right") - 1]
         found = np.append(groups[order], _NOBODY)[position] == entities
         if within is not None:
             age = _times(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
             found &= age <= np.timedelta64(within)
         return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1)))
+
+    def _superseded(self, source: Source) -> Values:
+        def make() -> Values:
+            key = pd.DataFrame({name: self._column(source.name, name).to_numpy() for name in source.key})
+            return superseded_at(key, self._column(source.name, source.known_at))
+
+        return np.asarray(self._once(("superseded", source.name), make))
 
     def _source(self, name: str) -> Source:
         if name not in self.sources:
@@ -236,6 +297,31 @@ class PointInTime:
 
     def _asked(self, groups: Values) -> Values:
         return self._at(groups, self._once(("asked",), lambda: self._first(_times(self.prediction_time))))
+
+
+def _holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:
+    """Moments of an axis, sorted, and which row holds from each to the next: the last one that is valid; -1: none.
+
+    Args:
+        starts: position from which each row is valid, ascending; of two valid rows the later one holds.
+        ends: position from which it is not valid any more.
+        last: end of its group's part of the axis; no question lies there.
+    """
+    begins_next = np.append(starts[1:], last[-1:])
+    if (ends >= np.minimum(begins_next, last)).all():  # as a rule: a row holds until the next one of its group begins
+        return starts, np.arange(len(starts))
+    moments = np.unique(np.concatenate([starts, ends]))
+    holder = np.full(len(moments), -1)
+    valid: list[int] = []
+    row = 0
+    for number, moment in enumerate(moments):
+        while row < len(starts) and starts[row] <= moment:
+            heapq.heappush(valid, -row)
+            row += 1
+        while valid and ends[-valid[0]] <= moment:
+            heapq.heappop(valid)
+        holder[number] = -valid[0] if valid else -1
+    return moments, holder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""Ingestion, features, labels and predictions on real Spark and Delta, against an oracle that keeps every version."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import suppress
+from datetime import UTC
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from oracle import FEATURES, SHOP, SOURCES, START, Oracle, feeds
+from test_jobs_loop import DATA, laptop_in
+
+from mlops.contract import DataError
+from mlops.jobs import _matured
+from mlops.jobs._launch import Context
+
+KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
+NUMBERS = itertools.count()
+ONE_HOME = [HealthCheck.function_scoped_fixture]  # every example has a catalog of its own in it
+DRAWN = settings(deadline=None, derandomize=True, phases=(Phase.generate,), suppress_health_check=ONE_HOME)
+
+
+class Champion:
+    """A model that is a formula, so that the oracle can predict too."""
+
+    feature_names_in_ = ("size", "kind", "visits")
+
+    def predict_proba(self, rows):
+        values = rows["kind"].map(lambda kind: KINDS[kind] if isinstance(kind, str) else 0.0) + rows["visits"] / 64
+        return np.column_stack([1 - values, values])
+
+
+def predicted(values):
+    return KINDS[values["kind"]] + values["visits"] / 64
+
+
+@pytest.fixture
+def laptop(spark, tmp_path, monkeypatch):
+    laptop = laptop_in(tmp_path, monkeypatch)
+    version = SimpleNamespace(number=1, tags={"trained_as_of": START.isoformat()})
+    champion = SimpleNamespace(holder=lambda *_: version, load=lambda *_: Champion())
+    registry = Context.registry.func
+    monkeypatch.setattr(
+        Context,
+        "registry",
+        property(lambda self: champion if self.config.job == "inference" else registry(self)),
+    )
+    return laptop
+
+
+def context_of(laptop, job, catalog, as_of, **given):
+    given = {"catalog": catalog, "as_of": as_of.isoformat(), "schema": "toy", **given}
+    return Context(laptop.job(job, **given).config, SHOP)
+
+
+def land(laptop, catalog, file):
+    path = laptop.home / f"Volumes/{catalog}/toy/landing/{file.source}/{file.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(file.text())
+    os.utime(path, (file.modified.timestamp(),) * 2)
+
+
+def run(laptop, runs):
+    """Take the files in as the runs say; returns where, and an oracle that was told the same."""
+    catalog, oracle = f"c{next(NUMBERS)}", Oracle()
+    landing = {"landing": f"/Volumes/{catalog}/toy/landing", "experiment": "/toy"}
+    for one in runs:
+        for file in one.files:
+            land(laptop, catalog, file)
+            oracle.take(file.source, file.rows, file.modified)
+        context = context_of(laptop, "ingestion", catalog, one.as_of, **landing)
+        with suppress(DataError):  # nothing has landed yet
+            laptop.task("ingestion", context)
+            laptop.task("features", context)
+    return context, oracle
+
+
+def records(frame):
+    """By entity and prediction time, a table's rows as plain values."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return {(row["id"], row["prediction_time"].replace(tzinfo=UTC).to_pydatetime()): row for row in rows}
+
+
+def check(laptop, runs):
+    context, oracle = run(laptop, runs)
+    schema, as_of = context.own, context.config.as_of
+    wanted = oracle.features(as_of)
+    for source in SOURCES:
+        names = [column.name for column in source.columns]
+        table = schema.read(source.name).select(*names).toPandas().sort_values(names, ignore_index=True)
+        there = oracle.frame(source.name).sort_values(names, ignore_index=True)
+        pd.testing.assert_frame_equal(table, there, check_dtype=False)
+    assert schema.read("quarantine").count() == 0
+    features = schema.read("features").toPandas()
+    assert len(features) == len(wanted)
+    found = records(features)
+    assert found.keys() == wanted.keys()
+    for key, values in wanted.items():
+        got = {feature.name: found[key][feature.name] for feature in FEATURES}
+        assert got == pytest.approx(values, abs=1e-6), key
+    if not wanted:
+        return
+    for moment in {one.as_of for one in runs}:
+        labels = records(_matured.labelled(schema.read("features"), schema, SHOP, moment))
+        truth = {key: oracle.label(key[0], moment) for key in wanted}
+        assert {key: row["label"] for key, row in labels.items()} == {k: v for k, v in truth.items() if v is not None}
+    given = {**DATA, "data_catalog": context.config.catalog, "model_name": f"{context.config.catalog}.toy.failing"}
+    inference = context_of(laptop, "inference", context.config.catalog, as_of, **given)
+    for _ in range(2):
+        laptop.task("inference", inference)
+    predictions = schema.read("predictions").toPandas()
+    assert len(predictions) == len(records(predictions)) == sum(asked > START for _, asked in wanted)
+    for key, row in records(predictions).items():
+        assert row["prediction"] == pytest.approx(predicted(wanted[key]))
+
+
+@settings(DRAWN, max_examples=2)
+@given(feeds())
+def test_any_packing_and_any_order_of_runs_ends_as_the_oracle_says(laptop, runs):
+    check(laptop, runs)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
+@settings(DRAWN, max_examples=25, derandomize=False)
+@given(feeds(most_runs=5))
+def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(laptop, runs):
+    check(laptop, runs)
