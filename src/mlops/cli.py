@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from mlops import options
+from mlops import config, options
 from mlops.adapters import platform, sdk
 from mlops.adapters.inspection import artifact_digest
 from mlops.adapters.registry import Registry, Version, number_of
 from mlops.ci import ci
-from mlops.contract import MlopsError, ModelError, UntrustedModel
+from mlops.contract import ModelError, UntrustedModel
 from mlops.looks import compare, history, status
 from mlops.workspace.commands import COMMANDS
 
@@ -95,7 +95,7 @@ def _approvable(registry: Registry, found: Version, by: str) -> None:
 @_version
 @options.target
 @options.home
-@click.option("--reason", required=True, help="Why; kept with the version.")
+@click.option("--reason", required=True, type=options.REASON, help="Why; kept with the version.")
 def reject(version: int, target: str, home: Path | None, reason: str) -> None:
     """Close a version with a reason: its verdict becomes refused and an approval is taken back.
 
@@ -123,6 +123,8 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
 
     Example: mlops promote --target staging --home .laptop
     """
+    given = _pairs(param)
+    config.check_given("promotion", given)
     place = options.place(target, home)
     source = place.default("promotion", "source_model")
     registry = Registry(place.home)
@@ -130,7 +132,7 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
     if chosen is None:
         raise ModelError(f"{source} has no champion to promote; name a version with --version")
     options.say(f"promoting {chosen} to {place.model}", err=True)
-    place.run("promotion", {"source_version": str(chosen.number), **_pairs(param)})
+    place.run("promotion", {"source_version": str(chosen.number), **given})
     for copy in registry.versions(place.model):
         if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
             options.say(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
@@ -139,15 +141,16 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
 @cli.command(epilog=options.EXITS)
 @options.target
 @options.home
-@click.option("--reason", required=True, help="Why; kept in the audit table.")
+@click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
 @_parameter
 def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) -> None:
     """Put the previous champion back.
 
     Example: mlops rollback --target prod --reason "late rate doubled"
     """
-    place = options.place(target, home)
-    place.run("rollback", {"reason": reason, **_pairs(param)})
+    given = {"reason": reason, **_pairs(param)}
+    config.check_given("rollback", given)
+    options.place(target, home).run("rollback", given)
 
 
 for _command in (status, history, compare, *COMMANDS, ci):
@@ -174,13 +177,11 @@ def run_args(args: Sequence[str]) -> int:
         return error.exit_code
     except click.Abort:
         return 130
-    except MlopsError as error:
-        options.say(*f"error: {error}".split("\n"), err=True)
-        return 1
     except Exception as error:
-        if not any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):
+        sentence = options.explain(error)
+        if sentence is None:
             raise
-        options.say(f"error: the registry answered: {sdk.redacted(str(error))}", err=True)
+        options.say(*f"error: {sentence}".split("\n"), err=True)
         return 1
 
 

@@ -8,7 +8,7 @@ All parameters arrive as text; unknown, missing and malformed ones are all repor
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -51,6 +51,8 @@ Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), Afte
 Day = Annotated[date, _written_as(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
 """A model version."""
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+"""Why a person did something: not blank."""
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
@@ -168,7 +170,7 @@ class RollbackConfig(_Model):
     """Put the previous champion back."""
 
     job: Literal["rollback"]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    reason: Reason
 
 
 class IntegrationConfig(_Fits):
@@ -219,6 +221,21 @@ def parse(argv: Sequence[str]) -> JobConfig:
         return schema.model_validate(given)
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(schema, problem) for problem in error.errors())) from None
+
+
+def check_given(job: str, given: Mapping[str, str]) -> None:
+    """Refuse what a job would refuse of the parameters that a person gives, before the job is started.
+
+    Raises:
+        ConfigError: naming every one that is unknown to the job or malformed; nothing is said of what is not given.
+    """
+    schema = CONFIGS[job]
+    try:
+        schema.model_validate({**given, "job": job})
+    except ValidationError as error:
+        problems = [problem for problem in error.errors() if problem["type"] != "missing"]
+        if problems:
+            raise ConfigError("; ".join(_sentence(schema, problem) for problem in problems)) from None
 
 
 def _sentence(schema: type[JobConfig], problem: object) -> str:

@@ -26,21 +26,39 @@ _COMPARED = ("verdict", "judged_against", "promoted_from", "trained_until", "tra
 def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
     """Which version holds which alias in which target; digests are recomputed from the files.
 
+    A target that cannot be read is told, and keeps no other from being shown; then the exit code is 1.
+
     Example: mlops status --home .laptop --output json
     """
     rows: list[dict[str, Any]] = []
+    unread: dict[str, str] = {}
     for target in chosen or TARGETS:
-        place = options.place(target, home)
-        registry = Registry(place.home)
-        held = [(alias, registry.holder(place.model, alias)) for alias in options.ALIASES]
-        rows += [_status(place, registry, alias, version) for alias, version in held if version is not None]
+        try:
+            rows += _holders(target, home)
+        except Exception as error:
+            sentence = options.explain(error)
+            if sentence is None:
+                raise
+            unread[target] = sentence
     if output == "json":
-        click.echo(json.dumps(rows, indent=1))
-        return
-    shown = ("target", "alias", "version", "digest", "age_hours", "since", "by", "measured", "metrics")
-    _print([shown, *([_text(row[name]) for name in shown] for row in rows)] if rows else [])
-    if not rows:
+        click.echo(json.dumps([*rows, *({"target": name, "error": text} for name, text in unread.items())], indent=1))
+    elif rows:
+        shown = ("target", "alias", "version", "digest", "age_hours", "since", "by", "measured", "metrics")
+        _print([shown, *([_text(row[name]) for name in shown] for row in rows)])
+    elif not unread:
         click.echo("no version holds an alias yet")
+    for name, text in unread.items():
+        options.say(*f"error: target {name}: {text}".split("\n"), err=True)
+    if unread:
+        raise click.exceptions.Exit(1)
+
+
+def _holders(target: str, home: Path | None) -> list[dict[str, Any]]:
+    """One row for each alias that a version of a target holds."""
+    place = options.place(target, home)
+    registry = Registry(place.home)
+    held = [(alias, registry.holder(place.model, alias)) for alias in options.ALIASES]
+    return [_status(place, registry, alias, version) for alias, version in held if version is not None]
 
 
 def _status(place: Deployed, registry: Registry, alias: str, version: Version) -> dict[str, Any]:

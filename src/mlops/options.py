@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from mlops.adapters import bundle
+from mlops.adapters import bundle, sdk
 from mlops.adapters.bundle import TARGETS, Deployed
+from mlops.contract import MlopsError
 
 EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
 ALIASES = ("champion", "challenger", "previous_champion")
@@ -19,6 +20,32 @@ home = click.option(
 )
 target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+class _Reason(click.ParamType[str]):
+    """Text that says something: a blank one is refused before anything is asked or started."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Strip the text; fail if nothing is left."""
+        text = value.strip()
+        if not text:
+            self.fail("it is blank: say why in a few words", param, ctx)
+        return text
+
+
+REASON = _Reason()
+
+
+def explain(error: Exception) -> str | None:
+    """The sentence that tells a person what went wrong; None: it is no error that a person can mend."""
+    if isinstance(error, MlopsError):
+        return str(error)
+    # By its name, since importing MLflow takes seconds.
+    if any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):
+        return f"the registry answered: {' '.join(sdk.redacted(str(error)).split())}"
+    return None
 
 
 def place(of: str, folder: Path | None) -> Deployed:

@@ -54,6 +54,18 @@ def test_status_tells_version_digest_age_figures_and_who(told, mlops):
     assert "auc 0.75 log_loss 0.5" in out
 
 
+def test_status_shows_every_target_that_can_be_read_and_tells_which_cannot(mlops):
+    code, out, err = mlops("status")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["prod"] * 3
+    assert err.count("error: ") == 1
+    assert "error: target dev: " in err
+    code, out, _ = mlops("status", "--output", "json")
+    rows = json.loads(out)
+    assert (code, [row["target"] for row in rows]) == (1, ["prod"] * 3 + ["dev"])
+    assert "run a job of it first" in rows[-1]["error"]
+
+
 def test_status_of_a_target_without_versions_says_so(mlops):
     assert mlops("status", "--target", "staging")[1] == "no version holds an alias yet\n"
 

@@ -18,6 +18,7 @@ from mlops.adapters.resolved import resolved as read_bundle
 from mlops.contract import ConfigError
 from mlops.workspace.bootstrap import Missing, missing
 from mlops.workspace.identities import pipeline
+from mlops.workspace.protection import Environment
 from mlops.workspace.wanted import RIGHTS, Wanted
 
 DEPLOY, TRAIN, SERVE = (f"{n * 8}-0000-0000-0000-000000000000" for n in "abc")
@@ -483,7 +484,7 @@ def resolved(tmp_path: Path) -> Path:
 
 
 def test_the_command_prints_what_is_missing_and_exits_with_1(
-    double: Double, resolved: Path, capsys: pytest.CaptureFixture[str]
+    double: Double, resolved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready(double)
     double.permissions["catalog", "staging"][DEPLOY].remove("CREATE_SCHEMA")
@@ -496,6 +497,14 @@ def test_the_command_prints_what_is_missing_and_exits_with_1(
     assert cli.run_args([*arguments, "--output", "json"]) == 1
     assert json.loads(capsys.readouterr().out)["steps"][0]["language"] == "sql"
     double.permissions["catalog", "staging"][DEPLOY].append("CREATE_SCHEMA")
+    capsys.readouterr()
+    assert cli.run_args(arguments) == 1
+    left = capsys.readouterr().out
+    assert "3 commands are missing" in left
+    assert left.count("it could not be read: no token was given to read it with: export GH_TOKEN") == 3
+    protected = Environment(reviewers=0, self_review=True, bypass=True, branches=("main",))
+    known = {f"staging{role}": protected for role in ("", "-plan", "-promote")}
+    monkeypatch.setattr("mlops.workspace.commands._environments", lambda repository, token: known)
     assert cli.run_args(arguments) == 0
 
 

@@ -13,11 +13,15 @@ from double import PIPELINE_TOKEN, Double, Refused, denied, missing
 from test_bootstrap import DEPLOY, SERVE, document, ready
 
 from mlops import cli
+from mlops.workspace import commands
+from mlops.workspace.protection import Environment
 
 CHECKS = (
     "cli", "login", "bundle", "metastore", "catalogs", "rights", "serverless", "environment", "registry", "aliases",
-    "secrets",
+    "secrets", "approvals",
 )  # fmt: skip
+PROTECTED = Environment(reviewers=1, self_review=False, bypass=False, branches=("main",))
+GUARDED = {f"staging{role}": PROTECTED for role in ("", "-plan", "-promote")}
 _CLI = """#!{python}
 import json, sys
 given = {{a.split("=")[1]: a.split("=", 2)[2] for a in sys.argv if a.startswith("--var=")}}
@@ -65,11 +69,15 @@ def without_secret(double: Double, monkeypatch: pytest.MonkeyPatch) -> Double:
 
 
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
+def ask(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
     """Run the command; its exit code and findings by check."""
 
+    monkeypatch.setattr(commands, "_environments", lambda repository, token: GUARDED)
+
     def run() -> tuple[int, dict[str, dict[str, str]]]:
-        code = cli.run_args(["doctor", "-t", "staging", "--output", "json"])
+        code = cli.run_args(["doctor", "-t", "staging", "--output", "json", "--github", "octo/flights"])
         findings = json.loads(capsys.readouterr().out)
         assert [finding["check"] for finding in findings] == [*CHECKS]
         return code, {finding["check"]: finding for finding in findings}
@@ -100,7 +108,7 @@ def test_an_empty_machine_is_told_to_install_the_cli_first(
     code, findings = ask()
     assert (code, states(findings, "bad")) == (1, ["cli", "login"])
     assert findings["login"]["cure"].startswith("databricks auth login")
-    assert states(findings, "unknown") == [*CHECKS[2:]]
+    assert states(findings, "unknown") == [*CHECKS[2:-1]]
 
 
 def test_an_old_cli_is_told_by_the_bundle_s_own_floor(without_secret: Double, install: Install, ask: Ask) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from mlops.adapters import sdk
 from mlops.contract import ConfigError, MlopsError
+from mlops.workspace.protection import PROTECTED, Environment
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _PAGE = 100
@@ -62,6 +63,27 @@ class GitHub:
             return f"issue {there[0]['number']} {done}" if there else "no issue is open"
         made = self._call("POST", "issues", {"title": title, "body": f"{marker}\n{body}"})
         return f"issue {made['number']} opened"
+
+    def environments(self) -> dict[str, Environment]:
+        """Every environment of the repository by its name, and what protects it."""
+        rows = self._call("GET", f"environments?per_page={_PAGE}")["environments"]
+        return {str(row["name"]): self._environment(row) for row in rows}
+
+    def _environment(self, row: Mapping[str, Any]) -> Environment:
+        reviews = [rule for rule in row.get("protection_rules") or () if rule["type"] == "required_reviewers"]
+        policy = row.get("deployment_branch_policy")
+        branches: tuple[str, ...] | None = None
+        if policy and policy["protected_branches"]:
+            branches = (PROTECTED,)
+        elif policy:
+            path = f"environments/{quote(row['name'], safe='')}/deployment-branch-policies?per_page={_PAGE}"
+            branches = tuple(str(each["name"]) for each in self._call("GET", path)["branch_policies"])
+        return Environment(
+            reviewers=sum(len(rule.get("reviewers") or ()) for rule in reviews),
+            self_review=not any(rule.get("prevent_self_review") for rule in reviews),
+            bypass=bool(row.get("can_admins_bypass", True)),
+            branches=branches,
+        )
 
     def _pages(self, path: str, **query: str) -> Iterator[Mapping[str, Any]]:
         page = 1

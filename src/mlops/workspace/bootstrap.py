@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlops.workspace import catalogs, identities
-from mlops.workspace.found import Found
+from mlops.workspace import catalogs, identities, protection
+from mlops.workspace.found import Found, Unread
 from mlops.workspace.identities import Pipeline
+from mlops.workspace.protection import Environment
 from mlops.workspace.steps import Step
 from mlops.workspace.wanted import Wanted
 
@@ -20,8 +22,13 @@ class Missing:
     """What can only be told once these steps, or the first deployment, have been taken."""
 
 
-def missing(wanted: Wanted, found: Found, source: Pipeline | None) -> Missing:
-    """The commands that are missing, identities first, then catalogs, then rights."""
+def missing(
+    wanted: Wanted,
+    found: Found,
+    source: Pipeline | None,
+    environments: Mapping[str, Environment] | Unread | None = None,
+) -> Missing:
+    """The commands that are missing: identities, catalogs, rights, then the repository's environments."""
     later: list[str] = []
     steps = [
         *identities.identities(wanted, found),
@@ -33,4 +40,6 @@ def missing(wanted: Wanted, found: Found, source: Pipeline | None) -> Missing:
         *catalogs.ownership(wanted, found),
         *catalogs.grants(wanted, found, later),
     ]
+    if source is not None and source.repository and environments is not None:
+        steps += protection.protect(wanted.target, source.repository, environments)
     return Missing(tuple(steps), tuple(dict.fromkeys(later)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import click
 from mlops import options
 from mlops.adapters import account, resolved, storage
 from mlops.adapters.bundle import TARGETS
+from mlops.adapters.forge import GitHub
 from mlops.adapters.registry import Registry
 from mlops.contract import MlopsError
 from mlops.workspace.bootstrap import Missing, missing
 from mlops.workspace.doctor import Facts, Finding, diagnose
+from mlops.workspace.found import Unread
 from mlops.workspace.identities import pipeline
+from mlops.workspace.protection import Environment
 from mlops.workspace.steps import Step
 from mlops.workspace.wanted import Wanted
 
@@ -28,6 +33,11 @@ _bundle = click.option(
     help="What `databricks bundle validate -o json` printed. Default: ask the Databricks CLI.",
 )
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text")
+_forge_token = click.option(
+    "--forge-token",
+    envvar=["FORGE_TOKEN", "GH_TOKEN"],
+    help="To read the repository's environments. Default: GH_TOKEN.",
+)
 
 
 @click.command(epilog=_EXITS)
@@ -36,6 +46,7 @@ _output = click.option("--output", type=click.Choice(["text", "json"]), default=
 @_output
 @click.option("--github", metavar="OWNER@ID/REPO@ID", help="The repository whose workflows deploy.")
 @click.option("--azure-devops", metavar="ORG_ID/ORG/PROJECT/PIPELINE", help="The pipeline that deploys.")
+@_forge_token
 @click.option("--account-id", help="Of Databricks. Default: as the workspace says.")
 def bootstrap(
     *,
@@ -44,6 +55,7 @@ def bootstrap(
     output: str,
     github: str | None,
     azure_devops: str | None,
+    forge_token: str | None,
     account_id: str | None,
 ) -> None:
     """Print the commands that are still missing before a target can be deployed and run. Changes nothing.
@@ -54,7 +66,9 @@ def bootstrap(
         raise click.UsageError("--github and --azure-devops exclude each other: run it once for each")
     wanted = Wanted(resolved.resolved(target, file))
     found = account.read(wanted, account_id)
-    answer = missing(wanted, found, pipeline(github, azure_devops, found.account_id))
+    source = pipeline(github, azure_devops, found.account_id)
+    environments = None if source is None else _environments(source.repository, forge_token)
+    answer = missing(wanted, found, source, environments)
     if output == "json":
         click.echo(json.dumps(asdict(answer), indent=1))
     else:
@@ -90,12 +104,16 @@ def _mark(step: Step) -> str:
 @_target
 @_bundle
 @_output
-def doctor(target: str, file: Path | None, output: str) -> None:
+@click.option("--github", metavar="OWNER/NAME", help="The repository whose environments protect the target.")
+@_forge_token
+def doctor(*, target: str, file: Path | None, output: str, github: str | None, forge_token: str | None) -> None:
     """Tell what keeps you from working with a target, in the order in which to mend it. Changes nothing.
 
     Example: mlops doctor --target dev
     """
-    findings = diagnose(_examine(target, file))
+    # OWNER@ID/REPO@ID, as bootstrap takes it, does as well.
+    environments = _environments(github and re.sub(r"@\d+", "", github), forge_token)
+    findings = diagnose(replace(_examine(target, file), environments_of_repository=environments))
     if output == "json":
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -103,6 +121,18 @@ def doctor(target: str, file: Path | None, output: str) -> None:
             click.echo(_line(finding))
     if any(finding.state == "bad" for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+def _environments(repository: str | None, token: str | None) -> Mapping[str, Environment] | Unread | None:
+    """What protects a repository on GitHub; None: nobody said which one it is."""
+    if not repository:
+        return None
+    if not token:
+        return Unread("no token was given to read it with: export GH_TOKEN=$(gh auth token)")
+    try:
+        return GitHub("https://api.github.com", repository, token).environments()
+    except MlopsError as error:
+        return Unread(str(error))
 
 
 def _line(finding: Finding) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from mlops.workspace.bootstrap import Missing
 from mlops.workspace.found import Found, Unread
+from mlops.workspace.protection import Environment, list_weaknesses
 from mlops.workspace.wanted import Wanted
 
 State = Literal["good", "bad", "unknown"]
@@ -49,6 +50,8 @@ class Facts:
     """Versions of the environments that serverless compute offers."""
     secrets: Mapping[str, tuple[str, ...] | Unread] = field(default_factory=dict)
     """Secrets of the service principals that the bundle names, by the principal's SCIM id."""
+    environments_of_repository: Mapping[str, Environment] | Unread | None = None
+    """What protects the repository's environments; None: nobody said which repository."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         ("registry", _registry),
         ("aliases", _aliases),
         ("secrets", _secrets),
+        ("approvals", _approvals),
     )
     return tuple(
         check(facts) or Finding(name, "unknown", "could not be looked at", _MEND_FIRST) for name, check in checks
@@ -211,3 +215,22 @@ def _secrets(facts: Facts) -> Finding | None:
     if any(isinstance(secrets, Unread) for secrets in facts.secrets.values()):
         return Finding("secrets", "unknown", "the service principals' secrets are hidden from you", "ask their manager")
     return Finding("secrets", "good", "no secret where none is needed")
+
+
+def _approvals(facts: Facts) -> Finding:
+    """Whether the repository's environments let anybody deploy whom nobody approved."""
+    environments, target = facts.environments_of_repository, facts.target
+    if target == "dev":
+        return Finding("approvals", "good", "no pipeline deploys dev")
+    if environments is None:
+        what = "it is not known which repository deploys; on Azure DevOps look at the checks of the environment"
+        return Finding("approvals", "unknown", what, f"mlops doctor --target {target} --github OWNER/NAME")
+    if isinstance(environments, Unread):
+        cure = "ask its administrator to run this"
+        return Finding("approvals", "unknown", f"the repository's environments: {environments.why}", cure)
+    weak = list_weaknesses(target, environments)
+    if weak:
+        what = "; ".join(f"environment {name} {weakness}" for name, weakness in weak)
+        cure = "mlops bootstrap with --github prints the commands; the bypass: Settings > Environments"
+        return Finding("approvals", "bad", what, cure)
+    return Finding("approvals", "good", f"the environments of {target} take what main holds and somebody approved")

@@ -29,6 +29,8 @@ class Pipeline:
     audience: str
     subject: str
     """With `{target}` where it names one, and `{suffix}`, which tells the planner ("-plan") from the deployer."""
+    repository: str = ""
+    """On GitHub, as OWNER/NAME."""
     older: str = ""
     """GitHub's form for repositories from before 2026-07-15, which names no ids."""
 
@@ -54,7 +56,8 @@ def pipeline(github: str | None, azure_devops: str | None, account_id: str) -> P
             )
         owner, owner_id, repo, repo_id = found.groups()
         subject = f"repo:{owner}@{owner_id}/{repo}@{repo_id}:environment:{{target}}{{suffix}}"
-        return Pipeline(_GITHUB_ISSUER, account_id, subject, f"repo:{owner}/{repo}:environment:{{target}}{{suffix}}")
+        older = f"repo:{owner}/{repo}:environment:{{target}}{{suffix}}"
+        return Pipeline(_GITHUB_ISSUER, account_id, subject, f"{owner}/{repo}", older)
     if azure_devops is not None:
         found = _AZURE.fullmatch(azure_devops)
         if found is None:

@@ -1,0 +1,91 @@
+"""What protects the environments of a repository, through which its workflows log in: reviewers and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlops.workspace.found import Unread
+from mlops.workspace.steps import Step
+
+PROTECTED = "protected branches"
+"""In place of names: every branch that has a protection rule."""
+REVIEWED = ("prod",)
+"""Targets that nothing is deployed to before a person has approved it."""
+_ROLES = ("", "-promote", "-plan")
+"""Ends of the names of a target's environments: who deploys, who promotes, who plans."""
+_MAIN = ("main", PROTECTED)
+_BYPASS = "lets administrators pass without approval"
+"""No documented field of GitHub's API switches it off: `mlops doctor` says where a person does."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment of a repository on GitHub."""
+
+    reviewers: int
+    """Users and teams of whom one has to approve."""
+    self_review: bool
+    """Whether who started a run may approve it."""
+    bypass: bool
+    """Whether an administrator may start a job without approval."""
+    branches: tuple[str, ...] | None
+    """Whose jobs may use it; None: those of every branch and tag."""
+
+
+def list_weaknesses(target: str, environments: Mapping[str, Environment]) -> tuple[tuple[str, str], ...]:
+    """Name and weakness of every environment of a target that more may use than should."""
+    return tuple(
+        (f"{target}{role}", weakness)
+        for role in _ROLES
+        for weakness in _weaknesses(environments.get(f"{target}{role}"), role, reviewed=target in REVIEWED)
+    )
+
+
+def _weaknesses(environment: Environment | None, role: str, *, reviewed: bool) -> Iterator[str]:
+    if environment is None:
+        yield "is not there: the first job that names it makes it, without protection"
+        return
+    if environment.branches is None:
+        yield "takes jobs of every branch and tag"
+    elif role != "-plan" and (not environment.branches or set(environment.branches) - set(_MAIN)):
+        yield f"takes jobs of {', '.join(environment.branches) or 'no branch'}: main alone may deploy and promote"
+    if reviewed and not role:
+        if not environment.reviewers:
+            yield "has no required reviewers, so everything that staging takes goes to prod"
+        elif environment.self_review:
+            yield "lets a person approve a run of their own"
+        if environment.bypass:
+            yield _BYPASS
+
+
+def protect(target: str, repository: str, environments: Mapping[str, Environment] | Unread) -> Iterator[Step]:
+    """The commands that make the environments of a target, or give them the protection that they lack."""
+    unsure = environments.why if isinstance(environments, Unread) else ""
+    known = {} if isinstance(environments, Unread) else environments
+    for role in _ROLES:
+        name = f"{target}{role}"
+        reasons = [why for of, why in list_weaknesses(target, known) if of == name and why != _BYPASS]
+        if reasons:
+            yield Step(
+                f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}",
+                _command(name, repository, role, reviewed=target in REVIEWED and not role),
+                "shell",
+                "administrator of the repository",
+                f"gh api --method DELETE repos/{repository}/environments/{name}",
+                unsure,
+            )
+
+
+def _command(name: str, repository: str, role: str, *, reviewed: bool) -> str:
+    address = f"repos/{repository}/environments/{name}"
+    field = "deployment_branch_policy"
+    policy = f"-F '{field}[protected_branches]=false' -F '{field}[custom_branch_policies]=true'"
+    owner = repository.partition("/")[0]
+    reviewers = (
+        " -F prevent_self_review=true -F 'reviewers[][type]=Team'"
+        f' -F "reviewers[][id]=$(gh api orgs/{owner}/teams/TEAM --jq .id)"'
+    )
+    branches = ["main", *(["refs/pull/*/merge"] if role == "-plan" else [])]
+    named = [f"gh api --method POST {address}/deployment-branch-policies -f 'name={branch}'" for branch in branches]
+    return " && ".join([f"gh api --method PUT {address} {policy}{reviewers if reviewed else ''}", *named])
