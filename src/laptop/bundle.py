@@ -16,10 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest, parse
+from laptop.document import Node, Place, Problem, merge, merge_by_key, nearest
 from laptop.given_values import read_given_values
+from laptop.includes import included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
 from laptop.resolution import VARIABLE, without_references
+from laptop.variables import assign_values
+from laptop.yaml_loader import parse
 
 __all__ = [
     "Bundle",
@@ -34,8 +37,6 @@ __all__ = [
     "resolve",
     "targets",
 ]
-
-OVERRIDES = Path("src/laptop/overrides.yml")
 
 
 class BundleError(Exception):
@@ -52,8 +53,8 @@ class Source:
 
     root: Path
     tree: Node
-    overrides: Node
-    """Laptop values of variables: `all` and one mapping per target."""
+    laptop: Node
+    """laptop.yml: what only a laptop needs."""
     problems: tuple[Problem, ...]
     """What cannot even be read or merged."""
     files: tuple[Node, ...]
@@ -66,6 +67,11 @@ class Source:
         """Its targets, as they are written."""
         node = self.tree.get("targets")
         return tuple(name for name, _ in node.items()) if node else ()
+
+    @property
+    def overrides(self) -> Node:
+        """Laptop values of variables: `all` and one mapping per target."""
+        return self.laptop.get("variables") or Node({}, self.laptop.place)
 
     @cached_property
     def variables_used(self) -> frozenset[str]:
@@ -107,16 +113,16 @@ class Bundle:
 
 def read(root: Path) -> Source:
     """Read databricks.yml and every file it includes; never raises, `problems` says what could not be read."""
-    main, problems = parse(root, Path("databricks.yml"))
+    main, problems = parse(root, root_file(root))
     files = [main]
-    for file in _included(root, main, problems):
+    for file in included_files(root, main, problems):
         part, found = parse(root, file)
         files.append(part)
         problems += found
-    return assemble(root, tuple(files), _overrides(root, problems), problems)
+    return assemble(root, tuple(files), read_laptop(root, problems), problems)
 
 
-def assemble(root: Path, files: tuple[Node, ...], overrides: Node, problems: Iterable[Problem] = ()) -> Source:
+def assemble(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterable[Problem] = ()) -> Source:
     """Merge files, the root file first, into one bundle."""
     found = list(problems)
     owners: dict[str, Place] = {}
@@ -134,20 +140,20 @@ def assemble(root: Path, files: tuple[Node, ...], overrides: Node, problems: Ite
             if include := part.get("include"):
                 what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
                 found.append(Problem("include", include.place, what, why, "move the entry there"))
-    source = Source(root, tree, overrides, (), files, tuple(misfits))
-    for name, node in overrides.items():
+    source = Source(root, _with_some_target(tree), laptop, (), files, tuple(misfits))
+    for name, node in source.overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
             found.append(Problem("target", node.place, what, why, nearest(name, ["all", *source.targets])))
     return replace(source, problems=tuple(found))
 
 
-def _overrides(root: Path, problems: list[Problem]) -> Node:
-    if not (root / OVERRIDES).exists():
-        return Node({}, Place(OVERRIDES, 1))
-    node, found = parse(root, OVERRIDES)
-    problems += found
-    return node
+def _with_some_target(tree: Node) -> Node:
+    """The CLI takes `environments` for targets, the name that they once had, and makes `default` if there is none."""
+    named = tree.get("targets") or tree.get("environments")
+    if named and isinstance(named.value, dict) and named.value:
+        return tree.with_value("targets", named)
+    return tree.with_value("targets", Node({"default": Node({}, tree.place)}, tree.place))
 
 
 def targets(root: Path) -> tuple[str, ...]:
@@ -179,9 +185,21 @@ def load(root: Path, target: str, *, variables: Mapping[str, str] | None = None,
 
 
 def resolve(
-    source: Source, target: str, *, variables: Mapping[str, str] | None = None, overrides: bool = True
+    source: Source,
+    target: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    overrides: bool = True,
+    deployed: bool = False,
 ) -> tuple[Bundle, list[Problem]]:
     """Merge the target in and resolve every reference; what cannot be resolved stays as text and is a problem.
+
+    Args:
+        source: the bundle as it is written.
+        target: one of its targets.
+        variables: values that beat every other one.
+        overrides: whether the laptop's values of variables count.
+        deployed: the laptop's values count only for variables without any other, as a pipeline's BUNDLE_VAR_ do.
 
     Raises:
         BundleError: there is no such target.
@@ -194,38 +212,26 @@ def resolve(
     tree = _with_target(source.tree, target, problems)
     given = {name: Node(value, tree.place_of("variables")) for name, value in (variables or {}).items()}
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
+    layers = [dict(node.items()) for node in (laptop.get(target), laptop.get("all")) if node]
+    assigned = source.tree.get("targets", target, "variables")
     told = read_given_values(source.root, target, tree.get("variables"), problems)
-    tree = _with_values(tree, target, [given, *told, *_layers(laptop, target)], source, problems)
+    first, last = ([given, *told], layers) if deployed else ([given, *told, *layers], [])
+    tree = assign_values(tree, assigned, first, last, problems)
     tree, misfits = normalize_tree(without_references(tree, source.root, target, problems))
     return Bundle(source.root, target, _with_presets(tree), misfits), list(dict.fromkeys(problems))
-
-
-def _included(root: Path, main: Node, problems: list[Problem]) -> list[Path]:
-    found: dict[Path, None] = {}
-    include = main.get("include")
-    for pattern in include.value if include and isinstance(include.value, list) else []:
-        text = pattern.value
-        if not isinstance(text, str) or not text or Path(text).is_absolute():
-            what, cure = f"include cannot be {kind(pattern)}", "write a path relative to databricks.yml"
-            problems.append(Problem("include", pattern.place, what, "only files below it are read", cure))
-            continue
-        matches = sorted(path.relative_to(root) for path in root.glob(text) if path.is_file())
-        if not matches:
-            what, why = f"include {text!r} matches no file", "what it should bring is missing"
-            problems.append(Problem("include", pattern.place, what, why, "mend the path or remove it"))
-        found |= dict.fromkeys(matches)
-    return list(found)
 
 
 def _taken_keys(part: Node, owners: dict[str, Place]) -> list[Problem]:
     """Resources of a file whose key another one has, whatever their kinds: the CLI wants each key once."""
     taken = []
-    resources = part.get("resources")
-    for _, group in resources.items() if resources else ():
+    resources, scripts = part.get("resources"), part.get("scripts")
+    groups = [group for _, group in resources.items()] if resources else []
+    for group in [*groups, scripts] if scripts else groups:
+        what = "script" if group is scripts else "resource"
         for key, resource in group.items():
             if key in owners:
-                why = f"{owners[key]} has it, and the CLI wants each key once, whatever the kind"
-                taken.append(Problem("keys", resource.place, f"resource key {key!r} is taken", why, "rename one"))
+                why = f"{owners[key]} has it, and the CLI wants each key once, whatever the kind, scripts included"
+                taken.append(Problem("keys", resource.place, f"{what} key {key!r} is taken", why, "rename one"))
             owners.setdefault(key, resource.place)
     return taken
 
@@ -248,9 +254,10 @@ def _with_target(tree: Node, target: str, problems: list[Problem]) -> Node:
     if run_as := chosen.get("run_as"):
         root = root.with_value("run_as", run_as)
     facts = root.get("bundle") or Node({}, tree.place)
-    for key in ("mode", "git"):
-        if over := chosen.get(key):
-            facts = facts.with_value(key, over) if isinstance(facts.value, dict) else facts
+    for key in ("mode", "cluster_id", "git"):
+        if (over := chosen.get(key)) and isinstance(facts.value, dict):
+            git = facts.get("git") if key == "git" else None
+            facts = facts.with_value(key, merge(git, over, problems) if git else over)
     if isinstance(facts.value, dict):
         facts = facts.with_value("target", Node(target, chosen.place))
         root = root.with_value("bundle", facts)
@@ -300,49 +307,3 @@ def _with_presets(root: Node) -> Node:
         return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
 
     return _each_job(root, settle)
-
-
-# --- variables -------------------------------------------------------------------------------------------------------
-
-
-def _layers(overrides: Node, target: str) -> list[dict[str, Node]]:
-    return [dict(node.items()) for node in (overrides.get(target), overrides.get("all")) if node]
-
-
-def _with_values(
-    tree: Node, target: str, layers: list[dict[str, Node]], source: Source, problems: list[Problem]
-) -> Node:
-    """Every variable with its value: from a layer, else the target's, else its default."""
-    declared = tree.get("variables")
-    known = dict(declared.items()) if declared else {}
-    assigned = source.tree.get("targets", target, "variables")
-    own = {name: _target_value(node) for name, node in assigned.items()} if assigned else {}
-    for name, node in [item for layer in [*layers, own] for item in layer.items()]:
-        if name not in known:
-            what, why = f"variable {name!r} is not declared", "a value for it reaches nothing"
-            problems.append(Problem("variables", node.place, what, why, nearest(name, known)))
-    for name, variable in known.items():
-        values = [layer[name] for layer in [*layers, own] if name in layer]
-        default = variable.get("default")
-        if default and default.value is not None:
-            values.append(default)
-        if sought := variable.get("lookup"):  # the CLI asks the workspace for its id; no laptop needs that
-            values += [Node(f"id of {what} {name.value}", name.place) for what, name in sought.items()]
-        if values and isinstance(variable.value, dict):
-            known[name] = variable.with_value("value", values[0])
-        elif isinstance(variable.value, dict):
-            problems.append(_valueless(name, variable, target, source))
-    return tree.with_value("variables", Node(known, declared.place)) if declared else tree
-
-
-def _target_value(node: Node) -> Node:
-    """`name: value` and `name: {default: value}` say the same."""
-    return node.get("default") or node
-
-
-def _valueless(name: str, variable: Node, target: str, source: Source) -> Problem:
-    elsewhere = any(source.tree.get("targets", other, "variables", name) for other in source.targets)
-    place = source.tree.place_of("targets", target, "variables") if elsewhere else variable.place
-    what = f"variable {name!r} has no value in target {target!r}"
-    cure = f"give it a default, a value in the target or in BUNDLE_VAR_{name}, or for the laptop one in {OVERRIDES}"
-    return Problem("variables", place, what, "the CLI stops without one", cure)

@@ -98,7 +98,7 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
     else:
         for problem in problems:
             click.echo(problem)
-        click.echo(f"{len(problems)} problems" if problems else "no problems")
+        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}" if problems else "no problems")
     return 2 if problems else 0
 
 
@@ -196,8 +196,10 @@ def clean(home: Path | None) -> None:
 
 
 def _root() -> Path:
+    from laptop.includes import ROOTS
+
     for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "databricks.yml").is_file():
+        if any((folder / name).is_file() for name in ROOTS):
             return folder
     raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
 
@@ -218,11 +220,11 @@ def _mendable() -> Iterator[None]:
 
 
 def _bundle(target: str) -> Bundle:
-    """The target's bundle, in which nothing is wrong."""
+    """The target's bundle, in which the CLI and the platform refuse nothing."""
     from laptop.bundle import BundleError, load
     from laptop.lint import check
 
-    problems = check(_root(), [target])
+    problems = check(_root(), [target], house=False)
     if problems:
         raise BundleError(problems)
     return load(_root(), target)

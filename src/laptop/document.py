@@ -11,18 +11,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-from ruamel.yaml.nodes import Node as YamlNode
-
 from laptop.text import printable
-
-TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,6 +51,8 @@ class Node:
     value: Any
     """dict of str to Node, list of Node, or a plain str, int, float, bool or None."""
     place: Place
+    anchor: bool = False
+    """Whether the YAML gives it a name (`&name`); the CLI lets such a value stand under any key."""
 
     def get(self, *path: str | int) -> Node | None:
         """The node below this one at that path, None if there is none."""
@@ -100,7 +94,7 @@ class Node:
 
     def with_value(self, step: str, child: Node) -> Node:
         """The same mapping with one entry set."""
-        return Node({**self.value, step: child}, self.place)
+        return Node({**self.value, step: child}, self.place, self.anchor)
 
     def plain(self) -> Any:
         """The same as plain dicts, lists and scalars."""
@@ -111,112 +105,6 @@ class Node:
                 return [node.plain() for node in items]
             case scalar:
                 return scalar
-
-
-def parse(root: Path, file: Path) -> tuple[Node, list[Problem]]:
-    """Read one YAML file into a tree, with what is wrong in it; a file that cannot be read gives an empty mapping."""
-    try:
-        node, problems = _parsed(file, (root / file).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, line), str(error)),)
-    except OSError as error:
-        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, 1), str(error)),)
-    return node, list(problems)
-
-
-@lru_cache(maxsize=64)
-def _parsed(file: Path, text: str) -> tuple[Node, tuple[Problem, ...]]:
-    """The same text is read once: a demo loads the bundle for every job it runs."""
-    empty = Node({}, Place(file, 1))
-    try:
-        composed = YAML(typ="safe", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return empty, (_unreadable(Place(file, line), str(error.problem or error.context)),)
-    except YAMLError as error:
-        return empty, (_unreadable(Place(file, 1), str(error).split("\n", maxsplit=1)[0]),)
-    if composed is None:
-        return empty, ()
-    builder = _Builder(file)
-    return builder.build(composed, 1), tuple(builder.problems)
-
-
-def _unreadable(place: Place, detail: str) -> Problem:
-    return Problem("yaml", place, f"the YAML cannot be read: {detail}", "nothing of the file counts", "mend the syntax")
-
-
-class _Builder:
-    """Turns the nodes that ruamel composes into ours, and notes what the Databricks CLI would not take."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.problems: list[Problem] = []
-        self._open: set[int] = set()
-
-    def build(self, node: YamlNode, line: int) -> Node:
-        place = Place(self.file, line)
-        if id(node) in self._open:
-            self._refuse(place, "an anchor contains itself", "its value has no end", "remove the alias")
-            return Node(None, place)
-        self._open.add(id(node))
-        try:
-            return Node(self._value(node, place), place)
-        finally:
-            self._open.discard(id(node))
-
-    def _value(self, node: YamlNode, place: Place) -> Any:
-        match node:
-            case MappingNode():
-                return self._mapping(node)
-            case SequenceNode():
-                return [self.build(item, _line(item)) for item in node.value]
-            case ScalarNode():
-                return self._scalar(node, place)
-            case _:
-                raise TypeError(f"unknown YAML node {node!r} at {place}")
-
-    def _mapping(self, node: MappingNode) -> dict[str, Node]:
-        entries: dict[str, Node] = {}
-        merged: dict[str, Node] = {}
-        for key, value in node.value:
-            place = Place(self.file, _line(key))
-            if str(key.tag) == TAG + "merge":
-                for source in value.value if isinstance(value, SequenceNode) else [value]:
-                    merged |= dict(self.build(source, _line(key)).items())
-            elif not isinstance(key, ScalarNode):
-                self._refuse(place, "a key is not text", "keys are names", "write a plain name before the colon")
-            elif key.value in entries:
-                first = entries[key.value].place
-                why = f"line {first.line} says it already and only one of them counts"
-                self._refuse(place, f"key {key.value!r} stands twice", why, "remove one")
-            else:
-                entries[key.value] = self.build(value, place.line)
-        return merged | entries
-
-    def _scalar(self, node: ScalarNode, place: Place) -> Any:
-        text = node.value
-        match str(node.tag).removeprefix(TAG):
-            case "null":
-                return None
-            case "bool":
-                return text.lower() == "true"
-            case "int":
-                return int(text.replace("_", ""), 10 if text.lstrip("+-").isdigit() else 0)
-            case "float":
-                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-            case "str" | "timestamp":
-                return text
-            case tag:
-                self._refuse(place, f"tag {tag} is unknown", "the CLI refuses it", "remove the tag")
-                return text
-
-    def _refuse(self, place: Place, what: str, why: str, cure: str) -> None:
-        self.problems.append(Problem("yaml", place, what, why, cure))
-
-
-def _line(node: YamlNode) -> int:
-    return int(node.start_mark.line) + 1
 
 
 def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
@@ -230,9 +118,9 @@ def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
             entries = dict(below)
             for key, node in above.items():
                 entries[key] = merge(entries[key], node, problems) if key in entries else node
-            return Node(entries, base.place)
+            return Node(entries, base.place, base.anchor)
         case list() as below, list() as above:
-            return Node([*below, *above], base.place)
+            return Node([*below, *above], base.place, base.anchor)
         case below, above if type(below) is not type(above):
             what = f"{kind(other)} stands where {base.place} has {kind(base)}"
             problems.append(Problem("merge", other.place, what, "the CLI cannot merge them", "write the same kind"))

@@ -11,7 +11,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from laptop.document import Node, Place, Problem, kind, parse
+from laptop.document import Node, Place, Problem, kind
+from laptop.yaml_loader import parse
 
 PREFIX = "BUNDLE_VAR_"
 
@@ -50,9 +51,6 @@ def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: l
         return {}
     node, found = parse(root, file)  # JSON is YAML, and so each value keeps its line
     problems += found
-    if not isinstance(node.value, dict):
-        what, cure = f"{file} holds {kind(node)}", 'write {"name": "value"}'
-        problems.append(Problem("variables", node.place, what, "the CLI wants a mapping of names to values", cure))
     values = {}
     for name, value in node.items():
         variable = declared.get(name)

@@ -11,14 +11,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import typing
 from decimal import Decimal
-from enum import Enum
 from typing import Any
 
-from laptop.cli_structs import Root
+from laptop.cli_keys import load_root, load_structures
 from laptop.document import Node, Problem, kind
-from laptop.field_types import CLASSES, field_types, load_class, strip_optional
 from laptop.resolution import REFERENCE
 
 Path = tuple[str | int, ...]
@@ -27,8 +24,9 @@ _FALSE = {"false", "n", "N", "no", "No", "NO", "off", "Off", "OFF"}
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-_WORDS |= {dict: "a mapping", list: "a list"}
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_CONTAINERS = {dict: "a mapping", list: "a list"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,16 +49,15 @@ def normalize_tree(tree: Node) -> tuple[Node, tuple[Misfit, ...]]:
         tree: of databricks.yml, of a file that it includes, or of a bundle with its target merged in.
 
     Returns:
-        The tree without what does not fit, and what did not fit. Unknown keys, and kinds of resources whose fields are
-        not known here, stay as they are.
+        The tree without what does not fit, and what did not fit. Unknown keys stay as they are.
     """
     walk = _Walk([])
-    normal = walk.cast(Root, tree, ())
+    normal = walk.cast(load_root().name, tree, ())
     return normal or Node({}, tree.place), tuple(walk.misfits)
 
 
 def cast_scalar(expected: type, value: Any) -> Any:
-    """A scalar as the CLI sends it in a field of type str, int, float, bool or of an Enum.
+    """A scalar as the CLI sends it in a field of type str, int, float or bool.
 
     Raises:
         DoesNotFitError: the CLI drops the value.
@@ -123,47 +120,59 @@ class _Walk:
     def __init__(self, misfits: list[Misfit]) -> None:
         self.misfits = misfits
 
-    def cast(self, expected: Any, node: Node, path: Path) -> Node | None:
+    def cast(self, expected: str, node: Node, path: Path) -> Node | None:
         """The node as the CLI would send it; None for what the CLI drops."""
-        origin = typing.get_origin(expected) or (dict if dataclasses.is_dataclass(expected) else None)
-        if expected is Any:
+        container = (
+            list if expected[0] == "[" else dict if expected[0] == "{" or expected in load_structures() else None
+        )
+        if expected == "any":
             return node
-        if origin is None:
+        if container is None:
             return self._scalar(expected, node, path)
         if node.value is None or (isinstance(node.value, str) and REFERENCE.fullmatch(node.value)):
             return node
-        if not isinstance(node.value, origin):
-            self._drop(origin, node, path)
+        if not isinstance(node.value, container):
+            self._drop(_CONTAINERS[container], node, path)
             return None
-        if origin is list:
-            item = strip_optional(typing.get_args(expected)[0])
-            items = [self.cast(item, child, (*path, number)) for number, child in enumerate(node.value)]
-            return Node([child for child in items if child], node.place)
-        entries = {key: self.cast(_type_below(expected, key, path), child, (*path, key)) for key, child in node.items()}
-        return Node({key: child for key, child in entries.items() if child}, node.place)
+        if container is list:
+            items = [self.cast(expected[1:-1], child, (*path, number)) for number, child in enumerate(node.value)]
+            return Node([child for child in items if child], node.place, node.anchor)
+        entries = {key: self.cast(type_below(expected, key, child), child, (*path, key)) for key, child in node.items()}
+        return Node({key: child for key, child in entries.items() if child}, node.place, node.anchor)
 
-    def _scalar(self, expected: type, node: Node, path: Path) -> Node | None:
+    def _scalar(self, expected: str, node: Node, path: Path) -> Node | None:
         try:
-            return Node(cast_scalar(expected, node.value), node.place)
+            return Node(cast_scalar(_TYPES.get(expected, str), node.value), node.place, node.anchor)
         except DoesNotFitError:
-            self._drop(expected, node, path)
+            self._drop(_WORDS.get(expected, "text"), node, path)
             return None
 
-    def _drop(self, expected: type, node: Node, path: Path) -> None:
-        wanted = _WORDS[str if issubclass(expected, Enum) else expected]
-        what = f"{_spell(path)} is {kind(node)} and has to be {wanted}"
+    def _drop(self, wanted: str, node: Node, path: Path) -> None:
+        what = f"{spell_path(path)} is {kind(node)} and has to be {wanted}"
         self.misfits.append(Misfit(path, Problem("type", node.place, what, "the CLI drops it", "write it so")))
 
 
-def _type_below(expected: Any, key: str, path: Path) -> Any:
+def type_below(expected: str, key: str, child: Node) -> str:
     """The type of what stands under a key of a mapping."""
-    if path[-1:] == ("resources",) and len(path) in {1, 3}:
-        return dict[str, load_class(key)] if key in CLASSES else Any  # type: ignore[misc]
-    if dataclasses.is_dataclass(expected):
-        return field_types(typing.cast("type", expected)).get(key, Any)
-    return strip_optional(typing.get_args(expected)[1])
+    if expected[0] != "{":
+        return load_structures()[expected].keys.get(key, "any")
+    short = expected == "{variable.TargetVariable}" and not is_full_definition(child)
+    return "any" if short else expected[1:-1]
 
 
-def _spell(path: Path) -> str:
+def is_full_definition(assigned: Node) -> bool:
+    """Whether a target's entry for a variable is a definition, and not the value itself.
+
+    `name: value` is short for `name: {default: value}`, also if the value is a mapping that has a key `default`.
+    """
+    keys = assigned.value.keys() if isinstance(assigned.value, dict) else set()
+    definition = "default" in keys and keys <= {"default", "type", "description"}
+    return definition or ("lookup" in keys and keys <= {"lookup", "description"})
+
+
+def spell_path(path: Path) -> str:
+    """A path as messages name it: resources by kind and key, whichever target they stand in."""
+    if path[:1] == ("targets",) and path[2:3] == ("resources",) and len(path) > 3:
+        path = path[2:]
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".").removeprefix("resources.") or "databricks.yml"

@@ -12,12 +12,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from laptop.cli_keys import find_type, is_attribute, load_structures
 from laptop.document import Node, Place, Problem, kind, nearest
 
 _PART = r"[^\W\d_](?:[\w-]*[^\W_])?(?:\[\d+\])*"
 REFERENCE = re.compile(rf"\$\{{({_PART}(?:\.{_PART})*)\}}")
 """What the CLI takes for a reference (libs/dyn/dynvar/ref.go); anything else in braces it leaves as text."""
 VARIABLE = re.compile(r"\$\{(?:var|variables)\.([\w-]+)")
+CHAIN = 50
+"""Variables that name one another in a row; each takes a few levels of Python's recursion."""
 ROOTS = ("artifacts", "bundle", "resources", "var", "variables", "workspace")
 
 
@@ -61,9 +64,9 @@ class _Resolver:
     def node(self, node: Node) -> Node:
         match node.value:
             case dict() as entries:
-                return Node({key: self.node(child) for key, child in entries.items()}, node.place)
+                return Node({key: self.node(child) for key, child in entries.items()}, node.place, node.anchor)
             case list() as items:
-                return Node([self.node(child) for child in items], node.place)
+                return Node([self.node(child) for child in items], node.place, node.anchor)
             case str() as text if "${" in text:
                 try:
                     return self._text(text, node.place)
@@ -74,12 +77,10 @@ class _Resolver:
 
     def _text(self, text: str, place: Place) -> Node:
         """A text that is one reference becomes the value itself, of whatever type; else values are written into it."""
-        if "${" in REFERENCE.sub("", text):
-            what, why = f"{text!r} has ${{ without a reference", "the CLI leaves it as it is"
-            self.problems.append(Problem("reference", place, what, why, "write ${var.name} or the like"))
-        if whole := REFERENCE.fullmatch(text):
+        whole = REFERENCE.fullmatch(text)
+        if whole and is_resolved(whole):
             return Node(self._named(whole[1], place).value, place)
-        for match in reversed(list(REFERENCE.finditer(text))):
+        for match in filter(is_resolved, reversed(list(REFERENCE.finditer(text)))):
             named = self._named(match[1], place)
             if isinstance(named.value, dict | list):
                 self._note(place, match[1], _Missing(f"it is {kind(named)} inside a text", "let it stand alone"))
@@ -88,6 +89,9 @@ class _Resolver:
         return Node(text, place)
 
     def _named(self, reference: str, place: Place) -> Node:
+        if len(self._open) > CHAIN:
+            self._note(place, reference, _Missing("the chain of references is too long", "name the value itself"))
+            raise _Unresolved
         if reference in self._open:
             circle = " -> ".join([*self._open, reference])
             self._note(place, reference, _Missing(f"it names itself: {circle}", "break the circle"))
@@ -124,12 +128,14 @@ class _Resolver:
         computed = _computed(self, tuple(map(str, path)))
         if computed is not None:
             return Node(computed, node.place_of(*path))
-        for step in path:
+        for position, step in enumerate(path):
             below = node.get(step)
             if below is None and path[0] == "variables" and step == "value":
                 return _Missing()  # a variable without value is noted where it is declared
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
+            if below is None and (told := _told_elsewhere(self.tree, path, position)):
+                return Node(told.value, node.place)
             if below is None:
                 names = ROOTS if node is self.tree else [name for name, _ in node.items()]
                 return _Missing(f"there is no {step!r}", nearest(str(step), names))
@@ -137,8 +143,31 @@ class _Resolver:
         return node
 
 
+def _told_elsewhere(tree: Node, path: list[str | int], position: int) -> Node | None:
+    """What stands for a value that nobody wrote: nothing where the CLI takes it for empty, words for a workspace's."""
+    written = find_type(path)
+    if path[0] == "resources" and (position < 3 or not tree.get(*path[:3])):
+        return None
+    if path[0] == "resources" and is_attribute(str(path[1]), str(path[3])):
+        written = "str"
+    elif path[0] == "resources" and path[3] in {"url", "modified_status"}:  # of the CLI's own, for its output
+        return None
+    if written is None or path[0] == "variables":
+        return None
+    words = f"{path[3]} of {path[1]}.{path[2]}" if path[0] == "resources" else ""
+    empty: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False, "[": [], "{": {}}
+    value = {} if written in load_structures() else empty.get(written, empty.get(written[0], words))
+    return Node(value, tree.place)
+
+
 def _has_reference(node: Node) -> bool:
-    return any(isinstance(below.value, str) and REFERENCE.search(below.value) for below in node.walk())
+    texts = (below.value for below in node.walk() if isinstance(below.value, str))
+    return any(is_resolved(match) for text in texts for match in REFERENCE.finditer(text))
+
+
+def is_resolved(reference: re.Match[str]) -> bool:
+    """Whether the CLI replaces it; it leaves `${HOME}` and the like as they are."""
+    return re.split(r"[.\[]", reference[1])[0] in ROOTS
 
 
 def _spelled(value: Any) -> str:

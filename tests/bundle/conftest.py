@@ -34,8 +34,7 @@ def copied(tmp_path: Path) -> Path:
     """All that the linter reads, copied."""
     for folder in ("resources", "src/mlops/jobs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "src/laptop").mkdir()
-    for file in ("databricks.yml", "pyproject.toml", "uv.lock", "src/mlops/config.py", "src/laptop/overrides.yml"):
+    for file in ("databricks.yml", "laptop.yml", "pyproject.toml", "uv.lock", "src/mlops/config.py"):
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laptop.bundle import BundleError, load, targets
-from laptop.document import Node, Place, merge, parse
+from laptop.document import Node, Place, merge
+from laptop.yaml_loader import parse
 
 Write = Callable[..., Path]
 HEAD = "bundle: {name: b}\n"
@@ -48,7 +49,7 @@ def test_files_are_included_by_pattern_and_each_node_keeps_its_file_and_line(wri
         ("a: !secret x\n", 1, "tag !secret is unknown"),
         ("a: 1\n---\nb: 2\n", 2, "cannot be read"),
         (HEAD + "include: [no/such.yml]\ntargets: {dev: }\n", 2, "include 'no/such.yml' matches no file"),
-        (HEAD + "include: [/etc/*.yml]\ntargets: {dev: }\n", 2, "only files below it are read"),
+        (HEAD + "include: [/etc/*.yml]\ntargets: {dev: }\n", 2, "the CLI reads files by relative paths"),
     ],
 )
 def test_what_cannot_be_read_is_reported_with_its_line(written: Write, text: str, line: int, words: str) -> None:
@@ -80,7 +81,7 @@ def test_one_resource_key_in_two_files_is_reported(written: Write) -> None:
         HEAD + "include: ['*.yaml']\ntargets: {dev: {}}\n",
         {"a.yaml": "resources: {jobs: {x: {name: a}}}\n", "b.yaml": "resources: {schemas: {x: {name: a}}}\n"},
     )
-    why = "a.yaml:1 has it, and the CLI wants each key once, whatever the kind"
+    why = "a.yaml:1 has it, and the CLI wants each key once, whatever the kind, scripts included"
     assert problems(root) == [f"b.yaml:1: resource key 'x' is taken ({why}; rename one)"]
 
 
@@ -259,22 +260,22 @@ targets:
         ("dev", "", None, "base"),
         ("over", "", None, "target"),
         ("full", "", None, "full"),
-        ("over", "all: {a: laptop}", None, "laptop"),
-        ("over", "all: {a: laptop}\nover: {a: mine}", None, "mine"),
-        ("dev", "all: {a: laptop}\nover: {a: mine}", None, "laptop"),
-        ("over", "over: {a: mine}", "argument", "argument"),
+        ("over", "{all: {a: laptop}}", None, "laptop"),
+        ("over", "{all: {a: laptop}, over: {a: mine}}", None, "mine"),
+        ("dev", "{all: {a: laptop}, over: {a: mine}}", None, "laptop"),
+        ("over", "{over: {a: mine}}", "argument", "argument"),
     ],
 )
 def test_the_nearest_value_of_a_variable_wins(
     written: Write, target: str, overrides: str, argument: str | None, wanted: str
 ) -> None:
-    root = written(VARIABLES, {"src/laptop/overrides.yml": overrides})
+    root = written(VARIABLES, {"laptop.yml": f"variables: {overrides}"})
     out = load(root, target, variables={"a": argument} if argument else {}).document["out"]
     assert (out["a"], out["b"], out["c"]["k"][0]) == (wanted, f"<{wanted}>", wanted)
 
 
 def test_overrides_can_be_left_out(written: Write) -> None:
-    root = written(VARIABLES, {"src/laptop/overrides.yml": "all: {a: laptop}"})
+    root = written(VARIABLES, {"laptop.yml": "variables: {all: {a: laptop}}"})
     assert load(root, "dev", overrides=False).document["out"]["a"] == "base"
 
 
@@ -287,7 +288,7 @@ def test_every_reference_that_names_nothing_is_reported_where_it_stands(written:
     root = written(
         HEAD + "variables:\n  catalog: {default: x}\n  bad: {default: '${var.none}'}\n"
         "targets: {dev: }\nout:\n  - ${var.catlog}\n  - ${var.catlog} again\n  - ${var.bad}\n"
-        "  - ${resources.jobs.no.id}\n  - ${nowhere.x}\n  - ${var.}\n"
+        "  - ${resources.jobs.no.id}\n  - ${nowhere.x}\n  - ${var.}\n"  # the last two are plain text to the CLI
     )
     found = problems(root)
     assert [(int(each.split(":")[1]), each.split(": ", 1)[1].split(" (")[0]) for each in found] == [
@@ -295,8 +296,6 @@ def test_every_reference_that_names_nothing_is_reported_where_it_stands(written:
         (7, "${var.catlog} cannot be resolved: there is no 'catlog'"),
         (8, "${var.catlog} cannot be resolved: there is no 'catlog'"),
         (10, "${resources.jobs.no.id} cannot be resolved: there is no 'resources'"),
-        (11, "${nowhere.x} cannot be resolved: there is no 'nowhere'"),
-        (12, "'${var.}' has ${ without a reference"),
     ]
     assert "did you mean 'catalog'?" in found[1]
 
@@ -314,7 +313,7 @@ def test_references_in_a_circle_are_reported(written: Write) -> None:
 @pytest.mark.parametrize(
     ("rest", "options", "words"),
     [
-        ("variables: {a: {}}\n", {}, "variable 'a' has no value in target 'dev'"),
+        ("variables: {a: {}}\n", {}, "variable 'a' has no value"),
         ("variables: {abc: {default: 1}}\n", {"variables": {"abd": "1"}}, "yml:3: variable 'abd' is not declared"),
         ("variables: {abc: {default: 1}}\n", {"variables": {"abd": "1"}}, "did you mean 'abc'?"),
         ("variables: {c: {default: [1]}}\nout: 'x ${var.c}'\n", {}, "it is a list inside a text"),

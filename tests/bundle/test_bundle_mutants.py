@@ -82,7 +82,7 @@ class Mutant:
     def source(self, source: Source) -> Source:
         files = list(source.files)
         files[self.file] = changed(files[self.file], self.path, self.change)
-        return assemble(source.root, tuple(files), source.overrides)
+        return assemble(source.root, tuple(files), source.laptop)
 
     def legal(self) -> str | None:
         """The entry of LEGAL that it falls under; `*` stands for one step, `**` for any."""
@@ -236,7 +236,8 @@ def test_the_structure_is_that_of_databricks_bundles(source: Source) -> None:
             Job.from_dict(job.plain())
         except (ValueError, TypeError, AttributeError):
             refused += 1
-            assert broken.misfits or list(structure.resources(broken.tree)), str(mutant)
+            found = [*structure.unknown_keys(broken.tree), *structure.missing_keys(broken.tree)]
+            assert broken.misfits or found, str(mutant)
     assert refused > 100
     jobs = source.tree.get("resources", "jobs")
     assert jobs is not None

@@ -64,12 +64,12 @@ def test_the_environment_beats_the_file_and_the_file_beats_the_bundle(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1]", "holds a list"),
+        ("[1]", "a list stands where a mapping has to be"),
         ("{", "the YAML cannot be read"),
         ('{"who": "a", "szie": 3}', "did you mean 'size'?"),
         ('{"who": ["a"]}', "a list stands for the variable 'who'"),
         ('{"who": "a", "tags": "b"}', "the text 'b' stands for the variable 'tags'"),
-        ("{}", "variable 'who' has no value in target 'staging'"),
+        ("{}", "variable 'who' has no value"),
     ],
 )
 def test_a_file_that_the_cli_would_refuse_or_ignore_is_a_problem(written: Written, text: str, said: str) -> None:

@@ -1,12 +1,14 @@
 """Every problem of the bundle for every target, without a workspace: where it is, what, why it matters, how to mend it.
 
-    structure   keys, types and required fields     graph   tasks on tasks, jobs on jobs
-    dynamic     {{...}}                             wiring  the bundle against the code
-    policy, environments, catalog   what is legal and wrong here
+    structure, laptop.normalize   keys and types          graph   tasks on tasks, jobs on jobs
+    deployment, paths             what the CLI refuses    dynamic {{...}}
+    policy, environments, catalog, wiring                 what this house asks for
 
-`${...}` is checked where it is resolved, in laptop.resolution.
+RULES are what the CLI or the platform refuses, or drops without an error; they hold for any bundle. HOUSE_RULES are
+what this house asks for; they hold where laptop.yml says `house_rules: true`. `${...}` is checked where it is resolved,
+in laptop.resolution.
 
-A rule is a function from a View to problems; adding one means writing it and naming it in its module's RULES.
+A rule is a function from a View to problems; adding one means writing it and naming it in its module's lists.
 """
 
 from __future__ import annotations
@@ -15,81 +17,101 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from laptop.bundle import BundleError, Source, nearest, read, resolve
+from laptop.bundle import Bundle, BundleError, Source, nearest, read, resolve
 from laptop.document import Node, Place, Problem
-from laptop.lint import catalog, dynamic, environments, graph, policy, structure, wiring
+from laptop.lint import catalog, causes, deployment, dynamic, environments, graph, paths, policy, structure, wiring
 from laptop.lint.project import Project
 from laptop.lint.schema import held_against
 from laptop.lint.view import Job, View
+from laptop.normalize import Path as Steps
 
-RULES = (*graph.RULES, *dynamic.RULES, *wiring.RULES, *policy.RULES, *environments.RULES, *catalog.RULES)
+RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *dynamic.RULES, *catalog.RULES)
+HOUSE_RULES = (
+    *graph.HOUSE_RULES, *dynamic.HOUSE_RULES, *wiring.HOUSE_RULES, *policy.HOUSE_RULES, *environments.HOUSE_RULES,
+    *catalog.HOUSE_RULES,
+)  # fmt: skip
 
 
-def check(root: Path, targets: Sequence[str] | None = None, schema: Path | None = None) -> tuple[Problem, ...]:
+def check(
+    root: Path, targets: Sequence[str] | None = None, schema: Path | None = None, *, house: bool = True
+) -> tuple[Problem, ...]:
     """All problems of the bundle, each once, by file and line; those of some targets only name these.
 
     Args:
         root: folder of databricks.yml.
         targets: which targets to look at; all if not given.
         schema: what `databricks bundle schema` printed, to hold the bundle against as well.
+        house: whether the rules of the house count, where laptop.yml asks for them.
 
     Raises:
         BundleError: a target does not exist.
         LaptopError: the schema cannot be read.
     """
     source = read(root)
-    found = inspect(source, Project(root), targets)
+    found = inspect(source, Project(root), targets, house=house)
     return _sorted([*found, *held_against(source, schema)]) if schema else found
 
 
-def inspect(source: Source, project: Project, targets: Sequence[str] | None = None) -> tuple[Problem, ...]:
+def inspect(
+    source: Source, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
+) -> tuple[Problem, ...]:
     """The same for a bundle that has been read."""
     if any(problem.rule == "yaml" for problem in source.problems):
         return _sorted(source.problems)  # what is missing from such a file would be reported all over
-    found: dict[Problem, list[str]] = {}
     wanted = tuple(targets or source.targets)
+    unknown = [each for file in source.files for each in structure.unknown_keys(file)]
+    dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
+    house = house and project.has_house_rules
+    found: dict[Problem, dict[str, None]] = {}
     for target in wanted:
-        for problem in _of_target(source, project, target):
-            found.setdefault(problem, []).append(target)
-    some = [
-        replace(problem, what=f"{problem.what} (target {', '.join(where)})")
-        if len(set(where)) < len(wanted)
-        else problem
+        for problem in _of_target(source, project, target, [*unknown, *dropped], house=house):
+            found.setdefault(problem, {})[target] = None
+    of_files = [problem for _, problem in (*unknown, *dropped)]
+    for problem in of_files:
+        found.pop(problem, None)
+    of_targets = [
+        replace(problem, what=f"{problem.what} (target {', '.join(where)})") if len(where) < len(wanted) else problem
         for problem, where in found.items()
     ]
-    return _sorted([*source.problems, *structure.root(source.tree), *_of_targets(source), *some])
+    more = [*project.problems, *policy.default_target(source)] if house else project.problems
+    return _sorted([*source.problems, *of_files, *_two_defaults(source), *of_targets, *more])
 
 
 def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.place, problem.what)))
 
 
-def _of_targets(source: Source) -> Iterator[Problem]:
-    """One target is meant when none is named."""
-    chosen = [
+def _two_defaults(source: Source) -> Iterator[Problem]:
+    """One target at most is meant when none is named."""
+    defaults = [
         node for name in source.targets if (node := source.tree.get("targets", name, "default")) and node.value is True
     ]
-    place = source.tree.place_of("targets")
-    if not source.targets:
-        yield Problem("target", place, "there is no target", "nothing can be deployed", "add targets")
-    elif len(chosen) != 1:
-        what = f"{len(chosen)} targets are the default"
-        yield Problem("target", chosen[1].place if chosen else place, what, "one has to be", "set default: true once")
+    if len(defaults) > 1:
+        what = f"{len(defaults)} targets are the default"
+        yield Problem("target", defaults[1].place, what, "the CLI wants one", "set default: true once")
 
 
-def _of_target(source: Source, project: Project, target: str) -> Iterator[Problem]:
-    bundle, unresolved = resolve(source, target)
-    yield from unresolved
-    broken = set()
-    wrong = [*structure.misfits((*source.misfits, *bundle.misfits)), *structure.resources(bundle.tree)]
-    for resource, problem in wrong:
-        broken.add(resource)
-        yield problem
+def _of_target(
+    source: Source, project: Project, target: str, known: Sequence[tuple[Steps, Problem]], *, house: bool
+) -> Iterator[Problem]:
+    """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
+    bundle, unresolved = resolve(source, target, deployed=True)
+    _, on_laptop = resolve(source, target)
+    misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
+    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.missing_keys(bundle.tree)]
+    wrong = causes.without_consequences(source, target, wrong)
+    broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
+    yield from causes.unexplained([*unresolved, *on_laptop], known)
+    yield from (problem for _, problem in wrong)
+    view = _view(source, bundle, project, broken)
+    for rule in (*RULES, *HOUSE_RULES) if house else RULES:
+        yield from rule(view)
+
+
+def _view(source: Source, bundle: Bundle, project: Project, broken: set[Steps]) -> View:
     jobs = bundle.tree.get("resources", "jobs") or Node({}, Place(Path("databricks.yml"), 1))
     sound = {key: Job(key, job) for key, job in jobs.items() if ("jobs", key) not in broken and job.value}
-    view = View(source, bundle, project, sound, complete=len(sound) == len(dict(jobs.items())))
-    for rule in RULES:
-        yield from rule(view)
+    return View(source, bundle, project, sound, complete=len(sound) == len(dict(jobs.items())))
 
 
 __all__ = ["BundleError", "Problem", "check", "inspect", "nearest"]

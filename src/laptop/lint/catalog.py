@@ -27,8 +27,9 @@ PRIVILEGES = {
     "registered_models": {"APPLY_TAG", "EXECUTE", "MANAGE"},
 }
 """What can be granted on which kind (data-governance/unity-catalog/access-control/privileges-reference)."""
+GRANTED = (*PRIVILEGES, "external_locations", "vector_search_indexes")
 WHO = ("user_name", "group_name", "service_principal_name")
-NAME = re.compile(r"\w{1,255}|.*\$\{.*")
+NAME = re.compile(r"[^\s./\x00-\x1f\x7f]{1,255}|.*\$\{.*")
 """One part of a name in the catalog; a reference that could not be resolved is reported elsewhere."""
 LEGACY = re.compile(
     r"dbfs:/(?!Volumes/)|^/(?:dbfs|mnt)/|FileStore|hive_metastore|^models:/[^@]+/(?:Production|Staging)$"
@@ -45,7 +46,7 @@ def described(view: View) -> Iterator[Problem]:
             name = node.get("name")
             if name and isinstance(name.value, str) and not NAME.fullmatch(name.value):
                 what = f"{kind}.{key} is called {name.value!r}"
-                why = "a name is letters, digits and underscores; catalog and schema have their own keys"
+                why = "a name has no dot, slash or blank; catalog and schema have their own keys"
                 yield Problem("catalog", name.place, what, why, "write the last part only")
 
 
@@ -107,14 +108,21 @@ def rights(view: View) -> Iterator[Problem]:
 
 
 def grants(view: View) -> Iterator[Problem]:
-    """A grant names somebody, and privileges that its kind of thing has: the CLI takes any word of its long list."""
-    for kind, known in PRIVILEGES.items():
+    """A grant names somebody and something."""
+    for kind in GRANTED:
         for key, node in view.resources(kind):
             for grant in items(node, "grants"):
                 for wanted in ("principal", "privileges"):
                     if not (found := grant.get(wanted)) or not found.value:
                         what = f"a grant on {kind}.{key} has no {wanted}"
                         yield Problem("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
+
+
+def fitting_privileges(view: View) -> Iterator[Problem]:
+    """A grant gives privileges that its kind of thing has: the CLI takes any word of its long list."""
+    for kind, known in PRIVILEGES.items():
+        for key, node in view.resources(kind):
+            for grant in items(node, "grants"):
                 for privilege in items(grant, "privileges"):
                     if isinstance(privilege.value, str) and privilege.value not in {*known, "ALL_PRIVILEGES"}:
                         what, cure = f"{privilege.value} is granted on {kind}.{key}", nearest(privilege.value, known)
@@ -126,23 +134,14 @@ def identities(view: View) -> Iterator[Problem]:
     for node in view.tree.walk():
         for what, one in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
             named = [key for key in WHO if one and text(one, key)]
-            if one and isinstance(one.value, dict) and len(named) != 1:
+            if one and isinstance(one.value, dict) and len(named) != 1 and node is not view.tree:
                 has = f"{what} names {' and '.join(named) or 'nobody'}"
                 yield Problem("identity", one.place, has, "it is one's", f"write one of {', '.join(WHO)}")
 
 
-def refused_beside_run_as(view: View) -> Iterator[Problem]:
-    """What has no run_as of its own cannot be deployed where jobs run as somebody else than the deployer."""
-    embedding = [(key, node) for key, node in view.resources("dashboards") if text(node, "embed_credentials") == "true"]
-    for key, node in (*embedding, *view.resources("apps")) if view.tree.get("run_as") else ():
-        what = f"{key!r} would act with the deployer's rights, and the target has a run_as"
-        yield Problem("run-as", node.place, what, "the CLI refuses both", "use embed_credentials: false, or no app")
-
-
-RULES: tuple[Rule, ...] = (
-    grants,
-    identities,
-    refused_beside_run_as,
+RULES: tuple[Rule, ...] = (grants, identities)
+HOUSE_RULES: tuple[Rule, ...] = (
+    fitting_privileges,
     rights,
     described,
     experiments,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
 from laptop.lint.view import Rule, Task, View, is_dynamic
+from laptop.resolution import REFERENCE as REFERENCE_OF_BUNDLE
+from laptop.resolution import is_resolved
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 SINGLE = re.compile(r"\$\s+\{|(?<![{$])\{\s*(?:job|task|tasks|input|var|bundle|resources|workspace)\b[^{}]*\}(?!\})")
@@ -22,6 +24,8 @@ TIMES = (
 JOB = ("id", "name", "run_id", "repair_count", "trigger.type", "trigger.file_arrival.location")
 TASK = ("name", "run_id", "execution_count", "notebook_path")
 UPSTREAM = ("run_id", "result_state", "error_code", "execution_count", "notebook_path")
+NAMESPACES = ("job", "task", "tasks", "input", "workspace", "backfill")
+"""First words of what the platform fills in; anything else in braces is plain text to it."""
 KNOWN = {
     *(f"job.{name}" for name in JOB),
     *(f"job.{clock}.{name}" for clock in ("start_time", "trigger.time") for name in TIMES),
@@ -37,9 +41,20 @@ def in_tasks(view: View) -> Iterator[Problem]:
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
-                wrong = _wrong_in_task(view, task, parts)
+                wrong = _wrong_in_task(view, task, parts) if parts[0] in NAMESPACES else None
                 if wrong:
                     yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
+
+
+def plain_in_tasks(view: View) -> Iterator[Problem]:
+    """What stands in double braces in a task is something that the platform fills in."""
+    for task in view.tasks:
+        for node in task.dynamic:
+            for whole, parts in _references(node):
+                if parts[0] not in NAMESPACES:
+                    cure = nearest(".".join(parts), KNOWN)
+                    what = f"uses {whole}: there is no such value"
+                    yield task.problem("dynamic", node, what, "it stays plain text", cure)
 
 
 def in_jobs(view: View) -> Iterator[Problem]:
@@ -136,4 +151,18 @@ def _read(node: Node) -> Iterator[tuple[str, str]]:
             yield parts[1], parts[3]
 
 
-RULES: tuple[Rule, ...] = (in_tasks, in_jobs, elsewhere, unread)
+RULES: tuple[Rule, ...] = (in_tasks,)
+
+
+def literal_references(view: View) -> Iterator[Problem]:
+    """What looks like a reference of the bundle is one that the CLI resolves."""
+    for node in view.source.tree.walk():
+        if not isinstance(node.value, str) or "${" not in node.value:
+            continue
+        resolved = REFERENCE_OF_BUNDLE.sub(lambda match: "" if is_resolved(match) else match[0], node.value)
+        if "${" in resolved:
+            what, why = f"{node.value!r} has ${{ without a reference", "the CLI leaves it as it is"
+            yield Problem("reference", node.place, what, why, "write ${var.name} or the like")
+
+
+HOUSE_RULES: tuple[Rule, ...] = (literal_references, plain_in_tasks, in_jobs, elsewhere, unread)

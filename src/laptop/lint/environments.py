@@ -156,4 +156,4 @@ def _environment(job: str, node: Node, wheels: Mapping[str, Place]) -> Iterator[
             yield Problem("environment", place, f"an environment of job {job!r} lacks {wanted}", why, f"add {cure}")
 
 
-RULES: tuple[Rule, ...] = (environments, artifacts, serverless, locked)
+HOUSE_RULES: tuple[Rule, ...] = (environments, artifacts, serverless, locked)

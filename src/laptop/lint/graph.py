@@ -1,4 +1,7 @@
-"""Rules about what hangs on what: tasks on tasks, jobs on jobs, tasks on the environment they run in."""
+"""Rules about what hangs on what: tasks on tasks, jobs on jobs, tasks on the environment they run in.
+
+RULES are those of the CLI and of the Jobs API, HOUSE_RULES those of this house.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,11 @@ from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, items, text
 from laptop.resolution import job_id
 
 COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
-NAMES = {
-    "tasks": "task_key",
-    "parameters": "name",
-    "environments": "environment_key",
-    "job_clusters": "job_cluster_key",
-}
-"""The lists of a job whose items have names."""
-LEVELS = 2
-"""The platform ends at three levels of run_job; one is kept in hand (design rule 9)."""
+RUNS_CODE = {"python_wheel_task", "spark_python_task", "spark_jar_task", "spark_submit_task", "dbt_task"}
+MERGED = {"tasks": "task_key", "parameters": "name", "job_clusters": "job_cluster_key"}
+"""The lists of a job whose items the CLI merges by name."""
+PLATFORM_LEVELS, HOUSE_LEVELS = 3, 2
+"""The platform ends at three levels of run_job; the house keeps one in hand (design rule 5)."""
 
 
 def task_types(view: View) -> Iterator[Problem]:
@@ -38,22 +37,28 @@ def empty(view: View) -> Iterator[Problem]:
             yield Problem("empty", node.place, f"job {job.key!r} has no tasks", "it does nothing", "add one")
 
 
+def environment_keys(view: View) -> Iterator[Problem]:
+    """A job has each environment once: the CLI joins the list of a target with that of the job."""
+    for job in view.jobs.values():
+        yield from _repeated(job.key, job.node, {"environments": "environment_key"})
+
+
 def names(view: View) -> Iterator[Problem]:
-    """Within one file no two items of a job's list have the same name: the CLI merges or joins them without a word."""
+    """Within one file no two items of a job's list have the same name: the CLI merges them without a word."""
     for file in view.source.files:
         targets = file.get("targets")
         for tree in (file, *(node for _, node in (targets.items() if targets else ()))):
             jobs = tree.get("resources", "jobs")
             for key, job in jobs.items() if jobs else ():
-                yield from _repeated(key, job)
+                yield from _repeated(key, job, MERGED)
     for task in view.tasks:
         if task.loop and task.key in task.job.outer:
             why = "references could mean either"
             yield task.problem("twice", None, "has the key of another task", why, "give it its own key")
 
 
-def _repeated(job: str, node: Node) -> Iterator[Problem]:
-    for group, key in NAMES.items():
+def _repeated(job: str, node: Node, lists: dict[str, str]) -> Iterator[Problem]:
+    for group, key in lists.items():
         seen: dict[str, Node] = {}
         for item in items(node, group):
             name = text(item, key)
@@ -65,9 +70,8 @@ def _repeated(job: str, node: Node) -> Iterator[Problem]:
 
 
 def dependencies(view: View) -> Iterator[Problem]:
-    """depends_on names other tasks of the job, each once, and no circle."""
+    """depends_on names other tasks of the job, and no circle."""
     for task in view.tasks:
-        seen: set[str] = set()
         for entry in task.depends_on:
             other, node = text(entry, "task_key"), entry.get("task_key") or entry
             if other not in task.job.outer:
@@ -75,11 +79,19 @@ def dependencies(view: View) -> Iterator[Problem]:
                 yield task.problem("depends-on", node, f"depends on {other!r}, which is no task", "it never runs", cure)
             elif other == task.key:
                 yield task.problem("cycle", node, "depends on itself", "it never runs", "remove the entry")
-            elif other in seen:
-                yield task.problem("depends-on", node, f"depends on {other!r} twice", "one is enough", "remove one")
             elif task.key in task.job.upstream.get(other, ()):
                 what = f"depends on {other!r}, which depends on it"
                 yield task.problem("cycle", node, what, "neither ever runs", "remove one of the two")
+
+
+def superfluous_dependencies(view: View) -> Iterator[Problem]:
+    """depends_on says nothing twice, and nothing within a loop."""
+    for task in view.tasks:
+        seen: set[str] = set()
+        for entry in task.depends_on:
+            other, node = text(entry, "task_key"), entry.get("task_key") or entry
+            if other in seen:
+                yield task.problem("depends-on", node, f"depends on {other!r} twice", "one is enough", "remove one")
             seen.add(other)
         if task.loop and task.depends_on:
             why = "the order is that of its loop"
@@ -87,7 +99,7 @@ def dependencies(view: View) -> Iterator[Problem]:
 
 
 def outcomes(view: View) -> Iterator[Problem]:
-    """Who depends on a condition says on which answer; nobody else speaks of answers."""
+    """Only who depends on a condition speaks of answers, and of one that a condition gives."""
     for task in view.tasks:
         for entry in task.depends_on:
             key, outcome = text(entry, "task_key"), entry.get("outcome")
@@ -99,7 +111,15 @@ def outcomes(view: View) -> Iterator[Problem]:
             elif outcome and text(entry, "outcome") not in {"true", "false"}:
                 what = f"waits for outcome {text(entry, 'outcome')!r} of {key!r}"
                 yield task.problem("outcome", outcome, what, "a condition is true or false", 'write "true" or "false"')
-            elif condition and not outcome:
+
+
+def silent_outcomes(view: View) -> Iterator[Problem]:
+    """Who depends on a condition says on which answer."""
+    for task in view.tasks:
+        for entry in task.depends_on:
+            key = text(entry, "task_key")
+            other = task.job.outer.get(key)
+            if other is not None and "condition_task" in other.types and not entry.get("outcome"):
                 what = f"depends on condition {key!r} and does not say on which answer"
                 yield task.problem("outcome", entry, what, "it would run on both", 'add outcome: "true"')
 
@@ -114,6 +134,11 @@ def conditions(view: View) -> Iterator[Problem]:
                 node = task.node.get("condition_task", side)
                 why = f"{operator} compares numbers"
                 yield task.problem("condition", node, f"compares {value!r}", why, "write a number, or use EQUAL_TO")
+
+
+def idle_conditions(view: View) -> Iterator[Problem]:
+    """A condition asks something, and somebody waits for the answer."""
+    for task in view.tasks:
         if "condition_task" in task.types and not task.loop and not task.job.downstream[task.key]:
             yield task.problem(
                 "condition", None, "asks and nobody waits for the answer", "it decides nothing", "remove it"
@@ -154,22 +179,32 @@ def _is_list(inputs: str) -> bool:
 
 
 def called_jobs(view: View) -> Iterator[Problem]:
-    """run_job names a job of the bundle; no circle and at most two levels of it."""
+    """run_job runs in no circle, and in no more levels than the platform has."""
+    yield from _called_deeper(view, PLATFORM_LEVELS, None)
+
+
+def flat_calls(view: View) -> Iterator[Problem]:
+    """run_job names a job of the bundle, in at most two levels."""
     for task in view.tasks:
         node = task.node.get("run_job_task", "job_id")
-        called = _called(view, task)
-        if node and called is None:
+        if node and _called(view, task) is None:
             why = "ids differ per workspace"
             cure = "write ${resources.jobs.<job>.id}"
             yield task.problem("run-job", node, f"runs job {text(node)!r}, which is none of the bundle's", why, cure)
-        elif node and called:
-            depth, circle = _depth(view, called, (task.job.key,))
-            if circle:
-                way = " -> ".join(circle)
-                yield task.problem("run-job", node, f"runs in a circle: {way}", "it never ends", "break the circle")
-            elif depth + 1 > LEVELS:
-                what = f"starts {depth + 1} levels of run_job"
-                yield task.problem("run-job", node, what, f"{LEVELS} are allowed", "make the jobs flatter")
+    yield from _called_deeper(view, HOUSE_LEVELS, PLATFORM_LEVELS)
+
+
+def _called_deeper(view: View, levels: int, most: int | None) -> Iterator[Problem]:
+    """Tasks that start more levels of run_job than allowed, up to `most`; without it circles, too."""
+    for task in view.tasks:
+        node, called = task.node.get("run_job_task", "job_id"), _called(view, task)
+        depth, circle = _depth(view, called, (task.job.key,)) if called else (0, ())
+        if circle and most is None:
+            way = " -> ".join(circle)
+            yield task.problem("run-job", node, f"runs in a circle: {way}", "it never ends", "break the circle")
+        elif called and not circle and levels < depth + 1 <= (most or depth + 1):
+            what = f"starts {depth + 1} levels of run_job"
+            yield task.problem("run-job", node, what, f"{levels} are allowed", "make the jobs flatter")
 
 
 def _called(view: View, task: Task) -> str | None:
@@ -213,7 +248,7 @@ def compute(view: View) -> Iterator[Problem]:
             if node and text(node) not in known:
                 what, why = f"names {key} {text(node)!r}, which its job does not have", "it cannot start"
                 yield task.problem("compute", node, what, why, nearest(text(node), known))
-        if {"python_wheel_task", "spark_python_task"} & set(task.types) and not any(map(task.node.get, COMPUTE)):
+        if RUNS_CODE & set(task.types) and not any(map(task.node.get, COMPUTE)):
             why = "such a task has no environment of its own"
             yield task.problem("compute", None, "does not say where it runs", why, "add environment_key")
 
@@ -223,5 +258,8 @@ def _keys(job: Job, group: str, key: str) -> set[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    task_types, empty, names, dependencies, outcomes, conditions, loops, called_jobs, pushed_down, compute,
+    task_types, environment_keys, dependencies, outcomes, conditions, loops, called_jobs, compute,
+)  # fmt: skip
+HOUSE_RULES: tuple[Rule, ...] = (
+    empty, names, superfluous_dependencies, silent_outcomes, idle_conditions, flat_calls, pushed_down,
 )  # fmt: skip

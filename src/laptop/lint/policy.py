@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from laptop.bundle import Source
 from laptop.document import Node, Problem
-from laptop.lint.cron import wrong as cron_wrong
-from laptop.lint.view import Rule, View, text
+from laptop.go_glob import BadPatternError, find_files
+from laptop.lint.view import TRIGGERS, Rule, View, items, text
 
-IDEMPOTENT = ("sample", "ingestion", "features", "inference", "monitoring")
-"""The entry points that may run twice and leave the same; all others start, judge or move something once."""
 TOLD = {
     ("email_notifications", "on_failure"): "nobody would hear of a failure",
     ("email_notifications", "on_duration_warning_threshold_exceeded"): "nobody would hear that it has become slow",
     ("health", "rules"): "nothing says when it has become slow",
 }
 """What a job has to say of whom it tells what."""
-TRIGGERS = ("schedule", "continuous", "trigger")
 APPROVAL = "approval"
 """A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
+
+
+def default_target(source: Source) -> Iterator[Problem]:
+    """One of several targets is meant when none is named."""
+    if len(source.targets) > 1 and not any(
+        (node := source.tree.get("targets", name, "default")) and node.value is True for name in source.targets
+    ):
+        place = source.tree.place_of("targets")
+        yield Problem("target", place, "0 targets are the default", "one has to be", "set default: true once")
 
 
 def deployment(view: View) -> Iterator[Problem]:
@@ -36,11 +42,6 @@ def deployment(view: View) -> Iterator[Problem]:
         place = (bundle.get("databricks_cli_version") or bundle).place
         what, why = "no floor for the CLI's version", "an older CLI drops what it does not know"
         yield Problem("cli", place, what, why, 'write databricks_cli_version: ">=1.13.0"')
-    for path in (("bundle", "name"), ("workspace", "host")):
-        node = view.source.tree.get(*path)
-        if node and "${" in text(node):
-            what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
-            yield Problem("reference", node.place, what, why, "write the value")
 
 
 def target(view: View) -> Iterator[Problem]:
@@ -67,6 +68,19 @@ def target(view: View) -> Iterator[Problem]:
     if not text(view.tree, "presets", "trigger_pause_status"):
         what = f"target {name!r} does not say whether schedules fire"
         yield Problem("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
+
+
+def includes(view: View) -> Iterator[Problem]:
+    """Every pattern of `include` finds something; to the CLI one without files is nothing to speak of."""
+    for node in items(view.source.files[0], "include"):
+        try:
+            found = find_files(view.source.root, text(node))
+        except BadPatternError:
+            continue  # refused where files are read
+        if not found and set("*?[") & set(text(node)):
+            why = "what it should bring is missing"
+            cure = "name each level: ** is one level to the CLI" if "**" in text(node) else "mend the path or remove it"
+            yield Problem("include", node.place, f"include {text(node)!r} matches no file", why, cure)
 
 
 def homes(view: View) -> Iterator[Problem]:
@@ -115,14 +129,11 @@ def variables(view: View) -> Iterator[Problem]:
             if isinstance(value.value, dict | list) and text(variable, "type") != "complex":
                 what, why = f"variable {name!r} is no single value", "the CLI wants it to be called complex"
                 yield Problem("variables", value.place, what, why, "add type: complex, or write a single value")
-        targets = view.source.targets
-        if (
-            not variable.get("default")
-            and not variable.get("lookup")
-            and not any(view.source.tree.get("targets", target, "variables", name) for target in targets)
-        ):
-            what, why = f"variable {name!r} has neither a default nor a value in any target", "deployments would stop"
-            yield Problem("variables", variable.place, what, why, "give it one")
+        if variable.get("value") and not any(map(variable.get, ("default", "lookup"))):
+            targets = view.source.targets
+            if not any(view.source.tree.get("targets", target, "variables", name) for target in targets):
+                what = f"variable {name!r} has neither a default nor a value in any target"
+                yield Problem("variables", variable.place, what, "deployments would stop", "give it one")
 
 
 def jobs(view: View) -> Iterator[Problem]:
@@ -143,9 +154,14 @@ def jobs(view: View) -> Iterator[Problem]:
             node = job.node.get("queue") or job.node
             yield _lacks(job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped")
         if not _positive(job.node, "timeout_seconds"):
-            yield _lacks(
-                job.key, job.node.get("timeout_seconds") or job.node, "timeout_seconds", "it could hang for ever"
+            limit = job.node.get("timeout_seconds")
+            what = (
+                f"job {job.key!r} has timeout_seconds {text(limit)}"
+                if limit
+                else f"job {job.key!r} has no timeout_seconds"
             )
+            cure = "write a number of seconds above 0"
+            yield Problem("job", (limit or job.node).place, what, "it could hang for ever", cure)
         for path, why in TOLD.items():
             found = job.node.get(*path)
             if not (found and found.value):
@@ -167,11 +183,13 @@ def tasks(view: View) -> Iterator[Problem]:
     for task in view.tasks:
         if "condition_task" not in task.types and not _positive(task.node, "timeout_seconds"):
             node = task.node.get("timeout_seconds")
-            yield task.problem("timeout", node, "has no timeout_seconds", "it could hang for ever", "add one")
-        repeats = task.entry_point in IDEMPOTENT
+            what = f"has timeout_seconds {text(node)}" if node else "has no timeout_seconds"
+            yield task.problem("timeout", node, what, "it could hang for ever", "write a number of seconds above 0")
+        repeatable = view.project.repeatable
+        repeats = task.entry_point in repeatable
         for key in ("max_retries", "retry_on_timeout", "min_retry_interval_millis"):
             if (node := task.node.get(key)) and not repeats and text(node) not in {"0", "false"}:
-                why = f"only {', '.join(IDEMPOTENT)} leave the same when they run twice"
+                why = f"of these only {', '.join(repeatable) or 'none'} leave the same when they run twice"
                 yield task.problem("retries", node, f"has {key}", why, f"remove {key}")
         retries, pause = task.node.get("max_retries"), task.node.get("min_retry_interval_millis")
         if repeats and (retries is None) != (pause is None):
@@ -227,39 +245,19 @@ def paused(view: View) -> Iterator[Problem]:
             if meant and flag and text(flag) != meant:
                 what = f"the {key} of job {job.key!r} says {text(flag)}, and target {view.bundle.target!r} {meant}"
                 yield Problem("paused", flag.place, what, "the job's own word wins", "remove it")
-        if len(given) > 1:
-            what = f"job {job.key!r} has {' and '.join(key for key, _ in given)}"
-            yield Problem("paused", given[1][1].place, what, "a job is started by one of them", "keep one")
 
 
-def schedules(view: View) -> Iterator[Problem]:
-    """A schedule can be read, names its zone, and somebody has said whether it fires."""
+def silent_schedules(view: View) -> Iterator[Problem]:
+    """Somebody has said whether a schedule fires."""
     for job in view.jobs.values():
         node = job.node.get("schedule")
-        if not node:
-            continue
-        cron = node.get("quartz_cron_expression")
-        if cron and (wrong := cron_wrong(text(cron))):
-            what, cure = f"the schedule of job {job.key!r}: {wrong}", "as in 0 30 6 * * ?"
-            yield Problem("cron", cron.place, what, "the platform refuses it", cure)
-        zone = node.get("timezone_id")
-        if zone and not _is_zone(text(zone)):
-            what = f"the schedule of job {job.key!r} names time zone {text(zone)!r}"
-            yield Problem("cron", zone.place, what, "there is no such zone", "write UTC")
-        if not text(node, "pause_status"):
+        if node and not text(node, "pause_status"):
             what = f"the schedule of job {job.key!r} does not say whether it fires"
             yield Problem("cron", node.place, what, "it does unless told otherwise", "add presets.trigger_pause_status")
 
 
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
-
-
-RULES: tuple[Rule, ...] = (
+HOUSE_RULES: tuple[Rule, ...] = (
+    includes,
     deployment,
     target,
     homes,
@@ -270,5 +268,5 @@ RULES: tuple[Rule, ...] = (
     chains,
     approval,
     paused,
-    schedules,
+    silent_schedules,
 )

@@ -11,11 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Place
+from laptop.document import Node, Place, Problem
+from laptop.includes import read_laptop
 
-CONFIG = "mlops.config"
-"""The module with one class per job, and CONFIGS from job to class."""
-CONFIG_FILE = Path("src/mlops/config.py")
 SETTER = "set_task_value"
 """The function whose first argument, or `key`, names a task value; so does taskValues.set."""
 
@@ -36,42 +34,93 @@ class Project:
     root: Path
 
     @cached_property
+    def _laptop(self) -> Node:
+        return read_laptop(self.root, [])
+
+    @cached_property
+    def has_house_rules(self) -> bool:
+        """Whether laptop.yml asks for the rules of the house."""
+        wanted = self._laptop.get("house_rules")
+        return wanted is not None and wanted.value is True
+
+    @cached_property
+    def configurations(self) -> str:
+        """The module with one class per job, and CONFIGS from job to class; empty if laptop.yml names none."""
+        named = self._laptop.get("configurations")
+        return str(named.value) if named and named.value else ""
+
+    @cached_property
+    def repeatable(self) -> tuple[str, ...]:
+        """The entry points that may run twice and leave the same; all others do something once."""
+        named = self._laptop.get("repeatable")
+        return tuple(str(each.value) for each in named.value) if named and isinstance(named.value, list) else ()
+
+    @cached_property
+    def _read_pyproject(self) -> tuple[dict[str, Any], Problem | None]:
+        file = Path("pyproject.toml")
+        try:
+            return tomllib.loads(self._text(file)), None
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            what, why = f"{file} cannot be read: {error}", "it says what the wheel holds"
+            return {}, Problem("project", Place(file, 1), what, why, "mend the syntax")
+
+    @property
     def pyproject(self) -> dict[str, Any]:
         """The file; empty if there is none."""
-        file = self.root / "pyproject.toml"
-        return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return self._read_pyproject[0]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why the file cannot be read, if so."""
+        return tuple(filter(None, self._read_pyproject[1:]))
+
+    def _table(self, *path: str) -> dict[str, Any]:
+        """A table of pyproject.toml; empty if it is none."""
+        table: Any = self.pyproject
+        for step in path:
+            table = table.get(step) if isinstance(table, dict) else None
+        return table if isinstance(table, dict) else {}
+
+    def _text(self, file: Path) -> str:
+        """A file's text; empty if there is none."""
+        try:
+            return (self.root / file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
     @cached_property
     def name(self) -> str:
         """Name of the distribution, empty if there is no project."""
-        return str(self.pyproject.get("project", {}).get("name", ""))
+        return str(self._table("project").get("name", ""))
 
     @cached_property
     def locked(self) -> dict[str, str]:
         """The version of each package in uv.lock; empty if there is none."""
-        file = self.root / "uv.lock"
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        text = self._text(Path("uv.lock"))
         return dict(re.findall(r'^name = "(.+)"\nversion = "(.+)"$', text, re.MULTILINE))
 
     @cached_property
     def entry_points(self) -> dict[str, str]:
         """The commands of the wheel, as `module:function`."""
-        return dict(self.pyproject.get("project", {}).get("scripts", {}))
+        return {name: str(target) for name, target in self._table("project", "scripts").items()}
 
     def place(self, start: str, file: Path = Path("pyproject.toml")) -> Place:
         """The first line of a file that begins so, else its first line."""
-        lines = (self.root / file).read_text(encoding="utf-8").splitlines()
+        lines = self._text(file).splitlines()
         return Place(file, next((number for number, line in enumerate(lines, 1) if line.startswith(start)), 1))
 
     @cached_property
     def modules(self) -> dict[str, ast.Module]:
         """The syntax trees of the modules that entry points name, and of the configuration, as far as they parse."""
-        packed = self.pyproject.get("tool", {}).get("hatch", {}).get("build", {}).get("targets", {}).get("wheel", {})
-        folders = {Path(package).name: Path(package).parent for package in packed.get("packages", ())}
-        wanted = {CONFIG, *(target.partition(":")[0] for target in self.entry_points.values())}
-        files = {name: Path(folders.get(name.partition(".")[0], "src"), *name.split(".")) for name in wanted}
-        found = {name: _parsed(self.root / file.with_suffix(".py")) for name, file in files.items()}
+        wanted = {self.configurations, *(target.partition(":")[0] for target in self.entry_points.values())} - {""}
+        found = {name: _parsed(self.root / self.file(name)) for name in wanted}
         return {name: tree for name, tree in found.items() if tree}
+
+    def file(self, module: str) -> Path:
+        """Where the source of a module is, as far as pyproject.toml says."""
+        packages = self._table("tool", "hatch", "build", "targets", "wheel").get("packages", ())
+        folders = {Path(package).name: Path(package).parent for package in packages if isinstance(package, str)}
+        return Path(folders.get(module.partition(".")[0], "src"), *module.split(".")).with_suffix(".py")
 
     @cached_property
     def _entry_modules(self) -> dict[str, ast.Module]:
@@ -91,13 +140,13 @@ class Project:
     @cached_property
     def configs(self) -> dict[str, dict[str, Parameter]] | None:
         """For each job its parameters, by name; None if there is no module of configurations."""
-        return _configs(self.modules[CONFIG]) if CONFIG in self.modules else None
+        return _configs(self.modules[self.configurations]) if self.configurations in self.modules else None
 
 
 def _parsed(file: Path) -> ast.Module | None:
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, ValueError, RecursionError):
         return None
 
 

@@ -1,124 +1,93 @@
-"""Keys, types and required fields, held against the dataclasses of databricks-bundles, every node of them at once.
+"""Keys: every node held against what the CLI knows (laptop.cli_keys), as the CLI does when it loads a file.
 
-Their own `from_dict` knows the same, but stops at the first mistake, does not say where it is, and turns a mapping into
-text without a word. A test holds the two against each other.
+Types are the matter of laptop.normalize, which drops what the CLI drops; both say where it stands.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from collections.abc import Iterable, Iterator
-from enum import Enum
-from functools import cache
-from typing import Any
 
-from laptop.cli_structs import Root
+from laptop.cli_keys import Structure, load_root, load_structures
 from laptop.document import Node, Problem, kind, nearest
-from laptop.field_types import CLASSES, field_types, load_class, strip_optional
-from laptop.normalize import Misfit
+from laptop.normalize import Path, spell_path, type_below
 
-UNCHECKED = {
-    "database_catalogs", "database_instances", "genie_spaces", "instance_pools", "job_runs", "postgres_branches",
-    "postgres_catalogs", "postgres_databases", "postgres_endpoints", "postgres_projects", "postgres_roles",
-    "postgres_synced_tables", "synced_database_tables", "vector_search_endpoints", "vector_search_indexes",
-}  # fmt: skip
-"""Kinds that the CLI knows and this template has no use for."""
-REQUIRED = {"RegisteredModel": ("catalog_name", "schema_name", "name")}
-"""Where the class calls optional what the API wants."""
-ELSEWHERE = {"Alert": "file_path"}
-"""Where a file may hold what the class wants."""
+REQUIRED = {
+    "resources.RegisteredModel": ("catalog_name", "schema_name", "name"),
+    "resources.Dashboard": ("display_name", "warehouse_id"),
+    "resources.SqlWarehouse": ("name",),
+}
+"""Keys that the CLI or the API wants, and the CLI's list of required keys has not."""
+ELSEWHERE = {"resources.Alert": "file_path"}
+"""The key of a file that may hold what is required."""
 
 
-def root(tree: Node) -> Iterator[Problem]:
-    """What is wrong with the bundle outside its resources, before any target is merged in."""
-    yield from _value(Root, tree, "databricks.yml")
+def unknown_keys(file: Node) -> Iterator[tuple[Path, Problem]]:
+    """What the CLI drops of a file since it knows no such key."""
+    for path, node, expected in _walk(load_root(), file, ()):
+        for key, child in node.items():
+            if key not in expected.keys and not _holds_anchors(child):
+                what = f"{spell_path(path)} has no key {key!r}"
+                why = "the CLI drops it with no more than a warning"
+                cure = nearest(key, expected.keys)
+                cure = cure if cure.startswith("did you") else "remove it, or look its name up"
+                yield (*path, key), Problem("unknown", child.place, what, why, cure)
 
 
-def misfits(dropped: Iterable[Misfit]) -> Iterator[tuple[tuple[str, str], Problem]]:
-    """What has the wrong type, with the kind and key of its resource, both empty outside of resources."""
-    for misfit in dropped:
-        path = [str(step) for step in misfit.path]
-        below = path[path.index("resources") + 1 :] if "resources" in path else []
-        yield (*[*below, "", ""][:2],), misfit.problem  # type: ignore[misc]
-
-
-def resources(tree: Node) -> Iterator[tuple[tuple[str, str], Problem]]:
-    """What is wrong with each resource of a resolved bundle, with its kind and key."""
-    groups = tree.get("resources")
-    for group, node in groups.items() if groups else ():
-        if group not in CLASSES:
-            if group not in UNCHECKED:
-                yield (group, ""), _unknown("resources", group, node, CLASSES)
+def missing_keys(tree: Node) -> Iterator[tuple[Path, Problem]]:
+    """What a resolved bundle lacks, and the texts in it that are none of a key's few."""
+    for path, node, expected in _walk(load_root(), tree, ()):
+        if node.value is None and path[:1] == ("resources",) and len(path) == 3:
+            yield path, _wrong(path, node, "a mapping", "write it or remove its key")
             continue
-        if not isinstance(node.value, dict | None):
-            yield (group, ""), _wrong(f"resources.{group}", node, "a mapping of resources by key")
-        for key, resource in node.items():
-            where = f"{group}.{key}"
-            if resource.value is None:
-                yield (group, key), _wrong(where, resource, "a mapping")
-            for problem in _value(load_class(group), resource, where):
-                yield (group, key), problem
+        for key in (*expected.required, *REQUIRED.get(expected.name, ())):
+            given = node.get(key)
+            empty = (None, "") if key not in expected.required else (None,)
+            if (given is None or given.value in empty) and not node.get(ELSEWHERE.get(expected.name, "")):
+                what, why = f"{spell_path(path)} has no {key!r}", "it cannot be deployed without"
+                yield path, Problem("required", node.place, what, why, f"add {key}")
+        for key, child in node.items():
+            written = expected.keys.get(key, "any")
+            for step, text in _texts(written, child):
+                names = written.strip("[]{}=").split("|")
+                if text.value not in names and "${" not in str(text.value):
+                    some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
+                    cure = nearest(str(text.value), names)
+                    yield (*path, key), _wrong((*path, key, *step), text, f"one of {', '.join(some)}", cure)
 
 
-@cache
-def _needed(cls: type) -> tuple[str, ...]:
-    """The fields of a dataclass that have to be there."""
-    missing, fields = dataclasses.MISSING, dataclasses.fields(cls)
-    needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
-    return (*needed, *REQUIRED.get(cls.__name__, ()))
+def _texts(written: str, node: Node) -> Iterator[tuple[Path, Node]]:
+    """The texts of which there are only a few: the node itself, or its items."""
+    if written.startswith("=") and node.value is not None:
+        yield (), node
+    elif written.startswith("[=") and isinstance(node.value, list):
+        yield from (((number,), child) for number, child in enumerate(node.value))
 
 
-def _value(expected: Any, node: Node, where: str) -> Iterator[Problem]:
-    if expected is Any or node.value is None:
-        return
-    origin = typing.get_origin(expected)
-    if isinstance(node.value, str) and "${" in node.value:
-        return  # noted by whoever resolves references
-    if dataclasses.is_dataclass(expected):
-        yield from _object(typing.cast("type", expected), node, where)
-    elif origin is list:
-        yield from _list(strip_optional(typing.get_args(expected)[0]), node, where)
-    elif origin is dict:
-        yield from _dict(strip_optional(typing.get_args(expected)[1]), node, where)
-    elif issubclass(expected, Enum):
-        names = [str(member.value) for member in expected]
-        if not isinstance(node.value, str) or node.value not in names:
-            some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
-            yield _wrong(where, node, f"one of {', '.join(some)}", nearest(str(node.value), names))
-
-
-def _object(cls: type, node: Node, where: str) -> Iterator[Problem]:
-    types = field_types(cls)
+def _walk(expected: Structure, node: Node, path: Path) -> Iterator[tuple[Path, Node, Structure]]:
+    """Every structure of a tree, with its path."""
+    if isinstance(node.value, dict | None):
+        yield path, node, expected
     for key, child in node.items():
-        if key in types:
-            yield from _value(types[key], child, f"{where}.{key}")
-        else:
-            yield _unknown(where, key, child, types)
-    for key in _needed(cls) if not node.get(ELSEWHERE.get(cls.__name__, "")) else ():
-        given = node.get(key)
-        if given is None or given.value is None:
-            what, why = f"{where} has no {key!r}", "it cannot be deployed without"
-            yield Problem("required", node.place, what, why, f"add {key}")
+        yield from _below(type_below(expected.name, key, child), child, (*path, key))
 
 
-def _list(item: Any, node: Node, where: str) -> Iterator[Problem]:
-    for number, child in enumerate(node.value):
-        if child.value is None:
-            yield _wrong(f"{where}[{number}]", child, "something")
-        yield from _value(item, child, f"{where}[{number}]")
+def _below(written: str, node: Node, path: Path) -> Iterator[tuple[Path, Node, Structure]]:
+    if written in load_structures():
+        yield from _walk(load_structures()[written], node, path)
+    elif written[0] == "[" and isinstance(node.value, list):
+        for number, child in enumerate(node.value):
+            yield from _below(written[1:-1], child, (*path, number))
+    elif written[0] == "{":
+        for key, child in node.items():
+            yield from _below(type_below(written, key, child), child, (*path, key))
 
 
-def _dict(value: Any, node: Node, where: str) -> Iterator[Problem]:
-    for key, child in node.items():
-        yield from _value(value, child, f"{where}.{key}")
+def _holds_anchors(node: Node) -> bool:
+    """Whether it only gives names to parts of the file: the CLI lets such keys stand, wherever they are."""
+    below = [child for _, child in node.items()] or (node.value if isinstance(node.value, list) else [])
+    return node.anchor or (bool(below) and all(map(_holds_anchors, below)))
 
 
-def _unknown(where: str, key: str, node: Node, known: typing.Iterable[str]) -> Problem:
-    what = f"{where} has no key {key!r}"
-    return Problem("unknown", node.place, what, "the CLI drops it with no more than a warning", nearest(key, known))
-
-
-def _wrong(where: str, node: Node, wanted: str, cure: str = "") -> Problem:
-    what = f"{where} is {kind(node)} and has to be {wanted}"
-    return Problem("type", node.place, what, "the deployment refuses or drops it", cure or "write it so")
+def _wrong(path: Iterable[str | int], node: Node, wanted: str, cure: str) -> Problem:
+    what = f"{spell_path(tuple(path))} is {kind(node)} and has to be {wanted}"
+    return Problem("type", node.place, what, "the deployment refuses or drops it", cure)

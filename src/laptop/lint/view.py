@@ -11,6 +11,8 @@ from laptop.bundle import Bundle, Source
 from laptop.document import Node, Place, Problem
 from laptop.lint.project import Project
 
+TRIGGERS = ("schedule", "continuous", "trigger")
+"""The keys of a job that start it."""
 TASK_TYPES = "_task"
 """Every type of task is a key with this ending (Databricks' jobs API)."""
 

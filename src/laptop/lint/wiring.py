@@ -7,15 +7,12 @@ import re
 from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
-from laptop.lint.project import CONFIG_FILE, Parameter
+from laptop.lint.project import Parameter
 from laptop.lint.view import Rule, Task, View, text
 
 OWN = ("job", "run_id")
 """What every job has and no job may hand on: the platform pushes a job's parameters down to the jobs that it runs, and
 lets them win (jobs/job-parameters)."""
-
-
-FILES = ("notebook_path", "python_file", "file_path")
 
 
 def entry_points(view: View) -> Iterator[Problem]:
@@ -68,22 +65,6 @@ def unused_entry_points(view: View) -> Iterator[Problem]:
             what, why = f"entry point {name!r} is run by no task", "it was meant to be a task"
             place = view.project.place(f"{name} =")
             yield Problem("entry-point", place, what, why, "add the task or remove the entry point")
-
-
-def files(view: View) -> Iterator[Problem]:
-    """What is named as a file of this repository is there."""
-    resources = view.tree.get("resources")
-    for node in resources.walk() if resources else ():
-        for key in FILES:
-            named = node.get(key)
-            path = text(named) if named else ""
-            if not named or not path or path.startswith("/") or "$" in path or text(node, "source") == "GIT":
-                continue
-            file = view.source.root / named.place.file.parent / path
-            if not any(file.with_suffix(suffix).exists() for suffix in (file.suffix, ".py", ".ipynb", ".sql")):
-                yield Problem(
-                    "file", named.place, f"there is no file {path!r}", "the deployment stops", "mend the path"
-                )
 
 
 def keyword_arguments(view: View) -> Iterator[Problem]:
@@ -152,7 +133,7 @@ def unused_configurations(view: View) -> Iterator[Problem]:
     """Every configuration belongs to a job."""
     for job in view.project.configs or ():
         if job not in view.every_job:
-            place = view.project.place(f'    "{job}":', CONFIG_FILE)
+            place = view.project.place(f'    "{job}":', view.project.file(view.project.configurations))
             what, why = f"configuration {job!r} belongs to no job", "it was meant for one"
             yield Problem("parameters", place, what, why, "add the job or remove the configuration")
 
@@ -181,7 +162,7 @@ def overridden(view: View) -> Iterator[Problem]:
                 yield task.problem("overridden", mine, what, "the job's value wins", "remove one of the two")
 
 
-RULES: tuple[Rule, ...] = (
-    entry_points, files, modules, unused_entry_points, keyword_arguments, own_parameters, parameters,
+HOUSE_RULES: tuple[Rule, ...] = (
+    entry_points, modules, unused_entry_points, keyword_arguments, own_parameters, parameters,
     unused_configurations, conditions, overridden,
 )  # fmt: skip

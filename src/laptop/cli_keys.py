@@ -1,0 +1,66 @@
+"""The keys that the pinned CLI knows: every key of a bundle with its type, as cli_keys.json lists them.
+
+The file was taken from CLI 1.13.0, whose own `bundle validate` tells the same: a key that is not listed is dropped, a
+value of another type too. databricks-bundles lists fewer kinds, and in its newer versions keys that this CLI drops.
+
+A type is written as `str`, `int`, `float`, `bool`, `any`, `=A|B` (one of these texts), `[T]` (a list of T), `{T}` (a
+mapping of names to T), or the name of a structure. `attributes` are what the workspace adds to each kind of resource.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("cli_keys.json")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A mapping with fixed keys."""
+
+    name: str
+    keys: dict[str, str]
+    """The type of each key."""
+    required: tuple[str, ...]
+    """Keys without which the CLI warns; the platform refuses most of these."""
+
+
+@cache
+def _load() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return loaded
+
+
+@cache
+def load_structures() -> dict[str, Structure]:
+    """Every structure by its name."""
+    types = _load()["types"]
+    return {name: Structure(name, each["keys"], tuple(each.get("required", ()))) for name, each in types.items()}
+
+
+def load_root() -> Structure:
+    """The structure of databricks.yml itself."""
+    return load_structures()[_load()["root"]]
+
+
+def find_type(path: Iterable[str | int]) -> str | None:
+    """The type of what stands at a path of databricks.yml, None if the CLI knows no such path."""
+    written = load_root().name
+    for step in path:
+        if written in load_structures():
+            written = load_structures()[written].keys.get(str(step), "")
+        elif written[:1] in {"[", "{"}:
+            written = written[1:-1]
+        elif written != "any":
+            return None
+    return written or None
+
+
+def is_attribute(kind: str, name: str) -> bool:
+    """Whether a workspace tells this of a resource once it is there, beside what the bundle says of it."""
+    return name in _load()["attributes"].get(kind, ())

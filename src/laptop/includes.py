@@ -1,0 +1,77 @@
+"""Which files make the bundle: those that `include` names, as the CLI finds them, and laptop.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from laptop.document import Node, Place, Problem, kind, nearest
+from laptop.go_glob import BadPatternError, find_files
+from laptop.yaml_loader import parse
+
+LAPTOP = Path("laptop.yml")
+"""What only a laptop needs; the CLI does not read it."""
+LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable")
+ROOTS = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
+"""Names of the root file; the CLI never includes them."""
+ENDINGS = (".yml", ".yaml", ".json")
+
+
+def root_file(root: Path) -> Path:
+    """The root file of a bundle, relative to its folder."""
+    return next((Path(name) for name in ROOTS if (root / name).is_file()), Path(ROOTS[0]))
+
+
+def included_files(root: Path, main: Node, problems: list[Problem]) -> list[Path]:
+    """The files that the root file includes, each once and in the CLI's order.
+
+    Args:
+        root: folder of the bundle.
+        main: the tree of its root file.
+        problems: where to note what the CLI refuses.
+    """
+    names: dict[str, None] = {}
+    include = main.get("include")
+    for entry in include.value if include and isinstance(include.value, list) else []:
+        names |= dict.fromkeys(_matches(root, entry, problems))
+    return [Path(name) for name in names if name not in ROOTS]
+
+
+def _matches(root: Path, entry: Node, problems: list[Problem]) -> list[str]:
+    def refuse(what: str, why: str, cure: str) -> list[str]:
+        problems.append(Problem("include", entry.place, what, why, cure))
+        return []
+
+    pattern = entry.value
+    if not isinstance(pattern, str | int | float) or str(pattern).startswith("/"):
+        cure = "write a path relative to databricks.yml"
+        return refuse(f"include cannot be {kind(entry)}", "the CLI reads files by relative paths", cure)
+    try:
+        names = find_files(root, str(pattern))
+    except BadPatternError:
+        return refuse(f"include {pattern!r} is no pattern", "the CLI stops at it", "close its brackets")
+    others = [name for name in names if not name.endswith(ENDINGS) and name not in ROOTS]
+    if others:
+        what = f"include {pattern!r} matches {others[0]!r}"
+        return refuse(what, "the CLI includes YAML and JSON files only", "end the pattern in .yml")
+    if not names and not set("*?[") & set(str(pattern)):
+        why = "what it should bring is missing"
+        return refuse(f"include {pattern!r} matches no file", why, "mend the path or remove it")
+    return names
+
+
+def read_laptop(root: Path, problems: list[Problem]) -> Node:
+    """laptop.yml as a tree, empty if there is none.
+
+    Args:
+        root: folder of the bundle.
+        problems: where to note what is wrong with the file.
+    """
+    if not (root / LAPTOP).exists():
+        return Node({}, Place(LAPTOP, 1))
+    node, found = parse(root, LAPTOP)
+    problems += found
+    for key, child in node.items():
+        if key not in LAPTOP_KEYS:
+            what, why = f"{LAPTOP} has no key {key!r}", "nothing reads it"
+            problems.append(Problem("unknown", child.place, what, why, nearest(key, LAPTOP_KEYS)))
+    return node

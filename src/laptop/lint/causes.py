@@ -1,0 +1,53 @@
+"""One cause, one message: what follows from another problem is left out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from laptop.bundle import Source
+from laptop.document import Node, Problem
+from laptop.normalize import Path
+
+Wrong = tuple[Path, Problem]
+
+
+def unexplained(unresolved: Sequence[Problem], known: Sequence[Wrong]) -> Iterator[Problem]:
+    """References that do not fail merely because the CLI drops the kind of resource that they name."""
+    dropped = [path[-1] for path, problem in known if problem.rule == "unknown" and path[-2:-1] == ("resources",)]
+    for problem in dict.fromkeys(unresolved):
+        named = re.match(r"\$\{resources\.(\w+)", problem.what)
+        if not (problem.rule == "reference" and named and _near(named[1], [str(kind) for kind in dropped])):
+            yield problem
+
+
+def without_consequences(source: Source, target: str, wrong: Sequence[Wrong]) -> list[Wrong]:
+    """The problems of a resolved bundle; those of a resource whose key a target misspells become one."""
+    kept: list[Wrong] = []
+    misspelled = dict(_misspelled(source, target))
+    for path, problem in wrong:
+        if path[:3] not in misspelled:
+            kept.append((path, problem))
+    return [*kept, *((path, problem) for path, problem in misspelled.items())]
+
+
+def _misspelled(source: Source, target: str) -> Iterator[Wrong]:
+    """Resources that only a target has, incomplete, and under a key that is near one of all targets."""
+    resources = source.tree.get("targets", target, "resources")
+    for kind, group in resources.items() if resources else ():
+        base = source.tree.get("resources", kind)
+        keys = [key for key, _ in base.items()] if base else []
+        for key, node in group.items():
+            if key not in keys and not _is_whole(kind, node) and (near := _near(key, keys)):
+                what = f"target {target!r} changes {kind}.{key}, which nothing declares"
+                why = "it would be one more resource, and not whole"
+                yield ("resources", kind, key), Problem("keys", node.place, what, why, f"did you mean {near!r}?")
+
+
+def _is_whole(kind: str, node: Node) -> bool:
+    return bool(node.get("tasks") if kind == "jobs" else node.get("name"))
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, known, n=1)), "")

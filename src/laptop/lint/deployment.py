@@ -1,0 +1,233 @@
+"""Rules of the CLI about a deployment as a whole: where it goes, as whom, in which mode, by which CLI."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from laptop.document import Problem, nearest
+from laptop.lint.cron import wrong as cron_wrong
+from laptop.lint.view import TRIGGERS, Rule, View, text
+from laptop.resolution import REFERENCE
+
+PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
+LOGIN = (
+    "host", "profile", "auth_type", "metadata_service_url", "client_id", "google_service_account", "azure_client_id",
+    "azure_tenant_id", "azure_environment", "azure_login_app_id", "account_id", "workspace_id",
+)  # fmt: skip
+"""Keys of `workspace` that the CLI reads before it resolves references."""
+_VERSION = r"(\d+\.\d+\.\d+(-\w+)?|\d+\.\d+\.\*|\d+\.\*)"
+CONSTRAINT = re.compile(rf"(>=|<=|>|<|!=)? ?{_VERSION}(, (>=|<=|>|<|!=)? {_VERSION})?")
+PINNED = (1, 13, 0)
+"""The CLI whose word counts here."""
+WORDS = {
+    ("bundle", "mode"): ("development", "production"),
+    ("bundle", "engine"): ("direct", "terraform"),
+    ("presets", "trigger_pause_status"): ("PAUSED", "UNPAUSED"),
+}
+NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
+"""Kinds that act as whoever deploys them."""
+
+
+def resource_keys(view: View) -> Iterator[Problem]:
+    """A resource's key is a name, without a reference."""
+    trees = [view.source.tree, *(node for _, node in (view.source.tree.get("targets") or view.source.tree).items())]
+    for tree in trees:
+        resources = tree.get("resources")
+        for kind, group in resources.items() if resources else ():
+            for key, node in group.items():
+                if REFERENCE.search(key):
+                    what, why = f"{kind} has the key {key!r}", "the CLI resolves no reference in a key"
+                    yield Problem("keys", node.place, what, why, "write a name; its `name` may hold references")
+
+
+def scripts(view: View) -> Iterator[Problem]:
+    """A script says what to do, and takes values of the bundle by its environment only."""
+    found = view.source.tree.get("scripts")
+    for key, script in found.items() if found else ():
+        content = script.get("content")
+        if not text(script, "content"):
+            yield Problem("script", script.place, f"script {key!r} has no content", "the CLI refuses it", "add content")
+        elif content and REFERENCE.search(text(content)):
+            what, why = f"the content of script {key!r} holds a reference", "the CLI does not resolve it there"
+            yield Problem("script", content.place, what, why, "give it a name in `env` and use $NAME")
+        env = script.get("env")
+        for name, value in env.items() if env else ():
+            for match in REFERENCE.finditer(text(value)):
+                if match[1].partition(".")[0] not in {"bundle", "workspace", "var", "variables"}:
+                    what = f"env {name} of script {key!r} holds {match[0]}"
+                    why = "scripts run before resources are known"
+                    yield Problem("script", value.place, what, why, "use ${var.name}, ${bundle...} or ${workspace...}")
+
+
+def early_references(view: View) -> Iterator[Problem]:
+    """What the CLI reads first holds no reference."""
+    trees = [view.source.tree, view.source.tree.get("targets", view.bundle.target)]
+    for path in (("bundle", "name"), *(("workspace", key) for key in LOGIN)):
+        for node in (tree.get(*path) for tree in trees if tree):
+            if node and REFERENCE.search(text(node)):
+                what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
+                yield Problem("reference", node.place, what, why, "write the value")
+
+
+def cli_version(view: View) -> Iterator[Problem]:
+    """The constraint on the CLI's version is written as the CLI reads it."""
+    node = view.tree.get("bundle", "databricks_cli_version")
+    if node and text(node) and not CONSTRAINT.fullmatch(text(node)):
+        what = f"databricks_cli_version is {text(node)!r}"
+        yield Problem("cli", node.place, what, "the CLI cannot read it", 'write as in ">=1.13.0, < 2.0.0"')
+    elif node and not all(map(_holds, text(node).split(","))):
+        version = ".".join(map(str, PINNED))
+        what = f"databricks_cli_version {text(node)!r} leaves out {version}"
+        yield Problem("cli", node.place, what, f"CLI {version} refuses the bundle", "name a range that holds it")
+
+
+def _holds(constraint: str) -> bool:
+    """Whether the pinned CLI fulfils one constraint; `1.*` stands for every 1."""
+    operator, numbers = re.fullmatch(r"\s*([<>=!]*)\s*(.*)", constraint).groups()  # type: ignore[union-attr]
+    wanted = tuple(int(part) for part in re.findall(r"\d+", numbers.partition("-")[0]))[:3]
+    ours = PINNED[: len(wanted)]
+    compare = {">=": ours >= wanted, "<=": ours <= wanted, ">": ours > wanted, "<": ours < wanted, "!=": ours != wanted}
+    return not wanted or compare.get(operator, ours == wanted)
+
+
+def words(view: View) -> Iterator[Problem]:
+    """Of some keys the CLI knows a few words only, and stops at others."""
+    for path, known in WORDS.items():
+        node = view.tree.get(*path)
+        if node and text(node) not in {"", *known} and "${" not in text(node):
+            what = f"{path[-1]} is {text(node)!r} and has to be {' or '.join(known)}"
+            yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), known))
+
+
+def volumes_as_roots(view: View) -> Iterator[Problem]:
+    """Only artifacts may lie in a volume."""
+    for key in PATHS:
+        node = view.tree.get("workspace", key)
+        if node and key != "artifact_path" and text(node).startswith("/Volumes/"):
+            what = f"workspace.{key} is {text(node)!r}"
+            yield Problem("home", node.place, what, "only artifact_path may lie in a volume", "use a workspace path")
+
+
+def development(view: View) -> Iterator[Problem]:
+    """In mode development nothing fires by itself, and all names and paths hold the name of the person."""
+    if text(view.tree, "bundle", "mode") != "development":
+        return
+    pause = view.tree.get("presets", "trigger_pause_status")
+    if pause and text(pause) == "UNPAUSED":
+        what, why = "presets.trigger_pause_status is UNPAUSED in mode development", "the CLI refuses it"
+        yield Problem("development", pause.place, what, why, "remove it; a job may say pause_status itself")
+    prefix = view.tree.get("presets", "name_prefix")
+    if prefix and text(prefix) and not _is_own(text(prefix)):
+        what = f"presets.name_prefix {text(prefix)!r} does not hold the user's name"
+        cure = "write ${workspace.current_user.short_name} into it, or remove it"
+        yield Problem("development", prefix.place, what, "the CLI refuses it in mode development", cure)
+    for key in PATHS:
+        node, written = view.tree.get("workspace", key), _as_written(view, key)
+        if node and text(node) and "${workspace." not in written and not _is_own(text(node)):
+            what = f"workspace.{key} {text(node)!r} does not hold the user's name"
+            cure = "begin it with ~/, or write ${workspace.current_user.userName} into it"
+            yield Problem("development", node.place, what, "the CLI refuses it in mode development", cure)
+            return  # the other paths follow from it
+
+
+def _as_written(view: View, key: str) -> str:
+    """A key of `workspace` before references are resolved, which on a laptop give its own paths."""
+    trees = (view.source.tree.get("targets", view.bundle.target), view.source.tree)
+    return next((text(tree, "workspace", key) for tree in trees if tree and tree.get("workspace", key)), "")
+
+
+def _is_own(value: str) -> bool:
+    user = getpass.getuser()
+    return value.startswith("~") or user in value or re.sub(r"\W", "_", user) in value or "${" in value
+
+
+def production(view: View) -> Iterator[Problem]:
+    """In mode production there is one copy, which runs on its own compute."""
+    if text(view.tree, "bundle", "mode") != "production":
+        return
+    target = view.source.tree.get("targets", view.bundle.target)
+    jobs = [node for _, node in view.resources("jobs")]
+    if not (target and text(target, "workspace", "root_path")) and not all(job.get("run_as") for job in jobs):
+        place = view.place("bundle", "target")
+        what, why = f"target {view.bundle.target!r} has no workspace.root_path", "each deployer would make an own copy"
+        yield Problem("target", place, what, why, "add one that is the same for everybody")
+    for key, pipeline in view.resources("pipelines"):
+        if text(pipeline, "development") == "true":
+            node = pipeline.get("development") or pipeline
+            what = f"pipeline {key!r} is in development in a target in production"
+            yield Problem("development", node.place, what, "the CLI refuses it", "remove development")
+    if cluster := view.tree.get("bundle", "cluster_id"):
+        what = "cluster_id replaces the compute of every task in production"
+        yield Problem("classic", cluster.place, what, "the CLI warns: production keeps its own", "remove cluster_id")
+
+
+def source_linked(view: View) -> Iterator[Problem]:
+    """Jobs run files of the deployment, unless it is made from within the workspace."""
+    node = view.tree.get("presets", "source_linked_deployment")
+    if node and text(node) == "true":
+        what = "presets.source_linked_deployment is true"
+        why = "the CLI drops it with a warning outside of a workspace, and it is deprecated outside of development"
+        yield Problem("development", node.place, what, why, "remove it")
+
+
+def run_as(view: View) -> Iterator[Problem]:
+    """Who the jobs run as is one, and everything in the bundle can run as somebody."""
+    node = view.tree.get("run_as")
+    if not node or node.value is None:
+        return
+    named = [key for key in ("user_name", "service_principal_name") if text(node, key)]
+    if len(named) != 1:
+        what = f"run_as names {' and '.join(named) or 'nobody'}"
+        yield Problem("identity", node.place, what, "it is one's", "write user_name or service_principal_name")
+        return
+    if text(node, named[0]) == getpass.getuser() or text(view.tree, "experimental", "use_legacy_run_as") == "true":
+        return
+    acting = [each for kind in NO_RUN_AS for each in view.resources(kind)]
+    acting += [each for each in view.resources("dashboards") if text(each[1], "embed_credentials") == "true"]
+    for key, resource in acting:
+        what = f"{key!r} would act with the deployer's rights, and the target has a run_as"
+        cure = "use embed_credentials: false, or leave it out of this target"
+        yield Problem("run-as", resource.place, what, "the CLI refuses both", cure)
+
+
+def schedules(view: View) -> Iterator[Problem]:
+    """A job is started in one way; a schedule can be read and names its zone."""
+    for job in view.jobs.values():
+        given = [(key, node) for key in TRIGGERS if (node := job.node.get(key))]
+        if len(given) > 1:
+            what = f"job {job.key!r} has {' and '.join(key for key, _ in given)}"
+            yield Problem("paused", given[1][1].place, what, "a job is started by one of them", "keep one")
+        cron, zone = (job.node.get("schedule", key) for key in ("quartz_cron_expression", "timezone_id"))
+        if cron and "${" not in text(cron) and (wrong := cron_wrong(text(cron))):
+            what, cure = f"the schedule of job {job.key!r}: {wrong}", "as in 0 30 6 * * ?"
+            yield Problem("cron", cron.place, what, "the platform refuses it", cure)
+        if zone and "${" not in text(zone) and not _is_zone(text(zone)):
+            what = f"the schedule of job {job.key!r} names time zone {text(zone)!r}"
+            yield Problem("cron", zone.place, what, "there is no such zone", "write UTC")
+
+
+def _is_zone(name: str) -> bool:
+    """Java's zones: names of the tz database, its three-letter ones, and offsets as GMT+2 or +02:00."""
+    if re.fullmatch(r"(GMT|UTC|UT)?[+-]\d{1,2}(:?[0-5]\d)?(:[0-5]\d)?|Z", name):
+        return True
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return name in JAVA_ZONES
+    return True
+
+
+JAVA_ZONES = {
+    "ACT", "AET", "AGT", "ART", "AST", "BET", "BST", "CAT", "CNT", "CST", "CTT", "EAT", "ECT", "IET", "IST", "JST",
+    "MIT", "NET", "NST", "PLT", "PNT", "PRT", "PST", "SST", "VST",
+}  # fmt: skip
+"""Three-letter names that Java has beside the tz database."""
+
+
+RULES: tuple[Rule, ...] = (
+    resource_keys, scripts, early_references, cli_version, words, volumes_as_roots, development, production,
+    source_linked, run_as, schedules,
+)  # fmt: skip

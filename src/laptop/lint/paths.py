@@ -1,0 +1,144 @@
+"""Rules about files that the bundle names: the CLI looks for them, and tells notebooks from other files.
+
+A path is relative to the file in which it is written. The CLI takes absolute paths, and those with a scheme, for files
+of the workspace; of a job with `git_source` it takes all for files of that repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from laptop.document import Node, Problem
+from laptop.lint.view import Rule, View, items, text
+from laptop.resolution import REFERENCE
+
+NOTEBOOK, FILE, FOLDER, ARTIFACT = "notebook", "file", "folder", "artifact"
+TASK_PATHS = {
+    ("notebook_task", "notebook_path"): NOTEBOOK,
+    ("spark_python_task", "python_file"): FILE,
+    ("dbt_task", "project_directory"): FOLDER,
+    ("sql_task", "file", "path"): FILE,
+    ("alert_task", "workspace_path"): FILE,
+}
+LIBRARY_PATHS = {("notebook", "path"): NOTEBOOK, ("file", "path"): FILE}
+"""Of a pipeline's libraries."""
+RESOURCE_PATHS = {"dashboards": "file_path", "genie_spaces": "file_path", "alerts": "file_path"}
+HEADS = {".py": "#", ".r": "#", ".scala": "//", ".sql": "--"}
+"""How a comment begins, by the ending of a notebook that is written as source."""
+ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
+
+
+def named_files(view: View) -> Iterator[Problem]:
+    """What a job, a pipeline or another resource names as a file is there, is of its kind, and is deployed."""
+    root = _sync_root(view)
+    for node, kind in _paths(view):
+        path = text(node).strip()
+        if not path or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or REFERENCE.search(path):
+            continue
+        file = Path(os.path.normpath(view.source.root.absolute() / node.place.file.parent / path))
+        inside = kind == ARTIFACT or file.is_relative_to(root)
+        wrong = _wrong_file(file, kind, path) if inside else _wrong_place(root, path)
+        if wrong:
+            yield Problem("file", node.place, wrong[0], "the deployment stops", wrong[1])
+
+
+def _paths(view: View) -> Iterator[tuple[Node, str]]:
+    """Every path, and what has to be there."""
+    for job in view.jobs.values():
+        for task in job.tasks if not job.node.get("git_source") else ():
+            yield from ((node, kind) for path, kind in TASK_PATHS.items() if (node := task.node.get(*path)))
+            yield from ((node, FILE) for each in items(task.node, "libraries") if (node := each.get("requirements")))
+    for _, pipeline in view.resources("pipelines"):
+        for library in items(pipeline, "libraries"):
+            found = [(library.get(*path), kind) for path, kind in LIBRARY_PATHS.items()]
+            yield from ((node, kind) for node, kind in found if node and not set("*?[") & set(text(node)))
+        if node := pipeline.get("root_path"):
+            yield node, FOLDER
+    artifacts = view.tree.get("artifacts")
+    yield from ((node, ARTIFACT) for _, each in (artifacts.items() if artifacts else ()) if (node := each.get("path")))
+    for kind, key in RESOURCE_PATHS.items():
+        yield from ((node, "any") for _, each in view.resources(kind) if (node := each.get(key)))
+
+
+def _sync_root(view: View) -> Path:
+    """The folder below which everything is deployed: the bundle's, or one above it that `sync.paths` names."""
+    root = view.source.root.absolute()
+    sync = view.tree.get("sync")
+    paths = (
+        [os.path.normpath(root / node.place.file.parent / text(node)) for node in items(sync, "paths")] if sync else []
+    )
+    return Path(os.path.commonpath([str(root), *paths]))
+
+
+def _wrong_place(root: Path, path: str) -> tuple[str, str]:
+    what = f"{path!r} lies outside of {root.name}/"
+    return what, "the CLI deploys what lies below it: move the file, or add sync.paths"
+
+
+def _wrong_file(file: Path, kind: str, path: str) -> tuple[str, str] | None:
+    """What is wrong with a file, and the cure."""
+    if kind in {FOLDER, ARTIFACT}:
+        return None if file.is_dir() else (f"there is no folder {path!r}", "mend the path")
+    if not file.is_file():
+        longer = [path + ending for ending in ENDINGS if file.with_name(file.name + ending).is_file()]
+        return f"there is no file {path!r}", f"write {longer[0]}" if longer else "mend the path"
+    notebook = is_notebook(file)
+    if kind == NOTEBOOK and not notebook:
+        head = HEADS.get(file.suffix.lower())
+        cure = f"begin it with `{head} Databricks notebook source`" if head else "save it as a notebook"
+        return f"{path!r} is no notebook", cure
+    if kind == FILE and notebook:
+        return f"{path!r} is a notebook and has to be another file", "use notebook_task, or remove its first line"
+    return None
+
+
+def is_notebook(file: Path) -> bool:
+    """Whether the CLI takes a file for a notebook: by its first line, or as JSON with cells."""
+    try:
+        if file.suffix.lower() == ".ipynb":
+            found = json.loads(file.read_text(encoding="utf-8"))
+            return isinstance(found, dict) and {"cells", "metadata"} <= found.keys() and found.get("nbformat", 0) >= 4
+        head = HEADS.get(file.suffix.lower())
+        with file.open("rb") as stream:
+            first = stream.read(32).splitlines()[:1]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+    return bool(head) and first == [f"{head} Databricks notebook source".encode()]
+
+
+def sync_patterns(view: View) -> Iterator[Problem]:
+    """Every path of `sync` is there, and every pattern matches a file."""
+    for node in items(sync, "paths") if (sync := view.tree.get("sync")) else ():
+        if not (view.source.root / node.place.file.parent / text(node)).exists():
+            what = f"there is no folder {text(node)!r}"
+            yield Problem("sync", node.place, what, "the deployment stops", "mend the path or remove it")
+    for key in ("include", "exclude"):
+        sync = view.tree.get("sync")
+        for node in items(sync, key) if sync else ():
+            pattern = os.path.normpath(node.place.file.parent / text(node).removeprefix("!"))
+            if not _matches_some(view.source.root, pattern):
+                what = f"sync.{key} {text(node)!r} matches no file"
+                yield Problem("sync", node.place, what, "it changes nothing", "mend the pattern or remove it")
+
+
+def _matches_some(root: Path, pattern: str) -> bool:
+    """Whether a pattern, as .gitignore has them, matches a file below a folder."""
+    anchored = pattern.startswith("/") or re.search(r"[^/]/.*\*\.", pattern)
+    steps = re.split(r"(\*\*/?|\*)", pattern.lstrip("/"))
+    regex = "".join({"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*"}.get(step) or re.escape(step) for step in steps)
+    whole = re.compile(f"{'' if anchored else '(?:.*/)?'}{regex}(?:/.*)?")
+    if (root / pattern).is_file():
+        return True
+    start = pattern.partition("*")[0].rpartition("/")[0] if anchored else ""
+    for folder, below, names in os.walk(root / start):
+        below[:] = [name for name in below if name not in {".git", ".venv", "node_modules", "__pycache__"}]
+        if any(whole.fullmatch(Path(folder, name).relative_to(root).as_posix()) for name in names):
+            return True
+    return False
+
+
+RULES: tuple[Rule, ...] = (named_files, sync_patterns)

@@ -1,0 +1,208 @@
+"""YAML files as trees of nodes, read as the CLI reads them (libs/dyn/yamlloader, on yaml.v3).
+
+ruamel finds the nodes. What a plain scalar means, which keys are allowed and what `<<` takes is decided here, since
+yaml.v3 differs: `yes` is text, `0o17` and `017` are numbers, a key has to be text, `<<` stands once and takes aliases.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node as YamlNode
+
+from laptop.document import Node, Place, Problem, kind
+
+DEPTH = 100
+"""Levels of nesting; a bundle of this CLI's types has about 20, and recursion over many more would end Python."""
+SIZE = 200_000
+"""Nodes of one file, each alias counted as what it stands for; aliases of aliases can mean billions."""
+_LITERALS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True), **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")), **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **dict.fromkeys((f"{sign}{word}" for sign in ("", "+") for word in (".inf", ".Inf", ".INF")), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+}  # fmt: skip
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|0[0-7]+)")
+"""The CLI reads `017` as 17; `089`, which is no octal number, is a float for yaml.v3."""
+_PREFIXED = re.compile(r"[-+]?0([xX][0-9a-fA-F]+|[bB][01]+|[oO][0-7]+)")
+_TIME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([Tt ]\d{1,2}:\d{1,2}:\d{1,2}([.,]\d+)?(Z|[-+]\d\d:\d\d)?)?")
+_TAGGED = re.compile(r"(?:&\S+\s+)?!(\S*)")
+_TAGS = {"null", "bool", "int", "float", "timestamp", "str"}
+
+
+def parse(root: Path, file: Path) -> tuple[Node, list[Problem]]:
+    """Read one YAML file into a tree, with what is wrong in it; a file that cannot be read gives an empty mapping."""
+    try:
+        node, problems = _parse_text(file, (root / file).read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, line), str(error)),)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, 1), str(error)),)
+    return node, list(problems)
+
+
+@lru_cache(maxsize=64)
+def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Problem, ...]]:
+    """The same text is read once: a demo loads the bundle for every job it runs."""
+    empty = Node({}, Place(file, 1))
+    try:
+        composed = YAML(typ="safe", pure=True).compose(text)
+        builder = _Builder(file, text)
+        node = builder.build(composed, 1) if composed else empty
+    except (RecursionError, _TooBigError):
+        detail = f"it nests more than {DEPTH} levels or holds more than {SIZE} values"
+        return empty, (_unreadable(Place(file, 1), detail),)
+    except Exception as error:  # noqa: BLE001  # ruamel raises what Python does on some broken documents
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        detail = str((isinstance(error, MarkedYAMLError) and (error.problem or error.context)) or error)
+        return empty, (_unreadable(Place(file, mark.line + 1 if mark else 1), detail.split("\n", maxsplit=1)[0]),)
+    if not isinstance(node.value, dict):
+        return empty, (_unreadable(node.place, f"{kind(node)} stands where a mapping has to be"), *builder.problems)
+    return node, tuple(builder.problems)
+
+
+def _unreadable(place: Place, detail: str) -> Problem:
+    return Problem("yaml", place, f"the YAML cannot be read: {detail}", "nothing of the file counts", "mend the syntax")
+
+
+class _TooBigError(Exception):
+    """The document is deeper or larger than any bundle."""
+
+
+class _Builder:
+    """Turns the nodes that ruamel composes into ours, and notes what the CLI refuses."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self.file, self.text = file, text
+        self.problems: list[Problem] = []
+        self._open: list[int] = []
+        self._size = 0
+
+    def build(self, node: YamlNode, line: int, *, flow: bool = False) -> Node:
+        place = Place(self.file, line)
+        self._size += 1
+        if len(self._open) > DEPTH or self._size > SIZE:
+            raise _TooBigError
+        if id(node) in self._open:
+            self._refuse(place, "an anchor contains itself", "its value has no end", "remove the alias")
+            return Node(None, place)
+        self._open.append(id(node))
+        try:
+            return Node(self._value(node, place, flow=flow), place, bool(node.anchor))
+        finally:
+            self._open.pop()
+
+    def _value(self, node: YamlNode, place: Place, *, flow: bool) -> Any:
+        match node:
+            case MappingNode():
+                return self._mapping(node)
+            case SequenceNode():
+                return [self.build(item, _line(item), flow=bool(node.flow_style)) for item in node.value]
+            case ScalarNode():
+                self._check_flow(node, place, flow=flow)
+                return self._scalar(node, place)
+            case _:
+                raise TypeError(f"unknown YAML node {node!r} at {place}")
+
+    def _mapping(self, node: MappingNode) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        merged: dict[str, Node] | None = None
+        for key, value in node.value:
+            place = Place(self.file, _line(key))
+            if isinstance(key, ScalarNode) and key.value == "<<" and not key.style:
+                if merged is not None:
+                    why = "YAML allows one of them in a mapping"
+                    self._refuse(place, "<< stands twice", why, "write <<: [*first, *second]")
+                merged = (merged or {}) | self._merged(key, value)
+            elif not self._is_name(key):
+                self._refuse(place, "a key is not text", "the CLI takes names only", "put the key in quotes")
+            elif key.value in entries:
+                first = entries[key.value].place
+                why = f"line {first.line} says it already and only one of them counts"
+                self._refuse(place, f"key {key.value!r} stands twice", why, "remove one")
+            else:
+                self._check_flow(key, place, flow=bool(node.flow_style))
+                entries[key.value] = self.build(value, place.line, flow=bool(node.flow_style))
+        return (merged or {}) | entries
+
+    def _merged(self, key: ScalarNode, value: YamlNode) -> dict[str, Node]:
+        """What `<<` brings: the mapping of an alias, or of each item of a list; a later item wins."""
+        alias = value.start_mark.index < key.start_mark.index  # an alias is the node that stands at its anchor
+        sources = [value] if alias else value.value if isinstance(value, SequenceNode) else []
+        entries: dict[str, Node] = {}
+        for source in sources if all(isinstance(each, MappingNode) for each in sources) else []:
+            entries |= dict(self.build(source, _line(key)).items())
+        if not sources or not all(isinstance(each, MappingNode) for each in sources):
+            place = Place(self.file, _line(key))
+            self._refuse(place, "<< has no alias of a mapping", "there is nothing to merge", "write <<: *name")
+        return entries
+
+    def _is_name(self, key: YamlNode) -> bool:
+        if not isinstance(key, ScalarNode):
+            return False
+        value = read_scalar(key.value) if self._is_plain(key) else key.value
+        return value is None or (isinstance(value, str) and not (self._is_plain(key) and _TIME.fullmatch(value)))
+
+    def _is_plain(self, node: ScalarNode) -> bool:
+        return not node.style and not self._tag(node)
+
+    def _tag(self, node: ScalarNode) -> str:
+        """The tag that is written before it, empty if there is none."""
+        written = _TAGGED.match(self.text, node.start_mark.index)
+        return written[1].removeprefix("!") or "!" if written else ""
+
+    def _scalar(self, node: ScalarNode, place: Place) -> Any:
+        tag = self._tag(node)
+        if not tag:
+            value = node.value if node.style else read_scalar(node.value)
+            if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+                self._refuse(place, f"{node.value} is too large", "the CLI takes 64 bits", "put it in quotes")
+            return value
+        if tag not in _TAGS:
+            self._refuse(place, f"tag !{tag} is unknown", "the CLI refuses it", "remove the tag")
+        value = read_scalar(node.value)
+        if tag == "str" or tag not in _TAGS:
+            return node.value
+        names = {"NoneType": "null", "str": "timestamp"}
+        means = names.get(type(value).__name__, type(value).__name__)
+        if means != tag and (means, tag) != ("int", "float"):
+            self._refuse(place, f"{node.value!r} is no {tag}", "its tag says that it is", "remove the tag")
+            return node.value
+        return float(value) if tag == "float" else value
+
+    def _check_flow(self, node: YamlNode, place: Place, *, flow: bool) -> None:
+        """Within { } and [ ] a question mark ends plain text for yaml.v3."""
+        if flow and isinstance(node, ScalarNode) and not node.style and "?" in node.value:
+            why = "inside { } or [ ] the CLI reads ? as the mark of a key"
+            self._refuse(place, f"{node.value!r} holds a ? without quotes", why, "put the text in quotes")
+
+    def _refuse(self, place: Place, what: str, why: str, cure: str) -> None:
+        self.problems.append(Problem("yaml", place, what, why, cure))
+
+
+def read_scalar(text: str) -> Any:
+    """What plain text means to yaml.v3: nothing, a truth value, a number, or the text itself (moments too)."""
+    if text in _LITERALS:
+        return _LITERALS[text]
+    if not text or text[0] not in "+-.0123456789" or _TIME.fullmatch(text):
+        return text
+    digits = text.replace("_", "") if text[0] != "." else text
+    if _DECIMAL.fullmatch(digits):
+        return int(digits, 10)
+    if _PREFIXED.fullmatch(digits):
+        return int(digits, 0)
+    number = float(digits) if _FLOAT.fullmatch(digits) else math.inf
+    return number if math.isfinite(number) else text
+
+
+def _line(node: YamlNode) -> int:
+    return int(node.start_mark.line) + 1
