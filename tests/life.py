@@ -12,7 +12,9 @@ from toy import TOY
 
 from mlops import config
 from mlops.adapters import platform
+from mlops.jobs import _audit, _verdict
 from mlops.jobs._launch import Context
+from mlops.lifecycle.version_record import champion_of, parse_facts
 
 AS_OF = "2024-03-02T00:00:00Z"
 VERDICT = "0" * 64
@@ -23,6 +25,7 @@ _EACH_ITS_OWN = (
     "verdict_digest",
     "verdict_case",
     "artifact_digest",
+    "expires",
 )
 
 
@@ -75,22 +78,27 @@ class Life:
             )
         return self.accepted(target, made.number)
 
-    def accepted(self, target, number):
-        """Tag a version as validation does when it accepts."""
-        version = self.version(target, number)
-        champion = self.registry.holder(version.model, "champion")
-        against = "none" if champion is None else str(champion.number)
-        self.registry.tag(version, {"verdict": "accepted", "verdict_digest": VERDICT, "judged_against": against})
-        self.registry.set_alias(version, "challenger")
+    def accepted(self, target, number, **given):
+        """Record that a version was accepted, as validation does; `given` changes the row."""
+        job, version = self.deployment(target, number), self.version(target, number)
+        known = {"verdict": "accepted", "verdict_digest": VERDICT, "validation_run": "none", "judged_on": "prod.toy"}
+        known |= {"judged_against": champion_of(_audit.rows(job)), **parse_facts(version.tags), **given}
+        row = _audit.new_row(job, "verdict", version, **known)
+        assert _audit.add(job, row, lambda _: False)
+        _verdict.show(job, version, row)
         return self.version(target, number)
 
-    def approved(self, target, number, by="ada", days=1):
-        """Tag a version as `mlops approve` does."""
-        version = self.version(target, number)
-        bound = {f"approval_{name}": version.tags[name] for name in ("artifact_digest", "verdict_digest")}
-        ends = platform.now() + timedelta(days=days)
-        self.registry.tag(version, {"approval": "Approved", "approval_by": by, "approval_expires": str(ends), **bound})
+    def approved(self, target, number, by="ada", days=1, **given):
+        """Record an approval, as the job review does; `given` changes the row."""
+        job, version = self.deployment(target, number), self.version(target, number)
+        verdict = _audit.record_of(job, number).verdict
+        known = {name: getattr(verdict, name) for name in ("artifact_digest", "verdict_digest")}
+        known |= {"by": by, "expires": platform.now() + timedelta(days=days), "verdict": "approved", **given}
+        assert _audit.add(job, _audit.new_row(job, "approval", version, **known), lambda _: False)
         return self.version(target, number)
+
+    def review(self, target, number, decision="approved", reason="fine", **given):
+        return self.job("review", target, model_version=number, decision=decision, reason=reason, **given)
 
     def training(self, target, **given):
         data = {"data_catalog": "prod", "data_schema": "toy", "experiment": "/toy", "deployment_job_id": "1"}
@@ -132,7 +140,8 @@ class Life:
         versions = job.registry.versions(self.model(target))
         tags = [{name: "" if name in _EACH_ITS_OWN else text for name, text in v.tags.items()} for v in versions]
         held = [(v.number, sorted(v.aliases)) for v in versions]
-        return json.loads(json.dumps([held, tags, audit(job)], default=str).replace(target, "TARGET"))
+        rows = [{name: "" if name in _EACH_ITS_OWN else text for name, text in row.items()} for row in audit(job)]
+        return json.loads(json.dumps([held, tags, rows], default=str).replace(target, "TARGET"))
 
 
 def audit(job):

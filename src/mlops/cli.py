@@ -6,25 +6,24 @@ import getpass
 import io
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlops import config, options
-from mlops.adapters import platform, sdk
-from mlops.adapters.inspection import artifact_digest
-from mlops.adapters.registry import Registry, Version, number_of
+from mlops import config, options, records
+from mlops.adapters.bundle import Deployed
+from mlops.adapters.registry import Registry
 from mlops.ci import ci
-from mlops.contract import ModelError, UntrustedModel
+from mlops.contract import ModelError, clean_text
+from mlops.lifecycle import approvals
+from mlops.lifecycle.version_record import champion_of, read_record
 from mlops.looks import compare, history, status
 from mlops.workspace.commands import COMMANDS
 
-_VALID = timedelta(days=7)
-"""How long an approval counts."""
-
 _version = click.argument("version", type=click.IntRange(min=1))
+_approver = click.option("--approver", help="Who decides; in a home only, since a workspace knows who you are.")
 _parameter = click.option(
     "--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of."
 )
@@ -43,74 +42,78 @@ def cli() -> None:
 @_version
 @options.target
 @options.home
-@click.option("--approver", help="Who approves; in a home only, since a workspace knows who you are.")
-def approve(version: int, target: str, home: Path | None, approver: str | None) -> None:
+@_approver
+@click.option("--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table.")
+def approve(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
     """Approve a version that the gate accepted, and repair the run that waits for it.
 
     Example: mlops approve 1 --target prod --home .laptop --approver ada
     """
-    if approver is not None and home is None:
-        raise click.UsageError("--approver goes with --home only: in a workspace the approver is who is logged in")
-    place = options.place(target, home)
-    registry = Registry(place.home)
-    found = registry.version(place.model, version)
-    by = approver or _who(home)
-    _approvable(registry, found, by)
-    until = f"{platform.now() + _VALID:%Y-%m-%dT%H:%M:%SZ}"
-    bound = {f"approval_{name}": found.tags[name] for name in ("artifact_digest", "verdict_digest")}
-    registry.tag(found, {**bound, "approval_by": by, "approval_expires": until, "approval": "Approved"})
-    options.say(f"{found} approved by {by} until {until}, for files {bound['approval_artifact_digest'][:12]}")
+    place = _review(version, target, home, approver, {"decision": "approved", "reason": reason})
     place.repair("deployment", {"model_version": str(version)})
-
-
-def _who(home: Path | None) -> str:
-    if home is not None:
-        return getpass.getuser()
-    with sdk.told("asking the workspace who you are"):
-        return platform.identity()
-
-
-def _approvable(registry: Registry, found: Version, by: str) -> None:
-    """Refuse what the approval task would refuse, before anything is written."""
-    tags = found.tags
-    if tags.get("verdict") != "accepted":
-        raise ModelError(f"{found} has no accepting verdict ({tags.get('verdict', 'none')}); nothing to approve")
-    if "trained_by" not in tags:
-        raise ModelError(f"{found} does not say who trained it, so nobody can be held apart; train it again")
-    if by == tags["trained_by"]:
-        raise ModelError(f"{by} trained {found} and cannot approve it; somebody else has to")
-    now = number_of(registry.holder(found.model, "champion"))
-    if tags.get("judged_against") != now:
-        raise ModelError(
-            f"{found} was judged against champion {tags.get('judged_against')}, and champion is {now} by now: "
-            "start the deployment job for it again, which judges it anew"
-        )
-    with registry.fetch(found) as folder:
-        digest = artifact_digest(folder)
-    if digest != tags["artifact_digest"]:
-        raise UntrustedModel(f"the files of {found} were changed since they were judged: train or promote again")
 
 
 @cli.command(epilog=options.EXITS)
 @_version
 @options.target
 @options.home
-@click.option("--reason", required=True, type=options.REASON, help="Why; kept with the version.")
-def reject(version: int, target: str, home: Path | None, reason: str) -> None:
-    """Close a version with a reason: its verdict becomes refused and an approval is taken back.
+@_approver
+@click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
+def reject(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
+    """Close a version with a reason: it is not deployed, and no validation opens it again.
 
     Example: mlops reject 3 --target prod --reason "trained on the wrong feed"
     """
+    _review(version, target, home, approver, {"decision": "rejected", "reason": reason})
+
+
+def _review(version: int, target: str, home: Path | None, approver: str | None, given: dict[str, str]) -> Deployed:
+    """Start the job that records a person's decision; who that is, the platform says.
+
+    Raises:
+        MlopsError: the decision is refused before the job starts, or by it.
+    """
+    if approver is not None and home is None:
+        raise click.UsageError("--approver goes with --home only: in a workspace you are who is logged in")
     place = options.place(target, home)
-    registry = Registry(place.home)
-    found = registry.version(place.model, version)
-    if "champion" in found.aliases:
-        raise ModelError(f"{found} is champion; roll back first: mlops rollback --target {target}")
-    closed = {"verdict": "rejected", "rejected_reason": reason, "rejected_by": _who(home)}
-    registry.tag(found, {**closed, **{name: None for name in found.tags if name.startswith("approval")}})
-    if "challenger" in found.aliases:
-        registry.drop_alias(found.model, "challenger")
-    options.say(f"{found} rejected: {reason}")
+    by = None if home is None else clean_text(approver or getpass.getuser())
+    found = Registry(place.home).version(place.model, version)
+    if by is not None:
+        _check(place, found.number, by, given["decision"])
+    place.run("review", {"model_version": str(version), **given}, by)
+    options.say(f"{found} {given['decision']}{f' by {by}' if by else ''}: {given['reason']}")
+    return place
+
+
+def _check(place: Deployed, number: int, by: str, decision: str) -> None:
+    """Refuse at once what the job would refuse when it has started; a home's table can be read without Spark."""
+    rows = records.read_rows(place)
+    record = replace(read_record(rows, number), model_name=place.model)
+    champion = champion_of(rows)
+    if decision == "rejected" and champion == number:
+        cure = place.command("mlops", "rollback", "--reason", "REASON")
+        raise ModelError(f"{record} is champion; roll back first: {cure}")
+    if decision == "approved":
+        found = [
+            *approvals.object_to_verdict(record, champion), *approvals.object_to_approver(record, by, person=True)
+        ]  # fmt: skip
+        cure = place.command("mlops", "deploy", str(number))
+        approvals.raise_first(found, f"nothing was approved; to have it judged again: {cure}")
+
+
+@cli.command(epilog=options.EXITS)
+@_version
+@options.target
+@options.home
+@_parameter
+def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -> None:
+    """Judge a version and make it champion; of the champion, mend the aliases.
+
+    Example: mlops deploy 3 --target prod --home .laptop
+    """
+    place = options.place(target, home)
+    found = Registry(place.home).version(place.model, version)
+    place.run("deployment", {"model_version": str(found.number), **_pairs(param)})
 
 
 @cli.command(epilog=options.EXITS)

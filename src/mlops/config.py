@@ -12,9 +12,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from mlops.contract import ConfigError
+from mlops.contract import ConfigError, clean_text
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = re.compile(_DATE + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?")
@@ -41,6 +51,10 @@ def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
+def _clean(value: object) -> object:
+    return clean_text(value) if isinstance(value, str) else value
+
+
 _NAME = r"[A-Za-z0-9_]{1,255}"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
 """One part of a Unity Catalog name: letters, digits, underscore."""
@@ -51,8 +65,8 @@ Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), Afte
 Day = Annotated[date, _written_as(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
 """A model version."""
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-"""Why a person did something: not blank."""
+Reason = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1, max_length=500)]
+"""Why a person did something: not blank, on one line and without outer blanks."""
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
@@ -70,6 +84,8 @@ class JobConfig(BaseModel):
     catalog: Name
     schema_name: Annotated[Name, Field(alias="schema")]
     """Where this target writes."""
+    target: Name = "TARGET"
+    """Of the bundle: what messages say to a person who has to type a command."""
 
 
 class SampleConfig(JobConfig):
@@ -90,17 +106,30 @@ class IngestionConfig(JobConfig):
     """Where the page of each delivery is kept."""
 
 
-class _Reads(JobConfig):
+class ReadingConfig(JobConfig):
+    """What every job that reads features and labels is told."""
+
     data_catalog: Name
     data_schema: Name
     """Where features and labels are read."""
 
 
-class _Model(JobConfig):
+class ModelConfig(JobConfig):
+    """What every job about a model is told."""
+
     model_name: ModelName
 
+    @field_validator("model_name")
+    @classmethod
+    def _lies_beside_its_audit_table(cls, name: str, info: ValidationInfo) -> str:
+        # Who may start a job may give any parameter: another schema would have another audit table.
+        own = f"{info.data.get('catalog')}.{info.data.get('schema_name')}"
+        if {"catalog", "schema_name"} <= info.data.keys() and name.rpartition(".")[0] != own:
+            raise ValueError(f"the model has to be in the schema {own}, beside its audit table")
+        return name
 
-class _Fits(_Reads, _Model):
+
+class _Fits(ReadingConfig, ModelConfig):
     experiment: str
     git_commit: str = ""
     """Of the deployed code, after `git:`."""
@@ -119,7 +148,7 @@ class TrainingConfig(_Fits):
     """Only handover is told: the version that training registered."""
 
 
-class PromotionConfig(_Model):
+class PromotionConfig(ModelConfig):
     """Copy one version of the target below, and hand it over to this target's deployment job."""
 
     job: Literal["promotion"]
@@ -130,7 +159,7 @@ class PromotionConfig(_Model):
     """Only handover is told: the version that the copy became."""
 
 
-class ValidationConfig(_Reads, _Model):
+class ValidationConfig(ReadingConfig, ModelConfig):
     """Judge one version."""
 
     job: Literal["validation"]
@@ -138,7 +167,7 @@ class ValidationConfig(_Reads, _Model):
     model_version: Version
 
 
-class DeploymentConfig(_Reads, _Model):
+class DeploymentConfig(ReadingConfig, ModelConfig):
     """Judge one version, wait for approval, make it champion."""
 
     job: Literal["deployment"]
@@ -147,17 +176,15 @@ class DeploymentConfig(_Reads, _Model):
     approval: Literal["required", "automatic"]
     approval_binding: Literal["digests", "platform"] = "digests"
     """What counts as an approval: one for these files and this verdict only, or the platform's bare tag, too."""
-    target: Name = "TARGET"
-    """Of the bundle: what messages say to a person who has to type a command."""
 
 
-class InferenceConfig(_Reads, _Model):
+class InferenceConfig(ReadingConfig, ModelConfig):
     """Score what has not been scored."""
 
     job: Literal["inference"]
 
 
-class MonitoringConfig(_Reads, _Model):
+class MonitoringConfig(ReadingConfig, ModelConfig):
     """Measure the champion on matured labels."""
 
     job: Literal["monitoring"]
@@ -166,10 +193,19 @@ class MonitoringConfig(_Reads, _Model):
     """Whether the platform profiles the predictions, too; a laptop has no such service and says so."""
 
 
-class RollbackConfig(_Model):
+class RollbackConfig(ModelConfig):
     """Put the previous champion back."""
 
     job: Literal["rollback"]
+    reason: Reason
+
+
+class ReviewConfig(ModelConfig):
+    """Record a person's decision on a version."""
+
+    job: Literal["review"]
+    model_version: Version
+    decision: Literal["approved", "rejected"]
     reason: Reason
 
 
@@ -195,6 +231,7 @@ CONFIGS: dict[str, type[JobConfig]] = {
     "deployment": DeploymentConfig,
     "inference": InferenceConfig,
     "monitoring": MonitoringConfig,
+    "review": ReviewConfig,
     "rollback": RollbackConfig,
     "integration": IntegrationConfig,
 }

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlops import options
-from mlops.adapters import platform, tables, warehouse
+from mlops import options, records
+from mlops.adapters import platform
 from mlops.adapters.bundle import TARGETS, Deployed
 from mlops.adapters.inspection import artifact_digest
 from mlops.adapters.registry import Registry, Version
-from mlops.contract import ModelError
+from mlops.contract import MlopsError, ModelError, clean_text
+from mlops.lifecycle.version_record import MOVES, AuditRow
 
-_COMPARED = ("verdict", "judged_against", "promoted_from", "trained_until", "trained_by", "model_digest")
+_COMPARED = ("verdict", "promoted_from", "trained_until", "trained_by", "model_digest")
 
 
 @click.command(epilog=options.EXITS)
@@ -49,7 +51,9 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
         click.echo("no version holds an alias yet")
     for name, text in unread.items():
         options.say(*f"error: target {name}: {text}".split("\n"), err=True)
-    if unread:
+    problems = dict.fromkeys(str(row["problem"]) for row in rows if row["problem"])
+    options.say(*(f"error: {text}" for text in problems), err=True)
+    if unread or problems:
         raise click.exceptions.Exit(1)
 
 
@@ -61,9 +65,21 @@ def _holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     return [_status(place, registry, alias, version) for alias, version in held if version is not None]
 
 
+def _digest(registry: Registry, version: Version) -> tuple[str | None, str | None]:
+    """The digest of a version's files, and what is wrong with them."""
+    try:
+        with registry.fetch(version) as folder:
+            digest = artifact_digest(folder)
+    except MlopsError as error:
+        return None, str(error)
+    recorded = version.tags.get("artifact_digest", "none")
+    return digest, None if digest == recorded else (
+        f"the files of {version} have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"
+    )
+
+
 def _status(place: Deployed, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
-    with registry.fetch(version) as folder:
-        digest = artifact_digest(folder)
+    digest, problem = _digest(registry, version)
     tags, age = version.tags, platform.now() - version.created
     measured, metrics = registry.figures(version, place.default("deployment", "experiment"))
     serves = alias == "champion"
@@ -73,6 +89,7 @@ def _status(place: Deployed, registry: Registry, alias: str, version: Version) -
         "model": version.model,
         "version": version.number,
         "digest": digest,
+        "problem": problem,
         "run": version.run_id,
         "age_hours": round(age.total_seconds() / 3600, 2),
         "since": tags.get("champion_since") if serves else None,
@@ -88,32 +105,31 @@ def _status(place: Deployed, registry: Registry, alias: str, version: Version) -
 @options.home
 @options.output
 def history(target: str, home: Path | None, output: str) -> None:
-    """Every promotion, deployment and rollback of a target, oldest first: the rows of its audit table.
+    """Every row of a target's audit table, oldest first: verdicts, decisions, promotions, moves.
 
     In a workspace a SQL warehouse that you may use reads the table.
 
     Example: mlops history --target prod --home .laptop
     """
     place = options.place(target, home)
-    where = [place.default("deployment", name) for name in ("catalog", "schema")]
-    if place.home is None:
-        rows = warehouse.rows(f"{where[0]}.{where[1]}.audit", "model_name", place.model)
-    else:
-        stored = tables.stored(place.home, where[0], where[1], "audit")
-        rows = [row for row in stored if row["model_name"] == place.model]
-    rows.sort(key=lambda row: int(row["sequence"]))
+    rows = records.read_rows(place)
     if output == "json":
-        click.echo(json.dumps(rows, indent=1, default=str))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     for row in rows:
-        before = "" if row["from_version"] is None else f"{row['from_version']} -> "
-        also = {"verdict": row["verdict_digest"], "approved by": row["approved_by"], "copy of": row["source"]}
-        told = [f"{name} {text[:60]}" for name, text in also.items() if text]
-        move = f"{row['move']} {before}{row['to_version']}"
-        what = f"{row['sequence']}  {str(row['at'])[:19]}  {move} by {row['by']}: {row['reason']}"
-        options.say(f"{what} ({', '.join(told)})" if told else what)
+        options.say(_line(row))
     if not rows:
-        click.echo(f"nothing was promoted, deployed or rolled back in {target} yet")
+        click.echo(f"nothing was judged, promoted or deployed in {target} yet")
+
+
+def _line(row: AuditRow) -> str:
+    """A row on one line, whatever its texts hold."""
+    before = "" if row.move not in MOVES or row.from_version is None else f"{row.from_version} -> "
+    verdict = row.verdict if row.move == "verdict" else row.verdict_digest
+    also = {"verdict": verdict, "approved by": row.approved_by, "copy of": row.source}
+    told = [f"{name} {text[:60]}" for name, text in also.items() if text]
+    move = f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {row.move} {before}{row.to_version} by {row.by}: {row.reason}"
+    return clean_text(f"{move} ({', '.join(told)})" if told else move)
 
 
 @click.command(epilog=options.EXITS)
@@ -149,14 +165,13 @@ def _named(registry: Registry, model: str, name: str) -> Version:
 
 def _page(registry: Registry, version: Version) -> dict[str, Any]:
     """Everything that is known about a version, by name."""
-    with registry.fetch(version) as folder:
-        digest = artifact_digest(folder)
+    digest, problem = _digest(registry, version)
     runs = {"training": version.run_id, "validation": version.tags.get("validation_run", "")}
     figures = {f"{name} {key}": value for name, run in runs.items() for key, value in registry.metrics(run).items()}
     tags = {name: version.tags[name] for name in _COMPARED if name in version.tags}
     return {
         "version": version.number,
-        "artifact_digest": digest,
+        "artifact_digest": digest or problem,
         "aliases": ", ".join(version.aliases),
         **tags,
         **figures,

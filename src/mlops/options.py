@@ -8,7 +8,7 @@ import click
 
 from mlops.adapters import bundle, sdk
 from mlops.adapters.bundle import TARGETS, Deployed
-from mlops.contract import MlopsError
+from mlops.contract import MlopsError, clean_text
 
 EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
 ALIASES = ("champion", "challenger", "previous_champion")
@@ -28,10 +28,12 @@ class _Reason(click.ParamType[str]):
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Strip the text; fail if nothing is left."""
-        text = value.strip()
+        """Clean the text; fail if nothing or too much is left."""
+        text = clean_text(value)
         if not text:
             self.fail("it is blank: say why in a few words", param, ctx)
+        if len(text) > 500:
+            self.fail(f"it has {len(text)} characters, and 500 at most are kept: say it shorter", param, ctx)
         return text
 
 

@@ -12,7 +12,6 @@ from toy import TOY
 from mlops import config
 from mlops.adapters import platform
 from mlops.jobs import _audit, _champion, features, ingestion, sample
-from mlops.jobs._audit import Entry
 from mlops.jobs._launch import Context
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -52,7 +51,8 @@ def nothing(life, target):
 def copied(life, target):
     """A version that was approved on an older verdict, which a new one takes back."""
     life.copied(target, 1)
-    life.registry.tag(life.version(target, 1), {"approval": "Approved", "approval_by": "ada"})
+    life.accepted(target, 1)
+    life.approved(target, 1)
 
 
 def one_serves(life, target):
@@ -68,10 +68,10 @@ def two_served(life, target):
 
 
 def made_champion(life, target, number):
+    life.accepted(target, number)
     job, version = life.deployment(target, number), life.version(target, number)
-    last = _champion.settle(job)
-    _audit.add(job, Entry("deployment", version, last and last.to_version, "", "before"), lambda _: False)
-    _champion.settle(job)
+    record, last = _audit.record_of(job, number), _champion.settle(job)
+    _champion.move(job, version, _champion.row_of_move(job, "deployment", version, record, "before"), last)
 
 
 CASES = {

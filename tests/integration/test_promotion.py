@@ -9,15 +9,15 @@ from threading import Barrier
 import pytest
 from life import audit
 
-from mlops.contract import ApprovalPending, Conflict, ModelError, UntrustedModel
-from mlops.jobs import _champion, approval
+from mlops.contract import Conflict, ModelError, UntrustedModel
+from mlops.jobs import _audit, _champion
 
 
 def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_verdict(life):
     number = life.promoted("dev", "answers", 1)
     life.approved("answers", number)
     job = life.deployed("answers", number, approval="required")
-    copied, deployed = audit(job)
+    copied, judged, approved, deployed = audit(job)
     source = f"dev.toy.failing/1@{life.version('dev', 1).tags['artifact_digest']}"
     assert (copied["move"], copied["source"], copied["from_version"], copied["to_version"]) == (
         "promotion",
@@ -27,17 +27,18 @@ def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_v
     )
     assert (deployed["move"], deployed["by"], deployed["approved_by"]) == ("deployment", "release", "ada")
     assert (deployed["source"], deployed["verdict_digest"]) == (source, "0" * 64)
-    assert [row["sequence"] for row in (copied, deployed)] == [1, 2]
-    tags = life.version("answers", number).tags
-    assert (tags["champion_by"], tags["champion_reason"]) == ("release", "verdict 000000000000")
+    assert (deployed["trained_by"], deployed["artifact_digest"]) == ("trainer", judged["artifact_digest"])
+    assert (approved["by"], approved["verdict_digest"]) == ("ada", "0" * 64)
+    assert [row["sequence"] for row in (copied, judged, approved, deployed)] == [1, 2, 3, 4]
+    assert life.version("answers", number).tags["champion_by"] == "release"
 
 
 def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(life):
     source = life.version("dev", 2)
-    life.registry.tag(source, {"approval": "Approved", "approval_by": "ada"})
+    life.registry.tag(source, {"approval": "Approved", "approved_by": "ada"})
     life.run("promotion", life.promotion("own", 2))
     copy = life.version("own", 1)
-    assert not {name for name in copy.tags if name.startswith(("verdict", "approval", "champion", "judged"))}
+    assert not {name for name in copy.tags if name.startswith(("verdict", "approv", "champion", "judged"))}
     assert copy.tags["artifact_digest"] == source.tags["artifact_digest"]
     assert copy.aliases == ()
     file = files_of(life, copy)
@@ -69,7 +70,8 @@ def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_
 
 def test_what_was_not_accepted_below_is_not_promoted(life):
     version = life.trained("dev", seed=2)
-    life.registry.tag(version, {"verdict": "refused"})
+    life.accepted("dev", version.number, verdict="refused")
+    life.registry.tag(version, {"verdict": "accepted"})
     with pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"):
         life.run("promotion", life.promotion("none", version.number))
 
@@ -97,7 +99,7 @@ def test_ten_promotions_and_deployments_at_one_moment_end_with_one_copy_and_one_
     with ThreadPoolExecutor(10) as pool:
         ends = list(pool.map(deploy, range(10)))
     assert "done" in ends
-    assert [row["move"] for row in audit(life.rollback("ten"))] == ["promotion", "deployment"]
+    assert [row["move"] for row in audit(life.rollback("ten"))] == ["promotion", "verdict", "deployment"]
     assert life.version("ten", number).aliases == ("champion",)
 
 
@@ -110,7 +112,7 @@ def test_the_loser_of_a_race_changes_nothing(life):
     life.deployed("race", 2)
     before = life.state("race")
     with pytest.raises(Conflict, match="another run moved the champion of race"):
-        _champion.move(job, life.version("race", 1), "deployment", "late", seen)
+        late(life, job, "race", seen)
     assert life.state("race") == before
 
 
@@ -124,7 +126,7 @@ def test_one_run_that_moves_twice_is_told_apart(life):
     life.accepted("twice", 2)
     life.deployed("twice", 2)  # the same run id, another version, in between
     with pytest.raises(Conflict):
-        _champion.move(job, life.version("twice", 1), "deployment", "again", seen)
+        late(life, job, "twice", seen)
     assert [row["to_version"] for row in audit(job) if row["move"] == "deployment"] == [1, 2]
 
 
@@ -189,42 +191,6 @@ def test_rollback_puts_the_previous_champion_back_and_is_not_undone_by_a_second_
 
 
 @pytest.mark.parametrize(
-    ("tags", "binding", "why"),
-    [
-        ({"approval": None}, "platform", "waits for approval; have somebody else run: mlops approve 1 --target prod"),
-        ({"approval_by": None}, "digests", "is a bare tag"),
-        ({"artifact_digest": "other"}, "platform", "another artifact digest"),
-        ({"verdict_digest": "other"}, "digests", "another verdict digest"),
-        ({"approval_verdict_digest": None}, "digests", "another verdict digest"),
-        ({"approval_expires": "2024-01-01T00:00:00+00:00"}, "digests", "ended at 2024-01-01"),
-        ({"approval_expires": "2999-01-01"}, "digests", "ended at 2999-01-01"),
-        ({"approval_expires": None}, "platform", "ended at no known time"),
-        ({"approval_by": "trainer"}, "digests", "was approved by trainer, who trained it"),
-        ({"trained_by": None}, "digests", "does not say who trained it"),
-        ({}, "digests", None),
-        ({"approval_by": None, "approval": "approved"}, "platform", None),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_an_approval_counts_only_for_these_files_this_verdict_and_this_while(life, tags, binding, why):
-    target = "approval"
-    if not life.registry.versions("approval.toy.failing"):
-        life.promoted("dev", target, 1)
-    before = life.approved(target, 1)
-    life.registry.tag(before, tags)
-    given = {"approval": "required", "approval_binding": binding}
-    config = life.deployment("approval", 1, **given).config.model_copy(update={"target": "prod"})
-    try:
-        if why is None:
-            approval.check(life.version(target, 1), config)
-        else:
-            with pytest.raises(ApprovalPending, match=why):
-                approval.check(life.version(target, 1), config)
-    finally:
-        life.registry.tag(life.version(target, 1), {name: before.tags.get(name) for name in tags})
-
-
-@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("a.b", "x"), ("a-b", "x"), ("a:b", "x"), ("a=b", "x"), ("a/b", "x"), ("a,b", "x"), ("", "x"), ("k" * 256, "x"),
@@ -236,6 +202,12 @@ def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(life, key, value)
     with pytest.raises(ModelError, match=r"^tag "):
         life.registry.tag(version, {"fine": "x", key: value})
     assert life.version("dev", 1).tags == version.tags
+
+
+def late(life, job, target, seen):
+    version = life.version(target, 1)
+    row = _champion.row_of_move(job, "deployment", version, _audit.record_of(job, 1), "late")
+    _champion.move(job, version, row, seen)
 
 
 def files_of(life, version):

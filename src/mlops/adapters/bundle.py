@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops.adapters import sdk
+from mlops.adapters import platform, sdk
 from mlops.contract import ConfigError, MlopsError
 
 TARGETS = ("dev", "staging", "prod")
@@ -65,14 +65,24 @@ class Deployed:
         """The id of a job there."""
         return str(self._job(job)["id"])
 
-    def run(self, job: str, parameters: Mapping[str, str]) -> None:
+    def command(self, *words: str) -> str:
+        """A command for a person to type, which acts on this target."""
+        return platform.command_line((*words, "--target", self.target), self.home)
+
+    def run(self, job: str, parameters: Mapping[str, str], starter: str | None = None) -> None:
         """Start a job and follow it to its end.
+
+        Args:
+            job: its key in the bundle.
+            parameters: that differ from their defaults.
+            starter: who starts it, in a home only; None: the user. A workspace knows who is logged in.
 
         Raises:
             MlopsError: it did not end well.
         """
         if self.home is not None:
-            self._laptop("run", job, parameters)
+            with platform.started_by(starter):
+                self._laptop("run", job, parameters)
             return
         with sdk.told(f"job {job} of {self}"):
             started = sdk.workspace().jobs.run_now(int(self.job_id(job)), job_parameters=dict(parameters))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mlops.contract import Model, UntrustedModel
+from mlops.contract import Model, ModelError, UntrustedModel
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -122,6 +122,22 @@ def findings(folder: Path, model: Model) -> list[str]:
         except Exception as error:  # noqa: BLE001 (a file made to break its reader is refused like any other)
             found.append(f"its files cannot be read: {type(error).__name__}: {str(error)[:200]}")
     return found or _types(folder, model)
+
+
+def check_stored(folder: Path, name: str) -> None:
+    """Look at the files of a version where a laptop keeps them, before anything follows a link or waits for a pipe.
+
+    Raises:
+        ModelError: there are none.
+        UntrustedModel: some are links, pipes, devices or sockets; says which.
+    """
+    if folder.is_symlink() or not folder.exists():
+        raise ModelError(f"the files of {name} are gone: there is no folder {folder}; train or promote it again")
+    odd = [path for path in sorted(folder.rglob("*")) if not path.is_dir() or path.is_symlink()]
+    odd = [path for path in odd if not stat.S_ISREG(path.lstat().st_mode)]
+    if odd:
+        named = ", ".join(str(path.relative_to(folder)) for path in odd)
+        raise UntrustedModel(f"{name} is not loaded: {named} is a link or no file; train or promote it again")
 
 
 def artifact_digest(folder: Path) -> str:

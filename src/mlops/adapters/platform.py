@@ -1,7 +1,8 @@
 """Where the wheel runs: the only module that asks, and the only one that reads the environment.
 
 On Databricks nothing is set. On a laptop the runner sets LAPTOP_HOME, the folder that holds all state, and
-LAPTOP_IDENTITY, who the job runs as; the Spark session and task values are reached by the same calls on both.
+LAPTOP_IDENTITY, who the job runs as; `mlops approve` sets LAPTOP_STARTER, who asked for it. The Spark session and task
+values are reached by the same calls on both.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.contract import clean_text
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+_STARTER = "LAPTOP_STARTER"
 
 
 def home() -> Path | None:
@@ -41,6 +49,56 @@ def identity() -> str:
     from databricks.sdk import WorkspaceClient
 
     return WorkspaceClient().current_user.me().user_name or ""
+
+
+def starter(run_id: str) -> str:
+    """Who started a job run: as the platform knows it, never as a parameter says it; "" where nobody is known."""
+    if home() is not None:
+        return clean_text(os.environ.get(_STARTER) or getpass.getuser())
+    from databricks.sdk import WorkspaceClient
+
+    return WorkspaceClient().jobs.get_run(int(run_id)).creator_user_name or ""
+
+
+@contextmanager
+def started_by(name: str | None) -> Iterator[None]:
+    """Have the jobs that a home runs meanwhile know who started them; None: the user."""
+    before = os.environ.get(_STARTER)
+    os.environ.update({_STARTER: name} if name else {})
+    try:
+        yield
+    finally:
+        os.environ.pop(_STARTER, None)
+        os.environ.update({_STARTER: before} if before else {})
+
+
+def target_settings(catalog: str, schema: str) -> Mapping[str, str] | None:
+    """What the bundle has written on a schema, as its properties: whoever starts a job cannot change these.
+
+    Returns:
+        The properties; None on a laptop whose home knows no deployment of the schema.
+    """
+    folder = home()
+    if folder is None:
+        from databricks.sdk import WorkspaceClient
+
+        return WorkspaceClient().schemas.get(f"{catalog}.{schema}").properties or {}
+    for file in sorted(folder.glob("summary/*.json")):
+        known = json.loads(file.read_text()).get("resources", {}).get("schemas", {})
+        for body in known.values():
+            if (body.get("catalog_name"), body.get("name")) == (catalog, schema):
+                return {name: str(value) for name, value in body.get("properties", {}).items()}
+    return None
+
+
+def command(*words: str) -> str:
+    """A command for a person to type, which acts where this runs."""
+    return command_line(words, home())
+
+
+def command_line(words: Sequence[str], folder: Path | None) -> str:
+    """Words as a shell takes them, with the home that they are about."""
+    return shlex.join([*words, *(["--home", str(folder)] if folder else [])])
 
 
 def now() -> datetime:

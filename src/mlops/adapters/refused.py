@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlops.contract import Forbidden, ModelError
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+"""What the registries answer about something that is not there."""
 _TAG_KEY = re.compile(r"[^.,\-=/:]{1,255}")
 _TAG_VALUE = 1000
 """Unity Catalog's limits of a tag (database-objects/tags), which a laptop's registry lacks; blanks may not end one."""
@@ -35,6 +40,11 @@ def check_name(model: str) -> None:
         raise ModelError(
             f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
         )
+
+
+def local_path(uri: str) -> Path:
+    """The folder that a file URI or a plain path names."""
+    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
 
 
 class _Told:
@@ -76,3 +86,15 @@ def allowed(doing: str) -> Iterator[None]:
             f"you may not {doing}: the registry refuses it ({error.error_code}), and nothing of it was done; "
             "docs/rights.md tells who may"
         ) from None
+
+
+def unless_absent[T](ask: Callable[[], T]) -> T | None:
+    """What a registry answers; None if it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import inspection
 from mlops.adapters.inspection import REWRITTEN, artifact_digest
-from mlops.adapters.refused import allowed, check_name, check_tags, told
+from mlops.adapters.refused import allowed, check_name, check_tags, local_path, told, unless_absent
 from mlops.contract import Forbidden, Model, ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
-"""What the registries answer about something that is not there."""
 _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -49,6 +47,8 @@ class Version:
     """Markdown that the registry shows: what training and validation wrote about it."""
     ready: bool = True
     """False: its files are still being copied, or whoever copied them was stopped."""
+    created_by: str = ""
+    """Who made it, as the registry itself knows it; a laptop's does not."""
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"
@@ -205,13 +205,13 @@ class Registry:
         return tuple(found for number in numbers if (found := self._found(model, number)))
 
     def _found(self, model: str, number: int) -> Version | None:
-        found = _unless_absent(lambda: self._client.get_model_version(model, str(number)))
+        found = unless_absent(lambda: self._client.get_model_version(model, str(number)))
         return None if found is None else self._version(found)
 
     def holder(self, model: str, alias: str) -> Version | None:
         """The version that holds an alias; None where nothing does."""
         check_name(model)
-        found = _unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
+        found = unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
         return None if found is None else self._version(found)
 
     def set_alias(self, version: Version, alias: str) -> None:
@@ -272,7 +272,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         # (Rejected: a search by name, which Unity Catalog's store refuses.)
-        if _unless_absent(lambda: self._client.get_registered_model(model)) is None:
+        if unless_absent(lambda: self._client.get_registered_model(model)) is None:
             with suppress(MlflowException):  # another run made it in between: then the version will find it
                 self._client.create_registered_model(model)
 
@@ -294,17 +294,27 @@ class Registry:
         found = self._found(version.model, version.number)
         if found is not None and found.aliases:
             raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
-        _unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
+        unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
 
     @contextmanager
     def fetch(self, version: Version) -> Iterator[Path]:
-        """The version's files in a folder of their own, gone afterwards."""
+        """The version's files in a folder of their own, gone afterwards.
+
+        Raises:
+            ModelError: there are no files.
+            UntrustedModel: where they lie there are links or pipes, which a copy would follow or wait for.
+        """
         import mlflow
 
+        if self._artifacts is not None:
+            where = self._client.get_model_version_download_uri(version.model, str(version.number))
+            inspection.check_stored(local_path(where), str(version))
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
             uri = f"models:/{version.model}/{version.number}"
             with allowed(f"read the files of {version}"):
                 files = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+            if not any(path.name not in REWRITTEN for path in files.iterdir()):
+                raise ModelError(f"the files of {version} are gone: train or promote it again")
             yield files
 
     def load(self, version: Version, model: Model) -> Pipeline:
@@ -330,21 +340,5 @@ class Registry:
             aliases=tuple(found.aliases),
             description=found.description or "",
             ready=found.status == "READY",
+            created_by=getattr(found, "user_id", None) or "",
         )
-
-
-def number_of(champion: Version | Exception | None) -> str:
-    """How the tag `judged_against` says which version was champion: its number, or none."""
-    return str(champion.number) if isinstance(champion, Version) else "none"
-
-
-def _unless_absent[T](ask: Callable[[], T]) -> T | None:
-    """What a registry answers; None if it says that there is no such thing."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-        return None

@@ -57,6 +57,7 @@ from mlops.contract.limits import (
     Model,
     Policy,
 )
+from mlops.contract.texts import clean_text
 
 __all__ = [
     "Action",
@@ -88,6 +89,7 @@ __all__ = [
     "Values",
     "Verdict",
     "Window",
+    "clean_text",
     "feature",
 ]
 

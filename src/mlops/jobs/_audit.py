@@ -1,7 +1,8 @@
-"""The audit table: who moved what, when, why, from which version and on which verdict. Rows are added, never changed.
+"""The audit table: every verdict, approval, rejection, promotion and move of a champion. Rows are added, never changed.
 
-It is also the arbiter that the registry lacks. Rows of a model are numbered without gaps, and of two writers with one
-number only one gets it: the other one looks again, and gives way if what it wanted has been decided meanwhile.
+It decides what may serve, since only the identity that the deciding jobs run as may write it. It is also the arbiter
+that the registry lacks. Rows of a model are numbered without gaps, and of two writers with one number only one gets it:
+the other one looks again, and gives way if what it wanted has been decided meanwhile.
 """
 
 from __future__ import annotations
@@ -9,57 +10,64 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from mlops.adapters import platform
 from mlops.adapters.registry import Version
-from mlops.config import DeploymentConfig, PromotionConfig, RollbackConfig
+from mlops.adapters.tables import Schema
+from mlops.config import ModelConfig
 from mlops.contract import Conflict
 from mlops.jobs import _layout
 from mlops.jobs._launch import Context
+from mlops.lifecycle.version_record import AuditRow, Kind, VersionRecord, read_record
 
-MOVES = ("deployment", "rollback")
-"""The rows that move the champion; `promotion` is the third kind."""
 _TRIES = 50
 
-Job = Context[DeploymentConfig] | Context[RollbackConfig] | Context[PromotionConfig]
+
+def read_rows(own: Schema, model_name: str) -> list[AuditRow]:
+    """All rows about a model, oldest first; none where the table is not there."""
+    if not own.exists("audit"):
+        return []
+    about = own.read("audit").where(F.col("model_name") == model_name).orderBy("sequence")
+    return [AuditRow.parse(_utc(row.asDict())) for row in about.collect()]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a row says besides who and when."""
-
-    move: str
-    version: Version
-    from_version: int | None
-    source: str
-    """model/number@digest of the version that it is a copy of; "" for one that was trained here."""
-    reason: str
+def _utc(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _layout.utc(value) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-def rows(job: Job) -> list[Row]:
+def rows[C: ModelConfig](job: Context[C]) -> list[AuditRow]:
     """All rows about the job's model, oldest first."""
-    _layout.create(job.own, "audit")
-    about = job.own.read("audit").where(F.col("model_name") == job.config.model_name)
-    found: list[Row] = about.orderBy("sequence").collect()
-    return found
+    return read_rows(job.own, job.config.model_name)
 
 
-def newest_move(found: Sequence[Row]) -> Row | None:
-    """The newest of the rows that move the champion."""
-    return next((row for row in reversed(found) if row.move in MOVES), None)
+def record_of[C: ModelConfig](job: Context[C], number: int) -> VersionRecord:
+    """What the audit table says of a version of the job's model now."""
+    return replace(read_record(rows(job), number), model_name=job.config.model_name)
 
 
-def add(job: Job, entry: Entry, overtaken: Callable[[Sequence[Row]], bool]) -> Row | None:
+def new_row[C: ModelConfig](job: Context[C], kind: Kind, version: Version, **given: Any) -> AuditRow:
+    """A row that is not in the table yet; what is not given says who, when and in which run."""
+    known: dict[str, Any] = {
+        "model_name": version.model, "move": kind, "to_version": version.number, "by": platform.identity(),
+        "run_id": job.config.run_id, "at": platform.now(), "as_of": job.config.as_of,
+    }  # fmt: skip
+    return AuditRow(**known | given)
+
+
+def add[C: ModelConfig](
+    job: Context[C], row: AuditRow, is_overtaken: Callable[[Sequence[AuditRow]], bool]
+) -> AuditRow | None:
     """Add a row under the next number.
 
     Args:
         job: whose model it is about.
-        entry: the row.
-        overtaken: whether the rows that are there by now make this one pointless; asked before every try.
+        row: the row; its number and id are given here.
+        is_overtaken: whether the rows that are there by now make this one pointless; asked before every try.
 
     Returns:
         The row as it was committed; None: overtaken, and nothing was written.
@@ -67,23 +75,15 @@ def add(job: Job, entry: Entry, overtaken: Callable[[Sequence[Row]], bool]) -> R
     Raises:
         Conflict: every number was taken by others.
     """
+    _layout.create(job.own, "audit")
     for _ in range(_TRIES):
         before = rows(job)
-        if overtaken(before):
+        if is_overtaken(before):
             return None
-        row = _row(job, entry, 1 + (before[-1].sequence if before else 0))
+        mine = replace(row, sequence=1 + (before[-1].sequence if before else 0), move_id=uuid.uuid4().hex)
         with suppress(Conflict):
-            job.own.insert_new("audit", _layout.frame(job.own, "audit", [row]), ("model_name", "sequence"))
-        mine = [each for each in rows(job) if each.move_id == row[2]]
-        if mine:
-            return mine[0]
-    raise Conflict(f"the audit table of {job.config.model_name} is written by too many others: run again")
-
-
-def _row(job: Job, entry: Entry, sequence: int) -> tuple[object, ...]:
-    tags = entry.version.tags
-    return (
-        entry.version.model, sequence, uuid.uuid4().hex, entry.move, entry.from_version, entry.version.number,
-        entry.source, tags.get("artifact_digest"), tags.get("verdict_digest"), tags.get("approval_by"),
-        platform.identity(), entry.reason, job.config.run_id, platform.now(), job.config.as_of,
-    )  # fmt: skip
+            frame = _layout.frame(job.own, "audit", [mine.values()])
+            job.own.insert_new("audit", frame, ("model_name", "sequence"))
+        if any(each.move_id == mine.move_id for each in rows(job)):
+            return mine
+    raise Conflict(f"the audit table of {row.model_name} is written by too many others: run again")

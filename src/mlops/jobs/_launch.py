@@ -38,6 +38,12 @@ class Context[C: JobConfig]:
         )
 
     @cached_property
+    def source(self) -> Schema:
+        """The tables of the target below, whose audit table says what was accepted there; of promotion only."""
+        catalog, schema, _ = str(getattr(self.config, "source_model", "..")).split(".")
+        return tables.schema(catalog, schema)
+
+    @cached_property
     def registry(self) -> Registry:
         """Experiments and models."""
         return Registry(platform.home())

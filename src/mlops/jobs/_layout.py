@@ -12,7 +12,7 @@
 | drift        | column of a week, and each slice                   | week, column, slice                             |
 | decisions    | rule of one decision on retraining                 | model_name, as_of, rule                         |
 | alerts       | rule that fires, however long                      | model_name, rule, subject, first_seen           |
-| audit        | promotion, deployment or rollback of a version     | model_name, sequence                            |
+| audit        | verdict, decision or move of a version             | model_name, sequence                            |
 """
 
 from __future__ import annotations
@@ -134,18 +134,27 @@ FIXED: dict[str, tuple[TableColumn, ...]] = {
         _MODEL,
         C("sequence", "long", "Number of the row, without gaps, from 1", required=True),
         C("move_id", "string", "Tells two rows of one job run apart", required=True),
-        C("move", "string", "promotion, deployment or rollback", required=True),
-        C("from_version", "long", "Champion before; empty: none, or a promotion"),
-        C("to_version", "long", "Champion after; of a promotion: the copy", required=True),
+        C("move", "string", "promotion, verdict, approval, rejection, deployment or rollback", required=True),
+        C("from_version", "long", "Of a move: champion before; empty: none"),
+        C("to_version", "long", "Version that the row is about; of a move: champion after", required=True),
         C("source", "string", "model/number@artifact digest that the version is a copy of; empty: trained here"),
         C("artifact_digest", "string", "Of the version's files"),
-        C("verdict_digest", "string", "Of the verdict on it in this target; empty: not judged yet"),
-        C("approved_by", "string", "Who approved it; empty: approved automatically, or by the platform's own button"),
-        C("by", "string", "Identity that the job ran as"),
+        C("verdict_digest", "string", "Of the verdict's report"),
+        C("approved_by", "string", "Of a deployment: who approved it; empty: this target approves by itself"),
+        C("by", "string", "Identity that the job ran as; of an approval or a rejection: the person"),
         C("reason", "string", "Why"),
         C("run_id", "string", "Job run", required=True),
         C("at", "timestamp", "When the row was written, by the clock, UTC", required=True),
         _AS_OF,
+        C("verdict", "string", "accepted or refused; of a person: approved or rejected"),
+        C("judged_against", "long", "Champion that the verdict compared with; empty: none"),
+        C("verdict_case", "string", "Digest of all that the verdict depends on; empty: an error made it"),
+        C("judged_on", "string", "catalog.schema of the features and labels"),
+        C("validation_run", "string", "Tracking run that holds the report"),
+        C("trained_by", "string", "Who trained it"),
+        C("trained_until", "timestamp", "End of the training days, UTC"),
+        C("trained_as_of", "timestamp", "Moment that it was trained as of, UTC"),
+        C("expires", "timestamp", "Of an approval: until when it counts, UTC"),
     ),
 }
 _COMMENTS = {
@@ -156,7 +165,7 @@ _COMMENTS = {
     "drift": "How far each column of a week lies from the weeks before, and what is allowed",
     "decisions": "Every decision on retraining, rule by rule",
     "alerts": "What somebody should look at",
-    "audit": "Every promotion, deployment and rollback: who, what, when, why, on which verdict",
+    "audit": "Every promotion, verdict, approval, rejection, deployment and rollback: the record that decides",
 }
 
 

@@ -1,4 +1,4 @@
-"""Keep a verdict: as a page and a document in a run of its own, in the version's tags and in its description."""
+"""Record a verdict: its report in a run of its own, one row of the audit table, and what the registry shows of both."""
 
 from __future__ import annotations
 
@@ -10,65 +10,99 @@ from datetime import timedelta
 
 from mlops.adapters import pages
 from mlops.adapters.registry import Version
-from mlops.contract import MlopsError, Rule, Verdict
-from mlops.jobs._champion import APPROVAL_TAGS, CHALLENGER
+from mlops.contract import Conflict, MlopsError, Rule, Verdict
+from mlops.jobs import _audit, _champion
+from mlops.jobs._champion import CHALLENGER
 from mlops.jobs._evidence import Evidence, Job
 from mlops.lifecycle import splits
 from mlops.lifecycle.evaluation import measure
 from mlops.lifecycle.gates import Scored
+from mlops.lifecycle.version_record import AuditRow, champion_of, parse_facts
 
+DOCUMENT, PAGE = "verdict.json", "verdict.html"
+"""Files of a validation's run."""
 _HEADING = "\n\n## Verdict\n\n"
 
 
-def keep(job: Job, version: Version, about: Mapping[str, str], verdict: Verdict, evidence: Evidence | None) -> Verdict:
-    """Returns the verdict; one whose report cannot be written becomes a refusal. An older approval ends here.
+def keep(
+    job: Job, version: Version, judged: tuple[str, int | None], verdict: Verdict, evidence: Evidence | None
+) -> Verdict:
+    """Write the report, then the row of the audit table that decides, then what the registry shows.
 
     A verdict that something failed in is no answer to its case, which is then judged again when it is asked again.
+
+    Args:
+        job: validation or deployment.
+        version: that was judged.
+        judged: digest of the case, and the champion that it was judged against.
+        verdict: the gate's answer.
+        evidence: what it was made of; None: it could not be had.
+
+    Returns:
+        The verdict; one whose report cannot be written becomes a refusal.
     """
+    case, champion = judged
     run_id = ""
     try:
-        run_id, document = _reported(job, version, verdict, evidence)
+        run_id, digest = _reported(job, version, verdict, evidence)
     except Exception as error:  # noqa: BLE001 (fail closed)
         reason = f"its report could not be written: {type(error).__name__}: {error}"
         verdict = Verdict((*verdict.rules, Rule("report", passed=False, value=None, limit=None, reason=reason)))
-        document = _document(version, verdict)
-    failed = not run_id or evidence is None
-    kept = {
-        "verdict": _answer(verdict),
-        "verdict_digest": hashlib.sha256(document.encode()).hexdigest(),
-        "validation_run": run_id or "none",
-        "verdict_report": f"runs:/{run_id}/verdict.html" if run_id else "none",
-    }
-    # The case goes first and comes back last: whoever is stopped in between judges again.
-    case = about["verdict_case"]
-    job.registry.tag(version, {**about, "verdict_case": None, **dict.fromkeys(APPROVAL_TAGS), **kept})
-    job.registry.describe(version, version.description.split(_HEADING)[0] + _HEADING + _in_words(verdict, kept))
-    if verdict.accepted:
-        job.registry.set_alias(version, CHALLENGER)
-    elif CHALLENGER in version.aliases:
-        job.registry.drop_alias(version.model, CHALLENGER)
-    if not failed:
-        job.registry.tag(version, {"verdict_case": case})
+        digest = report_digest(_document(version, verdict), "")
+    row = _audit.new_row(
+        job, "verdict", version, verdict=answer_of(verdict), verdict_digest=digest, judged_against=champion,
+        verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
+        judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_refused_by(verdict),
+        **parse_facts(version.tags),
+    )  # fmt: skip
+    added = _audit.add(job, row, lambda rows: champion_of(rows) != champion)
+    if added is None:
+        raise Conflict(f"the champion changed while {version} was judged; nothing was recorded: start the job again")
+    words = f"{version.description.split(_HEADING)[0]}{_HEADING}{_in_words(verdict, added)}"
+    job.registry.describe(version, words)
+    show(job, version, added)
     for rule in verdict.rules:
         job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
     return verdict
 
 
-def _answer(verdict: Verdict) -> str:
+def show(job: Job, version: Version, row: AuditRow) -> None:
+    """Show a verdict as alias and tags; a bare approval of the platform's button was given on an older one."""
+    if row.verdict == "accepted":
+        job.registry.set_alias(version, CHALLENGER)
+    elif CHALLENGER in version.aliases:
+        job.registry.drop_alias(version.model, CHALLENGER)
+    report = f"runs:/{row.validation_run}/verdict.html" if row.validation_run else None
+    tags = {"verdict": row.verdict, "verdict_report": report, "validation_run": row.validation_run or None}
+    _champion.show(job, version, {**tags, "approved_by": None, "approval": None})
+
+
+def report_digest(document: str, page: str) -> str:
+    """What a verdict is known by: digest of its document and its page."""
+    return hashlib.sha256(f"{document}\0{page}".encode()).hexdigest()
+
+
+def answer_of(verdict: Verdict) -> str:
+    """The verdict in one word, as the audit table has it."""
     return "accepted" if verdict.accepted else "refused"
 
 
+def _refused_by(verdict: Verdict) -> str:
+    refused = [rule.name for rule in verdict.rules if not rule.passed]
+    return f"refused by {', '.join(refused)}" if refused else f"passed {len(verdict.rules)} rules"
+
+
 def _document(version: Version, verdict: Verdict) -> str:
-    return json.dumps({"version": str(version), "verdict": _answer(verdict), **asdict(verdict)}, indent=1)
+    return json.dumps({"version": str(version), "verdict": answer_of(verdict), **asdict(verdict)}, indent=1)
 
 
 def _reported(job: Job, version: Version, verdict: Verdict, evidence: Evidence | None) -> tuple[str, str]:
-    document = _document(version, verdict)
+    """Write the report into a run of its own; returns the run's id and the report's digest."""
+    document, page = _document(version, verdict), _page(job, version, verdict, evidence)
     figures = {rule.name: rule.value for rule in verdict.rules if rule.value is not None}
-    documents = {"verdict.json": document, "verdict.html": _page(job, version, verdict, evidence)}
-    with job.registry.run(job.config.experiment, f"validation of {version}", {"verdict": _answer(verdict)}) as run_id:
-        job.registry.log(job.config.model_dump(mode="json"), figures, documents)
-    return run_id, document
+    with job.registry.run(job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}) as run_id:
+        job.registry.log(job.config.model_dump(mode="json"), figures, {DOCUMENT: document, PAGE: page})
+    return run_id, report_digest(document, page)
 
 
 def _page(job: Job, version: Version, verdict: Verdict, evidence: Evidence | None) -> str:
@@ -106,6 +140,7 @@ def _answers(evidence: Evidence | None) -> Mapping[str, Scored]:
     return drawn
 
 
-def _in_words(verdict: Verdict, kept: Mapping[str, str]) -> str:
+def _in_words(verdict: Verdict, row: AuditRow) -> str:
     lines = [f"- {'passed' if rule.passed else '**refused**'} {rule.name}: {rule.reason}" for rule in verdict.rules]
-    return "\n".join([f"**{kept['verdict']}**, report `{kept['verdict_report']}`", "", *lines])
+    report = f"runs:/{row.validation_run}/{PAGE}" if row.validation_run else "none"
+    return "\n".join([f"**{row.verdict}**, report `{report}`", "", *lines])

@@ -18,10 +18,10 @@ from mlops.adapters.registry import Version
 from mlops.config import MonitoringConfig
 from mlops.contract import UseCase
 from mlops.jobs import _layout, _matured
-from mlops.jobs._audit import MOVES
 from mlops.jobs._launch import Context
 from mlops.lifecycle import alerts, drift
 from mlops.lifecycle.alerts import Alert
+from mlops.lifecycle.version_record import MOVES
 
 Job = Context[MonitoringConfig]
 PREDICTION = "prediction"

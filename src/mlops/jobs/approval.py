@@ -2,63 +2,69 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from mlops.adapters import platform
-from mlops.adapters.registry import Version
 from mlops.config import DeploymentConfig
-from mlops.contract import ApprovalPending
-from mlops.jobs._champion import APPROVAL
+from mlops.jobs import _audit, _settings
 from mlops.jobs._launch import Context, task
+from mlops.lifecycle import approvals
+from mlops.lifecycle.version_record import VersionRecord, champion_of
+
+BUTTON = "approval"
+"""Tag that Databricks' own button sets, as Approved: the name of this task."""
 
 
 def run(job: Context[DeploymentConfig]) -> None:
-    """Fail until the approval is there; the run is then repaired, as the platform's own button does."""
-    version = job.registry.version(job.config.model_name, job.config.model_version)
+    """Fail until the approval is in the audit table; the run is then repaired, as the platform's own button does."""
+    _settings.check(job)
     if job.config.approval == "automatic":
-        job.log.info("%s: this target approves what the gate accepts", version)
+        job.log.info("version %d: this target approves what the gate accepts", job.config.model_version)
         return
-    check(version, job.config)
-    job.log.info("%s approved by %s", version, version.tags.get("approval_by", "whoever set the tag"))
+    record = check(job)
+    if record.approval is None and job.config.approval_binding == "platform":
+        record = _press(job, record)
+    found = list(approvals.object_to_approval(record, platform.now()))
+    approvals.raise_first(found, cure(job))
+    job.log.info("%s approved by %s", record, record.approval.by if record.approval else "nobody")
 
 
-def check(version: Version, config: DeploymentConfig) -> None:
-    """Hold an approval against what it was given for.
-
-    `mlops approve` binds it to files and verdict. The platform's own button sets the bare tag, which counts only where
-    the target says `approval_binding: platform`; a new verdict deletes both.
+def check(job: Context[DeploymentConfig]) -> VersionRecord:
+    """The version's record, whose verdict still holds.
 
     Raises:
-        ApprovalPending: there is none, it has ended, it is for other files or another verdict, or the identity that
-            trained gave it.
+        MlopsError: it does not; says why, and what to type.
     """
-    tags = version.tags
-    cure = f"have somebody else run: mlops approve {version.number} --target {config.target}"
-    if tags.get(APPROVAL, "").lower() != "approved":
-        raise ApprovalPending(f"{version} waits for approval; {cure}")
-    if "approval_by" not in tags:
-        if config.approval_binding == "platform":
-            return
-        raise ApprovalPending(f"the approval of {version} is a bare tag, which says neither who nor for what; {cure}")
-    for name in ("artifact_digest", "verdict_digest"):
-        if name not in tags or tags.get(f"approval_{name}") != tags[name]:
-            raise ApprovalPending(f"the approval of {version} was given for another {name.replace('_', ' ')}; {cure}")
-    if not _later(tags.get("approval_expires", ""), platform.now()):
-        raise ApprovalPending(
-            f"the approval of {version} ended at {tags.get('approval_expires', 'no known time')}; {cure}"
-        )
-    if "trained_by" not in tags:
-        raise ApprovalPending(f"{version} does not say who trained it, so nobody can be held apart; train it again")
-    if tags["approval_by"] == tags["trained_by"]:
-        raise ApprovalPending(f"{version} was approved by {tags['approval_by']}, who trained it; {cure}")
+    rows = _audit.rows(job)
+    record = _audit.record_of(job, job.config.model_version)
+    found = list(approvals.object_to_verdict(record, champion_of(rows)))
+    approvals.raise_first(found, f"nothing was changed: {judge_again(job)}")
+    return record
 
 
-def _later(text: str, moment: datetime) -> bool:
-    """Whether a time as `mlops approve` writes it lies ahead; what cannot be read does not."""
-    try:
-        return datetime.fromisoformat(text) > moment
-    except (ValueError, TypeError):
-        return False
+def cure(job: Context[DeploymentConfig]) -> str:
+    """What to type for an approval."""
+    words = ("mlops", "approve", str(job.config.model_version), "--target", job.config.target)
+    return f"have somebody else run: {platform.command(*words)}"
+
+
+def judge_again(job: Context[DeploymentConfig]) -> str:
+    """What to do for a new verdict."""
+    words = ("mlops", "deploy", str(job.config.model_version), "--target", job.config.target)
+    return f"start the deployment job for it again, which judges it anew: {platform.command(*words)}"
+
+
+def _press(job: Context[DeploymentConfig], record: VersionRecord) -> VersionRecord:
+    """Record an approval by the platform's button: who may assign the governed tag is the platform's to guard."""
+    version = job.registry.version(job.config.model_name, job.config.model_version)
+    if version.tags.get(BUTTON, "").lower() != "approved" or record.verdict is None:
+        return record
+    verdict = record.verdict
+    row = _audit.new_row(
+        job, "approval", version, by="the platform's button", reason=f"tag {BUTTON}", verdict="approved",
+        artifact_digest=verdict.artifact_digest, verdict_digest=verdict.verdict_digest,
+        expires=platform.now() + approvals.APPROVAL_LASTS,
+    )  # fmt: skip
+    _audit.add(job, row, lambda rows: any(each.sequence > verdict.sequence and each.move == "verdict" for each in rows))
+    return _audit.record_of(job, version.number)
 
 
 main = task(run)

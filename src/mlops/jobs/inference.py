@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 from mlops.config import InferenceConfig
 from mlops.contract import ModelError
 from mlops.jobs import _layout, _matured
-from mlops.jobs._champion import CHAMPION
+from mlops.jobs._champion import serving
 from mlops.jobs._launch import Context, task
 
 
 def run(job: Context[InferenceConfig]) -> None:
     """Resolve the champion once, score the features that came after its training, append."""
-    champion = job.registry.holder(job.config.model_name, CHAMPION)
+    champion = serving(job)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
     pipeline = job.registry.load(champion, job.use_case.model)

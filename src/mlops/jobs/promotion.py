@@ -1,4 +1,4 @@
-"""Copy one version of the target below to this target's model: byte for byte, and without its laurels."""
+"""Copy one version of the target below to this target's model: the files unchanged, verdict and approval not at all."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from mlops.adapters.registry import Version
 from mlops.config import PromotionConfig
 from mlops.contract import ModelError, UntrustedModel
 from mlops.jobs import _audit
-from mlops.jobs._audit import Entry
+from mlops.jobs._champion import as_recorded
 from mlops.jobs._launch import Context, task
+from mlops.lifecycle.version_record import parse_facts, read_record
 
-_DROPPED = ("verdict", "approval", "champion_", "validation_", "judged_", "promoted_", "rejected_", "trained_in")
+_DROPPED = ("verdict", "approv", "champion_", "validation_", "promoted_", "trained_in")
 """Tags that begin so are about the target that the version comes from."""
 
 
 def run(job: Context[PromotionConfig]) -> None:
     """Copy once per source version: a repeat finds the copy and passes its number on."""
     source = job.registry.version(job.config.source_model, job.config.source_version)
-    if source.tags.get("verdict") != "accepted":
-        raise ModelError(f"{source} was not accepted where it comes from ({source.tags.get('verdict', 'no verdict')})")
-    origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest')}"
+    record = read_record(_audit.read_rows(job.source, source.model), source.number)
+    verdict = record.verdict
+    if verdict is None or not record.accepted:
+        answer = "rejected" if record.rejection else verdict.verdict if verdict else "no verdict"
+        raise ModelError(f"{source} was not accepted where it comes from ({answer})")
+    source = as_recorded(source, verdict)
+    origin = f"{source.model}/{source.number}@{verdict.artifact_digest}"
     if not _copies(job, origin):
         kept = {name: text for name, text in source.tags.items() if not name.startswith(_DROPPED)}
         made = {"promoted_from": origin, "promoted_by": platform.identity()}
         job.registry.copy(source, job.config.model_name, kept | made)
     version = _one(job, origin)
     _compare(job, source, version)
-    entry = Entry("promotion", version, None, origin, f"version {source.number} of {source.model}")
-    new = _audit.add(job, entry, lambda rows: any(row.move == "promotion" and row.source == origin for row in rows))
+    reason = f"version {source.number} of {source.model}"
+    row = _audit.new_row(job, "promotion", version, source=origin, reason=reason, **parse_facts(source.tags))
+    new = _audit.add(job, row, lambda rows: any(each.move == "promotion" and each.source == origin for each in rows))
     platform.set_task_value("model_version", str(version.number))
     job.log.info("%s %s %s", source, "promoted as" if new else "was promoted before as", version)
 

@@ -3,50 +3,68 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-
-from pyspark.sql import functions as F
+from collections.abc import Sequence
+from dataclasses import replace
 
 from mlops.adapters import platform
-from mlops.adapters.registry import Version, number_of
+from mlops.adapters.registry import Version
 from mlops.contract import ModelError, Rule, Verdict
-from mlops.jobs import _evidence, _verdict
-from mlops.jobs._audit import MOVES
-from mlops.jobs._champion import CHAMPION
+from mlops.jobs import _audit, _champion, _evidence, _settings, _verdict
+from mlops.jobs._champion import as_recorded
 from mlops.jobs._evidence import Evidence, Holdout, Job
 from mlops.jobs._launch import task
 from mlops.lifecycle import gates, splits
+from mlops.lifecycle.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record
 
 
 def run(job: Job) -> None:
-    """Decide, keep the verdict with the version, publish it as task value `verdict`; the same case is judged once."""
+    """Decide, record the verdict, publish it as task value `verdict`; the same case is judged once.
+
+    The version that serves is not judged: it is deployed already, and only its aliases are put in order.
+    """
+    _settings.check(job)
     version = job.registry.version(job.config.model_name, job.config.model_version)
-    champion = _champion_of(job)
-    holdout = _read_holdout(job)
-    case = _case(job, version, champion, holdout)
-    if "rejected_reason" in version.tags:
+    rows = _audit.rows(job)
+    record = read_record(rows, version.number)
+    if champion_of(rows) == version.number:
+        _champion.settle(job)
+        answer = "champion"
+        job.log.info("%s is champion already: there is nothing to judge or to approve", version)
+    elif record.rejection is not None:
         answer = "rejected"
-        job.log.info("%s was closed by a person: %s", version, version.tags["rejected_reason"])
-    elif version.tags.get("verdict_case") == case:
-        answer = version.tags["verdict"]
-        job.log.info("%s was judged on this very case before: %s", version, answer)
+        job.log.info("%s was rejected by %s: %s", version, record.rejection.by, record.rejection.reason)
     else:
-        kept = _verdict.keep(job, version, _about(case, champion), *_judge(job, version, champion, holdout))
-        answer = "accepted" if kept.accepted else "refused"
-        job.log.info("%s %s", version, answer)
+        answer = _answer(job, _as_known(version, record), record, rows)
     platform.set_task_value("verdict", answer)
 
 
-def _champion_of(job: Job) -> Version | Exception | None:
-    """Who holds the alias; without one, whom the audit table made champion: a lost alias is no missing champion."""
-    name = job.config.model_name
-    holder = job.registry.holder(name, CHAMPION)
-    if holder is not None or not job.own.exists("audit"):
-        return holder
-    made = (F.col("model_name") == name) & F.col("move").isin(*MOVES)
-    moves = job.own.read("audit").where(made).orderBy(F.col("sequence").desc()).limit(1)
+def _answer(job: Job, version: Version, record: VersionRecord, rows: Sequence[AuditRow]) -> str:
+    """The recorded verdict, if it was given on this very case; else a new one."""
+    champion, holdout = _champion_of(job, newest_move(rows)), _read_holdout(job)
+    case = _case(job, version, champion, holdout)
+    if record.verdict is not None and record.verdict.verdict_case == case:
+        job.log.info("%s was judged on this very case before: %s", version, record.verdict.verdict)
+        _verdict.show(job, version, record.verdict)
+        return record.verdict.verdict
+    kept = _verdict.keep(job, version, (case, champion_of(rows)), *_judge(job, version, champion, holdout))
+    answer = "accepted" if kept.accepted else "refused"
+    job.log.info("%s %s", version, answer)
+    return answer
+
+
+def _as_known(version: Version, record: VersionRecord) -> Version:
+    """The version with the facts that something else than its tags holds: the promotion of a copy, the registry."""
+    if record.promotion is not None:
+        return as_recorded(version, record.promotion)
+    return replace(version, tags={**version.tags, "trained_by": version.created_by}) if version.created_by else version
+
+
+def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
+    """Whom the audit table made champion; a version that was deleted since is no missing champion."""
+    if last is None:
+        return None
     try:
-        return next((job.registry.version(name, int(row.to_version)) for row in moves.collect()), None)
+        return as_recorded(job.registry.version(job.config.model_name, last.to_version), last)
     except ModelError as error:
         return error
 
@@ -67,11 +85,6 @@ def _case(job: Job, version: Version, champion: Version | Exception | None, hold
     ]
     data = holdout.digest if isinstance(holdout, Holdout) else repr(holdout)
     return hashlib.sha256(repr((artifacts, windows, data, job.use_case.policy)).encode()).hexdigest()
-
-
-def _about(case: str, champion: Version | Exception | None) -> Mapping[str, str]:
-    """What a verdict was given on, as tags: deployment compares the champion with the one that is judged against."""
-    return {"verdict_case": case, "judged_against": number_of(champion)}
 
 
 def _judge(

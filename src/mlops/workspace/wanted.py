@@ -37,11 +37,11 @@ class Right:
     calls: str
 
 
-_WRITERS = ("ingestion", "deployment", "inference", "monitoring", "promotion", "rollback")
+_WRITERS = ("ingestion", "validation", "deployment", "inference", "monitoring", "promotion", "rollback", "review")
 _READERS = ("training", "validation", "deployment", "inference", "monitoring")
-_LOADERS = (*_READERS, "promotion", "rollback")
-_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback")
-_MOVERS = ("promotion", "validation", "deployment", "rollback")
+_LOADERS = (*_READERS, "promotion", "rollback", "review")
+_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback", "review")
+_MOVERS = ("promotion", "validation", "deployment", "rollback", "review")
 _EVERY = ("sample", "ingestion", *_LOADERS)
 RIGHTS: tuple[Right, ...] = (
     Right(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
@@ -49,7 +49,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(("sample", "ingestion"), "volume", "READ_VOLUME", "storage.files, storage.write (compares what is there)"),
     Right(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
     Right(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
-    Right((*_WRITERS, "validation"), "schema", "SELECT", "tables.Schema.read"),
+    Right(_WRITERS, "schema", "SELECT", "tables.Schema.read"),
     Right(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new, tables.Schema.append"),
     Right(_READERS, "data catalog", "USE_CATALOG", "reading features and labels"),
     Right(_READERS, "data schema", "USE_SCHEMA", "reading features and labels"),
@@ -60,6 +60,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(_MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete, describe; or ownership"),
     Right(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     Right(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
+    Right(("promotion",), "source schema", "SELECT", "reading its audit table: was the version accepted there"),
     Right(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
     Right(("integration",), "trial model", "CREATE_MODEL_VERSION", "registry: register"),
 )
