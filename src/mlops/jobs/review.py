@@ -27,6 +27,10 @@ def run(job: Context[ReviewConfig]) -> None:
     version = job.registry.version(job.config.model_name, job.config.model_version)
     rows = _audit.rows(job)
     record = read_record(rows, version.number)
+    if not by:
+        raise ModelError(
+            f"nobody is known to have started run {job.config.run_id}, so nothing was decided on {version}"
+        )
     if job.config.decision == "rejected":
         _reject(job, version, rows, by)
         return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from mlops.contract import ApprovalPending, ConfigError, Conflict, MlopsError, ModelError, UntrustedModel
+from mlops.contract import ApprovalPending, Conflict, MlopsError, ModelError, UntrustedModel
 from mlops.lifecycle.version_record import VersionRecord
 
 APPROVAL_LASTS = timedelta(days=7)
@@ -56,15 +56,13 @@ def object_to_approver(record: VersionRecord, by: str, *, person: bool) -> Itera
         person: whether the platform knows `by` as a person; a service principal is none.
     """
     trained_by = record.verdict.trained_by if record.verdict else ""
-    if not by:
-        yield Objection(ConfigError, f"nobody is known to have asked for the approval of {record}")
     if not person:
         yield Objection(ModelError, f"{by} is a service principal, and a person has to approve {record}")
     if record.verdict is not None and not trained_by:
         yield Objection(
             ModelError, f"{record} does not say who trained it, so nobody can be held apart; train it again"
         )
-    if by and by == trained_by:
+    if by == trained_by:
         yield Objection(ModelError, f"{by} trained {record} and cannot approve it; somebody else has to")
 
 

@@ -39,7 +39,7 @@ class AuditRow:
     artifact_digest: str = ""
     verdict_digest: str = ""
     approved_by: str = ""
-    by: str
+    by: str = ""
     """Identity that the job ran as; of an approval or a rejection: the person who asked for it."""
     reason: str = ""
     run_id: str

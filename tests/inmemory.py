@@ -1,0 +1,182 @@
+"""A target in memory: registry, audit table and jobs without Spark, MLflow or files; any write can be the last one."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from toy import TOY
+
+from mlops import config
+from mlops.adapters import platform
+from mlops.adapters.refused import check_tags
+from mlops.adapters.registry import Version
+from mlops.contract import ModelError, Rule, Verdict
+from mlops.jobs import _audit, _evidence, _layout, _settings, _verdict, review, validation
+from mlops.jobs._launch import Context
+from mlops.lifecycle.version_record import AuditRow
+
+MODEL = "prod.toy.failing"
+AS_OF = "2024-03-02T00:00:00Z"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in a task catches it."""
+
+
+class World:
+    """What outlives a task: versions with tags and files, aliases, runs, rows of the audit table."""
+
+    def __init__(self):
+        self.versions, self.aliases, self.rows, self.runs, self.files = {}, {}, [], {}, {}
+        self.left = -1
+        """Writes that the task may still do; negative: as many as it likes."""
+
+    def write(self):
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+    def make(self, tags):
+        number = len(self.versions) + 1
+        created = datetime(2024, 3, 1, tzinfo=UTC)
+        self.versions[number] = Version(MODEL, number, "", created, dict(tags), ())
+        self.files[number] = f"files of {number}"
+        return number
+
+
+class Registry:
+    """As `mlops.adapters.registry.Registry`, for one model."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def version(self, model, number):
+        if number not in self.world.versions:
+            raise ModelError(f"{model} has no version {number}")
+        held = tuple(sorted(alias for alias, holder in self.world.aliases.items() if holder == number))
+        return replace(self.world.versions[number], aliases=held)
+
+    def versions(self, model):
+        return tuple(self.version(model, number) for number in self.world.versions)
+
+    def holder(self, model, alias):
+        number = self.world.aliases.get(alias)
+        return None if number is None else self.version(model, number)
+
+    def set_alias(self, version, alias):
+        self.world.write()
+        self.world.aliases[alias] = version.number
+
+    def drop_alias(self, model, alias):
+        self.world.write()
+        self.world.aliases.pop(alias, None)
+
+    def tag(self, version, tags):
+        check_tags(tags)
+        for name, text in tags.items():
+            self.world.write()
+            here = self.world.versions[version.number].tags
+            if text is None:
+                here.pop(name, None)
+            else:
+                here[name] = text
+
+    def describe(self, version, text):
+        self.world.write()
+        self.world.versions[version.number] = replace(self.world.versions[version.number], description=text)
+
+    def load(self, version, model):
+        if version.tags.get("artifact_digest") != self.world.files[version.number]:
+            raise ModelError("other files")
+
+    @contextmanager
+    def fetch(self, version):
+        yield version.number
+
+    @contextmanager
+    def run(self, experiment, name, tags):
+        self.world.write()
+        run_id = f"run{len(self.world.runs)}"
+        self.world.runs[run_id] = {}
+        yield run_id
+
+    def log(self, parameters, metrics, documents):
+        self.world.write()
+        self.world.runs[list(self.world.runs)[-1]].update(documents)
+
+    def document(self, run_id, name):
+        return self.world.runs.get(run_id, {}).get(name, "")
+
+
+class Audit:
+    """As `Schema` for the audit table."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def insert_new(self, table, rows, key):
+        self.world.write()
+        columns = [column.name for column in _layout.FIXED["audit"]]
+        for row in (dict(zip(columns, values, strict=True)) for values in rows):
+            if row["sequence"] not in {each["sequence"] for each in self.world.rows}:
+                self.world.rows.append(row)
+
+
+class Jobs:
+    """The tasks of target prod in a world; a verdict is what the test says."""
+
+    def __init__(self, patch):
+        self.world, self.values, self.starter, self.accepts = World(), {}, "ada", True
+        patch.setattr(_audit, "read_rows", lambda own, model: [AuditRow.parse(row) for row in own.world.rows])
+        patch.setattr(_layout, "create", lambda *_: None)
+        patch.setattr(_layout, "frame", lambda own, table, rows: rows)
+        patch.setattr(_verdict, "_page", lambda *_: "page")
+        patch.setattr(_settings, "check", lambda job: None)
+        patch.setattr(validation, "_judge", lambda *_: (self.verdict(), _evidence.Evidence(None, None, None)))
+        patch.setattr(review, "artifact_digest", lambda number: self.world.files[number])
+        patch.setattr(platform, "set_task_value", self.values.__setitem__)
+        patch.setattr(platform, "starter", lambda run_id: self.starter)
+        patch.setattr(platform, "identity", lambda: "run")
+
+    def verdict(self):
+        return Verdict((Rule("floor_auc", passed=self.accepts, value=0.7, limit=0.6, reason="as the test says"),))
+
+    def job(self, job, **given):
+        base = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": AS_OF, "model_name": MODEL}
+        context = Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+        context.__dict__.update(registry=Registry(self.world), own=Audit(self.world), log=_Silent())
+        return context
+
+    def task(self, name, context, kill=-1):
+        """Run a task; whether it lived to its end."""
+        self.world.left = kill
+        try:
+            importlib.import_module(f"mlops.jobs.{name}").run(context)
+        except Killed:
+            return False
+        finally:
+            self.world.left = -1
+        return True
+
+    def deployment(self, number, **given):
+        data = {"data_catalog": "prod", "data_schema": "toy", "experiment": "/toy", "approval": "required"}
+        return self.job("deployment", model_version=number, **{**data, **given})
+
+    def deploy(self, number, kill=-1):
+        """The job deployment: each task once, and the one that was killed once more."""
+        context = self.deployment(number)
+        for name in ("validation", "approval", "deployment"):
+            if not self.task(name, context, kill):
+                kill = -1
+                self.task(name, context)
+            if name == "validation" and self.values["verdict"] != "accepted":
+                return self.values["verdict"]
+        return "deployed"
+
+
+class _Silent:
+    def __getattr__(self, name):
+        return lambda *_: None

@@ -1,0 +1,397 @@
+"""Whatever tags and aliases somebody forges, only a verdict and a person make a champion; whatever is killed, heals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from inmemory import AS_OF, MODEL, Jobs
+
+from mlops.contract import ApprovalPending, ConfigError, MlopsError, ModelError, clean_text
+from mlops.jobs import _champion, _layout
+from mlops.lifecycle import approvals
+from mlops.lifecycle.version_record import MOVES, AuditRow, champion_of, newest_move, read_record
+
+TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
+    [
+        " worse ",
+        "worse\n",
+        "\tworse",
+        "a\nb",
+        "x\u202ey",
+        "é",
+        "##vso[x]",
+        "::error::",
+        "'; DROP TABLE audit; --",
+        "\x00",
+    ]
+)
+NAMES = st.sampled_from(
+    ["verdict", "approval", "approved_by", "approval_by", "approval_expires", "approval_artifact_digest",
+     "verdict_case", "verdict_digest", "judged_against", "artifact_digest", "trained_by", "trained_until",
+     "trained_as_of", "promoted_from", "rejected_reason", "champion_by", "validation_run"]
+)  # fmt: skip
+CLAIMS = st.sampled_from(["accepted", "Approved", "ada", "none", "1", "2", "2999-01-01T00:00:00+00:00", AS_OF]) | TEXTS
+PEOPLE = st.sampled_from(["ada", "bob", "trainer"])
+KILLS = st.integers(-1, 9)
+
+
+class Life(RuleBasedStateMachine):
+    """One target: a trainer who forges, people who decide, jobs that are killed."""
+
+    versions = Bundle("versions")
+
+    def __init__(self):
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.jobs = Jobs(self.patch)
+
+    def teardown(self):
+        event(f"moves of the champion: {min(sum(row.move in MOVES for row in self._rows()), 3)} or more")
+        self.patch.undo()
+
+    @initialize(target=versions)
+    def first(self):
+        return multiple(self._made({}), self._made({}))
+
+    def _made(self, tags):
+        number = len(self.jobs.world.versions) + 1
+        honest = {"trained_by": "trainer", "trained_until": AS_OF, "trained_as_of": AS_OF}
+        return self.jobs.world.make({**honest, "artifact_digest": f"files of {number}", **tags})
+
+    def _attempt(self, act):
+        """A refusal is an answer; anything else that is raised is a defect."""
+        try:
+            return act()
+        except MlopsError:
+            return None
+
+    @rule(target=versions, tags=st.dictionaries(NAMES, CLAIMS, max_size=8))
+    def train(self, tags):
+        return self._made(tags)
+
+    @rule(number=versions, tags=st.dictionaries(NAMES, CLAIMS, max_size=8))
+    def forge_tags(self, number, tags):
+        self.jobs.world.versions[number].tags.update(tags)
+
+    @rule(number=versions, alias=st.sampled_from(["champion", "challenger", "previous_champion", "moving"]))
+    def forge_alias(self, number, alias):
+        self.jobs.world.aliases[alias] = number
+
+    @rule(number=versions, accepts=st.booleans(), kill=KILLS)
+    def deploy(self, number, accepts, kill):
+        self.jobs.accepts = accepts
+        self._attempt(lambda: self.jobs.deploy(number, kill))
+
+    @rule(number=versions, by=PEOPLE | TEXTS, reason=TEXTS, rejects=st.integers(0, 5), kill=KILLS, run=st.integers(10))
+    def review(self, number, by, reason, rejects, kill, run):
+        self.jobs.starter = clean_text(by)
+        given = {"model_version": number, "decision": "approved" if rejects else "rejected", "reason": reason}
+
+        def act():
+            context = self.jobs.job("review", run_id=run, **given)
+            if not self.jobs.task("review", context, kill):
+                self.jobs.task("review", context)
+
+        self._attempt(act)
+
+    @rule(number=versions, kill=KILLS, run=st.integers(10))
+    def serve(self, number, kill, run):
+        """The honest way: judged, approved by somebody else, deployed."""
+        self.deploy(number, accepts=True, kill=-1)
+        self.review(number, by="ada", reason="fine", rejects=1, kill=kill, run=run)
+        self.deploy(number, accepts=True, kill=kill)
+
+    @rule(reason=TEXTS, kill=KILLS, run=st.integers(10))
+    def roll_back(self, reason, kill, run):
+        def act():
+            context = self.jobs.job("rollback", run_id=run, reason=reason)
+            if not self.jobs.task("rollback", context, kill):
+                self.jobs.task("rollback", context)
+            self._aliases_show_the_record()
+
+        self._attempt(act)
+
+    @rule()
+    def heal(self):
+        """The next run of any deployment job puts aliases in order."""
+        rows = self._rows()
+        if newest_move(rows):
+            self.jobs.task("validation", self.jobs.deployment(champion_of(rows)))
+            self._aliases_show_the_record()
+
+    def _rows(self):
+        return [AuditRow.parse(row) for row in self.jobs.world.rows]
+
+    def _aliases_show_the_record(self):
+        last = newest_move(self._rows())
+        if last is not None:
+            assert self.jobs.world.aliases.get("champion") == last.to_version
+            assert "moving" not in self.jobs.world.aliases or self.jobs.world.aliases["moving"] != last.to_version
+
+    @invariant()
+    def rows_have_no_gaps_and_one_line(self):
+        rows = self._rows()
+        assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
+        assert all(text == clean_text(text) for row in rows for text in (row.reason, row.by, row.trained_by))
+
+    @invariant()
+    def every_deployment_had_a_verdict_and_then_a_person(self):
+        rows = self._rows()
+        for at, row in enumerate(rows):
+            if row.move == "deployment":
+                before = rows[:at]
+                (*_, verdict) = [each for each in before if (each.move, each.to_version) == ("verdict", row.to_version)]
+                assert verdict.verdict == "accepted"
+                assert verdict.judged_against == champion_of(before)
+                since = [each for each in before if each.sequence > verdict.sequence]
+                approval = [each for each in since if (each.move, each.to_version) == ("approval", row.to_version)][-1]
+                assert approval.by not in {"", verdict.trained_by}
+                digests = [(each.artifact_digest, each.verdict_digest) for each in (verdict, approval, row)]
+                assert len(set(digests)) == 1
+                assert row.artifact_digest == self.jobs.world.files[row.to_version]
+                used = [each for each in since if each.sequence > approval.sequence and each.move == "deployment"]
+                assert row.to_version not in {each.to_version for each in used}
+                assert not [e for e in before if (e.move, e.to_version) == ("rejection", row.to_version)]
+
+    @invariant()
+    def what_serves_is_what_the_record_says(self):
+        rows = self._rows()
+        try:
+            serves = _champion.serving(self.jobs.deployment(1))
+        except ModelError:
+            assert self.jobs.world.aliases.get("champion") != champion_of(rows)
+            return
+        last = newest_move(rows)
+        assert (serves and serves.number) == (last and last.to_version)
+        if last is not None:
+            assert serves.tags["artifact_digest"] == self.jobs.world.files[last.to_version]
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    return Jobs(monkeypatch)
+
+
+def made(jobs, **tags):
+    number = len(jobs.world.versions) + 1
+    honest = {"trained_by": "trainer", "trained_until": AS_OF, "trained_as_of": AS_OF}
+    return jobs.world.make({**honest, "artifact_digest": f"files of {number}", **tags})
+
+
+def served(jobs, number):
+    with pytest.raises(ApprovalPending):
+        jobs.deploy(number)
+    jobs.task(
+        "review", jobs.job("review", model_version=number, decision="approved", reason="fine", run_id=number + 10)
+    )
+    assert jobs.deploy(number) == "deployed"
+
+
+def test_a_version_with_every_forged_tag_is_judged_and_waits_for_a_person(jobs):
+    ends = str(datetime.now(UTC) + timedelta(days=7))
+    forged = {
+        "verdict": "accepted", "verdict_digest": "d", "verdict_case": "c", "judged_against": "none",
+        "approval": "Approved", "approval_by": "release-manager", "approval_expires": ends,
+        "approval_artifact_digest": "files of 1", "approval_verdict_digest": "d", "approved_by": "release-manager",
+    }  # fmt: skip
+    number = made(jobs, **forged)
+    with pytest.raises(ModelError, match="has no accepting verdict in the audit table"):
+        jobs.task("deployment", jobs.deployment(number))
+    jobs.accepts = False
+    assert jobs.deploy(number) == "refused"
+    jobs.accepts = True
+    jobs.world.versions[number].tags.update(forged)
+    another = made(jobs, **forged)
+    with pytest.raises(ApprovalPending, match=rf"^{MODEL} version 2 waits for approval; have somebody else run: mlops"):
+        jobs.deploy(another)
+    assert jobs.world.aliases.get("champion") is None
+
+
+def test_the_button_of_the_platform_counts_only_where_the_target_says_so(jobs):
+    number = made(jobs)
+    with pytest.raises(ApprovalPending):
+        jobs.deploy(number)
+    jobs.world.versions[number].tags["approval"] = "Approved"
+    with pytest.raises(ApprovalPending):
+        jobs.task("approval", jobs.deployment(number))
+    jobs.task("approval", jobs.deployment(number, approval_binding="platform"))
+    assert jobs.world.rows[-1]["by"] == "the platform's button"
+    jobs.task("deployment", jobs.deployment(number))
+    assert jobs.world.aliases["champion"] == number
+
+
+def test_the_champion_is_neither_judged_nor_approved_again(jobs):
+    served(jobs, made(jobs))
+    before = len(jobs.world.rows)
+    jobs.world.aliases.pop("champion")
+    assert jobs.deploy(1) == "champion"
+    assert len(jobs.world.rows) == before
+    assert jobs.world.aliases == {"champion": 1}
+
+
+def test_an_approval_is_used_up_by_its_deployment(jobs):
+    served(jobs, made(jobs))
+    served(jobs, made(jobs))
+    jobs.task("rollback", jobs.job("rollback", reason="worse", run_id="99"))
+    with pytest.raises(ApprovalPending, match="version 2 waits for approval"):
+        jobs.deploy(2)
+
+
+@pytest.mark.parametrize("reason", [" worse ", "worse ", "\nworse", "x" * 499 + " "])
+def test_a_blank_at_an_end_of_a_reason_stops_nobody(jobs, reason):
+    for _ in range(2):
+        served(jobs, made(jobs))
+    jobs.task("rollback", jobs.job("rollback", reason=reason, run_id="99"))
+    assert jobs.world.aliases["champion"] == 1
+    assert jobs.world.rows[-1]["reason"] == reason.strip()
+    served(jobs, made(jobs))
+
+
+def test_a_row_whose_texts_no_tag_takes_is_followed_all_the_same(jobs):
+    """Such a row comes from an older release, which did not clean what people wrote."""
+    served(jobs, made(jobs))
+    served(jobs, made(jobs))
+    jobs.world.rows[-1].update(reason=" worse ", by=" run\n" * 400)
+    jobs.world.aliases["champion"] = 1
+    assert jobs.deploy(2) == "champion"
+    assert jobs.world.aliases["champion"] == 2
+
+
+def test_an_alias_that_was_moved_by_hand_serves_nobody_and_says_what_to_type(jobs):
+    served(jobs, made(jobs))
+    served(jobs, made(jobs))
+    jobs.world.aliases["champion"] = 1
+    with pytest.raises(
+        ModelError, match=r"points at version 1, and the audit .* says version 2 .* run: mlops deploy 2"
+    ):
+        _champion.serving(jobs.deployment(1))
+    jobs.deploy(2)
+    assert _champion.serving(jobs.deployment(1)).number == 2
+
+
+def test_an_alias_without_any_row_serves_nobody(jobs):
+    made(jobs)
+    jobs.world.aliases["champion"] = 1
+    with pytest.raises(ModelError, match="the audit table never made champion"):
+        _champion.serving(jobs.deployment(1))
+
+
+def test_tags_that_change_after_the_verdict_change_nothing_that_is_served(jobs):
+    served(jobs, made(jobs))
+    jobs.world.versions[1].tags.update(trained_as_of="1999-01-01T00:00:00Z", trained_by="x", artifact_digest="other")
+    tags = _champion.serving(jobs.deployment(1)).tags
+    assert tags["trained_as_of"] == "2024-03-02T00:00:00+00:00"
+    assert (tags["trained_by"], tags["artifact_digest"]) == ("trainer", "files of 1")
+
+
+@pytest.mark.parametrize(
+    ("starter", "why"),
+    [
+        ("trainer", "trainer trained prod.toy.failing version 1"),
+        ("0123abcd-0123-4567-89ab-0123456789ab", "is a service principal, and a person has to approve"),
+        ("", "nobody is known"),
+    ],
+)
+def test_who_may_not_approve(jobs, starter, why):
+    number = made(jobs)
+    with pytest.raises(ApprovalPending):
+        jobs.deploy(number)
+    jobs.starter = starter
+    with pytest.raises((ModelError, ConfigError), match=why):
+        jobs.task("review", jobs.job("review", model_version=number, decision="approved", reason="fine"))
+
+
+@pytest.mark.parametrize("change", ["files", "document", "page"])
+def test_an_approver_is_told_that_files_or_report_were_changed(jobs, change):
+    number = made(jobs)
+    with pytest.raises(ApprovalPending):
+        jobs.deploy(number)
+    if change == "files":
+        jobs.world.files[number] = "other"
+    else:
+        jobs.world.runs["run0"]["verdict.json" if change == "document" else "verdict.html"] = "other"
+    with pytest.raises(ModelError, match=r"(was|were) changed"):
+        jobs.task("review", jobs.job("review", model_version=number, decision="approved", reason="fine"))
+
+
+def test_a_rejected_version_stays_closed_whatever_its_tags_say(jobs):
+    number = made(jobs)
+    with pytest.raises(ApprovalPending):
+        jobs.deploy(number)
+    jobs.task("review", jobs.job("review", model_version=number, decision="rejected", reason="wrong feed"))
+    jobs.world.versions[number].tags.update(verdict="accepted")
+    assert jobs.deploy(number) == "rejected"
+    with pytest.raises(ModelError, match="was rejected by ada: wrong feed"):
+        jobs.task("deployment", jobs.deployment(number))
+
+
+NOW = datetime(2024, 3, 2, tzinfo=UTC)
+
+
+def row(move, sequence, **given):
+    known = {"model_name": MODEL, "to_version": 1, "by": "run", "run_id": "1", "at": NOW, "as_of": NOW}
+    return AuditRow(move=move, sequence=sequence, **{**known, **given})
+
+
+JUDGED = {"verdict": "accepted", "artifact_digest": "f", "verdict_digest": "v", "trained_by": "trainer"}
+GIVEN = {"by": "ada", "artifact_digest": "f", "verdict_digest": "v", "expires": NOW + timedelta(days=1)}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "approval", "champion", "error", "why"),
+    [
+        ({}, None, None, "ApprovalPending", "waits for approval"),
+        ({}, {}, None, None, None),
+        ({}, {"artifact_digest": "other"}, None, "ApprovalPending", "another artifact digest"),
+        ({}, {"verdict_digest": "other"}, None, "ApprovalPending", "another verdict digest"),
+        ({}, {"expires": NOW}, None, "ApprovalPending", "ended at 2024-03-02 00:00 UTC"),
+        ({}, {"expires": None}, None, "ApprovalPending", "ended at no known time"),
+        ({}, {"by": "trainer"}, None, "ApprovalPending", "was approved by trainer, who trained it"),
+        ({"trained_by": ""}, {}, None, "ApprovalPending", "does not say who trained it"),
+        ({"verdict": "refused"}, {}, None, "ModelError", r"has no accepting verdict \(refused\)"),
+        ({}, {}, 7, "Conflict", "was judged against champion none, and champion is 7 by now"),
+        ({"artifact_digest": ""}, {}, None, "ModelError", "names no files"),
+    ],
+)
+def test_a_decision_has_one_set_of_rules_and_gives_all_reasons(verdict, approval, champion, error, why):
+    rows = [row("verdict", 1, **{**JUDGED, **verdict})]
+    rows += [row("approval", 2, **{**GIVEN, **approval})] if approval is not None else []
+    found = approvals.object_to_deployment(read_record(rows, 1), champion, "required", NOW)
+    if error is None:
+        assert list(found) == []
+        return
+    assert found[0].error.__name__ == error
+    with pytest.raises(found[0].error, match=why):
+        approvals.raise_first(found, "cure")
+
+
+def test_columns_of_the_table_are_the_fields_of_a_row():
+    columns = [column.name for column in _layout.FIXED["audit"]]
+    assert columns == list(AuditRow.__dataclass_fields__)
+
+
+@given(
+    st.builds(row, st.sampled_from(["verdict", "approval", "rollback"]), st.integers(1), reason=TEXTS.map(clean_text))
+)
+def test_a_row_is_read_as_it_was_written(each):
+    columns = [column.name for column in _layout.FIXED["audit"]]
+    assert AuditRow.parse(dict(zip(columns, each.values(), strict=True))) == each
+    text = {name: None if value is None else str(value) for name, value in zip(columns, each.values(), strict=True)}
+    assert AuditRow.parse(text) == each
+
+
+@given(st.text())
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_a_clean_text_is_one_printable_line_and_stays_as_it_is(text):
+    found = clean_text(text)
+    assert found.isprintable()
+    assert found == found.strip() == clean_text(found)
+    assert "  " not in found
