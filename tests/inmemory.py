@@ -135,6 +135,7 @@ class Jobs:
         patch.setattr(_layout, "frame", lambda own, table, rows: rows)
         patch.setattr(_verdict, "_page", lambda *_: "page")
         patch.setattr(_settings, "check", lambda job: None)
+        patch.setattr(validation, "_read_holdout", lambda job: "the holdout")
         patch.setattr(validation, "_judge", lambda *_: (self.verdict(), _evidence.Evidence(None, None, None)))
         patch.setattr(review, "artifact_digest", lambda number: self.world.files[number])
         patch.setattr(platform, "set_task_value", self.values.__setitem__)

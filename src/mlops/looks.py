@@ -128,8 +128,9 @@ def _line(row: AuditRow) -> str:
     verdict = row.verdict if row.move == "verdict" else row.verdict_digest
     also = {"verdict": verdict, "approved by": row.approved_by, "copy of": row.source}
     told = [f"{name} {text[:60]}" for name, text in also.items() if text]
-    move = f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {row.move} {before}{row.to_version} by {row.by}: {row.reason}"
-    return clean_text(f"{move} ({', '.join(told)})" if told else move)
+    move = f"{row.move} {before}{row.to_version} by {row.by}: {row.reason}"
+    said = clean_text(f"{move} ({', '.join(told)})" if told else move)
+    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {said}"
 
 
 @click.command(epilog=options.EXITS)

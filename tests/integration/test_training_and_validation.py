@@ -17,8 +17,9 @@ from toy import TOY, orders_of
 from mlops import config
 from mlops.adapters import pages, platform
 from mlops.contract import DataError, ModelError
-from mlops.jobs import _contract, _layout, _matured, training, validation
+from mlops.jobs import _audit, _contract, _layout, _matured, training, validation
 from mlops.jobs._launch import Context
+from mlops.lifecycle.version_record import parse_facts
 
 MODEL = "prod.toy.failing"
 
@@ -149,11 +150,19 @@ def test_too_few_days_are_told(toy):
 @pytest.fixture
 def unjudged(toy, trained):
     """The version without verdict, and no champion."""
-    tags = [name for name in trained.tags if name.startswith(("verdict", "validation", "judged"))]
-    version = toy.registry.version(MODEL, trained.number)
-    toy.registry.tag(version, dict.fromkeys([*tags, "verdict_case"]))
-    yield version
-    toy.registry.drop_alias(MODEL, "champion")
+    if toy.own.exists("audit"):
+        toy.own.empty("audit")
+    return toy.registry.version(MODEL, trained.number)
+
+
+def verdict_of(toy, number):
+    return _audit.record_of(toy.job("validation", model_version=number), number).verdict
+
+
+def made_champion(toy, version):
+    job = toy.job("validation", model_version=version.number)
+    facts = parse_facts(version.tags)
+    assert _audit.add(job, _audit.new_row(job, "deployment", version, **facts), lambda _: False)
 
 
 def refused(toy, version):
@@ -163,7 +172,10 @@ def refused(toy, version):
 
 def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudged):
     verdict, version = toy.judge(unjudged.number)
-    assert (verdict, version.tags["verdict"], version.tags["judged_against"]) == ("accepted", "accepted", "none")
+    assert (verdict, version.tags["verdict"]) == ("accepted", "accepted")
+    row = verdict_of(toy, unjudged.number)
+    assert (row.verdict, row.judged_against, row.judged_on) == ("accepted", None, "prod.toy")
+    assert (row.trained_by, row.artifact_digest) == ("trainer", version.tags["artifact_digest"])
     page = mlflow.artifacts.load_text(version.tags["verdict_report"])
     assert "beside no champion" in page
     assert page.count("data:image/svg+xml;base64,") == 3
@@ -176,7 +188,7 @@ def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, 
     _, first = toy.judge(unjudged.number)
     _, again = toy.judge(unjudged.number)
     assert again.tags == first.tags
-    toy.registry.set_alias(first, "champion")
+    made_champion(toy, toy.train("champion"))
     verdict, third = toy.judge(unjudged.number)
     assert verdict == "accepted"
     assert third.tags["validation_run"] != first.tags["validation_run"]
@@ -196,7 +208,7 @@ def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
     _, first = toy.judge(unjudged.number)
     spark.sql(flip.format(results))
     _, other = toy.judge(unjudged.number)
-    assert other.tags["verdict_digest"] != first.tags["verdict_digest"]
+    assert other.tags["validation_run"] != first.tags["validation_run"]
     _, again = toy.judge(unjudged.number)
     assert again.tags == other.tags
 
@@ -245,7 +257,7 @@ def raising(error):
 def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
     monkeypatch.setattr(pages, "verdict", raising(OSError("disk full")))
     verdict, version = toy.judge(unjudged.number)
-    assert (verdict, version.tags["verdict"], version.tags["verdict_report"]) == ("refused", "refused", "none")
+    assert (verdict, version.tags["verdict"], version.tags.get("verdict_report")) == ("refused", "refused", None)
     assert "disk full" in version.description
     monkeypatch.undo()
     assert toy.judge(unjudged.number)[0] == "accepted"
@@ -272,24 +284,25 @@ def test_an_empty_holdout_and_a_holdout_that_was_trained_on_are_refused(toy, unj
 
 
 def test_a_champion_that_vanished_or_was_changed_is_no_missing_champion(toy, unjudged):
-    def move(sequence, to):
-        _layout.create(toy.own, "audit")
-        columns = [column.name for column in _layout.FIXED["audit"]]
-        known = {"model_name": MODEL, "sequence": sequence, "move": "deployment", "to_version": to}
-        known |= {"by": "ada", "reason": "test", "run_id": "1", "as_of": toy.job("training").config.as_of}
-        row = [known.get(name, known["as_of"] if name == "at" else None) for name in columns]
-        row = [str(sequence) if name == "move_id" else value for name, value in zip(columns, row, strict=True)]
-        toy.own.insert_new("audit", _layout.frame(toy.own, "audit", [row]), ["model_name", "sequence"])
-
-    move(1, 999)
+    made_champion(toy, replace(unjudged, number=999))
     verdict, version = toy.judge(unjudged.number)
     found, document = refused(toy, version)
     assert verdict == "refused"
     assert {"champion", "non_inferior_auc", "slice_kind"} <= found
     assert "has no version 999" in json.dumps(document)
-    move(2, unjudged.number)  # whose alias was lost
-    verdict, version = toy.judge(unjudged.number)
-    assert (verdict, version.tags["judged_against"]) == ("accepted", str(unjudged.number))
+    other = toy.train("champion")
+    made_champion(toy, other)  # whose alias was lost
+    verdict, _ = toy.judge(unjudged.number)
+    assert (verdict, verdict_of(toy, unjudged.number).judged_against) == ("accepted", other.number)
+
+
+def test_an_alias_that_was_set_by_hand_is_no_champion(toy, unjudged):
+    toy.registry.set_alias(toy.train("champion"), "champion")
+    try:
+        assert toy.judge(unjudged.number)[0] == "accepted"
+        assert verdict_of(toy, unjudged.number).judged_against is None
+    finally:
+        toy.registry.drop_alias(MODEL, "champion")
 
 
 def test_a_version_that_is_not_there_is_a_failure_and_no_refusal(toy):

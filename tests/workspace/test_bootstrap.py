@@ -102,7 +102,7 @@ def ready(double: Double) -> None:
         ("catalog", "prod"): {"account users": ["USE_CATALOG"]},
         ("schema", "prod.flights"): {who: ["USE_SCHEMA", "SELECT"] for who in (TRAIN, SERVE)},
         ("catalog", "dev"): {SERVE: ["USE_CATALOG"]},
-        ("schema", "dev.flights"): {SERVE: ["USE_SCHEMA"]},
+        ("schema", "dev.flights"): {SERVE: ["USE_SCHEMA", "SELECT"]},
         ("function", "staging.flights.late"): {TRAIN: ["CREATE_MODEL_VERSION", "APPLY_TAG"]},
     }
     double.policies["1"] = [

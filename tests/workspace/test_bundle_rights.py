@@ -44,6 +44,7 @@ def test_what_the_jobs_need_on_their_own_schema_the_bundle_gives_but_for_two_thi
     left = {(need.privilege, need.who) for need in Wanted(target).needs() if need.kind != "catalog"}
     readers = ("the-run-principal", "the-promote-principal")
     below = {(privilege, who) for privilege in ("USE_SCHEMA", "EXECUTE") for who in readers}  # on the target below
+    below.add(("SELECT", "the-run-principal"))  # on its audit table
     assert left == {("CREATE_MODEL_VERSION", who) for who in ("the-train-principal", "the-run-principal")} | below
 
 

@@ -38,6 +38,7 @@ DOCUMENT = {
         },
     },
 }
+AT = "2024-01-01T00:00:0"
 COLUMNS = (
     "model_name", "sequence", "move_id", "move", "from_version", "to_version", "source", "artifact_digest",
     "verdict_digest", "approved_by", "by", "reason", "run_id", "at", "as_of",
@@ -91,7 +92,7 @@ def test_who_may_not_start_the_job_is_told_so(workspace: Double, capsys: pytest.
 
 def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
-        ["prod.toy.failing", "2", "b", "rollback", "2", "1", "", "d", "v", None, "ops", "worse", "8", "t2", "t"],
+        ["prod.toy.failing", "2", "b", "rollback", "2", "1", "", "d", "v", None, "ops", "worse", "8", *[f"{AT}2Z"] * 2],
         [
             "prod.toy.failing",
             "1",
@@ -106,8 +107,7 @@ def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.Ca
             "run",
             "good",
             "7",
-            "t1",
-            "t",
+            *[f"{AT}1Z"] * 2,
         ],
     ]
     workspace.warehouses = [{"id": "off", "state": "STOPPED"}, {"id": "on", "state": "RUNNING"}]
@@ -119,8 +119,8 @@ def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.Ca
     }
     assert run_args(["history", "--target", "prod"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "1  t1  deployment 2 by run: good (verdict v, approved by ada)",
-        "2  t2  rollback 2 -> 1 by ops: worse (verdict v)",
+        "1  2024-01-01 00:00:01  deployment 2 by run: good (verdict v, approved by ada)",
+        "2  2024-01-01 00:00:02  rollback 2 -> 1 by ops: worse (verdict v)",
     ]
     asked = next(body for body in workspace.bodies if "statement" in body)
     assert asked["warehouse_id"] == "on"
