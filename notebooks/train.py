@@ -15,7 +15,7 @@ from datetime import datetime
 import mlflow
 from mlops.adapters import platform, tables
 from mlops.adapters.registry import Registry
-from mlops.jobs import _matured
+from mlops.jobs import _answers, _matured
 from mlops.lifecycle import splits
 from mlops.lifecycle.evaluation import measure
 from usecase import USE_CASE
@@ -50,8 +50,8 @@ ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 
 for idea, parameters in ideas.items():
     with registry.run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
         model = USE_CASE.model.build(parameters)
-        model.fit(_matured.features_of(training, USE_CASE), training[_matured.LABEL].astype("int64"))
-        answers = model.predict_proba(_matured.features_of(holdout, USE_CASE))[:, 1]
+        model.fit(_answers.features_of(training, USE_CASE), training[_matured.LABEL].astype("int64"))
+        answers = model.predict_proba(_answers.features_of(holdout, USE_CASE))[:, 1]
         metrics = measure(holdout[_matured.LABEL], answers)
         mlflow.log_metrics({"holdout_auc": metrics.auc, "holdout_log_loss": metrics.log_loss})
     print(

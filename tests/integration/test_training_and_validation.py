@@ -17,7 +17,7 @@ from toy import TOY, orders_of
 from mlops import config
 from mlops.adapters import pages, platform
 from mlops.contract import DataError, ModelError
-from mlops.jobs import _audit, _contract, _layout, _matured, training, validation
+from mlops.jobs import _audit, _contract, _layout, _matured, _trial, training, validation
 from mlops.jobs._launch import Context
 from mlops.lifecycle.version_record import parse_facts
 
@@ -265,8 +265,11 @@ def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_c
 
 @pytest.mark.parametrize("what", ["holdout", "contract"])
 def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkeypatch, what):
-    target, name = {"holdout": (_matured, "fetch"), "contract": (_contract, "_odd_values")}[what]
-    monkeypatch.setattr(target, name, raising(RuntimeError("the roof is on fire")))
+    fire = RuntimeError("the roof is on fire")
+    if what == "holdout":
+        monkeypatch.setattr(_matured, "fetch", raising(fire))
+    else:
+        monkeypatch.setattr(_trial, "_contract_of", lambda *_: fire)
     verdict, version = toy.judge(unjudged.number)
     found, document = refused(toy, version)
     assert verdict == "refused"
@@ -363,8 +366,6 @@ def strict(frame):
     ],
 )
 def test_a_contract_names_what_a_version_cannot_take(answer, inputs, problems):
-    opened = SimpleNamespace(pipeline=Answers(answer), inputs=inputs, size=3 * 2**20)
-    found = _contract.contract_of(opened, FRAME, TOY)
-    assert found.problems == problems
-    assert found.size_mb == 3.0
-    assert 0 <= found.latency_ms < 100
+    odd, latency = _contract.measure(Answers(answer), FRAME)
+    assert (*_contract.signature_problems(inputs, TOY), *odd) == problems
+    assert 0 <= latency < 100

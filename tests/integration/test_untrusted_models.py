@@ -10,6 +10,7 @@ import shutil
 import sys
 import zipfile
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,13 @@ import skops.io
 import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from mlops.adapters.inspection import artifact_digest, findings
 from mlops.adapters.registry import Registry
-from mlops.contract import Model, UntrustedModel
+from mlops.contract import Model, ModelError, UntrustedModel
+from mlops.jobs import _trial
+from mlops.jobs._trial import run_trial
 
 MODEL = Model(build=lambda parameters: None)
 FRAME = pd.DataFrame({"a": np.linspace(0, 1, 40), "b": np.arange(40) % 3.0})
@@ -346,6 +349,60 @@ def test_links_pipes_and_giants_are_seen_in_the_folder_itself(store, tmp_path, h
     shutil.copytree(store[3], tmp_path / "model")
     harm(tmp_path / "model", None)
     assert any(named in found for found in findings(tmp_path / "model", MODEL))
+
+
+def test_a_link_where_a_laptop_keeps_the_files_is_a_refusal_and_a_pipe_is_not_waited_for(store, folder):
+    registry, version, _, _ = store
+    for harm in (linked, piped, gone):
+        harm(folder, None)
+        with pytest.raises(UntrustedModel, match=r"dev\.toy\.model version 1 is not loaded: .* is a link or no file"):
+            registry.load(version, MODEL)
+
+
+def trial_of(store, folder, harm, *trusted):
+    """What becomes of a model that inspection lets pass, since the use case trusts its types, when it is asked."""
+    registry, version, _, _ = store
+    if harm is not None:
+        pipeline = Pipeline([("harm", harm), ("model", LogisticRegression().fit(FRAME, np.arange(40) % 2))])
+        harm.feature_names_in_ = np.array(["a", "b"], dtype=object)
+        skops.io.dump(pipeline, folder / "model.skops")
+    registry.tag(version, {"artifact_digest": artifact_digest(folder)})
+    features = [SimpleNamespace(name=name, dtype="double") for name in FRAME.columns]
+    use_case = SimpleNamespace(features=features, model=Model(build=MODEL.build, trusted_types=trusted))
+    return run_trial(registry, registry.version(version.model, version.number), use_case, FRAME)
+
+
+def test_a_model_answers_in_a_process_of_its_own_what_it_answers_here(store, folder):
+    registry, version, _, _ = store
+    trial = trial_of(store, folder, None)
+    here = registry.load(registry.version(version.model, version.number), MODEL).predict_proba(FRAME)[:, 1]
+    assert np.array_equal(trial.p, here)
+    assert [text.partition(":")[0] for text in trial.contract.problems] == ["missing numbers raised ValueError"]
+    assert trial.contract.latency_ms > 0
+
+
+def test_a_model_that_wants_all_memory_is_a_refusal(store, folder):
+    giant = PolynomialFeatures().fit(FRAME)
+    giant._max_degree, giant._n_out_full, giant.n_output_features_ = 60_000, 10**10, 10**10
+    with pytest.raises(ModelError, match=r"MemoryError|ended with"):
+        trial_of(store, folder, giant)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"), [("kill -SEGV $$", "ended with SIGSEGV"), ("exit 139", "ended with exit code 139")]
+)
+def test_a_process_that_ends_badly_is_a_refusal(store, folder, tmp_path, monkeypatch, harm, said):
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{harm}\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(_trial.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(UntrustedModel, match=said):
+        trial_of(store, folder, None)
+
+
+def test_a_model_that_does_not_end_is_a_refusal(store, folder, monkeypatch):
+    monkeypatch.setattr(_trial, "_SECONDS", 0.2)
+    with pytest.raises(UntrustedModel, match=r"did not answer within 0\.2 s"):
+        trial_of(store, folder, None)
 
 
 def test_a_type_of_the_use_cases_own_comes_in_by_its_name_in_the_project(store, folder, canary):

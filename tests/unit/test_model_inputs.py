@@ -10,7 +10,7 @@ import pytest
 from toy import TOY
 
 from mlops.contract import Feature, ModelError
-from mlops.jobs._matured import features_of
+from mlops.jobs._answers import features_of
 
 WIDTH = Feature("width", lambda known: np.zeros(len(known.rows)), "double", "m", "the announcement", "Width.")
 WIDER = dataclasses.replace(TOY, features=(WIDTH, *TOY.features))

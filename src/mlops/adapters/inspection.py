@@ -100,6 +100,8 @@ def opened(folder: Path, model: Model, name: str, digest: str) -> Opened:
     if found:
         raise UntrustedModel(f"{name} is not loaded: {'; '.join(found)}; train or promote it again")
     pipeline = skops.io.load(folder / MODEL_FILE, trusted=[*HARMLESS, *model.trusted_types])
+    if broken := _structure(pipeline):
+        raise UntrustedModel(f"{name} is not loaded: {'; '.join(broken)}; train it again")
     return Opened(pipeline, _signature_of(folder), sum(file.stat().st_size for file in folder.iterdir()))
 
 
@@ -138,6 +140,15 @@ def check_stored(folder: Path, name: str) -> None:
     if odd:
         named = ", ".join(str(path.relative_to(folder)) for path in odd)
         raise UntrustedModel(f"{name} is not loaded: {named} is a link or no file; train or promote it again")
+
+
+def _structure(pipeline: object) -> list[str]:
+    from mlops.adapters.structure import find_broken_indices
+
+    try:
+        return find_broken_indices(pipeline)
+    except Exception as error:  # noqa: BLE001 (an object made to break its reader is refused like any other)
+        return [f"its fitted state cannot be read: {type(error).__name__}: {str(error)[:200]}"]
 
 
 def artifact_digest(folder: Path) -> str:

@@ -10,28 +10,27 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from mlops.adapters.inspection import Opened
 from mlops.contract import UseCase
-from mlops.lifecycle.gates import Contract
 
 _CALLS, _WARM_UP = 100, 5
 _NEVER_SEEN = "\N{SNOWMAN}"
 
 
-def contract_of(opened: Opened, inputs: pd.DataFrame, use_case: UseCase) -> Contract:
+def measure(pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[list[str], float]:
     """Ask a version what no holdout asks: values it never saw, and single rows.
 
     Args:
-        opened: the version.
+        pipeline: of the version.
         inputs: rows of the holdout, one column per feature.
-        use_case: whose features the version must take.
+
+    Returns:
+        The odd values that it gives no probability for, in words, and the time that one row takes, ms.
     """
-    problems = [*_signature(opened.inputs, use_case), *_odd_values(opened.pipeline, inputs.head(20))]
-    slow = _latency(opened.pipeline, inputs.head(_CALLS))
-    return Contract(problems=tuple(problems), latency_ms=slow, size_mb=opened.size / 2**20)
+    return list(_odd_values(pipeline, inputs.head(20))), _latency(pipeline, inputs.head(_CALLS))
 
 
-def _signature(given: Mapping[str, str], use_case: UseCase) -> Iterator[str]:
+def signature_problems(given: Mapping[str, str], use_case: UseCase) -> Iterator[str]:
+    """How the inputs that a version declares differ from the features, in words."""
     wanted = {feature.name: feature.dtype for feature in use_case.features}
     for name in sorted({*wanted, *given}):
         if given.get(name) != wanted.get(name):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import functions as F
 
-from mlops.adapters.inspection import Opened
 from mlops.adapters.registry import Version
 from mlops.config import DeploymentConfig, ValidationConfig
-from mlops.contract import UseCase
-from mlops.jobs import _blocks, _matured
-from mlops.jobs._contract import contract_of
+from mlops.jobs import _answers, _blocks, _matured
 from mlops.jobs._launch import Context
+from mlops.jobs._trial import run_trial
 from mlops.lifecycle import splits
 from mlops.lifecycle.coverage import Coverage
 from mlops.lifecycle.gates import Contract, Scored
@@ -89,35 +88,35 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
 
 def gather(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> Evidence:
     """Have both versions answer the holdout."""
-    challenger, contract = _examined(job, version, holdout.rows)
+    challenger, contract = _examine(job, version, holdout.rows)
     if isinstance(champion, Version):
-        champion_answers, _ = _examined(job, champion, holdout.rows, with_contract=False)
-        return Evidence(challenger, contract, champion_answers)
+        return Evidence(challenger, contract, _score_champion(job, champion, holdout.rows))
     return Evidence(challenger, contract, champion)
 
 
-def _examined(
-    job: Job, version: Version, holdout: pd.DataFrame, *, with_contract: bool = True
-) -> tuple[Scored | Exception, Contract | Exception]:
+def _examine(job: Job, version: Version, holdout: pd.DataFrame) -> tuple[Scored | Exception, Contract | Exception]:
     """Whatever goes wrong with a version is the gate's finding about it, and not this job's failure."""
     try:
-        opened = job.registry.open(version, job.use_case.model)
-        scored = scored_by(opened, holdout, job.use_case, datetime.fromisoformat(version.tags["trained_until"]))
+        trial = run_trial(job.registry, version, job.use_case, holdout)
+        return _scored(job, version, holdout, trial.p), trial.contract
     except Exception as error:  # noqa: BLE001
         return error, error
+
+
+def _score_champion(job: Job, champion: Version, holdout: pd.DataFrame) -> Scored | Exception:
+    """The champion was accepted, so it answers in this process."""
     try:
-        inputs = _matured.features_of(holdout, job.use_case)
-        return scored, contract_of(opened, inputs, job.use_case) if with_contract else ValueError("not asked for")
+        opened = job.registry.open(champion, job.use_case.model)
+        return _scored(job, champion, holdout, _answers.answers(opened.pipeline, holdout, job.use_case))
     except Exception as error:  # noqa: BLE001
-        return scored, error
+        return error
 
 
-def scored_by(opened: Opened, holdout: pd.DataFrame, use_case: UseCase, trained_until: datetime) -> Scored:
-    """A version's answers; `holdout` has key, event_time, features and label."""
+def _scored(job: Job, version: Version, holdout: pd.DataFrame, p: np.ndarray[Any, Any]) -> Scored:
     return Scored(
         y=holdout[_matured.LABEL].to_numpy(),
-        p=_matured.answers(opened.pipeline, holdout, use_case),
+        p=p,
         day=holdout["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]")),
-        slices=holdout[list(use_case.policy.slices)],
-        trained_until=trained_until,
+        slices=holdout[list(job.use_case.policy.slices)],
+        trained_until=datetime.fromisoformat(version.tags["trained_until"]),
     )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
 from mlops.adapters.tables import Schema
-from mlops.contract import ModelError, UseCase
+from mlops.contract import UseCase
+from mlops.jobs._answers import answers
 from mlops.lifecycle import pointintime
 
 LABEL = "label"
@@ -54,28 +53,6 @@ def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame
     return rows.where(inside)
 
 
-def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:
-    """A model's input, one column per feature; missing categories are None.
-
-    A fitted model is shown the features that it was fitted on, so it goes on scoring while the use case gains others.
-
-    Raises:
-        ModelError: the model was fitted on a feature that the use case has no more.
-    """
-    made = [feature.name for feature in use_case.features]
-    wanted = made if model is None else list(model.feature_names_in_)
-    if gone := sorted(set(wanted) - set(made)):
-        raise ModelError(
-            f"the model was fitted on {', '.join(gone)}, which features.py makes no more: bring it back until a model "
-            f"without it is champion"
-        )
-    return rows[wanted]
-
-
-def answers(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.ndarray[Any, Any]:
-    """What a fitted model predicts for rows, shape (n_rows,); raises as `features_of`."""
-    found: np.ndarray[Any, Any] = pipeline.predict_proba(features_of(rows, use_case, pipeline))[:, 1]
-    return found
 
 
 def scored(rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], name: str) -> DataFrame:

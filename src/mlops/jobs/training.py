@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from mlops.adapters import inspection, platform
 from mlops.config import TrainingConfig
 from mlops.contract import DataError
-from mlops.jobs import _matured, _study
+from mlops.jobs import _answers, _matured, _study
 from mlops.jobs._launch import Context, task
 from mlops.lifecycle import splits
 
@@ -32,7 +32,7 @@ def run(job: Job) -> None:
     train_until = splits.windows(as_of, job.use_case.policy).train_until
     tables = _tables(job)
     rows = _rows(job, train_until, tables)
-    inputs, labels = _matured.features_of(rows, job.use_case), rows[_matured.LABEL].astype("int64")
+    inputs, labels = _answers.features_of(rows, job.use_case), rows[_matured.LABEL].astype("int64")
     tags = _tags(job, train_until, tables)
     # On one thread: with another number of threads the same data gives another fitted state.
     packages = (*inspection.PACKAGES, *model.packages)

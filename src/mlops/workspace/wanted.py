@@ -206,7 +206,9 @@ class Wanted:
                     yield Need(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
                 case "promote":
                     for right in RIGHTS:
-                        if right.on.startswith("source ") and right.privilege != "SELECT":  # the audit table is the job's
+                        if (
+                            right.on.startswith("source ") and right.privilege != "SELECT"
+                        ):  # the audit table is the job's
                             yield Need(
                                 *self.places[right.on], identity.name, right.privilege, "`mlops promote` reads it"
                             )

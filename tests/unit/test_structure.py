@@ -1,0 +1,119 @@
+"""Fitted models whose indices lead out of their arrays or in circles are found before compiled code follows them."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+from mlops.adapters.structure import find_broken_indices
+
+X = np.random.default_rng(0).random((300, 3))
+X[:, 2] = np.floor(X[:, 2] * 5)
+Y = (X[:, 0] + X[:, 2] > 2) * 1
+BOOSTED = HistGradientBoostingClassifier(max_iter=3, categorical_features=[2], min_samples_leaf=5).fit(X, Y)
+NODE = BOOSTED._predictors[0][0].nodes.dtype
+ENCODED = ColumnTransformer([("one", OneHotEncoder(), [2])], remainder="passthrough")
+SOUND = {
+    "boosted trees": BOOSTED,
+    "a forest": RandomForestClassifier(3, max_features=None, random_state=0).fit(X, Y),
+    "a tree": DecisionTreeClassifier(max_leaf_nodes=5).fit(X, Y),
+    "an isolation forest": IsolationForest(n_estimators=3, random_state=0).fit(X),
+    "a pipeline": Pipeline([("encode", ENCODED), ("line", LogisticRegression())]).fit(X, Y),
+}
+
+
+@pytest.mark.parametrize("model", SOUND.values(), ids=SOUND.keys())
+def test_what_was_fitted_has_nothing_broken(model):
+    assert find_broken_indices(Pipeline([("model", model)])) == []
+
+
+def boosted(field, value, where=0):
+    model = copy.deepcopy(BOOSTED)
+    tree = model._predictors[1][0]
+    inner = np.flatnonzero(tree.nodes["is_leaf"] == 0)
+    if field == "bitset_idx":
+        inner = np.flatnonzero(tree.nodes["is_categorical"] * (1 - tree.nodes["is_leaf"]))
+        assert len(inner)
+    tree.nodes[field][inner[where % len(inner)]] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("left", 2**31, "a left child lies outside of its"),
+        ("right", 10**6, "a right child lies outside of its"),
+        ("left", 0, "a left child comes before its parent"),
+        ("feature_idx", 3, "a node asks for a feature outside of its 3"),
+        ("feature_idx", -1, "a node asks for a feature with a negative number"),
+        ("feature_idx", 2**40, "a node asks for a feature outside of its 3"),
+        ("bitset_idx", 2**20, "a node asks for a set of categories outside of its"),
+    ],
+)
+def test_a_boosted_tree_that_leads_astray_is_named(field, value, said):
+    assert any(said in text for text in find_broken_indices(boosted(field, value)))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["left", "right"]), st.integers(0, 2**32 - 1), st.integers(0, 100))
+def test_any_child_that_is_no_later_node_is_found(field, value, where):
+    model = boosted(field, value, where)
+    tree = model._predictors[1][0]
+    inner = np.flatnonzero(BOOSTED._predictors[1][0].nodes["is_leaf"] == 0)
+    parent = inner[where % len(inner)]
+    assert bool(find_broken_indices(model)) == (not parent < value < len(tree.nodes))
+
+
+def test_a_number_that_is_taken_for_a_category_is_found():
+    model = copy.deepcopy(BOOSTED)
+    nodes = model._predictors[0][0].nodes
+    number = np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0))[0]
+    nodes["is_categorical"][number] = 1
+    assert any("takes a number for a category" in text for text in find_broken_indices(model))
+
+
+@pytest.mark.parametrize("nodes", [np.zeros(0), np.zeros((2, 2)), [1, 2], np.zeros(0, NODE)])
+def test_nodes_of_another_shape_are_found(nodes):
+    model = copy.deepcopy(BOOSTED)
+    model._predictors[0][0].nodes = nodes
+    with_tree = find_broken_indices(model._predictors[0][0])
+    assert with_tree == ["TreePredictor: its nodes are no list of nodes"]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["left_child", "right_child", "feature"]), st.integers(-5, 2**40))
+def test_any_index_of_a_decision_tree_is_looked_at(field, value):
+    model = copy.deepcopy(SOUND["a forest"])
+    tree = max((one.tree_ for one in model.estimators_), key=lambda one: one.node_count)
+    state = tree.__getstate__()
+    parent = int(np.flatnonzero(tree.children_left != -1)[-1])
+    state["nodes"] = state["nodes"].copy()
+    state["nodes"][field][parent] = value
+    tree.__setstate__(state)
+    good = 0 <= value < 3 if field == "feature" else parent < value < tree.node_count
+    assert bool(find_broken_indices(model)) == (not good)
+
+
+def test_a_sparse_matrix_that_points_outside_is_found():
+    matrix = scipy.sparse.csr_matrix(np.eye(4))
+    matrix.indices[2] = 4000
+    model = LogisticRegression().fit(X, Y)
+    model.coef_ = matrix
+    assert any("csr_matrix" in text for text in find_broken_indices(model))
+
+
+def test_a_model_that_holds_itself_ends():
+    model = Pipeline([("a", LogisticRegression())])
+    model.steps.append(("again", model))
+    assert find_broken_indices(model) == []
