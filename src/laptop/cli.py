@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -179,7 +180,8 @@ def ui(port: int, home: Path | None) -> int:
     """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
     database = _place(home).path / "mlflow.db"
     if not database.exists():
-        raise LaptopError(f"there is no {database} yet; run a job first, as in `laptop run training -t dev`")
+        cure = shlex.join(["laptop", "run", "training", "-t", "dev", "--home", str(database.parent)])
+        raise LaptopError(f"there is no {database} yet; run a job first, as in: {cure}")
     click.echo(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     with environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):  # eight more processes for what nobody here uses

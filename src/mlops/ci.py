@@ -177,7 +177,10 @@ def journal(version: int, target: str, home: Path | None, out: TextIO) -> None:
     champion = registry.holder(place.model, "champion")
     copies = [(v.number, v.tags) for v in registry.versions(place.model)]
     origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"
-    steps = delivery.journal(source.tags, copies, origin=origin, champion=champion.number if champion else None)
+    words = ["--target", place.target, *(["--home", str(place.home)] if place.home else [])]
+    steps = delivery.journal(
+        source.tags, copies, origin=origin, champion=champion.number if champion else None, place=words
+    )
     out.writelines(f"- {step.name}: {step.state}, {plans.code(step.what)}\n" for step in steps)
     _stop(f"{source} was refused on its way to {target}", [s.what for s in steps if s.state == "refused"])
 

@@ -64,7 +64,8 @@ def test_the_journal_follows_a_version_to_champion(
     assert "- verdict: open" in journal()[1]
     registry.set_model_version_tag(MODEL, str(number), "verdict", "accepted")
     assert "- approval: waiting" in journal()[1]
-    registry.set_model_version_tag(MODEL, str(number), "approval", "Approved")
+    assert f"mlops approve {number} --target prod --home {home}" in journal()[1]
+    registry.set_model_version_tag(MODEL, str(number), "approved_by", "ada")
     registry.set_registered_model_alias(MODEL, "champion", str(number))
     code, told = journal()
     assert code == 0

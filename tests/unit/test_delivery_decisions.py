@@ -152,12 +152,13 @@ def test_the_notes_of_a_release_are_its_section() -> None:
 # --- the way of a version --------------------------------------------------------------------------------------------
 
 SOURCE = {"verdict": "accepted", "artifact_digest": "d1"}
+PLACE = ("--target", "prod")
 COPY = {"promoted_from": "staging.m/3@d1", "artifact_digest": "d1"}
 
 
 def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
     made = [(5 + n, tags) for n, tags in enumerate(copies)]
-    return {s.name: s.state for s in journal(source, made, origin="staging.m/3@d1", champion=champion)}
+    return {s.name: s.state for s in journal(source, made, origin="staging.m/3@d1", champion=champion, place=PLACE)}
 
 
 @pytest.mark.parametrize(
@@ -169,9 +170,9 @@ def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: i
         (({**COPY, "verdict": "refused"},), 4, "done done refused open open"),
         (({**COPY, "verdict": "rejected"},), 4, "done done refused open open"),
         (({**COPY, "verdict": "accepted"},), 4, "done done done waiting open"),
-        (({**COPY, "verdict": "accepted", "approval": "Approved"},), 4, "done done done done open"),
+        (({**COPY, "verdict": "accepted", "approved_by": "ada"},), 4, "done done done done open"),
         (
-            ({**COPY, "verdict": "accepted", "approval": "Approved", "approval_by": "ada"},),
+            ({**COPY, "verdict": "accepted", "approved_by": "ada"},),
             5,
             "done done done done done",
         ),
@@ -197,17 +198,23 @@ def test_two_copies_and_a_changed_copy_are_refused() -> None:
 def test_the_journal_says_who_approved_and_what_to_do() -> None:
     def said(*copies: dict[str, str], source: dict[str, str] = SOURCE, champion: int | None = None) -> list[str]:
         made = list(enumerate(copies, 5))
-        return [s.what for s in journal(source, made, origin=COPY["promoted_from"], champion=champion)]
+        return [s.what for s in journal(source, made, origin=COPY["promoted_from"], champion=champion, place=PLACE)]
 
     accepted = {**COPY, "verdict": "accepted"}
     judged = ["verdict there: accepted", "version 5", "accepted"]
-    waits = "a person decides: mlops approve"
-    assert said() == ["verdict there: accepted", "not made yet", "not judged here yet", waits, "none yet"]
+    waits = "a person decides: mlops approve 5 --target prod"
+    assert said() == [
+        "verdict there: accepted",
+        "not made yet",
+        "not judged here yet",
+        waits.replace("5", "N"),
+        "none yet",
+    ]
     assert said({}, source={})[0] == "verdict there: none"
     assert said(accepted, champion=4) == [*judged, waits, "version 4"]
     assert said({**accepted, "approval": "Declined"}) == [*judged, waits, "none yet"]
-    assert said({**accepted, "approval": "Approved", "approval_by": "ada"}) == [*judged, "by ada", "none yet"]
-    assert said({**accepted, "approval": "Approved"}, champion=5) == [*judged, "by nobody named", "version 5"]
+    assert said({**accepted, "approved_by": "ada"}) == [*judged, "by ada", "none yet"]
+    assert said(accepted, champion=5) == [*judged, "automatic in this target", "version 5"]
     assert said(accepted, champion=5) == [*judged, "automatic in this target", "version 5"]
     assert said(COPY, {}, {**COPY, "artifact_digest": "d2", "verdict": "refused"})[1:3] == [
         "version 5",

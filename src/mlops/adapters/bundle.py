@@ -186,7 +186,8 @@ def deployed(target: str, home: Path | None) -> Deployed:
         file = home / "summary" / f"{target}.json"
         if not file.is_file():
             known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "no target yet"
-            raise ConfigError(f"{home} knows {known}, not {target!r}: run a job of it first, as in `laptop run sample`")
+            cure = platform.command_line(("laptop", "run", "sample", "--target", target), home)
+            raise ConfigError(f"{home} knows {known}, not {target!r}: run a job of it first, as in: {cure}")
         return Deployed(target, home.resolve(), json.loads(file.read_text()))
     cli = shutil.which("databricks")
     if cli is None:

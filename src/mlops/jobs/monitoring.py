@@ -14,7 +14,7 @@ from mlops.adapters import platform, profiling
 from mlops.adapters.registry import Version
 from mlops.contract import DataError, Decision, ModelError
 from mlops.jobs import _layout, _watch
-from mlops.jobs._champion import CHAMPION
+from mlops.jobs._champion import serving
 from mlops.jobs._launch import task
 from mlops.jobs._watch import Job, naive
 from mlops.lifecycle import alerts, estimates, retraining, splits
@@ -29,7 +29,7 @@ _TABLES = ("counts", "metrics", "drift", "decisions", "alerts", "audit")
 
 def run(job: Job) -> None:
     """Write metrics, counts, drift, decisions and alerts of the newest window, publish task value `retraining_due`."""
-    champion = job.registry.holder(job.config.model_name, CHAMPION)
+    champion = serving(job)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: there is nothing to monitor")
     _layout.create(job.own, *_TABLES)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -161,15 +162,21 @@ class Step:
 
 
 def journal(
-    source: Mapping[str, str], copies: Iterable[tuple[int, Mapping[str, str]]], *, origin: str, champion: int | None
+    source: Mapping[str, str],
+    copies: Iterable[tuple[int, Mapping[str, str]]],
+    *,
+    origin: str,
+    champion: int | None,
+    place: Sequence[str],
 ) -> tuple[Step, ...]:
-    """Where a version stands on its way into a target, read from tags and aliases alone: a repeat goes on there.
+    """Where a version stands on its way into a target, as tags and aliases show it; they decide nothing.
 
     Args:
         source: tags of the version in the target below.
         copies: number and tags of the target's versions.
         origin: what a copy of it carries as `promoted_from`.
         champion: the target's.
+        place: how a command names the target: --target and, on a laptop, --home.
     """
     accepted = source.get("verdict") == "accepted"
     steps = [Step("source", "done" if accepted else "refused", f"verdict there: {source.get('verdict', 'none')}")]
@@ -187,9 +194,10 @@ def journal(
     )
     steps.append(Step("verdict", state, verdict or "not judged here yet"))
     serves = number is not None and number == champion
-    approved = tags.get("approval") == "Approved"
+    approved = "approved_by" in tags
+    approve = shlex.join(["mlops", "approve", str(number or "N"), *place])
     waits: Literal["waiting", "open"] = "waiting" if state == "done" else "open"
-    by = f"by {tags.get('approval_by', 'nobody named')}" if approved else "a person decides: mlops approve"
+    by = f"by {tags.get('approved_by', 'nobody named')}" if approved else f"a person decides: {approve}"
     if serves and not approved:
         by = "automatic in this target"
     steps.append(Step("approval", "done" if approved or serves else waits, by))

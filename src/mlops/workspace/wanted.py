@@ -210,7 +210,7 @@ class Wanted:
                             right.on.startswith("source ") and right.privilege != "SELECT"
                         ):  # the audit table is the job's
                             yield Need(
-                                *self.places[right.on], identity.name, right.privilege, "`mlops promote` reads it"
+                                *self.places[right.on], identity.name, right.privilege, "reads the version to promote"
                             )
         # Not of permissions: the CLI gives them to everything and to whoever asks it, and they take no catalog.
         for name in dict.fromkeys(self._named(self._resources, ("principal",))):
