@@ -43,7 +43,9 @@ def cli() -> None:
 @options.target
 @options.home
 @_approver
-@click.option("--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table.")
+@click.option(
+    "--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table."
+)
 def approve(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
     """Approve a version that the gate accepted, and repair the run that waits for it.
 

@@ -53,8 +53,6 @@ def between(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame
     return rows.where(inside)
 
 
-
-
 def scored(rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], name: str) -> DataFrame:
     """Columns of rows that carry the features, and beside them what a model predicts, as a double of that name."""
 
