@@ -277,3 +277,9 @@ def test_no_test_is_left_out_for_what_a_machine_lacks() -> None:
     words = re.compile(r"\bskip" + r"if\(|pytest\.skip" + r"\(|import" + r"orskip\(")
     for file in (ROOT / "tests").rglob("*.py"):
         assert not words.search(file.read_text()), file
+
+
+def test_every_test_module_has_a_name_of_its_own() -> None:
+    """pytest collects no second module of one name, and then the whole run stops; a part of it does not."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
