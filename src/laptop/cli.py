@@ -6,6 +6,7 @@ Exit codes: 0 all went well; 1 a task failed; 2 what was asked for, or the bundl
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -38,6 +39,8 @@ Exit codes: 0 all went well; 1 a task failed; 2 unknown target, job or
 parameter, or a broken bundle; 130, 143 interrupted (Ctrl-C, SIGTERM)."""
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""Errors of a disk that takes no more."""
 _home = click.option("--home", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                      help="Folder that holds all state.  [default: .laptop beside databricks.yml]")  # fmt: skip
 
@@ -50,6 +53,10 @@ class _Group(click.Group):
             code = super().invoke(ctx)
         except KeyboardInterrupt:
             code = 128 + signal.SIGINT
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise LaptopError(f"{error.filename or 'a file'} cannot be written: {error.strerror}; make room") from None
         ctx.exit(code or 0)
 
 

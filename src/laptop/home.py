@@ -44,6 +44,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except TimeoutError:  # of a lock that another command holds
+        raise
     except OSError as error:
         why = error.strerror or str(error)
         cure = "make room and run the command again, with --repair if a run was cut off"
@@ -116,7 +118,8 @@ class Home:
     def _lock(self, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
         lock, holder = FileLock(self.path / "lock", is_singleton=True), self.path / "pid"
         try:
-            lock.acquire(timeout=0)
+            with disk_errors(self.path):
+                lock.acquire(timeout=0)
         except Timeout:
             pid = holder.read_text() if holder.exists() else "unknown"
             if not wait:

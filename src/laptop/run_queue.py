@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from laptop.home import disk_errors
+
 
 @dataclass(frozen=True)
 class Request:
@@ -23,11 +25,13 @@ class Request:
 
     def finish(self) -> None:
         """Take it from the queue."""
-        self.path.unlink()
+        with disk_errors(self.path):
+            self.path.unlink()
 
     def refuse(self) -> Path:
         """Put it aside, where nothing runs it, and say where."""
-        return self.path.rename(self.path.with_suffix(".refused"))
+        with disk_errors(self.path):
+            return self.path.rename(self.path.with_suffix(".refused"))
 
 
 def read_requests(home: Path) -> Iterator[Request]:

@@ -221,8 +221,7 @@ class Runner:
     def _attempts(self, step: _Step, limits: Limits) -> None:
         """Run a task, again as often as its retries allow; never raises, the record says how it ended.
 
-        The platform tries again whatever went wrong. Here an error that a user has to mend is final: one who has
-        mistyped a date should not wait for two more attempts.
+        The platform tries again whatever went wrong; here an error that a user has to mend is final.
         """
         task, spec = step.task, step.spec
         retries = spec.get("max_retries", 0)
@@ -265,9 +264,12 @@ class Runner:
             message = f"the task ended with exit code {error.code}"
         elif not _is(error, "LaptopError", "MlopsError"):
             log = self.journal.log(step.run.run_id)
-            with log.open("a") as file:
-                file.write("".join(traceback.format_exception(error)))
-            message += f" (stack trace in {log})"
+            try:
+                with log.open("a") as file:
+                    file.write("".join(traceback.format_exception(error)))
+                message += f" (stack trace in {log})"
+            except OSError as full:
+                message += f" (no stack trace: {log} cannot be written: {full.strerror})"
         return {"type": type(error).__name__, "message": message}
 
     def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:

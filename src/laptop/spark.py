@@ -13,16 +13,21 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laptop.home import LaptopError
+from filelock import FileLock, Timeout
+
+from laptop.home import LaptopError, disk_errors
 
 _DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 _IVY = Path.home() / ".ivy2.5.2"  # Spark's own place: jars are kept for all homes, as uv keeps wheels
@@ -39,11 +44,24 @@ class _Server:
     process: subprocess.Popen[bytes]
     guard: subprocess.Popen[bytes]
     """Outlives us just long enough to end the server, however we end: our end of its pipe closes with us."""
-    log: Path
+    home: Path
+    say: Callable[[str], None]
+    starts: int = 1
+    """How often it was started without an answer."""
+    answered: bool = False
     session: Any = None
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.home / "logs" / "spark.log"
 
 
 _server: _Server | None = None  # a process has one
+_restarting = threading.Lock()
+_downloading: FileLock | None = None
+_STARTS = 3
+"""A start fails when another program takes the port meanwhile; then it is tried again."""
 
 
 def start(home: Path, say: Callable[[str], None]) -> None:
@@ -54,46 +72,122 @@ def start(home: Path, say: Callable[[str], None]) -> None:
     global _server  # noqa: PLW0603
     if os.environ.get("SPARK_REMOTE", "").startswith("sc://localhost:"):
         return
-    if not (_IVY / "jars" / f"{_DELTA.replace(':', '_', 1).replace(':', '-')}.jar").exists():
-        say("downloading Delta's jar and what it needs (once, 87 MB)")
+    _wait_for_download(say)
+    _server = _launch(home, say)
+
+
+def _launch(home: Path, say: Callable[[str], None]) -> _Server:
     port, token, folder = _free_port(), secrets.token_hex(16), home / "spark"
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "tmp").mkdir(parents=True)
-    chatter = home / "logs" / "spark.log"
-    chatter.parent.mkdir(exist_ok=True)
+    with disk_errors(home):
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "tmp").mkdir(parents=True)
+        (home / "logs").mkdir(exist_ok=True)
+        java = _java(folder)
     environment = {
         **os.environ,
         "PYSPARK_PYTHON": sys.executable,  # else the first python3 of the PATH, which has no pandas
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TMPDIR": str(folder / "tmp"),
-        **_java(folder),
+        **java,
     }
-    with chatter.open("wb") as log:
+    with disk_errors(home), (home / "logs" / "spark.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own words only
             _command(folder, port), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,  # Ctrl-C is for the runner, which interrupts what the task asked of Spark
         )  # fmt: skip
     guard = ["/bin/sh", "-c", f"cat; kill {process.pid}"]
-    _server = _Server(
-        process,
-        subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True),  # noqa: S603
-        chatter,
-    )
+    watcher = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}/;token={token}"
+    return _Server(process, watcher, home, say)
+
+
+def _wait_for_download(say: Callable[[str], None]) -> None:
+    """Let one command at a time fill the cache of jars: two that fill it at once leave each other half a file.
+
+    The lock is given back when Spark answers, which is when the jars are there.
+    """
+    global _downloading  # noqa: PLW0603
+    if _complete().exists():
+        return
+    with disk_errors(_IVY):
+        _IVY.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(_IVY / "laptop.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another command downloads Delta's jar, waiting")
+        lock.acquire()
+    if _complete().exists():
+        lock.release()
+        return
+    if not (_IVY / "jars" / f"{_DELTA.replace(':', '_', 1).replace(':', '-')}.jar").exists():
+        say("downloading Delta's jar and what it needs (once, 87 MB)")
+    _downloading = lock
+
+
+def _complete() -> Path:
+    """The file that says that all jars are in the cache."""
+    return _IVY / f"laptop-{_DELTA.replace(':', '-')}.complete"
+
+
+def wait_for_server() -> None:
+    """Wait until the server answers; start it again if it ended before it ever did, or since.
+
+    Raises:
+        LaptopError: it ends before it answers, time and again.
+    """
+    global _downloading, _server  # noqa: PLW0603
+    begin, told = time.monotonic(), 0
+    while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and not _answers(int(address[1])):
+        with _restarting:  # iterations of a loop wait here side by side
+            if _server and _server.process.poll() is not None:
+                _server = _restart(_server)
+        waited = time.monotonic() - begin
+        if _server and waited > 60 * (told + 1):
+            told += 1
+            _server.say(f"Spark is still starting after {waited:.0f} s; it writes {_server.log}")
+        time.sleep(0.05)
+    if _server:
+        _server.answered = True
+    if _downloading:
+        _complete().touch()
+        _downloading.release()
+        _downloading = None
+
+
+def _restart(server: _Server) -> _Server:
+    """Another server in place of one that has ended."""
+    why = _end_of(server)
+    if not server.answered and server.starts == _STARTS:
+        raise LaptopError(f"Spark did not start, {_STARTS} times: {why}")
+    server.say(f"Spark {'has ended' if server.answered else 'did not start'}: {why}; it is started again")
+    if server.session:
+        server.session.client.close()  # else everybody would get the session of the server that has ended
+    server.guard.communicate()
+    fresh = _launch(server.home, server.say)
+    fresh.starts = 1 if server.answered else server.starts + 1
+    return fresh
+
+
+def _end_of(server: _Server) -> str:
+    """How it ended, and its last words."""
+    code = server.process.returncode
+    how = f"exit code {code}"
+    if code < 0:
+        how = f"killed by signal {-code}" + (", as when memory runs out" if code == -signal.SIGKILL else "")
+    lines = [line for line in server.log.read_text(errors="replace").splitlines() if line.strip()]
+    causes = [line for line in lines if re.search(r"Exception|Error|ERROR", line)] or lines
+    return f"{how}; {causes[0].strip()[:200] if causes else 'it said nothing'} ({server.log})"
 
 
 def session() -> Any:
     """The session that tasks share, once the server answers.
 
     Raises:
-        LaptopError: the server has ended.
+        LaptopError: the server does not start.
     """
-    address = re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])
-    while address and not _answers(int(address[1])):
-        if _server and _server.process.poll() is not None:
-            raise LaptopError(f"Spark could not start or has died: its last words are in {_server.log}")
-        time.sleep(0.05)
+    wait_for_server()
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.getOrCreate()
@@ -161,9 +255,16 @@ def _command(folder: Path, port: int) -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as any_port:
-        any_port.bind(("127.0.0.1", 0))
-        return int(any_port.getsockname()[1])
+    """A port below those that the system gives to connections.
+
+    From theirs, one that is free now may be taken by any connection in the seconds until Spark binds it, even by our
+    own attempts to reach it: a connection from a port to itself succeeds.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _java(folder: Path) -> dict[str, str]:
