@@ -217,7 +217,7 @@ def resolve(
     told = read_given_values(source.root, target, tree.get("variables"), problems)
     first, last = ([given, *told], layers) if deployed else ([given, *told, *layers], [])
     tree = assign_values(tree, assigned, first, last, problems)
-    tree, misfits = normalize_tree(without_references(tree, source.root, target, problems))
+    tree, misfits = normalize_tree(without_references(tree, source.root, target, problems), resolved=True)
     return Bundle(source.root, target, _with_presets(tree), misfits), list(dict.fromkeys(problems))
 
 

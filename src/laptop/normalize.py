@@ -42,16 +42,18 @@ class DoesNotFitError(ValueError):
     """A scalar that its field cannot take."""
 
 
-def normalize_tree(tree: Node) -> tuple[Node, tuple[Misfit, ...]]:
+def normalize_tree(tree: Node, *, resolved: bool = False) -> tuple[Node, tuple[Misfit, ...]]:
     """Cast the scalars of a file, or of the resolved bundle.
 
     Args:
         tree: of databricks.yml, of a file that it includes, or of a bundle with its target merged in.
+        resolved: whether references are resolved; then fields of resources that hold no more than an empty text, and
+            need not be there, are left out, as the CLI does (mutator/drop_empty_strings.go).
 
     Returns:
         The tree without what does not fit, and what did not fit. Unknown keys stay as they are.
     """
-    walk = _Walk([])
+    walk = _Walk([], drop_empty=resolved)
     normal = walk.cast(load_root().name, tree, ())
     return normal or Node({}, tree.place), tuple(walk.misfits)
 
@@ -117,8 +119,8 @@ def _to_bool(value: Any) -> bool:
 class _Walk:
     """Goes through a tree beside its types."""
 
-    def __init__(self, misfits: list[Misfit]) -> None:
-        self.misfits = misfits
+    def __init__(self, misfits: list[Misfit], *, drop_empty: bool) -> None:
+        self.misfits, self.drop_empty = misfits, drop_empty
 
     def cast(self, expected: str, node: Node, path: Path) -> Node | None:
         """The node as the CLI would send it; None for what the CLI drops."""
@@ -138,7 +140,16 @@ class _Walk:
             items = [self.cast(expected[1:-1], child, (*path, number)) for number, child in enumerate(node.value)]
             return Node([child for child in items if child], node.place, node.anchor)
         entries = {key: self.cast(type_below(expected, key, child), child, (*path, key)) for key, child in node.items()}
-        return Node({key: child for key, child in entries.items() if child}, node.place, node.anchor)
+        left = {
+            key: child for key, child in entries.items() if child and not self._is_empty(expected, key, child, path)
+        }
+        return Node(left, node.place, node.anchor)
+
+    def _is_empty(self, expected: str, key: str, node: Node, path: Path) -> bool:
+        structure = load_structures().get(expected)
+        if not self.drop_empty or path[:1] != ("resources",) or structure is None:
+            return False
+        return node.value == "" and key in structure.keys and key not in structure.required
 
     def _scalar(self, expected: str, node: Node, path: Path) -> Node | None:
         try:

@@ -219,7 +219,7 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
 
 _GIT = {
     "commit": ("rev-parse", "--verify", "HEAD"),
-    "branch": ("rev-parse", "--abbrev-ref", "HEAD"),
+    "branch": ("branch", "--show-current"),
     "origin_url": ("config", "--get", "remote.origin.url"),
 }
 

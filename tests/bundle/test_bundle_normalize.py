@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from laptop.bundle import BundleError, load
+from laptop.bundle import BundleError, assemble, load, read, resolve
+from laptop.document import Node
 from laptop.normalize import DoesNotFitError, cast_scalar
+from laptop.resolution import REFERENCE
 
 Write = Callable[..., Path]
 NOTHING = object()
+NUMBERS = st.from_regex(r"[+-]?[0-9]{1,3}(\.[0-9])?", fullmatch=True)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +123,7 @@ def test_the_document_that_a_runner_gets_has_the_type_of_every_field(written: Wr
         ("3.0", "often", "jobs.a.tasks[0].max_retries is the text 'often' and has to be a whole number"),
         ("3.0", "", "jobs.a.tasks[0].max_retries is nothing and has to be a whole number"),
         ("1e3", "", "jobs.a.tasks[1].python_wheel_task.named_parameters.x is nothing and has to be text"),
+        ("outcome: true", 'outcome: ""', None),
         ("${var.limit}", '"${var.limit}0"', "jobs.a.timeout_seconds is the text '${var.limit}0' and has to be a whole"),
         ("yes}\n", "True}\n", None),
         ("yes}\n", '"True"}\n', "jobs.a.queue.enabled is the text 'True' and has to be true or false"),
@@ -131,3 +139,66 @@ def test_what_the_cli_would_drop_runs_nowhere(written: Write, old: str, new: str
             load(root, "dev")
         (problem,) = error.value.problems
         assert problem.what.startswith(told)
+
+
+def spellings(value: Any) -> list[Any]:
+    """Other scalars of YAML that the CLI takes for the same value of the same field."""
+    match value:
+        case bool():
+            return ["true", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"] if value else ["false", "n", "No", "OFF"]
+        case int():
+            return [str(value), f"{value:+d}", f"{value:04d}", float(value)]
+        case "true" | "false":
+            return [value == "true"]
+        case str() if re.fullmatch(r"-?(0|[1-9]\d{0,15})", value):
+            return [int(value), float(value)] if value != "-0" else [-0.0]
+        case str() if re.fullmatch(r"-?(0|[1-9]\d{0,8})\.\d{0,5}[1-9]", value):
+            return [float(value)]
+    return []
+
+
+def respelled(node: Node, draw: Callable[[list[Any]], Any], *, typed: bool = False) -> Node:
+    """The same bundle with scalars of its resources drawn from their spellings."""
+    match node.value:
+        case dict() as entries:
+            below = {
+                key: respelled(child, draw, typed=typed or key == "resources")
+                for key, child in entries.items()
+            }  # fmt: skip
+            return Node(below, node.place)
+        case list() as items:
+            return Node([respelled(item, draw, typed=typed) for item in items], node.place)
+        case value:
+            return Node(draw([value, *spellings(value)]) if typed else value, node.place)
+
+
+@pytest.mark.parametrize("which", ["the toy", "the repository's"])
+@given(data=st.data())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_bundle_that_is_spelled_otherwise_is_the_same_document(
+    root: Path, tmp_path: Path, which: str, data: st.DataObject
+) -> None:
+    if which == "the toy":
+        root = tmp_path
+        (root / "databricks.yml").write_text(TOY)
+    source = read(root)
+    target = source.targets[0]
+    plain, problems = resolve(source, target)
+    assert problems == []
+    files = tuple(respelled(node, lambda options: data.draw(st.sampled_from(options))) for node in source.files)
+    other, problems = resolve(assemble(root, files, source.overrides), target)
+    assert (problems, other.misfits) == ([], ())
+    assert json.dumps(other.document) == json.dumps(plain.document)
+
+
+@given(
+    expected=st.sampled_from([str, int, float, bool]),
+    value=st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=6) | NUMBERS,
+)
+def test_what_was_cast_once_stays_as_it_is(expected: type, value: Any) -> None:
+    try:
+        cast = cast_scalar(expected, value)
+    except DoesNotFitError:
+        return
+    assert type(cast) is expected or REFERENCE.fullmatch(str(cast))
+    assert json.dumps(cast_scalar(expected, cast)) == json.dumps(cast)
