@@ -7,6 +7,7 @@ Each takes lines (header first, without line ends) and returns the file's bytes;
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 
 from toy import ORDERS, TOY, rule
@@ -47,12 +48,21 @@ KINDS = {
     "an open quote": ("row:csv", lambda line, _: line.replace(",x,", ',"x,').replace(",y,", ',"y,').encode()),
     "not UTF-8": ("row:encoding", lambda line, _: line.encode() + b"\xff"),
     "a zero byte": ("row:encoding", lambda line, _: line.encode() + b"\0"),
+    "a control character": (
+        "row:control",
+        lambda line, _: line.replace(",x,", ",x\x1b[2J,").replace(",y,", ",y\x1b,").encode(),
+    ),
     "nothing but commas": ("row:fields", lambda *_: b",,,,,,,"),
 }
 HARMLESS = {
     "byte order mark": lambda lines, _: b"\xef\xbb\xbf" + _joined(lines),
     "windows line ends": lambda lines, _: _joined(lines).replace(b"\n", b"\r\n"),
     "blank lines": lambda lines, _: _joined(lines).replace(b"\n", b"\n\n"),
+    "old Mac line ends": lambda lines, _: _joined(lines).replace(b"\n", b"\r"),
+    "blank first lines": lambda lines, _: b"\xef\xbb\xbf\r\n\n" + _joined(lines),
+    "a trailing comma": lambda lines, _: _joined(f"{line}," for line in lines),
+    "trailing commas": lambda lines, _: _joined(f"{line},," for line in lines),
+    "blanks around text": lambda lines, _: _joined(re.sub(",([xy]),", ",\u00a0\\1 ,", line) for line in lines),
     "quotes": lambda lines, _: _joined('"' + line.replace(",", '","') + '"' for line in lines),
     "rows out of order": lambda lines, seed: _joined([lines[0], *_drawn(seed, lines[1:], len(lines) - 1)]),
     "columns out of order": lambda lines, _: _joined(",".join(reversed(line.split(","))) for line in lines),
@@ -70,6 +80,21 @@ FILES = {
     "semicolons": ("lacks", lambda lines: _joined(lines).replace(b",", b";")),
     "a web page": ("lacks", lambda _: b"<html><body>503 Service Unavailable</body></html>\n"),
     "something compressed": ("is no UTF-8 text", lambda lines: __import__("gzip").compress(_joined(lines))),
+    "nothing but blank lines": ("is empty", lambda lines: b"\xef\xbb\xbf\n\r\n"),
+    "zeros after a power cut": ("is no UTF-8 text", lambda lines: b"\0" * 500_000),
+    "minified JSON": ("has no header", lambda lines: b'{"rows":["' + b"x" * 200_000 + b'"]}'),
+    "a trailing comma in the header": ("another number of fields", lambda lines: _joined([f"{lines[0]},", *lines[1:]])),
+    "a trailing comma in the rows": (
+        "another number of fields",
+        lambda lines: _joined([lines[0], *(f"{line}," for line in lines[1:])]),
+    ),
+    "one key for all": ("most break id:versions", lambda lines: _joined(_all(lines, "id", "7"))),
+    "rounded keys": ("most break id:versions", lambda lines: _joined(_all(lines, "id", lambda text: f"{text[:-2]}00"))),
+    "no keys": ("most break id:long", lambda lines: _joined(_all(lines, "id", "N/A"))),
+    "two rows a key": (
+        "contradict another row of the same file",
+        lambda lines: _joined([*lines, *_all(lines, "size", lambda text: f"{float(text) + 1}")[1:]]),
+    ),
     "a burst of missing values": ("break size:not_be_null", lambda lines: _joined(_all(lines, "size", ""))),
     "all in another unit": ("rows break a rule", lambda lines: _joined(_all(lines, "size", "2204.6"))),
     "a quantity that is another": ("against size:median", lambda lines: _joined(_all(lines, "size", "37"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def days(since="2024-01-01", until="2024-01-06"):
     return dict(TOY.sample(date.fromisoformat(since), date.fromisoformat(until)))
 
 
-def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_page_is_kept(laptop):
+def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_page_is_kept(laptop, caplog):
     files = days()
     kinds = list(KINDS)
     clean = [name for name in files if name.startswith("orders")]
@@ -61,8 +62,16 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     for name, content in files.items():
         if name.startswith("results"):
             put(laptop, "prod", name, HARMLESS["rows twice"](content.splitlines(), 1))
+    odd = ("orders/._2024-01-01.csv", "orders/x.CSV", "orders/y.csv.gz", "orders/sub/z.csv", "order/a.csv")
+    for name in (*odd, os.fsdecode(b"orders/caf\xe9.csv")):
+        put(laptop, "prod", name, files[clean[0]].splitlines()[0] + "\n")
     context = context_of(laptop, as_of="2024-01-08T00:00:00Z")
     laptop.task("ingestion", context)
+    assert (
+        "where files are <source>/<name>.csv: order (no source), orders/._2024-01-01.csv, orders/sub (a folder), "
+        "orders/x.CSV, orders/y.csv.gz" in caplog.text
+    )
+    assert r"caf\xe9.csv" in set(frame_of(context.own, "ledger")["file"])
     aside = frame_of(context.own, "quarantine")
     assert sorted(aside["rule"]) == sorted(KINDS[kind][0] for kind in kinds)
     assert set(aside["line"]) <= {11, 12, 13, 14}
@@ -74,14 +83,19 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     put(laptop, "prod", "results/z.csv", "id,judged,failed\n1,2024-01-02T00:00:00Z,0\n")
     with pytest.raises(BatchBlocked, match=r"orders/z.csv lacks size \(renamed to sizes\?\)"):
         laptop.task("ingestion", context)
+    put(laptop, "prod", "orders/z.csv", FILES["zeros after a power cut"][1]([]))
+    with pytest.raises(BatchBlocked, match=r"orders/z.csv is no UTF-8 text: nothing of this delivery was published"):
+        laptop.task("ingestion", context)
     put(laptop, "prod", "orders/z.csv", FILES["a quantity that is another"][1](files[clean[0]].splitlines()))
     with pytest.raises(BatchBlocked, match="it is 37 over 60 rows, against size:median"):
         laptop.task("ingestion", context)
     assert {**state(context.own), **state(context.own, ["ledger"])} == before
     pages = sorted(laptop.home.glob("artifacts/**/data.html"), key=lambda path: path.stat().st_mtime)
     texts = [page.read_text() for page in pages]
-    assert ["published" in text[:200] for text in texts] == [True, False, False]
-    assert [("Blocked." in text, "renamed to sizes?" in text) for text in texts[1:]] == [(True, True), (True, False)]
+    assert ["published" in text[:200] for text in texts] == [True, False, False, False]
+    assert all("Blocked." in text for text in texts[1:])
+    assert ["renamed to sizes?" in text for text in texts[1:]] == [True, False, False]
+    assert ["orders/z.csv is no UTF-8 text" in text for text in texts[1:]] == [False, True, False]
 
 
 @pytest.mark.nightly

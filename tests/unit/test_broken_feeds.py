@@ -44,9 +44,8 @@ def test_damaged_rows_and_no_others_are_set_aside_with_their_rule(kind, rate):
     hurt = {LINES[number - 1].split(",")[0] for number in numbers}
     assert judged.good.to_pylist() == [row for row in CLEAN.good.to_pylist() if str(row["id"]) not in hurt]
     assert bool(problems) is (judged.bad > STRICT.max_bad_share * judged.rows)
-    assert all(
-        each.row.encode() == content.split(b"\n")[each.line - 1] for each in judged.broken if "enc" not in each.rule
-    )
+    as_it_came = {each.line: each.row for each in judged.broken if each.rule not in {"row:encoding", "row:control"}}
+    assert all(row.encode() == content.split(b"\n")[line - 1] for line, row in as_it_came.items())
 
 
 def test_a_line_that_cannot_be_read_moves_no_other_line_s_rule():
@@ -91,7 +90,7 @@ def test_a_weather_feed_in_celsius_is_blocked_in_every_season(month):
     rows = pd.read_csv(io.StringIO(text))
     rows[["temperature", "dew_point"]] = (rows[["temperature", "dew_point"]] - 32) / 1.8
     _, problems = judge(rows.to_csv(index=False).encode(), USE_CASE.source("weather"))
-    assert re.search(r"may; most break humidity:be_null\[temperature - dew_point <", "; ".join(problems)), problems
+    assert re.search(r"may; most break (temperature|dew_point|humidity):be_null", "; ".join(problems)), problems
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
@@ -103,7 +102,7 @@ def test_of_a_truncated_file_the_cut_line_is_set_aside_even_where_it_reads_well(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("length", [1, 7, 365])
+@pytest.mark.parametrize("length", [1, 7, 28, 365])
 def test_the_sample_keeps_its_contract_but_for_one_gust(length):
     """Every delivery of that many days: nothing is blocked, and only the 1048 mph of 12 February are set aside."""
     from usecase import USE_CASE

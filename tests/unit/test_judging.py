@@ -169,3 +169,50 @@ def test_a_rule_on_the_whole_batch_blocks_in_its_own_words(other: dict[str, Any]
     broken = [Outcome("mean", "mean in words", action, **plain) for action in ("warn", "quarantine", "block")]
     held = Outcome("mean", "mean in words", "block", **{**plain, "held": True})
     assert judged(batch, outcomes=(held, *broken)).problems == (f"things: {why}",)
+
+
+def versions(*days: int, key: str = "1", more: int = 0) -> list[str]:
+    """A row per day of one key, each with another part."""
+    return [f"{key} {day:02} x {n + more}" for n, day in enumerate(days)]
+
+
+def test_a_key_of_more_things_than_it_can_have_versions_is_none() -> None:
+    others = [f"{n} 01 x 1" for n in range(100, 140)]
+    found = judged(file(*versions(*range(1, 11)), *others))
+    assert (found.bad, found.problems) == (0, ())
+    found = judged(file(*versions(*range(1, 10), 1, 1), *others))  # eleven things, whenever they were known
+    assert (found.by_rule, found.good.num_rows) == ({"id:versions": 11}, 40)
+    assert found.problems == ()
+    assert found.broken[0].row == "1,2024-01-01T00:00:00Z,x,0"
+
+
+def test_the_same_thing_told_again_is_no_other_version() -> None:
+    daily = [f"{key} {day:02} x 1" for day in range(1, 10) for key in range(20)] * 2
+    found = judged(file(*daily), file(*daily, name="b.csv"))
+    assert (found.bad, found.problems) == (0, ())
+
+
+@pytest.mark.parametrize("key", ["7", "{0}7", "{1}"])
+def test_a_batch_whose_keys_have_become_few_is_blocked(key: str) -> None:
+    rows = [f"{key.format(n % 2, n // 20)} {1 + n % 9:02} x {n}" for n in range(100)]
+    (why,) = judged(file(*rows)).problems
+    assert why.startswith("things: 100 of 100 rows break a rule and 25% may; most break id:versions (100), the first")
+
+
+def test_rows_of_one_file_that_contradict_each_other_block_and_those_of_two_files_do_not() -> None:
+    first, second = [f"{n} 01 x 1" for n in range(9)], [f"{n} 01 x 2" for n in range(9)]
+    assert judged(file(*first), file(*second, name="b.csv")).problems == ()
+    assert judged(file(*first, *second[:3])).problems == ()
+    (why,) = judged(file(*first, *second[:4])).problems
+    assert why == (
+        "things: 4 of 13 rows contradict another row of the same file, with the same key (id) and the same seen, and "
+        "25% may: either the key does not name one thing, or a correction does not say since when it is known"
+    )
+
+
+def test_of_an_endless_line_the_start_is_kept() -> None:
+    one = file("1 01 x 1")
+    endless = File("a.csv", "0", 0, NOW, one.content + b"\0" * 50_000)
+    (broken,) = judged(endless).broken
+    assert broken.rule == "row:truncated"
+    assert broken.row == "\\x00" * 2500 + "… (200,000 characters)"

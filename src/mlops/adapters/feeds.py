@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlops.adapters import storage
+from mlops.contract import DataError
+from mlops.contract.text import printable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,24 +26,49 @@ class Landed:
     modified: datetime
 
     def read(self) -> tuple[bytes, str]:
-        """Its content, and the content's sha256."""
-        content = self.path.read_bytes()
+        """Its content, and the content's sha256.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
         return content, hashlib.sha256(content).hexdigest()
 
 
-def landed(landing: str, sources: Iterable[str], seen: Collection[tuple[str, str, int, datetime]]) -> list[Landed]:
+def landed(
+    landing: str, sources: Collection[str], seen: Collection[tuple[str, str, int, datetime]]
+) -> tuple[list[Landed], list[str]]:
     """Files of the sources by name, but for those seen before: same source, name, size and moment of change.
 
     That only spares reading a year of files again every hour; whether a file's content is known, its digest says.
+
+    Also what else lies in the landing folder and is not read, by name: another ending, a folder, no source's.
     """
     found = []
+    unread = [f"{_name(path)} (no source)" for path in storage.entries(landing) if path.name not in sources]
     for source in sources:
-        for path in filter(Path.is_file, storage.files(f"{landing}/{source}")):
+        for path in storage.entries(f"{landing}/{source}"):
+            if not _is_read(path):
+                unread.append(f"{source}/{_name(path)}{' (a folder)' if path.is_dir() else ''}")
+                continue
             stat = path.stat()
             modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
-            if (source, path.name, stat.st_size, modified) not in seen:
-                found.append(Landed(path.name, source, path, stat.st_size, modified))
-    return sorted(found)
+            if (source, _name(path), stat.st_size, modified) not in seen:
+                found.append(Landed(_name(path), source, path, stat.st_size, modified))
+    return sorted(found), unread
+
+
+def _is_read(path: Path) -> bool:
+    """Names that begin so are hidden files, resource forks of macOS, and locks of editors."""
+    return path.suffix == ".csv" and not path.name.startswith((".", "~")) and path.is_file()
+
+
+def _name(path: Path) -> str:
+    """As it can be written anywhere: a name need not be UTF-8, nor one line."""
+    return printable(path.name)
 
 
 def deliveries(files: Sequence[Landed], limit: int) -> list[list[Landed]]:

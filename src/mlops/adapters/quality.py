@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, Any
 from mlops.contract import ConfigError, Expectation, Outcome
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
+_NAMED = 20
+"""Values of a set that are named; a comment of the catalog has no room for all airports."""
 _HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
 
 
 def check(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
     """Run expectations on a typed batch; outcomes in their order.
+
+    Those that set rows aside run first, on all rows; the others judge what stays: one row of a thousandfold distance is
+    one bad row, and no other mean.
 
     Raises:
         ConfigError: an expectation cannot run on these columns, or is marked quarantine and says nothing of single
@@ -28,19 +34,39 @@ def check(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome
     """
     if not expectations:
         return ()
+    frame, definition = batch.to_pandas(), _definition()
+    rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"])
+    aside = {position for outcome in rows for position in outcome.positions}
+    stays = frame.drop(index=list(aside)).reset_index(drop=True)
+    whole = iter(_run(definition, stays, [e for e in expectations if e.action != "quarantine"]))
+    single = iter(rows)
+    return tuple(next(single if e.action == "quarantine" else whole) for e in expectations)
+
+
+def _definition() -> Any:
+    """What turns a frame into a batch of Great Expectations."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     asset = context.data_sources.add_pandas("typed").add_dataframe_asset("batch")
-    whole = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": batch.to_pandas()})
+    return asset.add_batch_definition_whole_dataframe("whole")
+
+
+def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Outcome]:
+    import great_expectations as gx
+
+    if not expectations:
+        return []
     # Results come in another order than expectations are given.
     numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
     suite = gx.ExpectationSuite(name="contract", expectations=numbered)
-    results = whole.validate(suite, result_format={"result_format": "COMPLETE"}).results
+    results = (
+        definition.get_batch({"dataframe": frame}).validate(suite, result_format={"result_format": "COMPLETE"}).results
+    )
     found = {result.expectation_config.meta["position"]: result for result in results}
-    return tuple(_outcome(e, found[n], batch.num_rows) for n, e in enumerate(expectations))
+    return [_outcome(e, found[n], len(frame)) for n, e in enumerate(expectations)]
 
 
 def rule_name(expectation: Expectation) -> str:
@@ -56,6 +82,8 @@ def rule_name(expectation: Expectation) -> str:
 def in_words(expectation: Expectation) -> str:
     """A rule for people: its name, its arguments, and what happens to data that break it."""
     given = {name: value for name, value in expectation.rule.configuration.kwargs.items() if name not in _HIDDEN}
+    if expectation.max_share:
+        given["max_share"] = expectation.max_share
     arguments = ", ".join(f"{name} {_value(value)}" for name, value in given.items())
     return f"{rule_name(expectation)}{f' ({arguments})' if arguments else ''}, else {expectation.action}"
 
@@ -80,16 +108,22 @@ def _condition(rule: Any) -> str:
 
 
 def _value(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else f"{value}"
+    if isinstance(value, dict):  # ranges of quantiles
+        ranges = zip(value["quantiles"], value["value_ranges"], strict=True)
+        return ", ".join(f"{quantile:g} in [{low}, {high}]" for quantile, (low, high) in ranges)
+    if not isinstance(value, list | tuple | set):
+        return f"{value}"
+    more = f", … ({len(value)} in all)" if len(value) > _NAMED else ""
+    return ", ".join(map(str, list(value)[:_NAMED])) + more
 
 
 def _outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
     name, found = rule_name(expectation), result.result
     if "unexpected_index_list" in found:
         positions = tuple(int(position) for position in found["unexpected_index_list"] or ())
+        held = bool(result.success) or rows < expectation.min_rows or 0 < len(positions) <= expectation.max_share * rows
         return Outcome(
-            name, in_words(expectation), expectation.action, found["element_count"], len(positions),
-            bool(result.success) or rows < expectation.min_rows, positions,
+            name, in_words(expectation), expectation.action, found["element_count"], len(positions), held, positions,
         )  # fmt: skip
     if "observed_value" not in found:
         raise ConfigError(f"expectation {name} cannot run: {str(result.exception_info)[-300:]}")
@@ -98,4 +132,6 @@ def _outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
     observed = found["observed_value"]
     held = bool(result.success) or rows < expectation.min_rows or observed is None
     value = observed.item() if hasattr(observed, "item") else observed
+    if isinstance(value, dict):  # quantiles
+        value = ", ".join(f"{each:.6g}" for each in value["values"])
     return Outcome(name, in_words(expectation), expectation.action, rows, 0, held, observed=value)

@@ -71,9 +71,10 @@ def local(path: str) -> Path:
     return Path(clean)
 
 
-def files(path: str) -> Iterator[Path]:
-    """The CSV files directly in a folder, by name; none where there is no folder."""
-    return iter(sorted(local(path).glob("*.csv")))
+def entries(path: str) -> list[Path]:
+    """What is directly in a folder, by name, hidden or not; nothing where there is no folder."""
+    folder = local(path)
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def tree(path: str) -> tuple[tuple[str, int], ...]:

@@ -36,6 +36,9 @@ class Expectation:
     """block: publish nothing of the batch; quarantine: set the row aside; warn: report only."""
     min_rows: int = 1
     """A batch with fewer rows is not judged by it: the mean of three rows says little."""
+    max_share: float = 0.0
+    """The batch meets a rule on single rows if no larger share of all its rows breaks it. (The rule's own `mostly` is a
+    share of the rows that its condition picks.)"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class Source:
     of two versions known at the same moment the one of the later file stays."""
     max_bad_share: float = 0.1
     """A batch of which a larger share of rows breaks a rule is blocked: then it is not the rows that are wrong."""
+    max_versions: int = 10
+    """Rows of a batch that share a key and say more different things than this, but for when they were known, are set
+    aside: what stands for so many things is no key of one (`N/A`, a number that a spreadsheet has rounded)."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
     history: timedelta | None = None

@@ -31,6 +31,8 @@ from mlops.lifecycle.judging import FILE_MODIFIED, Judged
 
 _DELIVERY = 256 * 2**20
 """Bytes of text that are judged at once; it takes about ten times as much memory."""
+_NAMED = 10
+"""So many files, or reasons, are named in the log; the page has every reason."""
 _WORKERS = 2
 """Tables that are written at the same time."""
 
@@ -42,11 +44,14 @@ def run(job: Context[IngestionConfig]) -> None:
     ledger = rows_of(job.own.read("ledger", version)) if version else []
     kept = [row for row in ledger if row["source"] in there]
     seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in kept}
-    landed = feeds.landed(job.config.landing, [source.name for source in job.use_case.sources], seen)
+    landed, unread = feeds.landed(job.config.landing, [source.name for source in job.use_case.sources], seen)
+    if unread:
+        job.log.warning("%s", _unread(job, unread))
     if not landed:
         if not ledger:
             raise DataError(
-                f"the landing folder {job.config.landing} holds no file: run the job 'sample', or land your own"
+                f"the landing folder {job.config.landing} holds no file of a source: run the job 'sample', or land "
+                f"your own{f'; {_unread(job, unread)}' if unread else ''}"
             )
         job.log.info("no new file in %s", job.config.landing)
         return
@@ -63,6 +68,11 @@ def run(job: Context[IngestionConfig]) -> None:
                 known |= {(each.source.name, file.sha256) for each in judged for file in each.files}
                 version += 1
         made.result()
+
+
+def _unread(job: Context[IngestionConfig], names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"not read in {job.config.landing}, where files are <source>/<name>.csv: {', '.join(names[:_NAMED])}{more}"
 
 
 def _make_tables(job: Context[IngestionConfig]) -> None:
@@ -84,12 +94,17 @@ def _judged(
 ) -> Iterator[Judged]:
     """Every source that has new content, judged; nothing is read while a file cannot be."""
     new: dict[str, dict[str, File]] = {source.name: {} for source in job.use_case.sources}
+    misfits = []
     for each in landed:
-        content, sha256 = each.read()
+        try:
+            content, sha256 = each.read()
+        except DataError as error:
+            misfits.append(str(error))
+            continue
         if (each.source, sha256) not in known:
             new[each.source].setdefault(sha256, File(each.name, sha256, each.size, each.modified, content))
     sources = [(source, tuple(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
-    misfits = [why for source, files in sources for file in files if (why := intake.misfit(file, source))]
+    misfits += [why for source, files in sources for file in files if (why := intake.misfit(file, source))]
     if misfits:
         _block(job, (), misfits, batch)
     for source, files in sources:
@@ -116,7 +131,8 @@ def _take_in(
 
 def _block(job: Context[IngestionConfig], delivery: Sequence[Judged], problems: Sequence[str], batch: int) -> NoReturn:
     _report(job, delivery, problems, batch)
-    raise BatchBlocked(f"{'; '.join(problems)}: nothing of this delivery was published")
+    more = f"; and {len(problems) - _NAMED} more, on the delivery's page" if len(problems) > _NAMED else ""
+    raise BatchBlocked(f"{'; '.join(problems[:_NAMED])}{more}: nothing of this delivery was published")
 
 
 def _publish(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> int:

@@ -1,19 +1,26 @@
 """From the bytes of landed files to typed rows: nothing is nulled in silence, every bad row keeps its file and line.
 
-Each line is read on its own, so that a broken one spoils no other: a field cannot hold a line break. A value that does
-not read as its column's type, a missing one that is required and a line that is no row each break a rule; what they
-were is kept as text.
+Each line is read on its own, so that a broken one spoils no other: a field cannot hold a line break. LF, CR LF and CR
+each end a line. A value that does not read as its column's type, a missing one that is required and a line that is no
+row each break a rule; what they were is kept as text.
+
+Text is compared as people read it: composed (NFC), without blanks around it, any kind of blank inside it as the plain
+one; and words that stand for no value (`NULL`, `N/A`, ...) are none. Otherwise two spellings of a key are two keys, and
+all aircraft named "NULL" are one. Numbers and moments are not tidied: there a blank or a word breaks a rule.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections import defaultdict
+import unicodedata
+from codecs import BOM_UTF8
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -22,7 +29,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Column, Source
+from mlops.contract.text import printable
 
+ROW_RULES = {
+    "row:encoding": "bytes that are no UTF-8, or a zero byte",
+    "row:control": "a control character",
+    "row:csv": "an open quote, or a value in quotes of more than 131,072 characters",
+    "row:fields": "another number of fields than the header has",
+    "row:truncated": "the file ends in the middle of the line",
+}
+"""Rules about a line as a whole, with what breaks each."""
 _PATTERNS = {
     "long": r"^-?\d{1,18}$",
     "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
@@ -33,6 +49,19 @@ _SKEW = timedelta(days=1)
 """A row that is known later than this after its file was written is wrong about one of the two clocks."""
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
 """What bytes that are no UTF-8 were decoded to, and what no text holds."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
+"""What moves or hides the text beside it on a terminal or a page; a tab does not."""
+_HEADER = re.compile(rb"[^\r\n]+")
+_LONGEST = 100_000
+"""A first line of more bytes is no header. (Field names are compared with one another: megabytes would take hours.)"""
+_SPARE = 200
+"""Among so many names of a header the likely new name of a column is looked for."""
+_BLANKS = " \t\u200b\u200c\u200d\u2060\ufeff"
+"""What is taken off both ends of a text, once every kind of blank is the plain one."""
+_NOTHING = pa.array(
+    ["", "null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"]
+)
+"""Texts that stand for no value, in small letters; `NA` only in capitals: what R writes, and no word."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +74,18 @@ class File:
     modified: datetime
     content: bytes
 
-    @property
+    @cached_property
+    def first_line(self) -> bytes:
+        """The first line that is not empty, without its end; b"" where there is none."""
+        line = _HEADER.search(self.content, len(BOM_UTF8) if self.content.startswith(BOM_UTF8) else 0)
+        return line[0] if line else b""
+
+    @cached_property
     def header(self) -> list[str]:
-        """Its column names, as they stand there."""
-        first = self.content.partition(b"\n")[0].decode("utf-8-sig", "replace")
-        return next(csv.reader(first.splitlines()), [])
+        """Its column names, as they stand there; none where the first line is too long for a header."""
+        if not 0 < len(self.first_line) <= _LONGEST:
+            return []
+        return next(csv.reader([self.first_line.decode("utf-8", "replace")]))
 
 
 @dataclass(frozen=True)
@@ -82,23 +118,37 @@ def unbroken(count: int, broken: Collection[int]) -> np.ndarray[tuple[int], np.d
 
 def misfit(file: File, source: Source) -> str:
     """Why a file's header does not fit the source, in words, with the likely new name of a column; "" if it fits."""
-    header = file.header
-    wanted = [column.name for column in source.columns]
-    missing = [name for name in wanted if name not in header]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if not missing and not twice:
+    why = _no_header(file) or _other_columns(file.header, source)
+    return f"{source.name}/{file.name} {why}" if why else ""
+
+
+def _no_header(file: File) -> str:
+    """Why the first line is no header of any table."""
+    line = file.first_line
+    if not line:
+        return "is empty, without even a header"
+    if b"\0" in line or "\ufffd" in line.decode("utf-8", "replace"):
+        return "is no UTF-8 text"
+    if len(line) > _LONGEST:
+        start = printable(line[:60].decode("utf-8", "replace"))
+        return f"has no header: its first line has {len(line):,} bytes, of {_LONGEST:,} at most, and begins {start}"
+    return ""
+
+
+def _other_columns(header: list[str], source: Source) -> str:
+    """Which columns of the source the header lacks, or has twice."""
+    counts = Counter(header)
+    if twice := sorted(printable(name) for name, count in counts.items() if name and count > 1):
+        return f"has {', '.join(twice)} more than once"
+    missing = [column.name for column in source.columns if column.name not in counts]
+    if not missing:
         return ""
-    if twice:
-        return f"{source.name}/{file.name} has {', '.join(twice)} more than once"
-    if not file.content:
-        return f"{source.name}/{file.name} is empty, without even a header"
-    if "\0" in "".join(header) or "\ufffd" in "".join(header):
-        return f"{source.name}/{file.name} is no UTF-8 text"
-    spare = [name for name in header if name not in wanted]
-    renamed = [f"{name} (renamed to {near[0]}?)" for name in missing if (near := _alike(name, spare))]
+    known = {column.name for column in source.columns}
+    spare = [name for name in header if name not in known][:_SPARE]
+    renamed = [f"{name} (renamed to {printable(near[0])}?)" for name in missing if (near := _alike(name, spare))]
     plain = [name for name in missing if not _alike(name, spare)]
-    found = ", ".join(header)
-    return f"{source.name}/{file.name} lacks {', '.join(renamed + plain)}; it has {found[:300]}"
+    there = printable(", ".join(header)[:300])
+    return f"lacks {', '.join(renamed + plain)}; it has {there}"
 
 
 def _alike(name: str, spare: Sequence[str]) -> list[str]:
@@ -109,16 +159,16 @@ def _alike(name: str, spare: Sequence[str]) -> list[str]:
 def unknown_columns(files: Iterable[File], source: Source) -> tuple[str, ...]:
     """Columns that files have and the source does not know: they are reported and left out."""
     known = {column.name for column in source.columns}
-    return tuple(sorted({name for file in files for name in file.header} - known))
+    named = {(n, name) for header in {tuple(file.header) for file in files} for n, name in enumerate(header, start=1)}
+    return tuple(sorted({printable(name) or f"number {n} (no name)" for n, name in named if name not in known}))
 
 
 def read(source: Source, files: Sequence[File]) -> Rows:
     """Rows of files whose headers fit, in their order; none can be known long after its file was written.
 
-    Rules: `row:encoding` no UTF-8; `row:csv` an open quote; `row:fields` another number of fields than the header has;
-    `row:truncated` the file ends in the middle of the line; `<column>:<type>` unreadable; `<column>:required` missing;
-    `<known_at>:future` known more than a day after the file was last changed. (Rejected: a day after the run's `as_of`:
-    a run as of an older moment would set good rows aside for ever.)
+    Rules: those of a line, `ROW_RULES`; `<column>:<type>` unreadable; `<column>:required` missing; `<known_at>:future`
+    known more than a day after the file was last changed. (Rejected: a day after the run's `as_of`: a run as of an
+    older moment would set good rows aside for ever.)
     """
     raw: list[str] = []
     line: list[int] = []
@@ -150,22 +200,22 @@ def read(source: Source, files: Sequence[File]) -> Rows:
 
 
 def _lines(content: bytes) -> Iterable[tuple[int, str, str]]:
-    """Number, text and broken rule ("" if none) of every line below the header that is not blank."""
+    """Number, text and broken rule ("" if none) of every line below the header that is not empty."""
     text = content.decode("utf-8-sig", "surrogateescape")
-    odd = _NO_TEXT.search(text) is not None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    odd = _CONTROL.search(text) is not None
     lines = text.split("\n")
-    for number, line in enumerate(lines[1:], start=2):
-        if line and line != "\r":
-            if number == len(lines):
-                yield number, _shown(line), "row:truncated"
-            elif odd and _NO_TEXT.search(line):
-                yield number, _shown(line), "row:encoding"
-            else:
-                yield number, line.removesuffix("\r"), ""
-
-
-def _shown(line: str) -> str:
-    return line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    header = next((number for number, line in enumerate(lines) if line), 0)
+    for number, line in enumerate(lines[header + 1 :], start=header + 2):
+        if not line:
+            continue
+        if number == len(lines):
+            yield number, printable(line), "row:truncated"
+        elif odd and _CONTROL.search(line):
+            yield number, printable(line), "row:encoding" if _NO_TEXT.search(line) else "row:control"
+        else:
+            yield number, line, ""
 
 
 def _fields(line: str, wanted: int) -> tuple[list[str], str]:
@@ -189,7 +239,7 @@ def _judged(
     broken: dict[int, list[str]],
 ) -> pa.ChunkedArray:
     """A column typed; rules that its values break are noted at their positions."""
-    given = pc.if_else(pc.equal(texts, ""), None, texts)
+    given = _tidy(texts) if column.type == "string" else pc.if_else(pc.equal(texts, ""), None, texts)
     typed = _typed(column.type, given)
     lost = _mask(pc.and_(pc.is_valid(given), pc.is_null(typed)))
     for position in np.flatnonzero(lost):
@@ -212,4 +262,21 @@ def _typed(kind: str, given: pa.ChunkedArray) -> pa.ChunkedArray:
     if kind == "timestamp":  # not Arrow's own reading, for which 30 February is 2 March
         moments = pd.to_datetime(readable.to_pandas(), format="%Y-%m-%dT%H:%M:%SZ", errors="coerce", utc=True)
         return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW[kind])])
-    return readable.cast(_ARROW[kind])
+    numbers = readable.cast(_ARROW[kind])
+    return pc.if_else(pc.is_finite(numbers), numbers, None)  # 400 digits are no number, though Arrow says infinity
+
+
+def _tidy(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text as the module's first lines say; null where it stands for no value."""
+    untidy = texts.filter(pc.match_substring_regex(texts, "[^!-~]")).unique()
+    if len(untidy):
+        tidied = pa.array([_tidied(text) for text in untidy.to_pylist()], pa.string())
+        texts = pc.coalesce(pc.take(tidied, pc.index_in(texts, untidy)), texts)
+    nothing = pc.or_(pc.is_in(pc.utf8_lower(texts), _NOTHING), pc.equal(texts, "NA"))
+    return pc.if_else(nothing, None, texts)
+
+
+def _tidied(text: str) -> str:
+    # (Rejected: Arrow's utf8_normalize, whose NFC of version 21 decomposes.)
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in composed).strip(_BLANKS)

@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Outcome, Source
-from mlops.lifecycle.intake import File, Rows, unbroken
+from mlops.lifecycle.intake import ROW_RULES, File, Rows, unbroken
 
 FILE_MODIFIED = "file_modified"
 """Column that a source's table adds: of two rows with one key and known-at time, the one of the later file stays."""
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
+_LONGEST = 10_000
+"""Of a longer line that breaks a rule only so much is kept: a file that ends in a gigabyte of zeros has one line."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Broken:
     line: int
     rule: str
     row: str
-    """The line as it came."""
+    """The line as it came, at most its first 10,000 characters."""
 
     @property
     def column(self) -> str:
@@ -58,6 +60,9 @@ class Judged:
     """Rows to publish of which a version known later is there too: both are kept."""
     conflicting: int
     """Good rows known at the same moment as another of their key, with other content: the later file's stays."""
+
+    contradicting: int
+    """Good rows that say something else than an earlier row of the same file, with the same key and known-at time."""
 
     @property
     def span(self) -> tuple[datetime | None, datetime | None]:
@@ -91,13 +96,21 @@ class Judged:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why nothing may be published, in words; empty: it may."""
-        named = [f"{self.source.name}: {_failing(o)}" for o in self.outcomes if o.action == "block" and not o.held]
-        if self.bad > self.source.max_bad_share * self.rows:
+        name, limit = self.source.name, self.source.max_bad_share
+        named = [f"{name}: {_failing(o)}" for o in self.outcomes if o.action == "block" and not o.held]
+        if self.bad > limit * self.rows:
             rule, count = next(iter(self.by_rule.items()))
             first = next(each for each in self.broken if each.rule == rule)
+            meaning = f": {ROW_RULES[rule]}" if rule in ROW_RULES else ""
             named.append(
-                f"{self.source.name}: {self.bad} of {self.rows} rows break a rule and {self.source.max_bad_share:.0%} "
-                f"may; most break {rule} ({count}), the first in {first.file.name} line {first.line}"
+                f"{name}: {self.bad} of {self.rows} rows break a rule and {limit:.0%} may; most break {rule} "
+                f"({count}{meaning}), the first in {first.file.name} line {first.line}"
+            )
+        if self.contradicting > limit * self.rows:
+            named.append(
+                f"{name}: {self.contradicting} of {self.rows} rows contradict another row of the same file, with the "
+                f"same key ({', '.join(self.source.key)}) and the same {self.source.known_at}, and {limit:.0%} may: "
+                f"either the key does not name one thing, or a correction does not say since when it is known"
             )
         return tuple(named)
 
@@ -115,19 +128,44 @@ def judge(
         if outcome.action == "quarantine":
             for position in outcome.positions:
                 broken.setdefault(int(read[position]), []).append(outcome.rule)
+    keyless, contradicting = _keyless(source, rows, np.flatnonzero(unbroken(len(rows.raw), broken)))
+    broken |= {position: [f"{'+'.join(source.key)}:versions"] for position in keyless.tolist()}
     whole = unbroken(len(rows.raw), broken)
     modified = pa.array([file.modified for file in files], pa.timestamp("us", "UTC")).take(pa.array(rows.file))
     table = rows.table.append_column(FILE_MODIFIED, modified)
     kept, repeated, outdated, conflicting = _versions(source, table, np.flatnonzero(whole))
     told = [
-        Broken(files[rows.file[position]], rows.line[position], rule, rows.raw[position])
+        Broken(files[rows.file[position]], rows.line[position], rule, _short(rows.raw[position]))
         for position in sorted(broken)
         for rule in broken[position]
     ]
     return Judged(
         source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(told),
-        len(broken), repeated, outdated, conflicting,
+        len(broken), repeated, outdated, conflicting, contradicting,
     )  # fmt: skip
+
+
+def _keyless(source: Source, rows: Rows, good: Positions) -> tuple[Positions, int]:
+    """Positions of rows whose key stands for more things than it can have versions; of the others, how many contradict.
+
+    Two rows contradict each other if one file has both, with one key and one known-at time. (In two files it is a
+    correction: the later file's row stays.)
+    """
+    keys = list(source.key)
+    twice = rows.table.select(keys).take(good).to_pandas().duplicated(keep=False).to_numpy()
+    if not twice.any():
+        return good[:0], 0
+    rivals = rows.table.take(good[twice]).to_pandas(integer_object_nulls=True)
+    contents = [name for name in rows.table.column_names if name != source.known_at or name in keys]
+    different = (~rivals.duplicated(contents)).groupby([rivals[name] for name in keys]).transform("sum")
+    many = (different > source.max_versions).to_numpy()
+    rivals["_file"] = rows.file[good[twice]]
+    there = rivals[~many].drop_duplicates()
+    return np.compress(many, good[twice]), int(there.duplicated([*keys, source.known_at, "_file"]).sum())
+
+
+def _short(row: str) -> str:
+    return row if len(row) <= _LONGEST else f"{row[:_LONGEST]}… ({len(row):,} characters)"
 
 
 def _versions(source: Source, table: pa.Table, good: Positions) -> tuple[Positions, int, int, int]:

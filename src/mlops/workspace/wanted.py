@@ -46,7 +46,7 @@ _EVERY = ("sample", "ingestion", *_LOADERS)
 RIGHTS: tuple[Right, ...] = (
     Right(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
     Right(_EVERY, "schema", "USE_SCHEMA", "everything inside it"),
-    Right(("sample", "ingestion"), "volume", "READ_VOLUME", "storage.files, storage.write (compares what is there)"),
+    Right(("sample", "ingestion"), "volume", "READ_VOLUME", "storage.entries, storage.write (compares what is there)"),
     Right(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
     Right(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
     Right(_WRITERS, "schema", "SELECT", "tables.Schema.read"),

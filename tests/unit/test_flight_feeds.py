@@ -1,0 +1,187 @@
+"""The flights' feeds wrong as a whole: each is blocked by its own rules, before anything learns from it."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops.adapters import quality
+from mlops.lifecycle import intake, judging
+from mlops.lifecycle.intake import File
+from usecase import USE_CASE
+
+NOW = datetime(2014, 1, 3, tzinfo=UTC)
+DAYS = [date(2013, 2, 5), date(2013, 7, 10)]
+"""One of winter and one of summer time."""
+MONTHS = [date(2013, month, 17) for month in range(1, 13)]
+
+
+@cache
+def texts(day):
+    return {name.split("/")[0]: text for name, text in USE_CASE.sample(day, day)}
+
+
+def judge(name, *contents):
+    source = USE_CASE.source(name)
+    files = [File(f"{n}.csv", str(n), len(content), NOW, content.encode()) for n, content in enumerate(contents)]
+    rows = intake.read(source, files)
+    outcomes = quality.check(rows.table.take(rows.read), source.expectations())
+    return judging.judge(source, files, rows, outcomes, ())
+
+
+def frame_of(name, day):
+    return pd.read_csv(
+        io.StringIO(texts(day)[name]), dtype={"flight_id": str, "built": "Int64"}, keep_default_na=False, na_values=[""]
+    )
+
+
+def moved(column, hours):
+    def change(rows):
+        moments = pd.to_datetime(rows[column]) + timedelta(hours=hours)
+        return rows.assign(**{column: moments.dt.strftime("%Y-%m-%dT%H:%M:%SZ")})
+
+    return change
+
+
+def made(column, value):
+    """A column made by a function of the rows, or one value in all of them."""
+    return lambda rows: rows.assign(**{column: value(rows) if callable(value) else value})
+
+
+def some(share, change):
+    """The change in a share of the rows, spread evenly."""
+
+    def changed(rows):
+        chosen = pd.Series((np.arange(len(rows)) * share) % 1 < share, rows.index)
+        return pd.concat([change(rows[chosen]), rows[~chosen]]).sort_index()
+
+    return changed
+
+
+def times(column, factor, digits=4):
+    return made(column, lambda rows: (rows[column] * factor).round(digits))
+
+
+def local(rows):
+    """Times of New York that say they are UTC."""
+    for column in ("scheduled_departure", "scheduled_arrival"):
+        zoned = pd.to_datetime(rows[column]).dt.tz_convert("America/New_York")
+        rows = rows.assign(**{column: zoned.dt.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    return rows
+
+
+def twice(rows):
+    """Times taken to be New York's, although they were UTC, and converted again."""
+    for column in ("scheduled_departure", "scheduled_arrival"):
+        wall = pd.to_datetime(rows[column]).dt.tz_localize(None)
+        zoned = wall.dt.tz_localize("America/New_York", ambiguous=True, nonexistent="shift_forward")
+        rows = rows.assign(**{column: zoned.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    return rows
+
+
+def no_flight(rows):
+    """Every flight cancelled, and nothing known of any."""
+    return rows.assign(cancelled=1, diverted=0, departure_delay=np.nan, arrival_delay=np.nan)
+
+
+FAULTS = {
+    "wind in km/h": ("weather", times("wind_speed", 1.609344, 5)),
+    "wind in km/h for a third of the hours": ("weather", some(0.34, times("wind_speed", 1.609344, 5))),
+    "wind in whole km/h": ("weather", times("wind_speed", 1.609344, 0)),
+    "wind in m/s": ("weather", times("wind_speed", 0.44704, 1)),
+    "wind in knots": ("weather", times("wind_speed", 1 / 1.15078, 0)),
+    "dew point in °C": ("weather", made("dew_point", lambda rows: ((rows.dew_point - 32) / 1.8).round(1))),
+    "temperature in °C": ("weather", made("temperature", lambda rows: ((rows.temperature - 32) / 1.8).round(1))),
+    "visibility in km": ("weather", times("visibility", 1.609344, 2)),
+    "directions in radians": ("weather", made("wind_direction", lambda rows: np.radians(rows.wind_direction))),
+    "arrivals an hour later": ("schedule", moved("scheduled_arrival", 1)),
+    "arrivals an hour earlier": ("schedule", moved("scheduled_arrival", -1)),
+    "arrivals three hours later": ("schedule", moved("scheduled_arrival", 3)),
+    "a third of the arrivals in another zone": ("schedule", some(0.34, moved("scheduled_arrival", 1))),
+    "local times that say UTC": ("schedule", local),
+    "UTC twice": ("schedule", twice),
+    "unknown destinations": ("schedule", some(0.05, made("dest", "ZZZ"))),
+    "destinations in other codes": ("schedule", made("dest", lambda rows: "K" + rows.dest)),
+    "unknown carriers": ("schedule", some(0.05, made("carrier", "ZZ"))),
+    "a third of the tail numbers missing": ("schedule", some(0.35, made("tailnum", np.nan))),
+    "tail numbers that are NULL": ("schedule", some(0.35, made("tailnum", "NULL"))),
+    "tail numbers without their N": ("schedule", made("tailnum", lambda rows: rows.tailnum.str[1:])),
+    "distances in km": ("schedule", times("distance", 1.609344, 0)),
+    "keys that are N/A": ("schedule", made("flight_id", "N/A")),
+    "keys that a spreadsheet rounded": ("schedule", made("flight_id", "2.0130xE+15")),
+    "keys without their origin": ("schedule", made("flight_id", lambda rows: rows.flight_id.str[:-4])),
+    "departures missing a third of the tails": ("departures", some(0.35, made("tailnum", np.nan))),
+    "departures scheduled in another zone": ("departures", moved("scheduled_departure", 2)),
+    "departures in hours": ("departures", times("departure_delay", 1 / 60)),
+    "departures in whole hours": ("departures", times("departure_delay", 1 / 60, 0)),
+    "departures without a delay": ("departures", made("departure_delay", 0)),
+    "labels empty": ("outcomes", made("arrival_delay", np.nan)),
+    "labels in hours": ("outcomes", times("arrival_delay", 1 / 60)),
+    "labels in whole hours": ("outcomes", times("arrival_delay", 1 / 60, 0)),
+    "labels in seconds": ("outcomes", times("arrival_delay", 60)),
+    "labels all 0": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay.clip(upper=15))),
+    "no delay at all": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay * 0)),
+    "labels all 1": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay.abs() + 16)),
+    "delays without their sign": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay.abs())),
+    "all cancelled": ("outcomes", no_flight),
+    "all diverted": ("outcomes", lambda rows: rows.assign(arrival_delay=np.nan, diverted=1 - rows.cancelled)),
+    "outcomes missing a third of the tails": ("outcomes", some(0.35, made("tailnum", np.nan))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_feed_that_is_wrong_as_a_whole_is_blocked(fault):
+    name, change = FAULTS[fault]
+    for day in DAYS:
+        judged = judge(name, change(frame_of(name, day)).to_csv(index=False))
+        assert judged.problems, (day, judged.summary)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_feed_that_is_wrong_as_a_whole_is_blocked_in_every_month(fault):
+    name, change = FAULTS[fault]
+    for day in MONTHS:
+        assert judge(name, change(frame_of(name, day)).to_csv(index=False)).problems, day
+
+
+@pytest.mark.parametrize("factor", [1000, 1.4])
+def test_one_bad_row_blocks_nothing(factor):
+    rows = frame_of("schedule", DAYS[0]).astype({"distance": float})
+    rows.loc[5, "distance"] = rows.loc[5, "distance"] * factor
+    judged = judge("schedule", rows.to_csv(index=False))
+    assert judged.problems == ()
+    assert judged.good.num_rows == len(rows) - (factor == 1000)
+
+
+def test_a_correction_of_a_whole_day_is_taken_in():
+    rows = frame_of("schedule", DAYS[0])
+    corrected = moved("published_at", 1)(rows.assign(tailnum="N12345"))
+    judged = judge("schedule", rows.to_csv(index=False), corrected.to_csv(index=False))
+    assert (judged.problems, judged.bad) == ((), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("planes", {"seats": 0}),
+        ("planes", {"built": 12}),
+        ("schedule", {"scheduled_arrival": "2014-02-06T00:00:00Z"}),
+        ("weather", {"humidity": 101}),
+        ("departures", {"departure_delay": -181}),
+    ],
+)
+def test_a_value_that_would_stop_the_features_is_set_aside(name, values):
+    day = date(2012, 12, 31) if name == "planes" else DAYS[0]
+    rows = frame_of(name, day)
+    for column, value in values.items():
+        rows[column] = rows[column].astype(object)
+        rows.loc[3, column] = value
+    judged = judge(name, rows.to_csv(index=False))
+    assert (judged.problems, judged.bad) == ((), 1)

@@ -1,0 +1,50 @@
+"""What of the landing folder is read, and what is named because it is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlops.adapters import feeds
+from mlops.contract import DataError
+
+
+def put(folder, name, content=b"id\n1\n"):
+    path = os.path.join(os.fsencode(folder), name)  # noqa: PTH118 - bytes, which pathlib does not take
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+    Path(os.fsdecode(path)).write_bytes(content)
+
+
+def test_files_of_sources_are_read_and_all_else_is_named(tmp_path):
+    for name in (b"a/1.csv", b"b/2.csv", b"a/caf\xe9.csv", b"a/line\nend.csv", "a/grün.csv".encode()):
+        put(tmp_path, name)
+    odd = (b"a/3.CSV", b"a/4.csv.gz", b"a/._1.csv", b"a/.5.csv.swp", b"a/~$1.csv", b"a/1.csv~", b"a/sub/6.csv")
+    for name in (*odd, b"a/7.csv/part-0.csv", b"typo/8.csv", b"9.csv", b"b/\x1b[2J.txt"):
+        put(tmp_path, name)
+    (tmp_path / "a" / ".#1.csv").symlink_to("nowhere")
+    (tmp_path / "a" / "gone.csv").symlink_to("nowhere")
+    files, unread = feeds.landed(str(tmp_path), ["a", "b", "c"], ())
+    assert [(file.source, file.name) for file in files] == [
+        ("a", "1.csv"), ("b", "2.csv"), ("a", r"caf\xe9.csv"), ("a", "grün.csv"), ("a", r"line\nend.csv"),
+    ]  # fmt: skip
+    assert sorted(unread) == sorted([
+        "9.csv (no source)", "typo (no source)", "a/3.CSV", "a/4.csv.gz", "a/._1.csv", "a/.5.csv.swp", "a/~$1.csv",
+        "a/1.csv~", "a/sub (a folder)", "a/7.csv (a folder)", "a/.#1.csv", "a/gone.csv", r"b/\x1b[2J.txt",
+    ])  # fmt: skip
+    assert [file.read()[0] for file in files] == [b"id\n1\n"] * 5
+    seen = {(file.source, file.name, file.size, file.modified) for file in files}
+    assert feeds.landed(str(tmp_path), ["a", "b", "c"], seen)[0] == []
+
+
+def test_a_file_that_has_gone_since_it_was_listed_is_named(tmp_path):
+    put(tmp_path, b"a/1.csv")
+    ((file,), _) = feeds.landed(str(tmp_path), ["a"], ())
+    file.path.unlink()
+    with pytest.raises(DataError, match=r"a/1\.csv cannot be read: No such file"):
+        file.read()
+
+
+def test_no_folder_has_no_files(tmp_path):
+    assert feeds.landed(str(tmp_path / "none"), ["a"], ()) == ([], [])
