@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
 from mlops.adapters.tables import Schema
-from mlops.contract import UseCase
+from mlops.contract import DataError, UseCase
 from mlops.jobs._answers import answers
 from mlops.lifecycle import pointintime
 
@@ -28,12 +28,27 @@ def labelled(
     order of their key: row order moves a model, and Spark's is not stable.
 
     `version` is that of the label's table; None: as it is.
+
+    Raises:
+        DataError: a label is neither 1 nor 0.
     """
     key = [*use_case.entity.key, "prediction_time"]
     here: pd.DataFrame = rows.join(outcomes(data, use_case, as_of, version), list(use_case.entity.key)).toPandas()
     here = here.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = pointintime.newest_known(here, key, KNOWN, as_of)
-    return newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
+    labelled_rows = newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
+    _check_labels(labelled_rows[LABEL], use_case)
+    return labelled_rows
+
+
+def _check_labels(labels: pd.Series[float], use_case: UseCase) -> None:
+    wrong = labels[~labels.isin([0, 1])]
+    if len(wrong):
+        values = ", ".join(f"{value:g}" for value in wrong.unique()[:3])
+        raise DataError(
+            f"the label {use_case.label.name} has to be 1 or 0, and {len(wrong)} of {len(labels)} rows have another "
+            f"value (such as {values}): mend its SQL, {use_case.label.value!r}, in the use case"
+        )
 
 
 def outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int | None = None) -> DataFrame:

@@ -73,11 +73,13 @@ def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.Data
     label = job.use_case.label.source
     early = _matured.between(job.data.read("features", tables["features"]), None, train_until)
     rows = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
-    classes = rows[_matured.LABEL].nunique()
-    if classes != 2:
-        what = "no matured label" if classes == 0 else f"only the label {rows[_matured.LABEL].iloc[0]:.0f}"
+    before = f"before {train_until:%Y-%m-%d}"
+    if rows.empty:
+        raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
+    if rows[_matured.LABEL].nunique() == 1:
         raise DataError(
-            f"{what} among {len(rows)} rows before {train_until:%Y-%m-%d}: land more days, or train with a later as_of"
+            f"all {len(rows)} matured labels {before} are {rows[_matured.LABEL].iloc[0]:.0f}, and a model needs both 1 "
+            f"and 0: look at the rows of {label} and at the label's SQL, or land more days"
         )
     return rows
 
