@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from mlops.contract import MlopsError
 from mlops.workspace import commands
 from mlops.workspace.doctor import Facts
 from mlops.workspace.found import Unread
-from mlops.workspace.protection import PROTECTED, Environment, list_weaknesses, protect
+from mlops.workspace.protection import PROTECTED, VARIABLES, Environment, list_weaknesses, protect
 
 
 def env(
@@ -58,6 +59,18 @@ def test_each_weakness_is_told_with_the_environment_that_has_it(
     assert list_weaknesses("prod", environments) == ((name, said),)
     steps = [*protect("prod", "octo/flights", environments)]
     assert [f"environments/{name} " in step.command for step in steps] == ([] if "administrators" in said else [True])
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("lacking", VARIABLES)
+def test_a_variable_that_the_repository_could_lend_is_told(lacking: str, name: str) -> None:
+    """DATABRICKS_HOST decides who is sent the token: in the repository, whoever may write can set it."""
+    own = tuple(each for each in VARIABLES if each != lacking)
+    environments = {**ALL, name: replace(ALL[name], variables=own)}
+    ((where, weakness),) = list_weaknesses("prod", environments)
+    assert where == name
+    assert weakness.startswith(f"has no {lacking} of its own")
+    assert not [*protect("prod", "octo/flights", environments)]
 
 
 names = st.sampled_from(["main", "*", "v*", PROTECTED, "refs/pull/*/merge"])
@@ -123,6 +136,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, environments: list[Row]) -> None:
         path = url.removeprefix("https://api.github.com/repos/octo/flights/environments")
         if path == "?per_page=100":
             return {"total_count": 3, "environments": environments}
+        if path.endswith("/variables?per_page=30"):
+            return {"total_count": 3, "variables": [{"name": name, "value": "x"} for name in VARIABLES]}
         assert path == "/prod/deployment-branch-policies?per_page=100"
         return {"total_count": 1, "branch_policies": [{"id": 1, "name": "main", "type": "branch"}]}
 

@@ -71,18 +71,21 @@ class GitHub:
 
     def _environment(self, row: Mapping[str, Any]) -> Environment:
         reviews = [rule for rule in row.get("protection_rules") or () if rule["type"] == "required_reviewers"]
+        path = f"environments/{quote(row['name'], safe='')}"
+        variables = self._call("GET", f"{path}/variables?per_page=30")["variables"]
         policy = row.get("deployment_branch_policy")
         branches: tuple[str, ...] | None = None
         if policy and policy["protected_branches"]:
             branches = (PROTECTED,)
         elif policy:
-            path = f"environments/{quote(row['name'], safe='')}/deployment-branch-policies?per_page={_PAGE}"
-            branches = tuple(str(each["name"]) for each in self._call("GET", path)["branch_policies"])
+            policies = self._call("GET", f"{path}/deployment-branch-policies?per_page={_PAGE}")["branch_policies"]
+            branches = tuple(str(each["name"]) for each in policies)
         return Environment(
             reviewers=sum(len(rule.get("reviewers") or ()) for rule in reviews),
             self_review=not any(rule.get("prevent_self_review") for rule in reviews),
             bypass=bool(row.get("can_admins_bypass", True)),
             branches=branches,
+            variables=tuple(str(variable["name"]) for variable in variables),
         )
 
     def _pages(self, path: str, **query: str) -> Iterator[Mapping[str, Any]]:

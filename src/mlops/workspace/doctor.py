@@ -231,6 +231,6 @@ def _approvals(facts: Facts) -> Finding:
     weak = list_weaknesses(target, environments)
     if weak:
         what = "; ".join(f"environment {name} {weakness}" for name, weakness in weak)
-        cure = "mlops bootstrap with --github prints the commands; the bypass: Settings > Environments"
+        cure = "mlops bootstrap with --github prints the commands; bypass and variables: Settings > Environments"
         return Finding("approvals", "bad", what, cure)
     return Finding("approvals", "good", f"the environments of {target} take what main holds and somebody approved")

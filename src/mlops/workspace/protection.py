@@ -15,6 +15,8 @@ REVIEWED = ("prod",)
 _ROLES = ("", "-promote", "-plan")
 """Ends of the names of a target's environments: who deploys, who promotes, who plans."""
 _MAIN = ("main", PROTECTED)
+VARIABLES = ("DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "BUNDLE_VARIABLES")
+"""What a job is told by its environment. The first one decides who is sent the token that logs in."""
 _BYPASS = "lets administrators pass without approval"
 """No documented field of GitHub's API switches it off: `mlops doctor` says where a person does."""
 
@@ -31,6 +33,8 @@ class Environment:
     """Whether an administrator may start a job without approval."""
     branches: tuple[str, ...] | None
     """Whose jobs may use it; None: those of every branch and tag."""
+    variables: tuple[str, ...] = VARIABLES
+    """Names of its own variables."""
 
 
 def list_weaknesses(target: str, environments: Mapping[str, Environment]) -> tuple[tuple[str, str], ...]:
@@ -38,8 +42,19 @@ def list_weaknesses(target: str, environments: Mapping[str, Environment]) -> tup
     return tuple(
         (f"{target}{role}", weakness)
         for role in _ROLES
-        for weakness in _weaknesses(environments.get(f"{target}{role}"), role, reviewed=target in REVIEWED)
+        for weakness in (
+            *_weaknesses(environments.get(f"{target}{role}"), role, reviewed=target in REVIEWED),
+            *_borrowed(environments.get(f"{target}{role}")),
+        )
     )
+
+
+def _borrowed(environment: Environment | None) -> Iterator[str]:
+    """Variables that the environment lacks: one of the repository counts then, which everybody who writes can set."""
+    lacking = [name for name in VARIABLES if environment is not None and name not in environment.variables]
+    if lacking:
+        names = ", ".join(lacking)
+        yield f"has no {names} of its own: one of the repository, which everybody who writes can set, would count"
 
 
 def _weaknesses(environment: Environment | None, role: str, *, reviewed: bool) -> Iterator[str]:
@@ -65,7 +80,8 @@ def protect(target: str, repository: str, environments: Mapping[str, Environment
     known = {} if isinstance(environments, Unread) else environments
     for role in _ROLES:
         name = f"{target}{role}"
-        reasons = [why for of, why in list_weaknesses(target, known) if of == name and why != _BYPASS]
+        weak = _weaknesses(known.get(name), role, reviewed=target in REVIEWED)
+        reasons = [why for why in weak if why != _BYPASS]
         if reasons:
             yield Step(
                 f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}",
