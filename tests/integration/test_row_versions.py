@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from oracle import FEATURES, SHOP, SOURCES, START, Oracle, feeds
+from oracle import FEATURES, HOUR, SHOP, SOURCES, START, File, Oracle, Run, feeds
 from test_jobs_loop import DATA, laptop_in
 
+from mlops.adapters.tables import rows_of
 from mlops.contract import DataError
-from mlops.jobs import _matured
+from mlops.jobs import _matured, _watch
 from mlops.jobs._launch import Context
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
 NUMBERS = itertools.count()
+WATCHED = {"experiment": "/toy", "data_profiling": "off"}
 ONE_HOME = [HealthCheck.function_scoped_fixture]  # every example has a catalog of its own in it
 DRAWN = settings(deadline=None, derandomize=True, phases=(Phase.generate,), suppress_health_check=ONE_HOME)
 
@@ -104,7 +107,7 @@ def check(laptop, runs):
         got = {feature.name: found[key][feature.name] for feature in FEATURES}
         assert got == pytest.approx(values, abs=1e-6), key
     if not wanted:
-        return
+        return schema
     for moment in {one.as_of for one in runs}:
         labels = records(_matured.labelled(schema.read("features"), schema, SHOP, moment))
         truth = {key: oracle.label(key[0], moment) for key in wanted}
@@ -117,6 +120,21 @@ def check(laptop, runs):
     assert len(predictions) == len(records(predictions)) == sum(asked > START for _, asked in wanted)
     for key, row in records(predictions).items():
         assert row["prediction"] == pytest.approx(predicted(wanted[key]))
+    check_watched(context_of(laptop, "monitoring", context.config.catalog, as_of, **given, **WATCHED), oracle, wanted)
+    return schema
+
+
+def check_watched(monitoring, oracle, wanted):
+    """Monitoring sees the newest prediction of each entity whose event has come, beside its newest known outcome."""
+    watched = _watch.predictions(monitoring, START, None)
+    lead, as_of = SHOP.entity.lead, monitoring.config.as_of
+    newest = {entity: asked for entity, asked in sorted(wanted) if asked > START and asked + lead < as_of}
+    assert dict(zip(watched["id"], watched["prediction_time"].dt.tz_localize(UTC), strict=True)) == newest
+    told = {row["id"] for row in oracle.known("results", monitoring.config.as_of)}
+    for row in watched.to_dict("records"):
+        label = oracle.label(row["id"], monitoring.config.as_of)
+        assert row["reported"] == (row["id"] in told)
+        assert (None if np.isnan(row["label"]) else row["label"]) == label
 
 
 @settings(DRAWN, max_examples=2)
@@ -131,3 +149,36 @@ def test_any_packing_and_any_order_of_runs_ends_as_the_oracle_says(laptop, runs)
 @given(feeds(most_runs=5))
 def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(laptop, runs):
     check(laptop, runs)
+
+
+def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(laptop, monkeypatch):
+    """Orders each quarter of an hour, asked about and taken in hour by hour, in a process whose clock goes back."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        runs, back = [], datetime(2024, 11, 3, 6, tzinfo=UTC)  # 02:00 becomes 01:00
+        for hour in range(-3, 4):
+            moments = [back + hour * HOUR + quarter * HOUR / 4 for quarter in range(4)]
+            orders = [
+                {"id": hour * 4 + n, "due": at + 2.25 * HOUR, "announced": at, "kind": "x", "size": 1.0}
+                for n, at in enumerate(moments)
+            ]
+            seen = [
+                {"visit": hour * 4 + n, "seen": at, "happened": at, "kind": "x", "value": float(hour)}
+                for n, at in enumerate(moments)
+            ]
+            files = [
+                File(source, f"{hour + 9}.csv", rows, datetime(2025, 1, 1, hour + 9, tzinfo=UTC))
+                for source, rows in (
+                    ("orders", orders),
+                    ("visits", seen),
+                    *((n, []) for n in ("prices", "kinds", "results")),
+                )
+            ]
+            runs.append(Run(files, moments[-1]))
+        schema = check(laptop, [*runs, Run([], back + 5 * HOUR)])
+        ledger = rows_of(schema.read("ledger").where("source = 'orders'"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert sorted(row["first_known"] for row in ledger) == [back + hour * HOUR for hour in range(-3, 4)]

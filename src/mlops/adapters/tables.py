@@ -134,8 +134,18 @@ class Schema:
         self.spark.sql(f"DELETE FROM {self.identifier(table)}")
 
     def lacking(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """Those of the columns that the table does not have."""
-        there = set(self.read(table).columns)
+        """Those of the columns that the table does not have.
+
+        Raises:
+            DataError: the table has one of them with another type.
+        """
+        there = {field.name: field.dataType.simpleString().upper() for field in self.read(table).schema.fields}
+        for c in columns:
+            if c.name in there and there[c.name] != SQL_TYPES[c.type]:
+                raise DataError(
+                    f"table {self._known_as(table)} has column {c.name!r} as {there[c.name]}, the code makes it "
+                    f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
+                )
         return [column for column in columns if column.name not in there]
 
     def explain(self, table: str, columns: Sequence[TableColumn]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from sklearn.pipeline import Pipeline
 
-from mlops.contract import ModelError, UseCase
+from mlops.contract import DataError, Feature, ModelError, UseCase
 
 
 def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:
@@ -17,9 +18,23 @@ def features_of(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = 
 
     Raises:
         ModelError: as `select_features`.
+        DataError: the rows lack a feature that is wanted, or have it with another type.
     """
-    made = [feature.name for feature in use_case.features]
-    return rows[made] if model is None else select_features(rows[made], model)
+    wanted = None if model is None else set(model.feature_names_in_)
+    shown = [feature for feature in use_case.features if wanted is None or feature.name in wanted]
+    for feature in shown:
+        _check_column(rows, feature)
+    inputs = rows[[feature.name for feature in shown]]
+    return inputs if model is None else select_features(inputs, model)
+
+
+def _check_column(rows: pd.DataFrame, feature: Feature) -> None:
+    there = rows[feature.name].dtype if feature.name in rows else "missing"
+    if there == "missing" or is_numeric_dtype(there) != (feature.dtype == "double"):
+        raise DataError(
+            f"column {feature.name!r} of table features is {there}, features.py makes it {feature.dtype}: run the job "
+            f"'ingestion', which makes what is missing and says how to change a type"
+        )
 
 
 def select_features(inputs: pd.DataFrame, model: Pipeline) -> pd.DataFrame:

@@ -202,6 +202,11 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
     schema.create(source.name, [*columns, modified], source.comment)
 
 
+def check_source(schema: Schema, source: Source) -> None:
+    """Raises DataError if a source's table has a column with another type than the source."""
+    schema.lacking(source.name, [C(column.name, column.type) for column in source.columns])
+
+
 def _with_unit(named: Column | Feature) -> str:
     return f"{named.comment} [{named.unit}]" if named.unit else named.comment
 

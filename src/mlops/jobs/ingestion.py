@@ -78,7 +78,9 @@ def _unread(job: Context[IngestionConfig], names: Sequence[str]) -> str:
 def _make_tables(job: Context[IngestionConfig]) -> None:
     _layout.create(job.own, "ledger", "quarantine")
     for source in job.use_case.sources:
-        if not job.own.exists(source.name):
+        if job.own.exists(source.name):
+            _layout.check_source(job.own, source)
+        else:
             _layout.create_source(job.own, source, quality.comments(source.expectations()))
 
 
