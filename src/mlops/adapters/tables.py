@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import platform
+from mlops.adapters import delta_errors, platform
 from mlops.contract import ConfigError, Conflict, DataError
 
 if TYPE_CHECKING:
@@ -98,6 +98,15 @@ class Schema:
         self._must_exist(table)
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
         return int(newest["version"])
+
+    def check_version(self, table: str, version: int) -> None:
+        """Raises DataError if the table's log does not hold a version."""
+        try:
+            self.read(table, version).schema  # noqa: B018 - Spark looks for the version when it is asked for the columns
+        except Exception as error:
+            if explained := delta_errors.explain(error, self._known_as(table)):
+                raise explained from error
+            raise
 
     def create(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> None:
         """Make the table unless it is there; its parameters are those of `definition`."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import cast
 
 from mlops import config
-from mlops.adapters import platform, tables
+from mlops.adapters import delta_errors, platform, tables
 from mlops.adapters.registry import Registry
 from mlops.adapters.tables import Schema
 from mlops.config import JobConfig
@@ -57,7 +57,8 @@ class Context[C: JobConfig]:
 def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[str] | None], None]:
     """Make a task's entry point: `main(argv=None)`, which raises on failure and returns nothing.
 
-    A parameter that is missing, unknown or malformed raises ConfigError before anything is touched.
+    A parameter that is missing, unknown or malformed raises ConfigError before anything is touched. A table that Spark
+    cannot read raises DataError with its name and the cure.
     """
 
     def main(argv: Sequence[str] | None = None) -> None:
@@ -65,6 +66,11 @@ def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[
         # A task starts in seconds only if nothing imports the use case, and with it scikit-learn, before it has to.
         from usecase import USE_CASE
 
-        run(Context(cast("C", parsed), USE_CASE))
+        try:
+            run(Context(cast("C", parsed), USE_CASE))
+        except Exception as error:
+            if explained := delta_errors.explain(error):
+                raise explained from error
+            raise
 
     return main

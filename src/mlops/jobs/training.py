@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from mlops.adapters import inspection, platform
 from mlops.config import TrainingConfig
-from mlops.contract import DataError
+from mlops.contract import ConfigError, DataError
 from mlops.jobs import _answers, _matured, _study
 from mlops.jobs._launch import Context, task
 from mlops.lifecycle import splits
@@ -63,9 +63,18 @@ def run(job: Job) -> None:
 
 
 def _tables(job: Job) -> dict[str, int]:
-    """The version of each table that is read: the newest, or what the configuration says."""
+    """The version of each table that is read: the newest, or what the configuration says.
+
+    Raises:
+        ConfigError: the configuration names another table.
+        DataError: a table has no such version any more.
+    """
     given = dict(pair.split("=") for pair in job.config.table_versions.split(",") if pair != "newest")
     names = ("features", job.use_case.label.source)
+    if unknown := sorted(given.keys() - set(names)):
+        raise ConfigError(f"table_versions names {', '.join(unknown)}: training reads {' and '.join(names)}")
+    for name, version in given.items():
+        job.data.check_version(name, int(version))
     return {name: int(given[name]) if name in given else job.data.version(name) for name in names}
 
 

@@ -1,0 +1,58 @@
+"""What Spark says of tables that cannot be read, as it said it, and what a person is told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+
+from mlops.adapters.delta_errors import explain
+
+HOME = "/home/ada/.mlops/warehouse/prod/flights/features"
+LOG, PART = f"file:{HOME}/_delta_log", f"file:{HOME}/part-00000-2264df60-c000.snappy.parquet"
+BROKEN = {
+    f"(DeltaFileNotFoundException) [DELTA_TRUNCATED_TRANSACTION_LOG] {LOG}/00000000000000000000.json: Unable to "
+    "reconstruct state at version 4 as the transaction log has been truncated": r"log of .* \(0+\.json\)",
+    f"[DELTA_NO_RECREATABLE_HISTORY_FOUND] No recreatable commits found at {LOG}": "log of",
+    f"[FAILED_READ_FILE.NO_HINT] Encountered error while reading file {LOG}/04.json.  SQLSTATE": "log of",
+    f"Job aborted: java.io.UncheckedIOException: ChecksumException: Checksum error: {LOG}/04.json": "log of",
+    f"[DELTA_TABLE_NOT_FOUND] Delta table `{HOME}` doesn't exist.": "log of",
+    f"[DELTA_TABLE_ONLY_OPERATION] `{HOME}` is not a Delta table. DESCRIBE HISTORY is only supported": "log of",
+    f"[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file {PART}. File does not exist": "a file of",
+    f"[FAILED_READ_FILE.NO_HINT] Error while reading file {PART}.  SQLSTATE": r"\(part-00000-2264df60",
+}
+
+
+def raised(text):
+    return SparkConnectGrpcException(
+        f"{text}\n\nJVM stacktrace:\norg.apache.spark.x/warehouse/no/such/table_delta_log/"
+    )
+
+
+@pytest.mark.parametrize(("text", "what"), BROKEN.items())
+def test_a_table_that_cannot_be_read_is_named_with_its_cure(text, what):
+    told = str(explain(raised(text)))
+    assert "table prod.flights.features" in told
+    assert "delete the table and run the job that writes it" in told
+    assert "\n" not in told
+    assert re.search(what, told)
+
+
+def test_a_version_past_its_retention_names_those_that_are_there():
+    error = raised(
+        "[DELTA_VERSION_NOT_FOUND] Cannot time travel Delta table to version 99. Available versions: [12, 40]."
+    )
+    told = str(explain(error, "prod.flights.outcomes"))
+    assert told.startswith("table prod.flights.outcomes has no version 99 any more, only 12 to 40")
+    assert "table_versions=newest" in told
+
+
+def test_a_table_of_the_catalog_is_named_by_the_catalogs_name():
+    error = raised("[DELTA_LOG_FILE_NOT_FOUND] Unable to retrieve the delta log files of `prod`.`flights`.`ledger`")
+    assert "table prod.flights.ledger" in str(explain(error))
+
+
+@pytest.mark.parametrize("error", [raised("[UNRESOLVED_COLUMN] no column"), ValueError(f"_delta_log/ of {HOME}")])
+def test_any_other_error_stays_what_it_is(error):
+    assert explain(error) is None
