@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -116,6 +118,14 @@ def test_an_entity_that_is_moved_after_it_was_asked_about_is_asked_about_again()
 
 def test_an_entity_that_is_moved_to_before_it_is_known_is_not_asked_about():
     assert questions(order(0, 16), order(9, 10, size=2.0)) == {}
+
+
+def test_versions_of_an_entity_are_told_apart_by_its_own_key_whatever_the_key_of_its_source():
+    frame = pd.DataFrame([order(0, 10), order(7, 16, size=2.0), order(9, 16, size=3.0)])
+    frame = frame.assign(**{name: frame[name].dt.tz_localize(None) for name in ("due", "announced")})
+    orders = replace(SOURCES[0], key=("id", "announced"))
+    made = compute_features(ENTITY, FEATURES[:1], (orders, *SOURCES[1:]), frame, {"orders": frame})
+    assert made["size"].tolist() == [3.0]
 
 
 def test_a_correction_that_is_corrected_before_its_own_question_never_counts():

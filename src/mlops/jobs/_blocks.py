@@ -83,7 +83,7 @@ def sent(use_case: UseCase) -> dict[str, list[str]]:
     """Columns of each source that the use case's features look at, and those that tell the entity's versions apart."""
     source = use_case.source(use_case.entity.source)
     read = pointintime.columns_read(use_case.entity, use_case.features, use_case.sources)
-    return {**read, source.name: sorted({*read.get(source.name, ()), *source.key, source.known_at})}
+    return {**read, source.name: sorted({*read.get(source.name, ()), *use_case.entity.key, source.known_at})}
 
 
 def interval(length: timedelta) -> Column:

@@ -103,13 +103,13 @@ def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: d
 
 def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
     """Whether each row was the valid version of its entity at its own prediction time."""
-    names = [*dict.fromkeys([*source.key, source.known_at])]
+    names = [*dict.fromkeys([*entity.key, source.known_at])]
     parts = [entities[names], *([] if versions is None else [versions[names]])]
     together = pd.concat(parts, ignore_index=True)
     repeated = together.duplicated().to_numpy()
     distinct = together[~repeated]
     superseded = np.full(len(together), np.datetime64("NaT", "us"))
-    superseded[~repeated] = superseded_at(distinct[list(source.key)], distinct[source.known_at])
+    superseded[~repeated] = superseded_at(distinct[list(entity.key)], distinct[source.known_at])
     asked = _times(entities[entity.event_time] - entity.lead)
     return valid_at(asked, _times(entities[source.known_at]), superseded[: len(entities)])
 
