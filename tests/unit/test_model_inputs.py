@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from toy import TOY
 
-from mlops.contract import Feature, ModelError
+from mlops.contract import DataError, Feature, ModelError
 from mlops.jobs._answers import features_of
 
 WIDTH = Feature("width", lambda known: np.zeros(len(known.rows)), "double", "m", "the announcement", "Width.")
@@ -38,3 +38,19 @@ def test_a_champion_whose_feature_is_gone_does_not_guess(rows):
     champion = fitted(WIDER, rows)
     with pytest.raises(ModelError, match="fitted on width, which"):
         features_of(rows, TOY, champion)
+
+
+@pytest.mark.parametrize(
+    ("damage", "there"),
+    [(lambda rows: rows.drop(columns="size"), "missing"), (lambda rows: rows.astype({"size": str}), "object")],
+)
+def test_a_table_that_lacks_a_feature_or_has_it_as_text_is_told_with_the_cure(rows, damage, there):
+    with pytest.raises(
+        DataError, match=rf"'size' of table features is {there}, features.py makes it double: run the job"
+    ):
+        features_of(damage(rows), TOY)
+
+
+def test_a_champion_goes_on_while_the_table_lacks_the_new_feature(rows):
+    champion = fitted(TOY, rows)
+    assert features_of(rows.drop(columns="width"), WIDER, champion).equals(features_of(rows, TOY))
