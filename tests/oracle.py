@@ -223,19 +223,29 @@ class Run:
     as_of: datetime
 
 
-@st.composite
-def feeds(draw, most_runs=3):
-    """Runs over one world; the last one is as of the latest moment of all."""
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    corrected = draw(st.sampled_from([0.0, 0.4, 0.9]))
-    files = _packed(random, _rows(random, corrected), draw(st.integers(1, 4)))
-    runs = draw(st.integers(1, most_runs))
-    moments = [START + int(hours) * HOUR for hours in random.integers(0, 6 * 24, runs)]
-    moments[-1] = max(moments)
-    of_run = random.integers(0, runs, len(files))
-    return [
-        Run([f for f, n in zip(files, of_run, strict=True) if n == number], moments[number]) for number in range(runs)
-    ]
+class Runs(list):
+    """Runs over one world; shown as the call that makes them again."""
+
+    def __init__(self, seed, corrected, files, count):
+        random = np.random.default_rng(seed)
+        packed = _packed(random, _rows(random, corrected), files)
+        moments = [START + int(hours) * HOUR for hours in random.integers(0, 6 * 24, count)]
+        moments[-1] = max(moments)  # the last run is as of the latest moment of all
+        of_run = random.integers(0, count, len(packed))
+        super().__init__(
+            Run([file for file, n in zip(packed, of_run, strict=True) if n == number], moments[number])
+            for number in range(count)
+        )
+        self._shown = f"Runs({seed}, {corrected}, {files}, {count})"
+
+    def __repr__(self):
+        return self._shown
+
+
+def feeds(most_runs=3):
+    """Any seed, share of rows that are corrected, files per source, and runs."""
+    shares = st.sampled_from([0.0, 0.4, 0.9])
+    return st.builds(Runs, st.integers(0, 2**32 - 1), shares, st.integers(1, 4), st.integers(1, most_runs))
 
 
 def _rows(random, corrected):
