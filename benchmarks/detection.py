@@ -7,6 +7,7 @@ January to March whose predictions are judged as monitoring does. No Spark.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks import report
 from benchmarks.replay import year
 from mlops.contract import Decision
 from mlops.lifecycle import alerts, drift, estimates
-from mlops.lifecycle.alerts import Finding
+from mlops.lifecycle.alerts import Finding, Usual
 from usecase import USE_CASE
 
 POLICY = USE_CASE.policy
@@ -111,18 +112,19 @@ def _quality(rows: Rows, start: datetime, end: datetime, as_of: datetime) -> lis
     return list(estimates.qualities(part, start, end, POLICY, due=True))
 
 
-def _usual(rows: Rows, begin: datetime) -> dict[str, list[float]]:
-    """Slices' distances in the two windows before; the window before a fault is clean."""
-    found: dict[str, list[float]] = {}
-    for back in (1, 2):
+def _usual(rows: Rows, begin: datetime) -> Usual:
+    """What the windows before were like; the window before a fault is clean."""
+    found: list[dict[str, Any]] = []
+    for back in range(1, POLICY.drift_memory + 1):
         start = begin - back * POLICY.window
         if pd.Timestamp(start).tz_localize(None) < _TRAINED:
-            continue
+            break
         end = start + POLICY.window
-        whole, *slices = _quality(rows, start, end, end + timedelta(days=2))
-        for each in slices:
-            found.setdefault(each.slice, []).append(alerts.off(each, whole))
-    return found
+        for each in _quality(rows, start, end, end + timedelta(days=2)):
+            span = {"window_start": pd.Timestamp(start), "window_end": pd.Timestamp(end)}
+            found.append({**asdict(each), **{name: moment.tz_localize(None) for name, moment in span.items()}})
+    columns = ["window_start", "window_end", "slice", "state", "calibration_gap", "rows", "unreported", "labelled"]
+    return alerts.find_usual(pd.DataFrame(found, columns=columns), begin, POLICY)
 
 
 # --- faults: each takes the clean rows and the moment it begins -----------------------------------------------------
@@ -156,6 +158,32 @@ def _flipped(rows: Rows, start: pd.Timestamp) -> Rows:
     return rows.assign(label=rows["label"].mask(hit, 1 - rows["label"]))
 
 
+def _later(shift: float) -> Callable[[Rows, pd.Timestamp], Rows]:
+    """Two carriers' share of late flights rises, and no feature says so."""
+
+    def fault(rows: Rows, start: pd.Timestamp) -> Rows:
+        hit = (rows["event_time"] >= start) & rows["carrier"].isin(["UA", "DL"]) & (rows["label"] == 0)
+        late = rows.loc[rows["carrier"].isin(["UA", "DL"]), "label"].mean()
+        return rows.assign(label=rows["label"].mask(hit & (_dice(rows) < shift / (1 - late)), 1.0))
+
+    return fault
+
+
+def _labels(value: float) -> Callable[[Rows, pd.Timestamp], Rows]:
+    """Every label is one value, or missing, though it is reported."""
+
+    def fault(rows: Rows, start: pd.Timestamp) -> Rows:
+        return rows.assign(label=rows["label"].mask(rows["event_time"] >= start, value))
+
+    return fault
+
+
+def _in_hours(rows: Rows, start: pd.Timestamp) -> Rows:
+    """Delays in hours: one flight of a thousand is more than 15 of them late."""
+    hit = (rows["event_time"] >= start) & rows["label"].notna() & (_dice(rows) > 0.001)
+    return rows.assign(label=rows["label"].mask(hit, 0.0))
+
+
 def _late(rows: Rows, start: pd.Timestamp) -> Rows:
     hit = rows["event_time"] >= start
     return rows.assign(reported_at=rows["reported_at"].mask(hit, rows["reported_at"] + pd.Timedelta(days=7)))
@@ -177,5 +205,10 @@ FAULTS: dict[str, tuple[str, Callable[[Rows, pd.Timestamp], Rows]]] = {
     "outcomes_feed_silent": ("silent:outcomes", _no_outcomes),
     "nulls_20_percent": ("missing:distance", _changed("distance", np.nan, 0.2)),
     "labels_flipped_for_two_carriers": ("slice", _flipped),
+    "two_carriers_late_by_.06": ("slice", _later(0.06)),
+    "labels_empty": ("labels", _labels(np.nan)),
+    "labels_all_zero": ("labels", _labels(0.0)),
+    "labels_all_one": ("labels", _labels(1.0)),
+    "delays_in_hours": ("labels", _in_hours),
     "labels_late_by_a_week": ("labels", _late),
 }

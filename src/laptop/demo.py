@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -102,19 +102,26 @@ class Demo:
 
     def _retrained(self, as_of: str) -> bool:
         """Whether the registry holds a version of prod that was trained at a moment and judged."""
+        return any(verdict is not None for verdict in self._trained(as_of).values())
+
+    def _trained(self, as_of: str) -> dict[int, str | None]:
+        """The versions of prod that were trained at a moment, and their verdicts."""
         from mlflow import MlflowClient
 
         registry = MlflowClient(f"sqlite:///{self.home / 'mlflow.db'}")
         names = {row["model"] for row in self._status("prod")}
-        found = [version.tags for name in names for version in registry.search_model_versions(f"name = '{name}'")]
+        found = [version for name in names for version in registry.search_model_versions(f"name = '{name}'")]
         moment = datetime.fromisoformat(as_of)
-        return any("verdict" in tags and datetime.fromisoformat(tags["trained_as_of"]) == moment for tags in found)
+        return {
+            int(version.version): version.tags.get("verdict")
+            for version in found
+            if datetime.fromisoformat(version.tags["trained_as_of"]) == moment
+        }
 
     def _happened(self, as_of: str, fired: Sequence[str]) -> None:
         pages = [row for row in self._rows("alerts", as_of, "last_seen") if row["severity"] == "page"]
         said = [f"{row['rule']} {row['subject']}".strip() for row in pages]
-        served = [row["version"] for row in self._status("prod") if row["alias"] == "champion"] if fired else []
-        retrained = f"retrained ({', '.join(fired)}), version {served[0]} serves" if fired else "no retraining"
+        retrained = describe_retraining(fired, self._trained(as_of), self._status("prod")) if fired else "no retraining"
         alerts = f"pages: {', '.join(said)}" if said else "no page"
         self.console.print(f"{self.took[-1]:.0f} s, {retrained}, {alerts}", style="cyan", highlight=False)
 
@@ -236,6 +243,27 @@ def stretches(until: date) -> Iterator[tuple[date, date]]:
 def month_end(months: int) -> date:
     """Last day of so many months of the year."""
     return date(2013 + months // 12, months % 12 + 1, 1) - _DAY
+
+
+def describe_retraining(
+    fired: Sequence[str], trained: Mapping[int, str | None], status: Sequence[Mapping[str, Any]]
+) -> str:
+    """What became of a retraining, in words.
+
+    Args:
+        fired: rules that asked for it.
+        trained: versions that it made, and their verdicts.
+        status: rows of `mlops status`.
+    """
+    serves = next((f"version {row['version']} serves" for row in status if row["alias"] == "champion"), "none serves")
+    why = ", ".join(fired)
+    if not trained:
+        return f"retraining is due ({why}) and made no version, {serves}"
+    number = max(trained)
+    if serves == f"version {number} serves":
+        return f"retrained ({why}), {serves}"
+    became = {"accepted": "accepted but not deployed", "refused": "refused"}.get(str(trained[number]), "not judged")
+    return f"retrained ({why}), version {number} was {became}, {serves}"
 
 
 def _as_of(day: date) -> str:

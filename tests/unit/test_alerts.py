@@ -10,7 +10,7 @@ from policies import PLAIN
 
 from mlops.contract import DataError, Decision, Rule
 from mlops.lifecycle import alerts, estimates
-from mlops.lifecycle.alerts import Alert, Finding, update
+from mlops.lifecycle.alerts import Alert, Finding, Usual, update
 from mlops.lifecycle.drift import WEEK
 
 DAY = timedelta(days=1)
@@ -67,7 +67,7 @@ def test_every_rule_that_can_fire_has_an_owner():
     judged = pd.concat([weeks.assign(column=c, state="drift") for c in ("*", "x")])
     found = [*alerts.of_drift(judged, replace(POLICY, paging=("x",)))]
     found += alerts.of_feeds({"weather": None}, NOW, POLICY)
-    found += alerts.of_quality(quality(flipped="EV"), {}, NOT_DUE, POLICY)
+    found += alerts.of_quality(quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
     assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
     assert {f.rule for f in found} < alerts.OWNERS.keys()
 
@@ -99,7 +99,7 @@ def quality(**fault):
 
 
 def fired(found, usual=None):
-    return [(f.rule, f.subject) for f in alerts.of_quality(found, usual or {}, NOT_DUE, POLICY) if f.firing]
+    return [(f.rule, f.subject) for f in alerts.of_quality(found, usual or Usual(), NOT_DUE, POLICY) if f.firing]
 
 
 def test_labels_flipped_in_one_slice_page_with_that_slice():
@@ -109,14 +109,14 @@ def test_labels_flipped_in_one_slice_page_with_that_slice():
 
 def test_what_only_waits_for_the_cool_down_goes_on_firing():
     cooling = Decision(due=False, rules=(Rule("calibration_gap", True, -0.05, 0.03, "but the last training was ..."),))
-    found = alerts.of_quality(quality(), {}, cooling, POLICY)
+    found = alerts.of_quality(quality(), Usual(), cooling, POLICY)
     assert [(f.rule, f.severity) for f in found if f.firing] == [("calibration", "ticket")]
 
 
 def test_a_slice_that_is_always_off_is_used_to():
     found = quality(flipped="EV")
     usual = {q.slice: [alerts.off(q, found[0])] for q in found[1:]}
-    assert fired(found, usual) == []
+    assert not [rule for rule, _ in fired(found, Usual(offsets=usual)) if rule == "slice"]
 
 
 def test_a_window_whose_outcomes_have_not_come_is_on_hold_and_says_so():
@@ -233,42 +233,126 @@ def test_feeds_say_since_when_they_are_silent():
     ]
 
 
-def window(slice_="", gap=0.0, unreported=0.0, state="judged"):
+def window(slice_="", gap=0.0, unreported=0.0, state="judged", **figures):
     counts = {"rows": 900, "labelled": 900, "positives": 200, "expected_rate": 0.2, "expected_log_loss": 0.5}
     return estimates.Quality(
-        start=NOW - 28 * DAY, end=NOW, slice=slice_, state=state, calibration_gap=gap, unreported=unreported, **counts
-    )
+        start=NOW - 28 * DAY, end=NOW, slice=slice_, state=state, calibration_gap=gap, unreported=unreported,
+        **{**counts, "offset_error": 0.03, **figures},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("share", "firing"), [(0.02, False), (0.0201, True)])
 def test_outcomes_may_lack_up_to_the_policys_share(share, firing):
-    (found,) = alerts.of_quality([window(unreported=share)], {}, replace(NOT_DUE, rules=()), POLICY)
+    (found,) = alerts.of_quality([window(unreported=share)], Usual(), replace(NOT_DUE, rules=()), POLICY)
     said = f"{share:.1%} of the outcomes are not reported; 2.0% is allowed"
     assert found == Finding("labels", "", "page", firing, said)
+
+
+EMPTY = "{}.0% of the reported outcomes carry no label; {}.0% is allowed"
+WRONG = "share of labels that are 1 is {}, predicted were 0.200; 0.080 to 0.380 is taken for right"
+OFF = "calibration gap {} off that of all rows, usually {}; 0.095 either way of that is allowed"
+
+
+@pytest.mark.parametrize(
+    ("whole", "usual", "said"),
+    [
+        ({"labelled": 0, "positives": 0}, (), EMPTY.format("100", "50")),
+        ({"labelled": 630, "positives": 130}, (), ""),
+        ({"labelled": 630, "positives": 130}, (0.02, 0.06), EMPTY.format("30", "16")),
+        ({"labelled": 760, "positives": 150}, (0.02, 0.06), ""),
+        ({"positives": 0}, (), WRONG.format("0.000")),
+        ({"positives": 2}, (), WRONG.format("0.002")),
+        ({"positives": 900}, (), WRONG.format("1.000")),
+        ({"positives": 340}, (), ""),
+        ({"rows": 30, "labelled": 30, "positives": 1}, (), ""),
+        ({"positives": 900, "expected_rate": 1.0}, (), ""),
+        ({"positives": 0, "expected_rate": 0.0}, (), ""),
+    ],
+)  # fmt: skip
+def test_outcomes_that_are_empty_or_cannot_be_right_page(whole, usual, said):
+    found = alerts.of_labels(window(**whole), Usual(unlabelled=usual), POLICY)
+    assert (found.rule, found.severity, found.firing) == ("labels", "page", bool(said))
+    assert not said or found.evidence == said
+
+
+def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
+    rows = predicted()
+    faults = {
+        "right": rows["label"], "all zero": rows["label"] * 0, "all one": rows["label"] * 0 + 1,
+        "other way round": 1 - rows["label"], "empty": rows["label"] * np.nan,
+    }  # fmt: skip
+    firing = {}
+    for name, labels in faults.items():
+        whole, *_ = estimates.qualities(rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
+        firing[name] = alerts.of_labels(whole, Usual(), POLICY).firing
+    assert firing == {"right": False, "all zero": True, "all one": True, "other way round": True, "empty": True}
 
 
 @pytest.mark.parametrize(
     ("gap", "usual", "firing", "said"),
     [
-        (0.125 - 0.0625, [], False, "calibration gap +0.062 off that of all rows; 0.080 either way is allowed"),
-        (-0.25, [], True, "calibration gap -0.250 off that of all rows; 0.080 either way is allowed"),
-        (-0.25, [-0.125, 0.0], False, "calibration gap -0.250 off that of all rows; 0.250 either way is allowed"),
+        (0.0625, [], False, OFF.format("+0.062", "+0.000")),
+        (-0.25, [], True, OFF.format("-0.250", "+0.000")),
+        (-0.25, [-0.2], False,
+         OFF.format("-0.250", "-0.200")),
         (0.25, [0.1, float("nan"), float("inf")], True,
-         "calibration gap +0.250 off that of all rows; 0.200 either way is allowed"),
-        (0.09, [0.01], True, "calibration gap +0.090 off that of all rows; 0.080 either way is allowed"),
+         OFF.format("+0.250", "+0.100")),
+        (0.25, [0.2, 0.2, 0.2, 0.0], True,
+         OFF.format("+0.250", "+0.120")),
     ],
 )  # fmt: skip
-def test_a_slice_may_be_as_far_off_as_the_policy_says_or_twice_as_far_as_it_usually_is(gap, usual, firing, said):
+def test_a_slice_may_be_off_its_usual_place_as_far_as_its_own_noise_goes(gap, usual, firing, said):
     found = [window(gap=0.5), window("origin=JFK", gap=0.5 + gap)]
-    _, of_slice = alerts.of_quality(found, {"origin=JFK": usual, "": [9.0]}, replace(NOT_DUE, rules=()), POLICY)
+    known = Usual(offsets={"origin=JFK": usual, "": [9.0]})
+    _, of_slice = alerts.of_quality(found, known, replace(NOT_DUE, rules=()), POLICY)
     assert of_slice == Finding("slice", "origin=JFK", "page", firing, said)
+
+
+def test_a_slice_of_one_day_is_not_judged():
+    found = [window(), window("origin=JFK", gap=0.5, offset_error=float("nan"))]
+    assert [f.rule for f in alerts.of_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+
+
+def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
+    rows = predicted(rows=20_000)
+    shift = rows["day"].map(
+        {day: np.random.default_rng(n).normal(0, 0.05) for n, day in enumerate(rows["day"].unique())}
+    )
+    rows["prediction"] = np.clip(rows["prediction"] + shift * (rows["carrier"] == "EV"), 0, 1)
+    of_slice = {q.slice: q for q in estimates.qualities(rows, NOW - 28 * DAY, NOW, POLICY, due=True)}["carrier=EV"]
+    residual, mine = rows["prediction"] - rows["label"], rows["carrier"] == "EV"
+    days = [np.flatnonzero(rows["day"] == day) for day in rows["day"].unique()]
+    generator, drawn = np.random.default_rng(0), []
+    for _ in range(400):
+        some = np.concatenate([days[n] for n in generator.integers(len(days), size=len(days))])
+        drawn.append(residual.iloc[some][mine.iloc[some]].mean() - residual.iloc[some].mean())
+    assert of_slice.offset_error == pytest.approx(np.std(drawn), rel=0.15)
+
+
+def stored(start, end, gap, slice_="", labelled=900):
+    row = {"window_start": start, "window_end": end, "slice": slice_, "state": "judged", "calibration_gap": gap}
+    return {**row, "rows": 1000, "unreported": 0.0, "labelled": labelled}
+
+
+def test_windows_of_before_are_taken_without_overlap_from_the_newest_back():
+    now = pd.Timestamp(NOW).tz_localize(None)
+    every_day = [
+        stored(now - (n + 28) * DAY, now - n * DAY, n / 100 + (0.5 if slice_ else 0), slice_, 900 - n)
+        for n in range(60) for slice_ in ("", "carrier=EV")
+    ]  # fmt: skip
+    usual = alerts.find_usual(pd.DataFrame(every_day), NOW, POLICY)
+    assert usual.unlabelled == pytest.approx([1 - 844 / 1000, 1 - 872 / 1000, 0.1])
+    assert usual.offsets == {"carrier=EV": pytest.approx([0.5, 0.5, 0.5])}
+    assert alerts.find_usual(pd.DataFrame(every_day).head(0), NOW, POLICY) == Usual({}, [])
+    short = alerts.find_usual(pd.DataFrame(every_day), NOW, replace(POLICY, drift_memory=1))
+    assert short.unlabelled == pytest.approx([0.1])
 
 
 @pytest.mark.parametrize("on_hold", [0, 1])
 def test_neither_a_slice_nor_a_window_on_hold_is_held_against_the_other(on_hold):
     found = [window(gap=0.0), window("origin=JFK", gap=0.5)]
     found[on_hold] = replace(found[on_hold], state="hold")
-    assert [f.rule for f in alerts.of_quality(found, {}, replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+    assert [f.rule for f in alerts.of_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +366,7 @@ def test_each_rule_of_retraining_that_has_a_figure_is_a_ticket_in_its_own_words(
         Rule("calibration_gap", passed, value, limit, "a gap"),
         Rule("age", True, 3.0, 84.0, "young"),
     )
-    _, *found = alerts.of_quality([window()], {}, Decision(due=False, rules=rules), POLICY)
+    _, *found = alerts.of_quality([window()], Usual(), Decision(due=False, rules=rules), POLICY)
     gap, age = Finding("calibration", "", "ticket", firing, "a gap"), Finding("age", "", "ticket", False, "young")
     assert found == [gap, age]
 

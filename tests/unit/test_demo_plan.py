@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from laptop.demo import YEAR_END, month_end, stretches
+from laptop.demo import YEAR_END, describe_retraining, month_end, stretches
 
 
 def test_the_year_is_replayed_without_gap_in_ten_stretches_of_at_most_four_weeks():
@@ -18,3 +18,18 @@ def test_the_year_is_replayed_without_gap_in_ten_stretches_of_at_most_four_weeks
 def test_months_are_counted_from_january(months, last):
     assert month_end(months) == last
     assert list(stretches(last))[-1][1] == last
+
+
+@pytest.mark.parametrize(
+    ("trained", "champion", "said"),
+    [
+        ({2: "accepted"}, 2, "retrained (age), version 2 serves"),
+        ({2: "refused"}, 1, "retrained (age), version 2 was refused, version 1 serves"),
+        ({2: "accepted"}, 1, "retrained (age), version 2 was accepted but not deployed, version 1 serves"),
+        ({2: None}, 1, "retrained (age), version 2 was not judged, version 1 serves"),
+        ({}, 1, "retraining is due (age) and made no version, version 1 serves"),
+    ],
+)
+def test_a_retraining_says_what_became_of_its_version(trained, champion, said):
+    status = [{"alias": "previous_champion", "version": 7}, {"alias": "champion", "version": champion}]
+    assert describe_retraining(["age"], trained, status) == said

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies import PLAIN
 
@@ -375,3 +375,45 @@ def test_weeks_are_compared_with_those_before_them_and_slices_with_their_own():
     assert list(found[columns].itertuples(index=False, name=None)) == expected
     known = judge(counts, found[found["week"] == MONDAY + 14 * DAY], two)
     assert list(known[columns].itertuples(index=False, name=None)) == expected[3:]
+
+
+# --- what changes for good --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from([0.1, 0.3, 0.5, 2.0, 4.0]), st.integers(8, 14), st.integers(0, 3), st.integers(0, 1000))
+def test_a_lasting_change_of_volume_is_news_for_four_weeks_and_usual_from_then_on(factor, when, back, seed):
+    rng = np.random.default_rng(seed)
+    usual = [int(rng.normal(6_500, 200)) for _ in range(30)]
+    rows = [int(n * factor) if week >= when else n for week, n in enumerate(usual)]
+    counts = pd.DataFrame(
+        [(MONDAY + 7 * n * DAY, "x", ALL, "=a", n_rows) for n, n_rows in enumerate(rows)],
+        columns=["week", "column", "slice", "bin", "rows"],
+    )
+    judged = judge(counts, NOTHING, POLICY)
+    states = judged[judged["column"] == ROWS].sort_values("week")["state"].tolist()
+    changed = when - 4  # the first four weeks have no reference
+    assert states[:changed] == ["hold"] * 4 + ["clean"] * (changed - 4)
+    assert states[changed : changed + 4] == ["rows"] * 4
+    assert set(states[changed + 4 :]) == {"clean"}
+    # The other way round it is a change again, and a week that is made up for is judged by what was before it.
+    redone = judge(counts, judged.drop(judged.index[judged["week"] == MONDAY + 7 * (when + back) * DAY]), POLICY)
+    assert redone[redone["column"] == ROWS]["state"].tolist() == ["rows"]
+
+
+def test_a_short_change_of_volume_changes_nothing_that_is_usual():
+    rows = [6_500] * 10 + [13_000] * 3 + [6_500] * 5
+    counts = pd.DataFrame(
+        [(MONDAY + 7 * n * DAY, "x", ALL, "=a", n_rows) for n, n_rows in enumerate(rows)],
+        columns=["week", "column", "slice", "bin", "rows"],
+    )
+    judged = judge(counts, NOTHING, POLICY)
+    states = judged[judged["column"] == ROWS].sort_values("week")["state"].tolist()
+    assert states == ["hold"] * 4 + ["clean"] * 2 + ["rows"] * 3 + ["clean"] * 5
+
+
+@pytest.mark.parametrize(("usual", "left", "state"), [(6_500, 100, "rows"), (6_500, 1, "rows"), (200, 20, "hold")])
+def test_a_week_that_lost_nearly_all_rows_is_no_small_one(usual, left, state):
+    past = before(*[(-n, 0.0, 0.0, usual, "clean") for n in (1, 2, 3, 4)], column=ROWS)
+    found, x = newest(past, replace(SHORT, drift_min_rows=300), **{"=a": left})
+    assert (found["state"], x["state"]) == (state, "hold")

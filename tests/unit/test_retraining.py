@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policies import PLAIN
 
-from mlops.lifecycle.retraining import decide
+from mlops.lifecycle.retraining import decide, find_answer
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 7, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_retraining_is_due_exactly_when_a_rule_fires(case, fired):
             0.01,
             f"mean prediction is +0.0100 {ALLOWED}",
         ),
-        ({"gap": None}, None, "on hold: labels have not matured"),
+        ({"gap": None}, None, "on hold: labels have not matured, or cannot be right"),
         ({"gap": math.nan}, None, "COULD NOT BE JUDGED: the gap is nan"),
     ],
 )
@@ -91,3 +91,21 @@ def test_due_always_says_by_which_rule_and_can_be_written_as_json(gap, age, last
     assert decision.due == any(not rule.passed for rule in decision.rules)
     assert all(rule.reason for rule in decision.rules)
     json.dumps(asdict(decision), allow_nan=False)
+
+
+TRAINED = "a version was trained as of 2013-07-0{} 00:00 already: one cause starts one training"
+DECIDED = "a later run, as of 2013-07-02 00:00, has decided since: a run in the past starts nothing"
+
+
+@pytest.mark.parametrize(
+    ("trainings", "next_run", "answer"),
+    [
+        ([], None, ""),
+        ([NOW - DAY], None, ""),
+        ([NOW - DAY, NOW, NOW + DAY], None, TRAINED.format("1")),
+        ([NOW + DAY], NOW + DAY, TRAINED.format("2")),
+        ([NOW - DAY], NOW + DAY, DECIDED),
+    ],
+)  # fmt: skip
+def test_one_cause_starts_one_training_and_a_run_in_the_past_none(trainings, next_run, answer):
+    assert find_answer(NOW, trainings, next_run) == answer

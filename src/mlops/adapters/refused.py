@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from mlops.adapters.home_store import explain_store_errors
 from mlops.contract import Forbidden, ModelError
 
 if TYPE_CHECKING:
@@ -50,22 +51,23 @@ def local_path(uri: str) -> Path:
 class _Told:
     """MLflow's client; what it may not do is told in a sentence."""
 
-    def __init__(self, client: MlflowClient) -> None:
-        self._client = client
+    def __init__(self, client: MlflowClient, file: Path | None) -> None:
+        self._client, self._file = client, file
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
 
         def call(*given: Any, **named: Any) -> Any:
-            with allowed(f"{name.replace('_', ' ')} {' '.join(str(word) for word in given[:2])}"):
+            doing = f"{name.replace('_', ' ')} {' '.join(str(word) for word in given[:2])}"
+            with explain_store_errors(self._file), allowed(doing):
                 return method(*given, **named)
 
         return call
 
 
-def told(client: MlflowClient) -> MlflowClient:
-    """MLflow's client, whose 401 and 403 are raised as Forbidden."""
-    return cast("MlflowClient", _Told(client))
+def told(client: MlflowClient, file: Path | None) -> MlflowClient:
+    """MLflow's client; its 401 and 403 are raised as Forbidden, what is wrong with a laptop's file as DataError."""
+    return cast("MlflowClient", _Told(client, file))
 
 
 @contextmanager

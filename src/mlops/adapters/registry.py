@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import inspection
+from mlops.adapters.home_store import FILE, check_store, explain_store_errors
 from mlops.adapters.inspection import REWRITTEN, artifact_digest
 from mlops.adapters.refused import allowed, check_name, check_tags, local_path, told, unless_absent
 from mlops.contract import Forbidden, Model, ModelError
@@ -67,11 +68,13 @@ class Registry:
 
         if home is not None:
             home.mkdir(parents=True, exist_ok=True)
+            check_store(home)
+        self._file = None if home is None else home / FILE
         self._artifacts = None if home is None else home / "artifacts"
-        uri = "databricks" if home is None else f"sqlite:///{home / 'mlflow.db'}"
+        uri = "databricks" if home is None else f"sqlite:///{self._file}"
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri("databricks-uc" if home is None else uri)
-        self._client = told(mlflow.MlflowClient())
+        self._client = told(mlflow.MlflowClient(), self._file)
 
     @contextmanager
     def run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -88,7 +91,10 @@ class Registry:
             experiment_id = self._client.create_experiment(experiment, artifact_location=place)
         else:
             experiment_id = found.experiment_id
-        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run:
+        with (
+            explain_store_errors(self._file),
+            mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run,
+        ):
             yield run.info.run_id
 
     def log(

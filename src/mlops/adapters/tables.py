@@ -51,6 +51,8 @@ class Schema:
     """Where tables lie on a laptop; None on Databricks."""
     catalog: str
     name: str
+    remark: str = ""
+    """What a person is told beside a table that is missing: why it is looked for in this schema."""
 
     def identifier(self, table: str) -> str:
         """How SQL names a table.
@@ -77,7 +79,7 @@ class Schema:
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
-            raise DataError(f"there is no table {self._known_as(table)}: run the job that writes it first")
+            raise DataError(f"there is no table {self._known_as(table)}: {self.remark}run the job that writes it first")
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """The table, now or as it was at a version.
@@ -273,10 +275,10 @@ def _contested(table: str) -> Iterator[None]:
         raise Conflict(_BEATEN.format(table)) from None
 
 
-def schema(catalog: str, name: str) -> Schema:
+def schema(catalog: str, name: str, remark: str = "") -> Schema:
     """A schema's tables where this runs: on Databricks, or in the laptop's home."""
     home = platform.home()
-    return Schema(platform.spark(), None if home is None else home / "warehouse", catalog, name)
+    return Schema(platform.spark(), None if home is None else home / "warehouse", catalog, name, remark)
 
 
 def stored(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:

@@ -71,13 +71,19 @@ class Policy:
     missing_floor: float = 0.1
     """A column's share of missing values may rise by this much, or `drift_factor` times what its clean weeks show."""
     min_volume: float = 0.7
-    """A week may have this share of its usual rows, or the usual number divided by it."""
+    """A week may have this share of its usual rows, or the usual number divided by it.
+
+    Weeks that are off for as long as `drift_reference` are the usual ones from then on.
+    """
     silence: timedelta = timedelta(days=2)
     """A feed that has told nothing new for this long is silent; reference tables may be."""
     max_unlabelled: float = 0.02
-    """A window in which a greater share of outcomes has not been reported when due is on hold."""
-    slice_gap: float = 0.08
-    """A slice's calibration gap may be this far from its window's, or `drift_factor` times what it was of late."""
+    """A window in which a greater share of outcomes has not been reported when due is on hold; in a holdout
+    it refuses."""
+    slice_gap: float = 0.01
+    """How far a slice's calibration gap, less its window's, wanders from window to window beyond the chance of days."""
+    slice_factor: float = 3.0
+    """It may be this many times as far from its usual place as chance and `slice_gap` together make it."""
     retrain_gap: float = 0.03
     """A matured window whose |mean prediction - mean label| is above this makes retraining due."""
     retrain_age: timedelta = timedelta(days=84)

@@ -32,10 +32,11 @@ class Context[C: JobConfig]:
     @cached_property
     def data(self) -> Schema:
         """The tables that features and labels are read from; the target's own where the job does not say."""
-        return tables.schema(
-            getattr(self.config, "data_catalog", self.config.catalog),
-            getattr(self.config, "data_schema", self.config.schema_name),
-        )
+        own = (self.config.catalog, self.config.schema_name)
+        catalog = getattr(self.config, "data_catalog", self.config.catalog)
+        name = getattr(self.config, "data_schema", self.config.schema_name)
+        remark = "" if (catalog, name) == own else _explain_data(".".join(own), f"{catalog}.{name}")
+        return tables.schema(catalog, name, remark)
 
     @cached_property
     def source(self) -> Schema:
@@ -52,6 +53,14 @@ class Context[C: JobConfig]:
     def log(self) -> logging.Logger:
         """What the task tells a person while it runs."""
         return logging.getLogger(f"mlops.{self.config.job}")
+
+
+def _explain_data(own: str, data: str) -> str:
+    """Why a table is looked for where the job does not write."""
+    return (
+        f"this target writes to {own} and reads features and labels from {data} (its variables data_catalog and "
+        f"data_schema), so land and ingest in the target that writes to {data}; "
+    )
 
 
 def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[str] | None], None]:

@@ -1,27 +1,31 @@
 """What monitoring reads and keeps: predictions beside their labels, counts per bin, and the rows it has written before.
 
 Writes are appends of what is not there yet, each table by itself: a run that was cut short is completed by the next.
+A run sees and writes its own past only (`mlops.lifecycle.history`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pyspark.sql import functions as F
+from sklearn.pipeline import Pipeline
 
 from mlops.adapters.registry import Version
 from mlops.config import MonitoringConfig
-from mlops.contract import UseCase
-from mlops.jobs import _layout, _matured
+from mlops.contract import ModelError, UseCase
+from mlops.jobs import _answers, _audit, _layout, _matured
+from mlops.jobs._champion import as_recorded, serving
 from mlops.jobs._launch import Context
-from mlops.lifecycle import alerts, drift
+from mlops.lifecycle import alerts, drift, history
 from mlops.lifecycle.alerts import Alert
-from mlops.lifecycle.version_record import MOVES
+from mlops.lifecycle.version_record import MOVES, AuditRow
 
 Job = Context[MonitoringConfig]
 PREDICTION = "prediction"
@@ -33,13 +37,8 @@ def naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
 
 
-def first_champion(versions: Sequence[Version]) -> Version | None:
-    """The version that served first, never retrained: what the others are held against. `versions`: oldest first."""
-    return next((v for v in versions if v.tags.get("verdict") == "accepted"), None)
-
-
 def past(job: Job) -> dict[str, pd.DataFrame]:
-    """What earlier runs have written, and what has been taken in; read side by side, since each takes a moment."""
+    """What runs have written, and what has been taken in; read side by side, since each takes a moment."""
     mine = F.col("model_name") == job.config.model_name
     wanted = {
         "metrics": job.own.read("metrics").where(mine),
@@ -48,28 +47,63 @@ def past(job: Job) -> dict[str, pd.DataFrame]:
         "drift": job.own.read("drift").where(F.col("slice") == drift.ALL),
         "moves": job.own.read("audit").where(mine & F.col("move").isin(*MOVES)).orderBy("sequence"),
         "quarantine": job.data.read("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
-        "counts": job.own.read("counts").agg(F.max("week").alias("week")),
-        "ledger": job.data.read("ledger").groupBy("source").agg(F.max("last_known").alias("last_known")),
+        "counts": job.own.read("counts").groupBy("week").agg(F.min("as_of").alias("as_of")),
+        "ledger": job.data.read("ledger").groupBy("source", "as_of").agg(F.max("last_known").alias("last_known")),
     }
     with ThreadPoolExecutor() as pool:
         return dict(zip(wanted, pool.map(lambda rows: rows.toPandas(), wanted.values()), strict=True))
 
 
-def predictions(job: Job, start: datetime, first: Version | None) -> pd.DataFrame:
+def find_champions(job: Job) -> tuple[Version, AuditRow]:
+    """The version that served at the run's moment, and the move that made the first champion of all.
+
+    Raises:
+        ModelError: nothing served yet, the version was deleted, or alias and audit table say different things now.
+    """
+    moves = [row for row in _audit.rows(job) if row.move in MOVES]
+    then = [row for row in moves if row.as_of <= job.config.as_of]
+    if then == moves and (champion := serving(job)) is not None:
+        return champion, moves[0]
+    if not then:
+        raise ModelError(
+            f"{job.config.model_name} has no champion yet as of {job.config.as_of:%Y-%m-%d %H:%M}: there is nothing "
+            "to monitor"
+        )
+    return as_recorded(job.registry.version(job.config.model_name, then[-1].to_version), then[-1]), then[0]
+
+
+def load_first(job: Job, champion: Version, first: AuditRow) -> Pipeline | Literal["champion"] | None:
+    """The model that served first and was never retrained, which predictions are compared with.
+
+    Returns:
+        The fitted model; "champion": it is the champion; None: it cannot be had, and only the comparison is missing.
+    """
+    if first.to_version == champion.number:
+        return "champion"
+    try:
+        version = as_recorded(job.registry.version(champion.model, first.to_version), first)
+        pipeline = job.registry.load(version, job.use_case.model)
+        _answers.features_of(pd.DataFrame(columns=[f.name for f in job.use_case.features]), job.use_case, pipeline)
+    except Exception as error:  # noqa: BLE001 (whatever became of an old version, the champion is judged)
+        job.log.warning("no comparison with version %d, which served first: %s", first.to_version, error)
+        return None
+    return pipeline
+
+
+def predictions(job: Job, start: datetime, first: Pipeline | Literal["champion"] | None) -> pd.DataFrame:
     """Every prediction for an event since a moment: of an entity that was scored more than once, the newest.
 
     Returns:
-        prediction, model_version, first (the prediction of that version), label (NaN: none), reported, event_time, its
-        day and week, and the policy's slices; one row per entity.
+        prediction, model_version, first (what `load_first` predicts; NaN: nothing), label (NaN: none), reported,
+        event_time, its day and week, and the policy's slices; one row per entity.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
     told = _matured.outcomes(job.data, use_case, job.config.as_of)
     scored = _matured.between(job.own.read("predictions"), start, job.config.as_of)
+    scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of))
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", PREDICTION)
     features = _matured.between(job.data.read("features"), start, job.config.as_of)
-    rows = _beside(
-        features.join(scored, [*key, "prediction_time"]), use_case, first and job.registry.load(first, use_case.model)
-    )
+    rows = _beside(features.join(scored, [*key, "prediction_time"]), use_case, first)
     here: pd.DataFrame = rows.join(told, key, "left").toPandas()
     # Of an entity that was scored more than once the newest prediction counts, and the newest version of its outcome.
     here = here.sort_values([*key, "prediction_time", "scored_at", _matured.KNOWN, _matured.LABEL])
@@ -79,18 +113,20 @@ def predictions(job: Job, start: datetime, first: Version | None) -> pd.DataFram
     return here.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
 
 
-def _beside(rows: Any, use_case: UseCase, pipeline: Any) -> Any:
-    """Only the columns that are wanted here, and what a pipeline answers on these rows; None: as predicted."""
+def _beside(rows: Any, use_case: UseCase, first: Pipeline | Literal["champion"] | None) -> Any:
+    """Only the columns that are wanted here, and what the first model answers on these rows."""
     kept = [*use_case.entity.key, "prediction_time", "scored_at", "event_time", "model_version", PREDICTION]
     kept = [*dict.fromkeys([*kept, *use_case.policy.slices])]
-    if pipeline is None:
+    if first is None:
+        return rows.select(*kept, F.lit(math.nan).alias("first"))
+    if first == "champion":
         return rows.select(*kept, F.col(PREDICTION).alias("first"))
-    return _matured.scored(rows, use_case, pipeline, kept, "first")
+    return _matured.scored(rows, use_case, first, kept, "first")
 
 
-def count(job: Job, weeks: tuple[datetime, ...], counted_until: pd.Timestamp, predicted: pd.DataFrame) -> None:
-    """Count features and predictions of the weeks after `counted_until` (NaT: all), in one pass over their rows."""
-    missing = [week for week in weeks if not naive(week) <= counted_until]
+def count(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], predicted: pd.DataFrame) -> None:
+    """Count features and predictions of the weeks that have not been counted, in one pass over their rows."""
+    missing = [week for week in weeks if naive(week) not in set(counted)]
     if not missing:
         return
     use_case, policy = job.use_case, job.use_case.policy
@@ -103,6 +139,7 @@ def count(job: Job, weeks: tuple[datetime, ...], counted_until: pd.Timestamp, pr
                 yield drift.count(part[names], part["week"].to_numpy(), policy.slices, policy.paging)
 
     rows = rows.select(F.date_trunc("week", F.col("event_time")).alias("week"), *names)
+    rows = rows.where(F.col("week").isin(missing))
     counted = (
         rows.mapInPandas(tally, _COUNTS).groupBy("week", "column", "slice", "bin").agg(F.sum("rows").alias("rows"))
     )
@@ -125,15 +162,7 @@ def newest(job: Job, ledger: pd.DataFrame) -> dict[str, datetime | None]:
     """The newest moment that each feed has told of, reference tables left out."""
     feeds = [source.name for source in job.use_case.sources if source.history is not None]
     known = ledger.dropna(subset="last_known").groupby("source")["last_known"].max()  # without: no row has come yet
-    return {feed: _aware(known[feed]) if feed in known else None for feed in feeds}
-
-
-KEYS = {
-    "metrics": ["model_name", "window_start", "window_end", "slice"],
-    "decisions": ["model_name", "as_of", "rule"],
-    "alerts": ["model_name", "rule", "subject", "first_seen"],
-    "drift": ["week", "column", "slice"],
-}
+    return {feed: aware(known[feed]) if feed in known else None for feed in feeds}
 
 
 def keep(
@@ -141,8 +170,10 @@ def keep(
 ) -> dict[str, pd.DataFrame]:
     """Write rows to their tables, side by side: appended, or merged where one of them is there already.
 
+    Rows of later runs stay as they are.
+
     Returns:
-        Each table as it is afterwards.
+        The rows as frames, those among them that a later run has overtaken.
     """
     with ThreadPoolExecutor() as pool:
         return dict(zip(rows, pool.map(lambda table: _put(job, table, rows[table], past[table]), rows), strict=True))
@@ -150,50 +181,66 @@ def keep(
 
 def _put(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataFrame) -> pd.DataFrame:
     if not rows:
-        return past
-    as_of, key = naive(job.config.as_of), KEYS[table]
+        return past.head(0)
+    as_of, key = naive(job.config.as_of), list(history.KEYS[table])
     fresh = pd.DataFrame([{"as_of": as_of, **row, **_naive(row)} for row in rows])
     for column in _layout.FIXED[table]:
         if column.type == "timestamp":
             fresh[column.name] = pd.to_datetime(fresh[column.name])
-    frame = _layout.table(job.own, table, fresh)
-    mine = {tuple(row) for row in fresh[key].itertuples(index=False)}
-    kept = [row for row in past.to_dict("records") if tuple(row[name] for name in key) not in mine]
-    if len(kept) < len(past):
+    mine = history.select_writable(table, past, fresh, as_of)
+    if mine.empty:
+        return fresh
+    frame = _layout.table(job.own, table, mine)
+    if len(history.replace_rows(table, past, mine)) < len(past) + len(mine):
         job.own.merge(table, frame, key)
     else:
         job.own.append(table, frame)
-    return pd.DataFrame([*kept, *fresh.to_dict("records")], columns=past.columns)
+    return fresh
 
 
-def open_alerts(past: pd.DataFrame) -> list[Alert]:
-    """Alerts of the table that are not resolved."""
-    names = ["rule", "subject", "severity", "owner", "evidence"]
-    rows = past[past["resolved"].isna()]
-    seen = [rows[name].map(_aware) for name in ("first_seen", "last_seen")]
-    together: zip[Any] = zip(*(rows[name] for name in names), *seen, strict=True)
-    return [Alert(*columns) for columns in together]
+def known_alerts(rows: pd.DataFrame) -> list[Alert]:
+    """Alerts of the table."""
+    return [
+        Alert(
+            rule=row["rule"],
+            subject=row["subject"],
+            severity=row["severity"],
+            owner=row["owner"],
+            evidence=row["evidence"],
+            first_seen=_zoned(row["first_seen"]),
+            last_seen=_zoned(row["last_seen"]),
+            resolved=aware(row["resolved"]),
+        )
+        for row in rows.to_dict("records")
+    ]
 
 
-def _aware(moment: pd.Timestamp) -> datetime:
+def _zoned(moment: pd.Timestamp) -> datetime:
     return moment.to_pydatetime().replace(tzinfo=UTC)
+
+
+def aware(moment: pd.Timestamp | None) -> datetime | None:
+    """A moment with its zone, from pandas' UTC without one; None where there is none."""
+    return None if moment is None or pd.isna(moment) else _zoned(moment)
 
 
 def _naive(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
 
 
-def verdicts(job: Job, versions: Sequence[Version]) -> list[dict[str, Any]]:
-    """The gate's documents on the versions that were judged."""
-    judged = [v for v in versions if "validation_run" in v.tags]
-    return [
-        {
-            **json.loads(job.registry.document(version.tags["validation_run"], "verdict.json")),
-            "version": version.number,
-            "trained_until": version.tags["trained_until"][:10],
-        }
-        for version in judged
-    ]
+def verdicts(job: Job, versions: Sequence[Version]) -> Iterator[dict[str, Any]]:
+    """The gate's documents on the versions that were judged; one that cannot be read is missing on the page."""
+    for version in versions:
+        run_id = version.tags.get("validation_run", "none")
+        if run_id == "none":  # its report could not be written
+            continue
+        try:
+            document = json.loads(job.registry.document(run_id, "verdict.json"))
+        except Exception as error:  # noqa: BLE001 (the page tells what can be had)
+            job.log.warning("the verdict on %s is missing on the page: %s", version, error)
+            continue
+        trained_until = version.tags.get("trained_until", "an unknown day")[:10]
+        yield {**document, "version": version.number, "trained_until": trained_until}
 
 
 def weeks(job: Job, start: datetime) -> tuple[datetime, ...]:

@@ -12,59 +12,73 @@ import pandas as pd
 
 from mlops.adapters import platform, profiling
 from mlops.adapters.registry import Version
-from mlops.contract import DataError, Decision, ModelError
+from mlops.contract import DataError, Decision
 from mlops.jobs import _layout, _watch
-from mlops.jobs._champion import serving
 from mlops.jobs._launch import task
 from mlops.jobs._watch import Job, naive
-from mlops.lifecycle import alerts, estimates, retraining, splits
+from mlops.lifecycle import alerts, estimates, history, retraining, splits
 from mlops.lifecycle.alerts import Alert
 from mlops.lifecycle.drift import JUDGED, WEEK
 from mlops.lifecycle.estimates import Quality
 from mlops.lifecycle.report import Life, page
 from mlops.lifecycle.splits import Span
 
-_TABLES = ("counts", "metrics", "drift", "decisions", "alerts", "audit")
+_TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
 
 
 def run(job: Job) -> None:
-    """Write metrics, counts, drift, decisions and alerts of the newest window, publish task value `retraining_due`."""
-    champion = serving(job)
-    if champion is None:
-        raise ModelError(f"{job.config.model_name} has no champion yet: there is nothing to monitor")
+    """Write metrics, counts, drift, decisions and alerts of the newest window, publish task value `retraining_due`.
+
+    A run as of a moment in the past sees what was there then, judges the version that served then, and starts nothing.
+    """
+    champion, first = _watch.find_champions(job)
     _layout.create(job.own, *_TABLES)
-    policy = job.use_case.policy
+    policy, as_of = job.use_case.policy, naive(job.config.as_of)
     window = splits.matured_window(job.config.as_of, policy)
     weeks = _watch.weeks(job, window.start)
+    weeks_end = naive(weeks[-1] + WEEK)
+    stored = _watch.past(job)
+    past = history.select_past(stored, as_of, weeks_end)
     # Read once: every version costs a call, and nothing here adds one.
     versions = job.registry.versions(job.config.model_name)
-    first = _watch.first_champion(versions)
-    past = _watch.past(job)
     since = window.start - timedelta(days=window.start.weekday())
-    predicted = _watch.predictions(job, since, None if first == champion else first)
+    predicted = _watch.predictions(job, since, _watch.load_first(job, champion, first))
     found, rows = _quality(job, predicted, window)
-    decision = _decide(job, champion, versions, found[0].calibration_gap if found[0].state == "judged" else None)
-    _watch.count(job, weeks, past["counts"]["week"].iloc[0], predicted)
+    usual = alerts.find_usual(past["metrics"], window.start, policy)
+    wrong = found[0].state != "judged" or alerts.of_labels(found[0], usual, policy).firing
+    decision = _decide(job, champion, versions, None if wrong else found[0].calibration_gap)
+    _watch.count(job, weeks, stored["counts"]["week"], predicted)
     judged = _watch.judged(job, weeks, past["drift"])
     findings = [
         *alerts.of_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.of_feeds(_watch.newest(job, past["ledger"]), job.config.as_of, policy),
-        *alerts.of_quality(found, _usual(past["metrics"], window.start), decision, policy),
+        *alerts.of_quality(found, usual, decision, policy),
     ]
-    changed = alerts.update(_watch.open_alerts(past["alerts"]), findings, job.config.as_of)
-    written: dict[str, list[dict[Any, Any]]] = {
+    next_run = _watch.aware(history.find_next_run(stored, as_of))
+    changed = alerts.update(_watch.known_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
+    written = {
         "metrics": rows,
         "decisions": _rules(champion, decision),
         "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
         "drift": judged.to_dict("records"),
     }
-    known = {**past, **_watch.keep(job, past, written)}
-    platform.set_task_value("retraining_due", str(decision.due).lower())
+    fresh = _watch.keep(job, stored, written)
+    _start(job, decision, versions, next_run)
+    known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
+    known = history.select_past(known, as_of, weeks_end)
     with job.registry.run(job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}):
         job.registry.log({}, _finite(found[0]), {"report.html": _report(job, known, versions)})
     _tell(job, champion, found[0], decision, changed)
     if job.config.data_profiling == "on":
         _profile(job)
+
+
+def _start(job: Job, decision: Decision, versions: Sequence[Version], next_run: datetime | None) -> None:
+    """Say whether a training is to be started now, by the task value that the job's next task asks for."""
+    answer = retraining.find_answer(job.config.as_of, _trainings(versions), next_run)
+    if decision.due and answer:
+        job.log.info("no training is started: %s", answer)
+    platform.set_task_value("retraining_due", str(decision.due and not answer).lower())
 
 
 def _profile(job: Job) -> None:
@@ -84,7 +98,9 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
 def _report(job: Job, known: dict[str, pd.DataFrame], versions: Sequence[Version]) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = naive(job.config.as_of).to_pydatetime()
-    life = Life(job.config.model_name, job.use_case.question, now, verdicts=_watch.verdicts(job, versions), **frames)
+    then = [v for v in versions if "trained_as_of" in v.tags and _trainings([v])[0] <= job.config.as_of]
+    told = [*_watch.verdicts(job, then)]
+    life = Life(job.config.model_name, job.use_case.question, now, verdicts=told, **frames)
     return page(life, job.use_case.policy)
 
 
@@ -106,7 +122,7 @@ def _quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[list[Qual
         )
     found = list(estimates.qualities(matured, window.start, window.end, policy, due=True))
     rows = [_row(job, quality, matured) for quality in found]
-    if found[0].state == "judged" and matured["day"].nunique() > 1:
+    if found[0].state == "judged" and matured["day"].nunique() > 1 and matured["first"].notna().all():
         rows[0] |= _first(matured[matured["label"].notna()])
     if len(since):
         open_ = next(estimates.qualities(since, window.end, job.config.as_of, policy, due=False))
@@ -131,8 +147,7 @@ def _first(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _decide(job: Job, champion: Version, versions: Sequence[Version], gap: float | None) -> Decision:
-    trainings = [v.tags["trained_as_of"] for v in versions if "trained_as_of" in v.tags]
-    before = [moment for moment in map(datetime.fromisoformat, trainings) if moment < job.config.as_of]
+    before = [moment for moment in _trainings(versions) if moment < job.config.as_of]
     return retraining.decide(
         calibration_gap=gap,
         trained_until=datetime.fromisoformat(champion.tags["trained_until"]),
@@ -142,12 +157,10 @@ def _decide(job: Job, champion: Version, versions: Sequence[Version], gap: float
     )
 
 
-def _usual(metrics: pd.DataFrame, start: datetime) -> dict[str, list[float]]:
-    """How far each slice's gap lay from its window's, in the judged windows before."""
-    judged = metrics[(metrics["state"] == "judged") & (metrics["window_end"] <= naive(start))]
-    whole = judged[judged["slice"] == ""].set_index("window_start")["calibration_gap"]
-    distances = judged["calibration_gap"] - judged["window_start"].map(whole)
-    return {str(name): list(part) for name, part in distances.groupby(judged["slice"])}
+def _trainings(versions: Sequence[Version]) -> list[datetime]:
+    """Moments as of which versions were trained."""
+    told = [version.tags["trained_as_of"] for version in versions if "trained_as_of" in version.tags]
+    return [datetime.fromisoformat(moment) for moment in told]
 
 
 def _rules(champion: Version, decision: Decision) -> list[dict[Any, Any]]:

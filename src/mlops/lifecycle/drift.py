@@ -10,6 +10,7 @@ what its clean weeks of late have shown. Only the columns that the policy names 
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -207,7 +208,7 @@ def judge(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.DataFr
         before = history.setdefault(str(row.column), [])
         judged.append(_judged(row, before, policy) if row.slice == ALL else row)
         if row.slice == ALL:
-            before.append(judged[-1])
+            insort(before, judged[-1], key=lambda each: each.week)
     return pd.DataFrame(judged)
 
 
@@ -236,14 +237,38 @@ def _volumes(fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judged(row: Any, history: Sequence[Any], policy: Policy) -> Any:
+    # A week that is made up for has later ones in its history: they were not there to be looked back on.
+    history = history[: bisect_left(history, row.week, key=lambda old: old.week)]
+    if row.column == ROWS:
+        return _judged_volume(row, history, policy)
     clean = [old for old in history if old.state in {"clean", "hold"}][-policy.drift_memory :]
     if len(clean) < _CALIBRATED or row.rows < policy.drift_min_rows:
         return row
     limit = max(policy.drift_factor * max(old.psi for old in clean), policy.drift_floor)
     lacking = max(policy.drift_factor * max(old.missing for old in clean), policy.missing_floor)
-    usual = float(np.median([old.rows for old in clean]))
-    if row.column == ROWS:
-        state = "clean" if policy.min_volume * usual <= row.rows <= usual / policy.min_volume else "rows"
-        return row._replace(limit=policy.min_volume * usual, state=state)
     state = "missing" if row.missing > lacking else "drift" if row.psi > limit else "clean"
     return row._replace(limit=limit, state=state)
+
+
+def _judged_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
+    weeks = _usual_volumes(history, policy)
+    usual = float(np.median(weeks)) if weeks else 0.0
+    # The usual number, too, says whether there is enough to judge: a week that lost nearly all rows is no small one.
+    if len(weeks) < _CALIBRATED or max(usual, row.rows) < policy.drift_min_rows:
+        return row
+    state = "clean" if policy.min_volume * usual <= row.rows <= usual / policy.min_volume else "rows"
+    return row._replace(limit=policy.min_volume * usual, state=state)
+
+
+def _usual_volumes(history: Sequence[Any], policy: Policy) -> list[int]:
+    """Rows of the weeks that say what is usual: the clean ones, since volume last changed for good."""
+    usual: list[int] = []
+    off: list[int] = []
+    for old in history:
+        if old.state == "rows":
+            off.append(old.rows)
+            if len(off) >= max(policy.drift_reference // WEEK, _CALIBRATED):
+                usual = off[-policy.drift_memory :]
+        else:
+            usual, off = [*usual, old.rows], []
+    return usual[-policy.drift_memory :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -54,6 +54,8 @@ class Quality:
     gap_high: float = NAN
     surprise: float = NAN
     """Log-loss minus the expected one: above 0, the predictions are worse than they claim."""
+    offset_error: float = NAN
+    """Of a slice: standard error, over days, of its calibration gap minus its window's."""
 
 
 def expected_log_loss(p: ArrayLike) -> float:
@@ -78,7 +80,8 @@ def qualities(rows: pd.DataFrame, start: datetime, end: datetime, policy: Policy
     for name in policy.slices if due else ():
         for value, part in rows.groupby(name):
             least = (policy.slice_min_rows, policy.slice_min_positives)
-            yield _quality(part, f"{name}={value}", policy, span, due=due, least=least)
+            found = _quality(part, f"{name}={value}", policy, span, due=due, least=least)
+            yield replace(found, offset_error=_offset_error(rows, part)) if found.state == "judged" else found
 
 
 def _quality(
@@ -126,6 +129,22 @@ def _figures(known: pd.DataFrame) -> dict[str, Any]:
     for name, draws in (("auc", auc + 0.5), ("log_loss", loss + math.log(2)), ("gap", gaps)):
         figures[f"{name}_low"], figures[f"{name}_high"] = (float(v) for v in np.nanquantile(draws, _LEVELS))
     return figures
+
+
+def _offset_error(whole: pd.DataFrame, part: pd.DataFrame) -> float:
+    """Standard error of the difference of two mean residuals, one of a part of the other's rows, days as units."""
+    days = np.unique(whole["day"].to_numpy())
+    if len(days) < 2:
+        return NAN
+    shares = []
+    for rows in (part, whole):
+        known = rows[rows["label"].notna()]
+        residual = (known["prediction"] - known["label"]).to_numpy()
+        residual = residual - residual.mean()
+        place = np.searchsorted(days, known["day"].to_numpy())
+        shares.append(np.bincount(place, residual, len(days)) / len(known))
+    moved = shares[0] - shares[1]  # how far each day moves the difference
+    return float(math.sqrt((moved**2).sum() * len(days) / (len(days) - 1)))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mlops.contract import Decision, Policy, Rule
@@ -21,7 +22,8 @@ def decide(
     """Decide whether retraining is due; a rule that did not pass is one that fired.
 
     Args:
-        calibration_gap: the champion's mean prediction - mean label in the matured window; None while it is immature.
+        calibration_gap: the champion's mean prediction - mean label in the matured window; None while it is immature
+            or its labels cannot be right.
         trained_until: the champion was trained on events before this moment, UTC.
         last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
         as_of: the moment of the decision, UTC.
@@ -32,10 +34,28 @@ def decide(
     return Decision(due=not all(rule.passed for rule in rules), rules=rules)
 
 
+def find_answer(as_of: datetime, trainings: Sequence[datetime], next_run: datetime | None) -> str:
+    """Why a decision of a moment starts no training, though a rule has fired; "": it does.
+
+    Args:
+        as_of: the moment of the decision, UTC.
+        trainings: moments as of which versions were trained.
+        next_run: when the next decision was made; None: this is the newest.
+    """
+    answers = [moment for moment in trainings if moment >= as_of]
+    if answers:
+        return f"a version was trained as of {min(answers):%Y-%m-%d %H:%M} already: one cause starts one training"
+    if next_run is not None:
+        return f"a later run, as of {next_run:%Y-%m-%d %H:%M}, has decided since: a run in the past starts nothing"
+    return ""
+
+
 def _gap(gap: float | None, cooling: str, policy: Policy) -> Rule:
     name, limit = "calibration_gap", policy.retrain_gap
     if gap is None:
-        return Rule(name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured")
+        return Rule(
+            name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured, or cannot be right"
+        )
     if not math.isfinite(gap):
         return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
     reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"

@@ -1,0 +1,152 @@
+"""Monitoring as of moments in any order, on the toy with two champions: real Spark, Delta and MLflow."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from unittest import mock
+
+import pandas as pd
+import pytest
+from test_jobs_loop import LATER, MARCH, laptop_in
+from toy import TOY, frame_of
+
+from mlops.adapters.tables import Schema
+from mlops.contract import ModelError
+from mlops.lifecycle.history import KEYS
+
+WATCHED = ("metrics", "drift", "decisions", "alerts")
+LAST = "2024-03-20T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def life(spark, tmp_path_factory, patch):
+    """Version 1 serves until 12 March, version 2 from then on; as of 20 March, the newest run, feeds are silent."""
+    laptop = laptop_in(tmp_path_factory.mktemp("past"), patch)
+    laptop.land("2023-12-31", "2024-03-01")
+    laptop.ingest(MARCH)
+    _, first = laptop.train("prod", MARCH)
+    laptop.deploy("prod", first)
+    laptop.land("2024-03-02", "2024-03-11")
+    laptop.ingest("2024-03-11T00:00:00Z")
+    laptop.infer("2024-03-11T00:00:00Z")
+    laptop.ingest(LATER)
+    laptop.infer(LATER)
+    _, second = laptop.train("prod", LATER)
+    assert laptop.deploy("prod", second, as_of=LATER)[1] == "accepted"
+    laptop.land("2024-03-12", "2024-03-17")
+    laptop.ingest(LAST)
+    laptop.infer(LAST)
+    laptop.monitor(LAST)
+    return laptop
+
+
+def tables(context):
+    return {table: frame_of(context.own, table) for table in WATCHED}
+
+
+def test_a_run_in_the_past_is_a_run_in_the_past(life):
+    context, _ = life.monitor(LAST)
+    before = tables(context)
+    assert "silent" in set(before["alerts"]["rule"])
+    assert before["alerts"]["resolved"].isna().all()
+    _, values = life.monitor(LATER)
+    after = tables(context)
+    assert values == {"retraining_due": "false"}
+    for table in WATCHED:
+        assert set(map(str, before[table].values.tolist())) <= set(map(str, after[table].values.tolist())), table
+    assert after["alerts"].equals(before["alerts"])
+    moment = pd.Timestamp(LATER).tz_localize(None)
+    decided = after["decisions"][after["decisions"]["as_of"] == moment]
+    assert set(decided["model_version"]) == {2}  # made champion at that very moment
+    assert after["drift"]["week"].max() <= pd.Timestamp(LAST).tz_localize(None) - timedelta(days=8)
+    for moment in (LATER, LAST):
+        life.monitor(moment)
+        again = tables(context)
+        for table in WATCHED:
+            assert again[table].equals(after[table]), (moment, table)
+
+
+def test_a_decision_belongs_to_the_version_that_served(life):
+    context, _ = life.monitor("2024-03-11T12:00:00Z")
+    decisions = frame_of(context.own, "decisions")
+    decided = decisions[decisions["as_of"] == pd.Timestamp("2024-03-11T12:00:00")]
+    assert set(decided["model_version"]) == {1}
+    with pytest.raises(ModelError, match="no champion yet as of 2024-03-01 00:00"):
+        life.monitor("2024-03-01T00:00:00Z")
+
+
+def test_one_cause_starts_one_training(life):
+    """Old models train at once here; the same run again, and a run in the past, start nothing more."""
+    aged = replace(TOY, policy=replace(TOY.policy, retrain_age=timedelta(days=12), cool_down=timedelta(days=1)))
+    with mock.patch.object(type(life), "job", _with(type(life).job, aged)):
+        _, values = life.monitor(LAST)
+        assert values == {"retraining_due": "true"}
+        life.train("prod", LAST)
+        context, values = life.monitor(LAST)
+        assert values == {"retraining_due": "false"}
+        decisions = frame_of(context.own, "decisions")
+        fired = decisions[(decisions["as_of"] == pd.Timestamp(LAST).tz_localize(None)) & (decisions["rule"] == "age")]
+        assert list(fired["fired"]) == [True]
+        _, values = life.monitor("2024-03-19T00:00:00Z")
+        assert values == {"retraining_due": "false"}
+
+
+def _with(job, use_case):
+    def made(self, *given, **named):
+        context = job(self, *given, **named)
+        return type(context)(context.config, use_case)
+
+    return made
+
+
+def test_what_became_of_old_versions_ends_nothing(life, caplog):
+    """The files of the first champion are gone, its verdict was never written, its run was deleted."""
+    context, _ = life.monitor(LAST)
+    registry = context.registry
+    first, second = (registry.version("prod.toy.failing", number) for number in (1, 2))
+    registry.tag(second, {"validation_run": "none", "verdict_report": "none"})
+    registry.tag(first, {"validation_run": "0" * 32})
+    source = registry._client.get_model_version(first.model, "1").source.rsplit("/", 1)[-1]
+    for folder in life.home.glob(f"artifacts/**/{source}"):
+        shutil.rmtree(folder)
+    life.monitor(LAST)
+    assert "no comparison with version 1" in caplog.text
+    metrics = frame_of(context.own, "metrics")
+    newest = metrics[(metrics["as_of"] == pd.Timestamp(LAST).tz_localize(None)) & (metrics["slice"] == "")]
+    assert newest[newest["state"] == "judged"]["first_auc"].isna().all()
+    assert newest[newest["state"] == "judged"]["auc"].notna().all()
+
+
+class Cut(BaseException):
+    """A process that is killed."""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("written", range(5))
+def test_a_run_that_is_cut_short_between_any_two_tables_is_completed_by_the_next(life, monkeypatch, written):
+    as_of = f"2024-03-{13 + written:02}T00:00:00Z"
+    writes = []
+
+    def cut(genuine):
+        def write(self, table, *given, **named):
+            if len(writes) >= written:
+                raise Cut
+            writes.append(table)
+            return genuine(self, table, *given, **named)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        for name in ("append", "merge"):
+            patch.setattr(Schema, name, cut(getattr(Schema, name)))
+        with suppress(Cut):  # a run may have fewer tables to write
+            life.monitor(as_of)
+    context, _ = life.monitor(as_of)
+    healed = tables(context)
+    life.monitor(as_of)
+    for table in WATCHED:
+        assert tables(context)[table].equals(healed[table])
+        assert not healed[table].duplicated(list(KEYS[table])).any()
