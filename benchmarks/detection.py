@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -113,18 +113,24 @@ def _quality(rows: Rows, start: datetime, end: datetime, as_of: datetime) -> lis
 
 
 def _usual(rows: Rows, begin: datetime) -> Usual:
-    """What the windows before were like; the window before a fault is clean."""
+    """What the windows before were like."""
     found: list[dict[str, Any]] = []
     for back in range(1, POLICY.drift_memory + 1):
         start = begin - back * POLICY.window
         if pd.Timestamp(start).tz_localize(None) < _TRAINED:
             break
-        end = start + POLICY.window
-        for each in _quality(rows, start, end, end + timedelta(days=2)):
-            span = {"window_start": pd.Timestamp(start), "window_end": pd.Timestamp(end)}
-            found.append({**asdict(each), **{name: moment.tz_localize(None) for name, moment in span.items()}})
+        if start not in _CLEAN:  # the window before a fault is clean, whatever the fault
+            end = start + POLICY.window
+            _CLEAN[start] = _quality(rows, start, end, end + POLICY.maturity)
+        for each in _CLEAN[start]:
+            span = {"window_start": start, "window_end": start + POLICY.window}
+            naive = {name: pd.Timestamp(moment).tz_localize(None) for name, moment in span.items()}
+            found.append({**asdict(each), **naive})
     columns = ["window_start", "window_end", "slice", "state", "calibration_gap", "rows", "unreported", "labelled"]
     return alerts.find_usual(pd.DataFrame(found, columns=columns), begin, POLICY)
+
+
+_CLEAN: dict[datetime, list[estimates.Quality]] = {}
 
 
 # --- faults: each takes the clean rows and the moment it begins -----------------------------------------------------

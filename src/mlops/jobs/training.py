@@ -82,26 +82,15 @@ def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.Data
     label = job.use_case.label.source
     early = _matured.between(job.data.read("features", tables["features"]), None, train_until)
     rows = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
-    _check_labels(job, rows[_matured.LABEL], f"before {train_until:%Y-%m-%d}")
-    return rows
-
-
-def _check_labels(job: Job, labels: pd.Series[float], before: str) -> None:
-    """Raises DataError unless both labels are there, and nothing else."""
-    label = job.use_case.label
-    if labels.empty:
+    before = f"before {train_until:%Y-%m-%d}"
+    if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
-    wrong = labels[~labels.isin([0.0, 1.0])]
-    if len(wrong):
+    if rows[_matured.LABEL].nunique() == 1:
         raise DataError(
-            f"{len(wrong)} of {len(labels)} matured labels {before} are neither 1 nor 0, such as {wrong.iloc[0]:g}: "
-            f"label {label.name!r} is `{label.value}` over {label.source}; correct this SQL in the use case"
+            f"all {len(rows)} matured labels {before} are {rows[_matured.LABEL].iloc[0]:.0f}, and a model needs both 1 "
+            f"and 0: look at the rows of {label} and at the label's SQL, or land more days"
         )
-    if labels.nunique() == 1:
-        raise DataError(
-            f"all {len(labels)} matured labels {before} are {labels.iloc[0]:.0f}, and a model needs both 1 "
-            f"and 0: look at the rows of {label.source} and at the label's SQL, or land more days"
-        )
+    return rows
 
 
 def _tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
