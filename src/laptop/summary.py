@@ -16,5 +16,5 @@ def write_summary(bundle: Bundle, home: Home) -> None:
     for key, job in resources.get("jobs", {}).items():
         job["id"] = job_id(bundle.target, key)
     for model in resources.get("registered_models", {}).values():
-        model["id"] = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
+        model["id"] = ".".join(str(model.get(part, "")) for part in ("catalog_name", "schema_name", "name"))
     write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))
