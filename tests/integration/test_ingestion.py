@@ -68,8 +68,8 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     context = context_of(laptop, as_of="2024-01-08T00:00:00Z")
     laptop.task("ingestion", context)
     assert (
-        "where files are <source>/<name>.csv: order (no source), orders/._2024-01-01.csv, orders/sub (a folder), "
-        "orders/x.CSV, orders/y.csv.gz" in caplog.text
+        "where files are <source>/<name>.csv: order (no source's folder), orders/._2024-01-01.csv, "
+        "orders/sub (a folder), orders/x.CSV, orders/y.csv.gz" in caplog.text
     )
     assert r"caf\xe9.csv" in set(frame_of(context.own, "ledger")["file"])
     aside = frame_of(context.own, "quarantine")

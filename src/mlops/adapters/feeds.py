@@ -48,7 +48,11 @@ def landed(
     Also what else lies in the landing folder and is not read, by name: another ending, a folder, no source's.
     """
     found = []
-    unread = [f"{_name(path)} (no source)" for path in storage.entries(landing) if path.name not in sources]
+    unread = [
+        f"{_name(path)} (no source's folder)"
+        for path in storage.entries(landing)
+        if path.name not in sources or not path.is_dir()
+    ]
     for source in sources:
         for path in storage.entries(f"{landing}/{source}"):
             if not _is_read(path):

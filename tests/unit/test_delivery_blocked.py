@@ -1,0 +1,99 @@
+"""A delivery with a file that is wrong as a whole: the task names the file, writes the page, and touches no table."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from brokenfeeds import FILES, STRICT_TOY
+from toy import TOY
+
+from mlops.adapters import feeds
+from mlops.contract import BatchBlocked
+from mlops.jobs import ingestion
+
+DAY = datetime(2024, 1, 1, tzinfo=UTC).date()
+LINES = dict(TOY.sample(DAY, DAY))["orders/2024-01-01.csv"].splitlines()
+GOOD = "".join(f"{line}\n" for line in LINES).encode()
+WHOLE = [name for name, (why, _) in FILES.items() if why.startswith(("lacks", "has", "is"))]
+
+
+class Registry:
+    """Keeps the pages that a task logs."""
+
+    def __init__(self):
+        self.pages = []
+
+    def run(self, *_):
+        return nullcontext()
+
+    def log(self, _parameters, _metrics, files):
+        self.pages.append(files["data.html"])
+
+
+def judge(folder):
+    """Read and judge all that lies in a folder, as the task does, without tables."""
+    config = SimpleNamespace(
+        as_of=datetime(2024, 1, 8, tzinfo=UTC), run_id="1", experiment="/x", model_dump=lambda **_: {}
+    )
+    job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
+    landed, _ = feeds.landed(str(folder), [source.name for source in STRICT_TOY.sources], ())
+    return job, lambda: list(ingestion._judged(job, landed, set(), 1))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "good.csv").write_bytes(GOOD)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_the_file_is_named_in_the_error_and_on_the_page(folder, kind):
+    (folder / "orders" / "bad.csv").write_bytes(FILES[kind][1](LINES))
+    job, run = judge(folder)
+    with pytest.raises(BatchBlocked, match=r"orders/bad\.csv .*: nothing of this delivery was published"):
+        run()
+    (page,) = job.registry.pages
+    assert "Blocked." in page
+    assert "orders/bad.csv" in page
+
+
+def test_a_file_that_cannot_be_opened_is_named_like_the_others(folder):
+    for name in ("gone", "bad"):
+        (folder / "orders" / f"{name}.csv").write_bytes(b"\0" * 9)
+    job, run = judge(folder)
+    (folder / "orders" / "gone.csv").unlink()
+    with pytest.raises(
+        BatchBlocked, match=r"gone\.csv cannot be read: No such file or directory; orders/bad\.csv is no"
+    ):
+        run()
+    assert len(job.registry.pages) == 1
+
+
+def test_of_many_reasons_the_first_are_in_the_error_and_all_on_the_page(folder):
+    for number in range(30):
+        (folder / "orders" / f"bad{number:02}.csv").write_bytes(f"id{number}\n".encode())
+    job, run = judge(folder)
+    with pytest.raises(BatchBlocked, match=r"bad09\.csv lacks [^;]*; it has id9; and 20 more, on the delivery's page"):
+        run()
+    assert all(f"bad{number:02}.csv" in job.registry.pages[0] for number in range(30))
+
+
+def test_words_of_a_file_cannot_move_the_terminal_or_forge_a_line(folder):
+    (folder / "orders" / "a\n##vso[x]\x1b[2J.csv").write_bytes(b"id\x1b[31m,##vso[task.complete]\x85x\n")
+    job, run = judge(folder)
+    with pytest.raises(BatchBlocked) as caught:
+        run()
+    assert str(caught.value).isprintable()
+    assert r"a\n##vso[x]\x1b[2J.csv" in str(caught.value)
+    assert "\x1b" not in job.registry.pages[0]
+
+
+def test_whatever_is_right_is_judged(folder):
+    _, run = judge(folder)
+    (judged,) = run()
+    assert (judged.problems, judged.good.num_rows) == ((), len(LINES) - 1)
