@@ -289,7 +289,7 @@ def _rows(random, corrected):
         for key in keys:
             at = moment()
             rows.append((source, make(key, at)))
-            while random.random() < corrected:
+            for _ in range(int(min(random.geometric(1 - corrected), 7)) - 1):
                 at = at if random.random() < 0.2 else moment(at, 30)
                 rows.append((source, make(key, at)))
     return rows
