@@ -18,7 +18,7 @@ from test_jobs_loop import DATA, laptop_in
 
 from mlops.adapters.tables import rows_of
 from mlops.contract import DataError
-from mlops.jobs import _matured, _watch
+from mlops.jobs import _matured, _watch, inference
 from mlops.jobs._launch import Context
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
@@ -46,7 +46,8 @@ def predicted(values):
 def laptop(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
     version = SimpleNamespace(number=1, tags={"trained_as_of": START.isoformat()})
-    champion = SimpleNamespace(holder=lambda *_: version, load=lambda *_: Champion())
+    champion = SimpleNamespace(load=lambda *_: Champion())
+    monkeypatch.setattr(inference, "serving", lambda _: version)
     registry = Context.registry.func
     monkeypatch.setattr(
         Context,
