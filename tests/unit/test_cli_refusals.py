@@ -30,7 +30,7 @@ BLANK = ["", " ", "\t", "\n \n", "\u00a0", "\u2003"]
 COMMANDS = [["rollback", "-t", "prod"], ["reject", "3", "-t", "prod"]]
 
 
-@pytest.mark.parametrize("reason", BLANK)
+@pytest.mark.parametrize("reason", [*BLANK, "x" * 501])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 def test_a_reason_that_says_nothing_is_refused_before_anything_is_asked(
     command: list[str], reason: str, asked: list[str], capsys: pytest.CaptureFixture[str]
@@ -50,7 +50,6 @@ def test_any_other_reason_is_taken(command: list[str], asked: list[str]) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["rollback", "--reason", "x" * 501], "'reason' is 'xxx"),
         (["rollback", "--reason", "x", "-p", "reason="], "'reason' is ''"),
         (["rollback", "--reason", "x", "-p", "as_of=yesterday"], "'as_of' is 'yesterday'"),
         (["rollback", "--reason", "x", "-p", "as_off=2013-04-01"], "'as_off' is unknown"),
