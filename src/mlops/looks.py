@@ -52,7 +52,8 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
     for name, text in unread.items():
         options.say(*f"error: target {name}: {text}".split("\n"), err=True)
     problems = dict.fromkeys(str(row["problem"]) for row in rows if row["problem"])
-    options.say(*(f"error: {text}" for text in problems), err=True)
+    for text in problems:
+        options.say(f"error: {text}", err=True)
     if unread or problems:
         raise click.exceptions.Exit(1)
 

@@ -77,6 +77,7 @@ def test_what_is_not_given_is_not_missed(job: str) -> None:
 
 ROW = {
     "alias": "champion",
+    "problem": None,
     "version": 1,
     "digest": "0",
     "age_hours": 1.0,
