@@ -65,5 +65,5 @@ def test_every_command_exists_and_parses(words):
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    assert "uv run pytest" in (ROOT / ".ci/run").read_text().splitlines()
+    assert 'uv run pytest "$@"' in (ROOT / ".ci/run").read_text().splitlines()
     assert ["uv", "run", "pytest"] in list(commands())
