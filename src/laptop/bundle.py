@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Node, Place, Problem, merge, merge_by_key, nearest
+from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest
 from laptop.given_values import read_given_values
 from laptop.includes import included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
@@ -135,6 +135,9 @@ def assemble(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterab
     files, tree = tuple(normal), normal[0]
     for part in files:
         found += _taken_keys(part, owners)
+        if (named := part.get("targets")) and isinstance(named.value, str):
+            what, cure = f"targets is {kind(named)} and has to be a mapping", "write the targets out"
+            found.append(Problem("type", named.place, what, "the CLI stops at it", cure))
         if part is not files[0]:
             tree = merge(tree, part, found)
             if include := part.get("include"):

@@ -64,3 +64,8 @@ def find_type(path: Iterable[str | int]) -> str | None:
 def is_attribute(kind: str, name: str) -> bool:
     """Whether a workspace tells this of a resource once it is there, beside what the bundle says of it."""
     return name in _load()["attributes"].get(kind, ())
+
+
+def resource_kinds() -> tuple[str, ...]:
+    """The keys that may stand under `resources`."""
+    return tuple(load_structures()[load_root().keys["resources"]].keys)

@@ -214,7 +214,13 @@ def _quality(home: Path) -> Table:
 
 
 def _folder(home: Path, name: str) -> Path | None:
-    folder = home / "warehouse" / "prod" / "flights" / name
+    """Where a table of prod lies, as the bundle of the newest run names its schema; None if there is none."""
+    summary = home / "summary" / "prod.json"
+    if not summary.exists():
+        return None
+    monitoring = json.loads(summary.read_text(encoding="utf-8"))["resources"]["jobs"]["monitoring"]
+    given = {parameter["name"]: parameter["default"] for parameter in monitoring["parameters"]}
+    folder = home / "warehouse" / given["catalog"] / given["schema"] / name
     return folder if (folder / "_delta_log").is_dir() else None
 
 

@@ -10,7 +10,7 @@ from laptop.yaml_loader import parse
 
 LAPTOP = Path("laptop.yml")
 """What only a laptop needs; the CLI does not read it."""
-LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable")
+LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable", "tables")
 ROOTS = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
 """Names of the root file; the CLI never includes them."""
 ENDINGS = (".yml", ".yaml", ".json")
@@ -31,6 +31,9 @@ def included_files(root: Path, main: Node, problems: list[Problem]) -> list[Path
     """
     names: dict[str, None] = {}
     include = main.get("include")
+    if odd := set("*?[]^") & set(str(root.absolute())):
+        what, why = f"the folder of the bundle has {' '.join(sorted(odd))} in its path", "the CLI reads it as a pattern"
+        problems.append(Problem("include", main.place, what, why, "rename the folder"))
     for entry in include.value if include and isinstance(include.value, list) else []:
         names |= dict.fromkeys(_matches(root, entry, problems))
     return [Path(name) for name in names if name not in ROOTS]

@@ -183,7 +183,7 @@ def is_full_definition(assigned: Node) -> bool:
 
 def spell_path(path: Path) -> str:
     """A path as messages name it: resources by kind and key, whichever target they stand in."""
-    if path[:1] == ("targets",) and path[2:3] == ("resources",) and len(path) > 3:
+    if path[:1] == ("targets",) and path[2:3] == ("resources",):
         path = path[2:]
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".").removeprefix("resources.") or "databricks.yml"

@@ -129,7 +129,7 @@ class _Resolver:
         if computed is not None:
             return Node(computed, node.place_of(*path))
         for position, step in enumerate(path):
-            below = node.get(step)
+            below = node.get(step) or _by_terraform_name(node, step)
             if below is None and path[0] == "variables" and step == "value":
                 return _Missing()  # a variable without value is noted where it is declared
             if below is None and node is self.tree and step == "variables":
@@ -141,6 +141,14 @@ class _Resolver:
                 return _Missing(f"there is no {step!r}", nearest(str(step), names))
             node = below
         return node
+
+
+def _by_terraform_name(node: Node, step: str | int) -> Node | None:
+    """What Terraform calls `task[0]` for `tasks[0]` and `git_source[0].branch` for `git_source.git_branch`."""
+    if step == 0:
+        return node if isinstance(node.value, dict) else None
+    names = (f"{step}s", f"{str(step)[:-1]}ies", f"git_{step}")
+    return next(filter(None, map(node.get, names)), None) if isinstance(step, str) else None
 
 
 def _told_elsewhere(tree: Node, path: list[str | int], position: int) -> Node | None:
@@ -191,7 +199,7 @@ def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
             return getpass.getuser()
         case ("workspace", "current_user", "short_name" | "domain_friendly_name"):
             return re.sub(r"\W", "_", getpass.getuser())
-        case ("workspace", name) if name.endswith("_path"):
+        case ("workspace", name) if name.endswith("_path") and find_type(path):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
         case ("bundle", "git", what) if what in _GIT:
             return _git(resolver.root, *_GIT[what])

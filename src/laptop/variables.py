@@ -51,6 +51,8 @@ def _own_values(variable: Node, assigned: Node | None) -> list[Node]:
     """What the bundle gives: the target's value or lookup, else the root's; at most one."""
     if assigned and not is_full_definition(assigned):
         return [assigned] if assigned.value is not None else _own_values(variable, None)
+    if written := variable.get("value"):
+        return [written]
     for node in filter(None, (assigned, variable)):
         if sought := node.get("lookup"):  # the CLI asks the workspace for its id; no laptop needs that
             return [_found_id(what, name) for what, name in sought.items()]

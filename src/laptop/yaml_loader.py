@@ -124,7 +124,9 @@ class _Builder:
                     self._refuse(place, "<< stands twice", why, "write <<: [*first, *second]")
                 merged = (merged or {}) | self._merged(key, value)
             elif not self._is_name(key):
-                self._refuse(place, "a key is not text", "the CLI takes names only", "put the key in quotes")
+                braces = isinstance(key, MappingNode)
+                cure = "put {{...}} in quotes" if braces else "put the key in quotes"
+                self._refuse(place, "a key is not text", "the CLI takes names only", cure)
             elif key.value in entries:
                 first = entries[key.value].place
                 why = f"line {first.line} says it already and only one of them counts"
@@ -196,12 +198,13 @@ def read_scalar(text: str) -> Any:
     if not text or text[0] not in "+-.0123456789" or _TIME.fullmatch(text):
         return text
     digits = text.replace("_", "") if text[0] != "." else text
-    if _DECIMAL.fullmatch(digits):
-        return int(digits, 10)
-    if _PREFIXED.fullmatch(digits):
+    if len(digits) < 300 and _DECIMAL.fullmatch(digits):  # a number of more digits is text to yaml.v3
+        number = int(digits, 10)
+        return number if -(2**63) <= number < 2**64 else float(number)
+    if len(digits) < 60 and _PREFIXED.fullmatch(digits):
         return int(digits, 0)
-    number = float(digits) if _FLOAT.fullmatch(digits) else math.inf
-    return number if math.isfinite(number) else text
+    fraction = float(digits) if _FLOAT.fullmatch(digits) else math.inf
+    return fraction if math.isfinite(fraction) else text
 
 
 def _line(node: YamlNode) -> int:

@@ -19,7 +19,19 @@ from pathlib import Path
 
 from laptop.bundle import Bundle, BundleError, Source, nearest, read, resolve
 from laptop.document import Node, Place, Problem
-from laptop.lint import catalog, causes, deployment, dynamic, environments, graph, paths, policy, structure, wiring
+from laptop.lint import (
+    catalog,
+    causes,
+    deployment,
+    dynamic,
+    environments,
+    graph,
+    paths,
+    policy,
+    structure,
+    tables,
+    wiring,
+)
 from laptop.lint.project import Project
 from laptop.lint.schema import held_against
 from laptop.lint.view import Job, View
@@ -60,6 +72,7 @@ def inspect(
         return _sorted(source.problems)  # what is missing from such a file would be reported all over
     wanted = tuple(targets or source.targets)
     unknown = [each for file in source.files for each in structure.unknown_keys(file)]
+    unknown += [each for file in source.files for each in structure.wrong_words(file, resolved=False)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
     house = house and project.has_house_rules
     found: dict[Problem, dict[str, None]] = {}
@@ -73,8 +86,11 @@ def inspect(
         replace(problem, what=f"{problem.what} (target {', '.join(where)})") if len(where) < len(wanted) else problem
         for problem, where in found.items()
     ]
-    more = [*project.problems, *policy.default_target(source)] if house else project.problems
-    return _sorted([*source.problems, *of_files, *_two_defaults(source), *of_targets, *more])
+    problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
+    problems += [*project.problems, *policy.default_target(source)] if house else []
+    if house and not problems:  # where something is missing, reads would miss it too
+        problems += tables.check_reads(source, project)
+    return _sorted(problems)
 
 
 def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -96,9 +112,11 @@ def _of_target(
 ) -> Iterator[Problem]:
     """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
     bundle, unresolved = resolve(source, target, deployed=True)
+    bundle = _without_kinds(bundle, causes.missing_kinds(known))
     _, on_laptop = resolve(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
     wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.missing_keys(bundle.tree)]
+    wrong += structure.wrong_words(bundle.tree, resolved=True)
     wrong = causes.without_consequences(source, target, wrong)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
     yield from causes.unexplained([*unresolved, *on_laptop], known)
@@ -106,6 +124,15 @@ def _of_target(
     view = _view(source, bundle, project, broken)
     for rule in (*RULES, *HOUSE_RULES) if house else RULES:
         yield from rule(view)
+
+
+def _without_kinds(bundle: Bundle, kinds: set[str]) -> Bundle:
+    """The bundle without some kinds of resources, of which a target may have parts."""
+    resources = bundle.tree.get("resources")
+    if not resources or not kinds:
+        return bundle
+    kept = Node({kind: group for kind, group in resources.items() if kind not in kinds}, resources.place)
+    return replace(bundle, tree=bundle.tree.with_value("resources", kept))
 
 
 def _view(source: Source, bundle: Bundle, project: Project, broken: set[Steps]) -> View:

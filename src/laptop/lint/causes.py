@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from laptop.bundle import Source
+from laptop.cli_keys import resource_kinds
 from laptop.document import Node, Problem
 from laptop.normalize import Path
 
@@ -15,11 +16,17 @@ Wrong = tuple[Path, Problem]
 
 def unexplained(unresolved: Sequence[Problem], known: Sequence[Wrong]) -> Iterator[Problem]:
     """References that do not fail merely because the CLI drops the kind of resource that they name."""
-    dropped = [path[-1] for path, problem in known if problem.rule == "unknown" and path[-2:-1] == ("resources",)]
+    missing = missing_kinds(known)
     for problem in dict.fromkeys(unresolved):
         named = re.match(r"\$\{resources\.(\w+)", problem.what)
-        if not (problem.rule == "reference" and named and _near(named[1], [str(kind) for kind in dropped])):
+        if not (problem.rule == "reference" and named and named[1] in missing):
             yield problem
+
+
+def missing_kinds(known: Sequence[Wrong]) -> set[str]:
+    """The kinds of resources whose key a file misspells, so that the CLI drops what stands under it."""
+    dropped = [path[-1] for path, problem in known if problem.rule == "unknown" and path[-2:-1] == ("resources",)]
+    return {near for kind in dropped if (near := _near(str(kind), resource_kinds()))}
 
 
 def without_consequences(source: Source, target: str, wrong: Sequence[Wrong]) -> list[Wrong]:
@@ -40,7 +47,7 @@ def _misspelled(source: Source, target: str) -> Iterator[Wrong]:
         keys = [key for key, _ in base.items()] if base else []
         for key, node in group.items():
             if key not in keys and not _is_whole(kind, node) and (near := _near(key, keys)):
-                what = f"target {target!r} changes {kind}.{key}, which nothing declares"
+                what = f"{kind}.{key} is changed, and nothing declares it"
                 why = "it would be one more resource, and not whole"
                 yield ("resources", kind, key), Problem("keys", node.place, what, why, f"did you mean {near!r}?")
 

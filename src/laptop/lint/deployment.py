@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from laptop.document import Problem, nearest
+from laptop.document import Problem, kind, nearest
 from laptop.lint.cron import wrong as cron_wrong
-from laptop.lint.view import TRIGGERS, Rule, View, text
+from laptop.lint.view import TRIGGERS, Rule, View, items, text
 from laptop.resolution import REFERENCE
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
@@ -27,6 +27,7 @@ WORDS = {
     ("bundle", "engine"): ("direct", "terraform"),
     ("presets", "trigger_pause_status"): ("PAUSED", "UNPAUSED"),
 }
+LEVELS = ("CAN_MANAGE", "CAN_VIEW", "CAN_RUN")
 NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
 """Kinds that act as whoever deploys them."""
 
@@ -36,10 +37,10 @@ def resource_keys(view: View) -> Iterator[Problem]:
     trees = [view.source.tree, *(node for _, node in (view.source.tree.get("targets") or view.source.tree).items())]
     for tree in trees:
         resources = tree.get("resources")
-        for kind, group in resources.items() if resources else ():
+        for group_name, group in resources.items() if resources else ():
             for key, node in group.items():
                 if REFERENCE.search(key):
-                    what, why = f"{kind} has the key {key!r}", "the CLI resolves no reference in a key"
+                    what, why = f"{group_name} has the key {key!r}", "the CLI resolves no reference in a key"
                     yield Problem("keys", node.place, what, why, "write a name; its `name` may hold references")
 
 
@@ -64,12 +65,12 @@ def scripts(view: View) -> Iterator[Problem]:
 
 def early_references(view: View) -> Iterator[Problem]:
     """What the CLI reads first holds no reference."""
-    trees = [view.source.tree, view.source.tree.get("targets", view.bundle.target)]
+    root, target = view.source.tree, view.source.tree.get("targets", view.bundle.target)
     for path in (("bundle", "name"), *(("workspace", key) for key in LOGIN)):
-        for node in (tree.get(*path) for tree in trees if tree):
-            if node and REFERENCE.search(text(node)):
-                what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
-                yield Problem("reference", node.place, what, why, "write the value")
+        node = (target.get(*path) if target else None) or root.get(*path)
+        if node and REFERENCE.search(text(node)):
+            what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
+            yield Problem("reference", node.place, what, why, "write the value")
 
 
 def cli_version(view: View) -> Iterator[Problem]:
@@ -100,6 +101,23 @@ def words(view: View) -> Iterator[Problem]:
         if node and text(node) not in {"", *known} and "${" not in text(node):
             what = f"{path[-1]} is {text(node)!r} and has to be {' or '.join(known)}"
             yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), known))
+
+
+def levels(view: View) -> Iterator[Problem]:
+    """What the bundle as a whole is given for is one of three levels."""
+    for entry in items(view.tree, "permissions"):
+        node = entry.get("level")
+        if node and text(node) not in LEVELS and "${" not in text(node):
+            what = f"a permission of the bundle is {text(node)!r} and has to be one of {', '.join(LEVELS)}"
+            yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), LEVELS))
+
+
+def target_mappings(view: View) -> Iterator[Problem]:
+    """A target is written out: the CLI resolves no reference to a whole one."""
+    node = view.source.tree.get("targets", view.bundle.target)
+    if node and not isinstance(node.value, dict | None):
+        what = f"target {view.bundle.target!r} is {kind(node)} and has to be a mapping"
+        yield Problem("type", node.place, what, "the CLI stops at it", "write the target out")
 
 
 def volumes_as_roots(view: View) -> Iterator[Problem]:
@@ -228,6 +246,6 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, scripts, early_references, cli_version, words, volumes_as_roots, development, production,
-    source_linked, run_as, schedules,
+    resource_keys, scripts, early_references, cli_version, words, levels, target_mappings, volumes_as_roots,
+    development, production, source_linked, run_as, schedules,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from laptop.document import Node, Problem
+from laptop.go_glob import BadPatternError, find_files
 from laptop.lint.view import Rule, View, items, text
 from laptop.resolution import REFERENCE
 
@@ -39,7 +40,10 @@ def named_files(view: View) -> Iterator[Problem]:
         path = text(node).strip()
         if not path or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or REFERENCE.search(path):
             continue
-        file = Path(os.path.normpath(view.source.root.absolute() / node.place.file.parent / path))
+        folder = view.source.root.absolute() / node.place.file.parent
+        if kind in {NOTEBOOK, FILE} and set("*?[") & set(path) and _is_expanded(folder, path):
+            continue  # of a pipeline's library, which the CLI takes for each file that matches
+        file = Path(os.path.normpath(folder / path))
         inside = kind == ARTIFACT or file.is_relative_to(root)
         wrong = _wrong_file(file, kind, path) if inside else _wrong_place(root, path)
         if wrong:
@@ -54,14 +58,21 @@ def _paths(view: View) -> Iterator[tuple[Node, str]]:
             yield from ((node, FILE) for each in items(task.node, "libraries") if (node := each.get("requirements")))
     for _, pipeline in view.resources("pipelines"):
         for library in items(pipeline, "libraries"):
-            found = [(library.get(*path), kind) for path, kind in LIBRARY_PATHS.items()]
-            yield from ((node, kind) for node, kind in found if node and not set("*?[") & set(text(node)))
+            yield from ((node, kind) for path, kind in LIBRARY_PATHS.items() if (node := library.get(*path)))
         if node := pipeline.get("root_path"):
             yield node, FOLDER
+    yield from ((node, FOLDER) for _, each in view.resources("apps") if (node := each.get("source_code_path")))
     artifacts = view.tree.get("artifacts")
     yield from ((node, ARTIFACT) for _, each in (artifacts.items() if artifacts else ()) if (node := each.get("path")))
     for kind, key in RESOURCE_PATHS.items():
         yield from ((node, "any") for _, each in view.resources(kind) if (node := each.get(key)))
+
+
+def _is_expanded(folder: Path, pattern: str) -> bool:
+    try:
+        return bool(find_files(folder, pattern))
+    except BadPatternError:
+        return False
 
 
 def _sync_root(view: View) -> Path:

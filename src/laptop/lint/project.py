@@ -52,7 +52,15 @@ class Project:
     @cached_property
     def repeatable(self) -> tuple[str, ...]:
         """The entry points that may run twice and leave the same; all others do something once."""
-        named = self._laptop.get("repeatable")
+        return self._names("repeatable")
+
+    @cached_property
+    def tables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The parameters that name the schema that a job writes, and those of the one that it reads."""
+        return self._names("tables", "written"), self._names("tables", "read")
+
+    def _names(self, *path: str) -> tuple[str, ...]:
+        named = self._laptop.get(*path)
         return tuple(str(each.value) for each in named.value) if named and isinstance(named.value, list) else ()
 
     @cached_property

@@ -5,6 +5,7 @@ Types are the matter of laptop.normalize, which drops what the CLI drops; both s
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 
 from laptop.cli_keys import Structure, load_root, load_structures
@@ -17,6 +18,12 @@ REQUIRED = {
     "resources.SqlWarehouse": ("name",),
 }
 """Keys that the CLI or the API wants, and the CLI's list of required keys has not."""
+RESERVED = {
+    "resources.Volume": ("volume_path",), "resources.Dashboard": ("etag",), "resources.GenieSpace": ("etag",),
+    "resources.JobRun": ("idempotency_token",), "jobs.JobDeployment": ("deployment_id", "version_id"),
+    "pipelines.PipelineDeployment": ("deployment_id", "version_id"),
+}  # fmt: skip
+"""Keys that the CLI sets itself, and refuses in a bundle."""
 ELSEWHERE = {"resources.Alert": "file_path"}
 """The key of a file that may hold what is required."""
 
@@ -25,7 +32,10 @@ def unknown_keys(file: Node) -> Iterator[tuple[Path, Problem]]:
     """What the CLI drops of a file since it knows no such key."""
     for path, node, expected in _walk(load_root(), file, ()):
         for key, child in node.items():
-            if key not in expected.keys and not _holds_anchors(child):
+            # The CLI drops without a word what only gives names to parts of the file. Below the root, and under a name
+            # near a known one, that is a slip.
+            slip = path and difflib.get_close_matches(key, expected.keys, n=1, cutoff=0.85)
+            if key not in expected.keys and (slip or not _holds_anchors(child)):
                 what = f"{spell_path(path)} has no key {key!r}"
                 why = "the CLI drops it with no more than a warning"
                 cure = nearest(key, expected.keys)
@@ -34,9 +44,9 @@ def unknown_keys(file: Node) -> Iterator[tuple[Path, Problem]]:
 
 
 def missing_keys(tree: Node) -> Iterator[tuple[Path, Problem]]:
-    """What a resolved bundle lacks, and the texts in it that are none of a key's few."""
+    """What a resolved bundle lacks, and the keys in it that only the CLI may set."""
     for path, node, expected in _walk(load_root(), tree, ()):
-        if node.value is None and path[:1] == ("resources",) and len(path) == 3:
+        if node.value is None and (path[:1], len(path)) in {(("resources",), 3), (("artifacts",), 2)}:
             yield path, _wrong(path, node, "a mapping", "write it or remove its key")
             continue
         for key in (*expected.required, *REQUIRED.get(expected.name, ())):
@@ -45,14 +55,29 @@ def missing_keys(tree: Node) -> Iterator[tuple[Path, Problem]]:
             if (given is None or given.value in empty) and not node.get(ELSEWHERE.get(expected.name, "")):
                 what, why = f"{spell_path(path)} has no {key!r}", "it cannot be deployed without"
                 yield path, Problem("required", node.place, what, why, f"add {key}")
+        for key in RESERVED.get(expected.name, ()):
+            if given := node.get(key):
+                what, why = f"{spell_path(path)} has {key!r}", "the CLI sets it itself and refuses another"
+                yield path, Problem("unknown", given.place, what, why, "remove it")
+
+
+def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Problem]]:
+    """The texts that are none of a key's few.
+
+    Args:
+        tree: a file, or a resolved bundle.
+        resolved: the latter; digits in it may be the id that stands for one of a workspace.
+    """
+    for path, node, expected in _walk(load_root(), tree, ()):
         for key, child in node.items():
             written = expected.keys.get(key, "any")
+            names = written.strip("[]{}=").split("|")
             for step, text in _texts(written, child):
-                names = written.strip("[]{}=").split("|")
-                if text.value not in names and "${" not in str(text.value):
+                value = str(text.value)
+                if value not in names and "${" not in value and not (resolved and value.isdigit()):
                     some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
-                    cure = nearest(str(text.value), names)
-                    yield (*path, key), _wrong((*path, key, *step), text, f"one of {', '.join(some)}", cure)
+                    wanted = f"one of {', '.join(some)}"
+                    yield (*path, key), _wrong((*path, key, *step), text, wanted, nearest(value, names))
 
 
 def _texts(written: str, node: Node) -> Iterator[tuple[Path, Node]]:

@@ -1,0 +1,92 @@
+"""One cause is one message, and the message names the cause and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from laptop.bundle import load
+from laptop.cli import main
+from laptop.lint import check
+
+DATABRICKS, LAPTOP, TRAINING = "databricks.yml", "laptop.yml", "resources/training.job.yml"
+RIGHTS, LAKEHOUSE = "resources/rights.yml", "resources/lakehouse.yml"
+TABLES = "deployment, inference, monitoring, training, validation: no job of any target writes prod.flights"
+
+
+def change(root: Path, file: str, old: str, new: str) -> None:
+    text = (root / file).read_text()
+    assert old in text, "the bundle has changed: nothing to break"
+    (root / file).write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        (DATABRICKS, "    default: flights\n", "", ["variable 'schema' has no value (the CLI stops without one"]),
+        (RIGHTS, "        deployment:", "        deploymnt:", [
+            "jobs.deploymnt is changed, and nothing declares it (target staging, prod)", "did you mean 'deployment'?",
+        ]),
+        (LAKEHOUSE, "  schemas:", "  schemata:", ["resources has no key 'schemata'", "did you mean 'schemas'?"]),
+        (TRAINING, "timeout_seconds: 7200", "timeout_seconds: -5", ["job 'training' has timeout_seconds -5"]),
+        (TRAINING, "timeout_seconds: 5400", "timeout_seconds: -5", ["of job 'training' has timeout_seconds -5"]),
+        (LAPTOP, "data_schema: ${var.schema}", "data_schema: bikes", ["writes prod.bikes, which they read"]),
+        (LAPTOP, "data_catalog: prod", "data_catalog: production", ["writes production.flights, which they read"]),
+        (DATABRICKS, "      catalog: prod\n", "      catalog: production\n", [TABLES]),
+    ],
+)  # fmt: skip
+def test_one_cause_is_one_message(copied: Path, file: str, old: str, new: str, told: list[str]) -> None:
+    change(copied, file, old, new)
+    (problem,) = [str(each) for each in check(copied)]
+    assert all(words in problem for words in told), problem
+
+
+def test_braces_without_quotes_are_told_to_be_quoted(copied: Path) -> None:
+    change(copied, TRAINING, '"{{job.run_id}}"', "{{job.run_id}}")
+    assert {problem.cure for problem in check(copied)} == {"put {{...}} in quotes"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  name: flights\n", "  name: bikes\n"),
+        ("    default: flights\n", "    default: bikes\n"),
+        ("    default: late_arrival\n", "    default: late_ride\n"),
+    ],
+    ids=["bundle", "schema", "model"],
+)
+def test_a_name_of_the_bundle_is_changed_in_one_place_and_reads_and_writes_still_meet(
+    copied: Path, old: str, new: str
+) -> None:
+    change(copied, DATABRICKS, old, new)
+    assert [str(problem) for problem in check(copied)] == []
+    jobs = {target: load(copied, target).jobs for target in ("dev", "staging", "prod")}
+    given = {
+        (target, key): {each["name"]: each["default"] for each in job["parameters"]}
+        for target, found in jobs.items()
+        for key, job in found.items()
+    }
+    written = {(each["catalog"], each["schema"]) for each in given.values()}
+    read = {(each["data_catalog"], each["data_schema"]) for each in given.values() if "data_schema" in each}
+    assert read <= written
+    assert given["prod", "promotion"]["source_model"] == given["staging", "training"]["model_name"]
+
+
+def test_one_problem_is_no_plural(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(copied, TRAINING, "timeout_seconds: 7200", "timeout_seconds: -5")
+    monkeypatch.chdir(copied)
+    assert CliRunner().invoke(main, ["validate"]).output.endswith("\n1 problem\n")
+
+
+TOY = "bundle: {name: toy}\nresources: {jobs: {j: {tasks: [{task_key: a, notebook_task: {notebook_path: n.py}}]}}}\n"
+
+
+def test_what_only_this_house_asks_for_holds_where_laptop_yml_says_so(written: Callable[..., Path]) -> None:
+    files = {"n.py": "# Databricks notebook source\n"}
+    assert check(written(TOY, files)) == ()
+    asked = {problem.rule for problem in check(written(TOY, {"laptop.yml": "house_rules: true\n"}))}
+    assert {"timeout", "job", "engine", "cli"} <= asked
+    assert check(written(TOY), house=False) == ()
