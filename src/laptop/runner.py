@@ -133,6 +133,7 @@ class Runner:
                 if run is None:
                     run = self._execute(self._new(job, request.parameters, "onetime", request.name), Limits(), 0)
                 elif run.state == "CANCELED":
+                    self.show.say(f"run {run.run_id} of job {job!r} was cut off; it goes on")
                     run = self._repair(run)
             except (InvalidRunError, BundleError) as error:
                 self.show.say(f"job {job!r} was asked for and refuses: {error}; see {request.refuse()}")

@@ -202,6 +202,10 @@ DEFECTS = (
     ),
     # --- dynamic references
     Defect(
+        "dynamic", TRAINING, "{{tasks.training.values.model_version}}", "{{tasks.training.values.model-version}}",
+        "model-version", "its syntax is wrong",
+    ),
+    Defect(
         "dynamic", TRAINING, "tasks.training.values.", "tasks.training.value.", "training.value.", "no such value",
     ),
     Defect(

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from laptop.document import Node, Problem, nearest
 from laptop.lint.view import Rule, Task, View, is_dynamic
+from laptop.references import split_reference
 from laptop.resolution import REFERENCE as REFERENCE_OF_BUNDLE
 from laptop.resolution import is_resolved
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 SINGLE = re.compile(r"\$\s+\{|(?<![{$])\{\s*(?:job|task|tasks|input|var|bundle|resources|workspace)\b[^{}]*\}(?!\})")
 """Braces that somebody meant to be filled in."""
-PART = re.compile(r"`([^`]*)`|\[([^\]]*)\]|([^.`\s]+)")
 TIMES = (
     "iso_weekday", "is_weekday", "iso_date", "iso_datetime", "timestamp_ms",
     "year", "month", "day", "hour", "minute", "second",
@@ -42,6 +42,8 @@ def in_tasks(view: View) -> Iterator[Problem]:
         for node in task.dynamic:
             for whole, parts in _references(node):
                 wrong = _wrong_in_task(view, task, parts) if parts[0] in NAMESPACES else None
+                if _is_misspelled(parts):
+                    wrong = "its syntax is wrong", "it stays plain text", "write a name like my-name as [my-name]"
                 if wrong:
                     yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
 
@@ -51,8 +53,8 @@ def plain_in_tasks(view: View) -> Iterator[Problem]:
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
-                if parts[0] not in NAMESPACES:
-                    cure = nearest(".".join(parts), KNOWN)
+                if parts[0] not in NAMESPACES and not _is_misspelled(parts):
+                    cure = nearest(".".join(filter(None, parts)), KNOWN)
                     what = f"uses {whole}: there is no such value"
                     yield task.problem("dynamic", node, what, "it stays plain text", cure)
 
@@ -88,7 +90,12 @@ def elsewhere(view: View) -> Iterator[Problem]:
 def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
     if is_dynamic(node):
         for match in REFERENCE.finditer(node.value):
-            yield match[0], ["".join(found) for found in PART.findall(match[1])] or [""]
+            yield match[0], split_reference(match[1]) or ["", match[1].strip()]
+
+
+def _is_misspelled(parts: list[str]) -> bool:
+    """Whether it was meant for the platform, which takes it for plain text since its syntax is wrong."""
+    return not parts[0] and re.split(r"\W", parts[-1])[0] in NAMESPACES
 
 
 def _wrong_in_task(view: View, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
