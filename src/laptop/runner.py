@@ -265,12 +265,9 @@ class Runner:
             message = f"the task ended with exit code {error.code}"
         elif not _is(error, "LaptopError", "MlopsError"):
             log = self.journal.log(step.run.run_id)
-            try:
-                with log.open("a") as file:
-                    file.write("".join(traceback.format_exception(error)))
+            with suppress(OSError), log.open("a") as file:  # on a full disk the message has to do
+                file.write("".join(traceback.format_exception(error)))
                 message += f" (stack trace in {log})"
-            except OSError as full:
-                message += f" (no stack trace: {log} cannot be written: {full.strerror})"
         return {"type": type(error).__name__, "message": message}
 
     def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
