@@ -55,6 +55,12 @@ def copied(life, target):
     life.approved(target, 1)
 
 
+def waits(life, target):
+    """A version that waits for approval, with a report that can be read again."""
+    life.copied(target, 1)
+    life.run("validation", life.validation(target, 1))
+
+
 def one_serves(life, target):
     for number in (1, 2):
         life.copied(target, number)
@@ -80,6 +86,7 @@ CASES = {
     "rollback": (two_served, {}, 6),
     "validation": (copied, {"number": 1}, 10),
     "training": (nothing, {}, 10),
+    "review": (waits, {"number": 1}, 2),
 }
 
 

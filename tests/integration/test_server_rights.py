@@ -18,10 +18,13 @@ from life import Life
 from mlops.adapters import platform
 from mlops.adapters.refused import told
 from mlops.adapters.registry import Registry
-from mlops.contract import Forbidden
+from mlops.contract import ApprovalPending, Forbidden, ModelError
+from mlops.jobs import _champion
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 WORD = secrets.token_urlsafe(16)
+TRAIN = "prod-train"
+"""May make versions of prod's model and set tags and aliases: more than Unity Catalog gives to whoever trains."""
 OWNERS = {"dev": "scientist", "staging": "staging-run", "prod": "prod-run"}
 
 
@@ -106,6 +109,9 @@ def life(spark, server, tmp_path_factory):
                 life.registry._client.create_registered_model(life.model(target))
                 grant = {"resource_type": "registered_model", "resource_id": life.model(target), "permission": "MANAGE"}
                 ask(server, "3.0/mlflow/users/permissions/grant", username=name, **grant)
+            ask(server, "2.0/mlflow/users/create", username=TRAIN, password=WORD)
+            edit = {"resource_type": "registered_model", "resource_id": life.model("prod"), "permission": "EDIT"}
+            ask(server, "3.0/mlflow/users/permissions/grant", username=TRAIN, **edit)
         for target, name in OWNERS.items():
             with identity(name):
                 for number in (1, 2):
@@ -132,11 +138,7 @@ def roll_back(life, target):
     life.run("rollback", life.rollback(target))
 
 
-def approve(life, target):
-    life.approved(target, 1)
-
-
-def reject(life, target):
+def tag(life, target):
     life.registry.tag(life.version(target, 1), {"verdict": "rejected"})
 
 
@@ -156,7 +158,7 @@ def describe(life, target):
     life.registry.describe(life.version(target, 1), "mine")
 
 
-MOVES = (promote, deploy, roll_back, approve, reject, point, unpoint, delete, describe)
+MOVES = (promote, deploy, roll_back, tag, point, unpoint, delete, describe)
 
 
 @pytest.mark.parametrize("target", OWNERS)
@@ -181,6 +183,78 @@ def test_an_identity_may_do_all_of_it_in_its_own_target(life, target):
         version = life.version(target, 2)
         assert version.aliases == ("champion",)
         assert version.tags["champion_by"] == OWNERS[target]
-        for move in (promote, approve, deploy, roll_back, describe):
+        for move in (promote, deploy, roll_back, describe):
             move(life, target)
         assert life.version(target, 2).aliases == ("champion",)
+
+
+FORGED = {
+    "verdict": "accepted", "verdict_digest": "0" * 64, "judged_against": "2", "verdict_case": "c",
+    "validation_run": "r", "approval": "Approved", "approved_by": "ada", "approval_by": "ada",
+    "approval_expires": "2999-01-01T00:00:00+00:00", "trained_by": "nobody", "trained_until": "2024-01-01T00:00:00+00:00", "champion_by": "prod-run",
+}  # fmt: skip
+
+
+def forge(life, tags):
+    """A version of prod that whoever trains has made, with the files and any tags of an honest one."""
+    with identity(TRAIN):
+        honest = life.version("prod", 1)
+        return life.registry.copy(honest, honest.model, {**honest.tags, **tags}).number
+
+
+@pytest.mark.parametrize("task", ["approval", "deployment"])
+def test_who_trains_gets_no_version_deployed_by_any_tag(life, task):
+    number = forge(life, {**FORGED, "approval_artifact_digest": life.version("dev", 1).tags["artifact_digest"]})
+    with identity(OWNERS["prod"]):
+        before = life.version("prod", 2).aliases
+        for given in ({"approval": "required"}, {"approval": "automatic"}):
+            if (task, given["approval"]) != ("approval", "automatic"):
+                with pytest.raises(ModelError, match="has no accepting verdict in the audit table"):
+                    life.run(task, life.deployment("prod", number, **given))
+        assert life.version("prod", 2).aliases == before == ("champion",)
+
+
+def test_who_trains_approves_nothing_by_a_tag(life):
+    with identity(OWNERS["prod"]):
+        life.accepted("prod", 1)
+    with identity(TRAIN):
+        life.registry.tag(life.version("prod", 1), {name: FORGED[name] for name in FORGED if name.startswith("approv")})
+    with identity(OWNERS["prod"]):
+        for task in ("approval", "deployment"):
+            with pytest.raises(ApprovalPending, match="waits for approval"):
+                life.run(task, life.deployment("prod", 1, approval="required"))
+
+
+def test_who_trains_is_not_promoted_by_a_tag(life):
+    with identity("scientist"):
+        number = life.trained("dev", seed=4).number
+        life.accepted("dev", number, verdict="refused")
+        life.registry.tag(life.version("dev", number), {"verdict": "accepted"})
+    with (
+        identity(OWNERS["staging"]),
+        pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"),
+    ):
+        life.run("promotion", life.promotion("staging", number, "dev"))
+
+
+def test_an_alias_that_who_trains_has_moved_serves_nobody_until_it_is_mended(life):
+    number = forge(life, FORGED)
+    with identity(TRAIN):
+        life.registry.set_alias(life.version("prod", number), "champion")
+    with identity(OWNERS["prod"]):
+        with pytest.raises(ModelError, match=rf"points at version {number}, and the audit table says version 2"):
+            _champion.serving(life.deployment("prod", 2))
+        life.run("validation", life.deployment("prod", 2))
+        assert _champion.serving(life.deployment("prod", 2)).number == 2
+        assert life.version("prod", number).aliases == ()
+
+
+def test_tags_of_the_champion_that_who_trains_has_changed_change_nothing(life):
+    with identity(TRAIN):
+        before = life.version("prod", 2)
+        life.registry.tag(before, {"trained_as_of": "1999-01-01T00:00:00Z", "artifact_digest": "0" * 64})
+    with identity(OWNERS["prod"]):
+        served = _champion.serving(life.deployment("prod", 2))
+        assert served.tags["artifact_digest"] == before.tags["artifact_digest"]
+        assert served.tags["trained_as_of"].startswith("2024-03-02")
+        life.registry.load(served, life.deployment("prod", 2).use_case.model)
