@@ -18,6 +18,7 @@ from mlops.adapters import platform
 from mlops.adapters.registry import Registry
 
 dbutils.widgets.text("model_name", "")
+dbutils.widgets.text("target", "")
 registry = Registry(platform.home())
 model = dbutils.widgets.get("model_name")
 challenger = registry.holder(model, "challenger")
@@ -48,5 +49,6 @@ if judged is not None:
     for tag, value in sorted(judged.tags.items()):
         print(f"{tag:28} {value}")
 if challenger is not None:
-    print(f"to let it serve:  mlops approve {challenger.number} --target <target>")
-    print(f"to close it:      mlops reject {challenger.number} --target <target>")
+    words = (str(challenger.number), "--target", dbutils.widgets.get("target"))
+    print("to let it serve: ", platform.command("mlops", "approve", *words))
+    print("to close it:     ", platform.command("mlops", "reject", *words, "--reason", "REASON"))

@@ -190,8 +190,8 @@ def test_an_identity_may_do_all_of_it_in_its_own_target(life, target):
 
 FORGED = {
     "verdict": "accepted", "verdict_digest": "0" * 64, "judged_against": "2", "verdict_case": "c",
-    "validation_run": "r", "approval": "Approved", "approved_by": "ada", "approval_by": "ada",
-    "approval_expires": "2999-01-01T00:00:00+00:00", "trained_by": "nobody", "trained_until": "2024-01-01T00:00:00+00:00", "champion_by": "prod-run",
+    "approval": "Approved", "approved_by": "ada", "approval_by": "ada", "approval_expires": "2999-01-01T00:00:00Z",
+    "trained_by": "nobody", "trained_until": "2024-01-01T00:00:00Z", "champion_by": "prod-run",
 }  # fmt: skip
 
 
