@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from inmemory import AS_OF, MODEL, Jobs
 
-from mlops.contract import ApprovalPending, ConfigError, MlopsError, ModelError, clean_text
+from mlops.contract import ApprovalPending, ConfigError, Forbidden, MlopsError, ModelError, clean_text
 from mlops.jobs import _champion, _layout
 from mlops.lifecycle import approvals
-from mlops.lifecycle.version_record import MOVES, AuditRow, champion_of, newest_move, read_record
+from mlops.lifecycle.version_record import FACTS, MOVES, AuditRow, champion_of, newest_move, read_record
 
 TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
     [
@@ -395,3 +395,95 @@ def test_a_clean_text_is_one_printable_line_and_stays_as_it_is(text):
     assert found.isprintable()
     assert found == found.strip() == clean_text(found)
     assert "  " not in found
+
+
+# --- what one run leaves, whenever it is killed ----------------------------------------------------------------------
+
+
+def state(jobs):
+    """All that lasts, but for what differs from run to run."""
+    rows = [AuditRow.parse(each) for each in jobs.world.rows]
+    own = {"move_id", "at", "expires", "validation_run"}
+    kept = [{name: value for name, value in vars(each).items() if name not in own} for each in rows]
+    shown = {
+        number: {name: text for name, text in version.tags.items() if not name.endswith(("_run", "_since", "_report"))}
+        for number, version in jobs.world.versions.items()
+    }
+    return kept, jobs.world.aliases, shown
+
+
+def ready(jobs):
+    """Version 1 served, version 2 serves, version 3 is approved and version 4 waits."""
+    for _ in range(2):
+        served(jobs, made(jobs))
+    for approved in (True, False):
+        number = made(jobs)
+        with pytest.raises(ApprovalPending):
+            jobs.deploy(number)
+        if approved:
+            given = {"model_version": number, "decision": "approved", "reason": "fine", "run_id": "50"}
+            jobs.task("review", jobs.job("review", **given))
+
+
+RUNS = {
+    "validation": lambda jobs: jobs.deployment(made(jobs) if len(jobs.world.versions) < 5 else 5),
+    "deployment": lambda jobs: jobs.deployment(3),
+    "rollback": lambda jobs: jobs.job("rollback", reason=" worse\n", run_id="60"),
+    "review": lambda jobs: jobs.job("review", model_version=4, decision="approved", reason="fine", run_id="70"),
+    "review, rejecting": lambda jobs: jobs.job("review", model_version=4, decision="rejected", reason="x", run_id="70"),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_that_was_killed_before_any_write_ends_the_same_when_it_is_repaired(run, monkeypatch):
+    def end(kill):
+        with monkeypatch.context() as patch:
+            jobs = Jobs(patch)
+            ready(jobs)
+            context = RUNS[run](jobs)
+            lived = jobs.task(run.partition(",")[0], context, kill)
+            if not lived:
+                jobs.task(run.partition(",")[0], context)
+            return lived, state(jobs)
+
+    _, whole = end(-1)
+    for kill in range(100):
+        lived, found = end(kill)
+        assert found == whole, f"killed before write {kill + 1}"
+        if lived:
+            break
+    assert kill >= 2
+
+
+def test_the_same_verdict_once_more_needs_a_new_approval():
+    rows = [row("verdict", 1, **JUDGED), row("approval", 2, **GIVEN), row("verdict", 3, **JUDGED)]
+    assert read_record(rows[:2], 1).approval == rows[1]
+    assert read_record(rows, 1).approval is None
+
+
+@pytest.mark.parametrize("ends", [{"move": "deployment"}, {"move": "rollback", "to_version": 2, "from_version": 1}])
+def test_a_move_ends_an_approval(ends):
+    rows = [row("verdict", 1, **JUDGED), row("approval", 2, **GIVEN), row(**{"sequence": 3, **ends})]
+    assert read_record(rows, 1).approval is None
+
+
+def test_a_fact_that_the_row_lacks_is_not_taken_from_a_tag(jobs):
+    made(jobs, trained_as_of="2999-01-01T00:00:00Z", trained_by="trainer")
+    version = jobs.deployment(1)
+    known = _champion.as_recorded(version.registry.version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
+    assert {name: known.tags.get(name) for name in FACTS} == {**dict.fromkeys(FACTS), "artifact_digest": "f"}
+
+
+@pytest.mark.parametrize("error", [ModelError, Forbidden])
+def test_a_tag_that_cannot_be_set_stops_nobody(jobs, error, monkeypatch):
+    made(jobs)
+    job = jobs.deployment(1)
+    version = job.registry.version(MODEL, 1)
+    _champion.show(job, version, {"approved_by": " ada\n" + "x" * 2000, "verdict": None})
+    assert jobs.world.versions[1].tags["approved_by"] == ("ada " + "x" * 2000)[:1000]
+
+    def refuse(*_):
+        raise error("no")
+
+    monkeypatch.setattr(type(job.registry), "tag", refuse)
+    _champion.show(job, version, {"approved_by": "bob"})
