@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from toy import TOY
 
+from laptop.bundle import load
+from laptop.home import Home
+from laptop.summary import write_summary
 from mlops import config
 from mlops.adapters import platform
 from mlops.contract import ConfigError
 from mlops.jobs import _settings
 from mlops.jobs._launch import Context
 
+ROOT = Path(__file__).parents[2]
 STRICT = {"approval": "required", "approval_binding": "digests", "data_catalog": "prod"}
 
 
@@ -89,3 +94,15 @@ def test_who_started_a_run_is_what_the_platform_says(home, monkeypatch):
     jobs = SimpleNamespace(get_run=lambda number: run if number == 7 else None)
     monkeypatch.setattr("databricks.sdk.WorkspaceClient", lambda: SimpleNamespace(jobs=jobs))
     assert platform.starter("7") == "bob@example.com"
+
+
+@pytest.mark.parametrize("target", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("name", ["validation", "deployment", "integration"])
+def test_the_bundles_own_parameters_are_the_settings_of_its_schemas(home, target, name):
+    bundle = load(ROOT, target)
+    write_summary(bundle, Home(home))
+    given = {p["name"]: p["default"] for p in bundle.jobs[name]["parameters"]}
+    fixed = {"job": name, "run_id": "1", "as_of": "2024-03-02T00:00:00Z", "model_version": "1"}
+    context = Context(config.parse([f"--{key}={value}" for key, value in {**given, **fixed}.items()]), TOY)
+    assert "approval" in platform.target_settings(context.config.catalog, context.config.schema_name)
+    _settings.check(context)
