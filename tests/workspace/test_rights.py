@@ -35,6 +35,7 @@ TAKES = {
     "own.exists": {("schema", "SELECT")},
     "data.read": {("data schema", "SELECT")},
     "data.version": {("data schema", "SELECT")},
+    "data.check_version": {("data schema", "SELECT")},
     "storage.write": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
     "feeds.landed": {("volume", "READ_VOLUME")},
 }
