@@ -62,14 +62,17 @@ def find_champions(job: Job) -> tuple[Version, AuditRow]:
     """
     moves = [row for row in _audit.rows(job) if row.move in MOVES]
     then = [row for row in moves if row.as_of <= job.config.as_of]
-    if then == moves and (champion := serving(job)) is not None:
+    # What a decision of this moment has trained and deployed is its consequence: a repeat decides about the version
+    # that it decided about.
+    before = [row for row in then if row.trained_as_of is None or row.trained_as_of < job.config.as_of] or then
+    if before == moves and (champion := serving(job)) is not None:
         return champion, moves[0]
-    if not then:
+    if not before:
         raise ModelError(
             f"{job.config.model_name} has no champion yet as of {job.config.as_of:%Y-%m-%d %H:%M}: there is nothing "
             "to monitor"
         )
-    return as_recorded(job.registry.version(job.config.model_name, then[-1].to_version), then[-1]), then[0]
+    return as_recorded(job.registry.version(job.config.model_name, before[-1].to_version), before[-1]), before[0]
 
 
 def load_first(job: Job, champion: Version, first: AuditRow) -> Pipeline | Literal["champion"] | None:

@@ -1,0 +1,283 @@
+"""Runs of the monitoring job in any order, cut short anywhere, against a plain oracle; tables are frames in memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from toy import TOY
+
+from mlops import config
+from mlops.adapters import platform
+from mlops.adapters.registry import Version
+from mlops.contract import ModelError
+from mlops.jobs import _audit, _layout, _watch, monitoring
+from mlops.jobs._launch import Context
+from mlops.lifecycle import drift, estimates
+from mlops.lifecycle.history import KEYS
+from mlops.lifecycle.version_record import AuditRow
+
+MODEL = "prod.toy.failing"
+DAY = timedelta(days=1)
+START = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
+AGE, PAUSE = 30, 12
+POLICY = replace(TOY.policy, retrain_age=AGE * DAY, cool_down=PAUSE * DAY, silence=2 * DAY)
+USE_CASE = replace(TOY, policy=POLICY)
+RNG = np.random.default_rng(0)
+DAYS, PER_DAY = 120, 40
+EVENTS = pd.DataFrame(
+    {
+        "event_time": np.repeat(pd.date_range("2024-01-01", periods=DAYS), PER_DAY) + pd.Timedelta(hours=6),
+        "kind": RNG.choice(["x", "y"], DAYS * PER_DAY),
+        "prediction": RNG.uniform(0.2, 0.8, DAYS * PER_DAY),
+    }
+)
+EVENTS["label"] = (RNG.random(len(EVENTS)) < EVENTS["prediction"]).astype("float64")
+EVENTS["day"] = EVENTS["event_time"].dt.floor("D")
+EVENTS["week"] = EVENTS["day"] - pd.to_timedelta(EVENTS["day"].dt.dayofweek, "D")
+COUNTS = drift.count(EVENTS[["kind"]], EVENTS["week"].to_numpy())
+DOUBLED = COUNTS.assign(rows=COUNTS["rows"].where(COUNTS["week"] < pd.Timestamp("2024-03-11"), COUNTS["rows"] * 3))
+FED = [day for day in range(DAYS) if not 60 <= day < 70]
+"""Days on which the feeds told of something."""
+
+
+class Cut(BaseException):
+    """Stands for SIGKILL."""
+
+
+def moment(day):
+    return START + day * DAY
+
+
+def naive(value):
+    return pd.Timestamp(value).tz_localize(None)
+
+
+def plain(value):
+    """A value as it reads, whatever type a frame has given it."""
+    if pd.isna(value):
+        return None
+    return float(value) if isinstance(value, int | float | np.number | np.bool) else str(value)
+
+
+def texts(rows):
+    return sorted(str({name: plain(value) for name, value in row.items()}) for row in rows)
+
+
+class World:
+    """What outlives a run: the tables, the versions and their moves."""
+
+    def __init__(self):
+        self.tables = {}
+        for name in KEYS:
+            columns = {c.name: c.type for c in _layout.FIXED[name]}
+            frame = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
+            times = {c: pd.to_datetime(frame[c]).astype("datetime64[us]") for c in columns if columns[c] == "timestamp"}
+            self.tables[name] = frame.assign(**times)
+        self.trained, self.left = {}, -1
+        self.train(10)
+
+    def train(self, day):
+        self.trained[len(self.trained) + 1] = day
+
+    def version(self, _, number):
+        day = self.trained[number]
+        tags = {"trained_as_of": moment(day).isoformat(), "trained_until": moment(day - 9).isoformat()}
+        return Version(MODEL, number, "", START, tags, ())
+
+    def versions(self, _):
+        return tuple(self.version(MODEL, number) for number in self.trained)
+
+    def moves(self):
+        return [
+            AuditRow(model_name=MODEL, sequence=n, move="deployment", to_version=n, run_id="1", at=START,
+                     as_of=moment(day), trained_until=moment(day - 9), trained_as_of=moment(day))
+            for n, day in self.trained.items()
+        ]  # fmt: skip
+
+    @contextmanager
+    def run(self, *_):
+        yield "run"
+
+    def log(self, _, figures, documents):
+        self.page = documents["report.html"]
+
+    def load(self, *_):
+        raise ModelError("the files of the first champion are gone")
+
+    # --- as a schema
+
+    def append(self, table, rows):
+        if self.left == 0:
+            raise Cut
+        self.left -= 1
+        self.tables[table] = pd.concat([frame for frame in (self.tables[table], rows) if len(frame)], ignore_index=True)
+
+    def merge(self, table, rows, key):
+        there = self.tables[table]
+        mine = {tuple(row) for row in rows[key].itertuples(index=False)}
+        kept = there[[tuple(row) not in mine for row in there[key].itertuples(index=False)]]
+        self.tables[table] = kept
+        try:
+            self.append(table, rows)
+        except Cut:
+            self.tables[table] = there
+            raise
+
+    # --- as what a run reads
+
+    def past(self, job):
+        moves = pd.DataFrame(
+            {
+                "as_of": [naive(m.as_of) for m in self.moves()],
+                "move": "deployment",
+                "reason": "",
+                "to_version": [*self.trained],
+            }
+        )
+        ledger = pd.DataFrame(
+            {"as_of": [naive(moment(day)) for day in FED] * 2, "source": ["orders"] * len(FED) + ["results"] * len(FED)}
+        )
+        none = pd.DataFrame({"as_of": pd.to_datetime([]), "rows": []})
+        counts = pd.DataFrame({"week": pd.to_datetime([]), "as_of": pd.to_datetime([])})
+        return {
+            **self.tables,
+            "moves": moves,
+            "ledger": ledger.assign(last_known=ledger["as_of"]),
+            "quarantine": none,
+            "counts": counts,
+        }
+
+    def predictions(self, job, start, first):
+        rows = EVENTS[(EVENTS["event_time"] >= naive(start)) & (EVENTS["event_time"] < naive(job.config.as_of))]
+        told = rows["day"] + DAY <= naive(job.config.as_of)
+        beside = np.nan if first is None else rows["prediction"]
+        return rows.assign(label=rows["label"].where(told), reported=told, first=beside, model_version=1)
+
+    def judged(self, job, weeks, past):
+        counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
+        return drift.judge(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
+
+    def rows(self, table):
+        return sorted(str([plain(value) for value in row]) for row in self.tables[table].astype(object).to_numpy())
+
+    def everything(self):
+        return {table: self.rows(table) for table in KEYS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_engine():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_layout, "create", lambda *_: None)
+        patch.setattr(_layout, "table", lambda _, name, rows: rows[[c.name for c in _layout.FIXED[name]]])
+        patch.setattr(_audit, "rows", lambda job: job.own.moves())
+        patch.setattr(_watch, "serving", lambda job: job.own.version(MODEL, len(job.own.trained)))
+        patch.setattr(_watch, "count", lambda *_: None)
+        patch.setattr(estimates, "_REPLICATES", 5)
+        for name in ("past", "predictions", "judged"):
+            patch.setattr(_watch, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
+        yield
+
+
+def monitor(world, day, cut=-1):
+    """Run the job as of a day; returns the task value, None if it was cut before its n-th write."""
+    given = {"job": "monitoring", "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": moment(day).isoformat()}
+    given |= {
+        "data_catalog": "prod",
+        "data_schema": "toy",
+        "model_name": MODEL,
+        "experiment": "/toy",
+        "data_profiling": "off",
+    }
+    job = Context(config.parse([f"--{name}={value}" for name, value in given.items()]), USE_CASE)
+    job.__dict__.update(own=world, data=world, registry=world)
+    world.left, values = cut, {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(platform, "set_task_value", values.__setitem__)
+        try:
+            monitoring.run(job)
+        except Cut:
+            return None
+    return values["retraining_due"]
+
+
+class Oracle:
+    """What runs should have decided and started, by their days alone."""
+
+    def __init__(self):
+        self.trained, self.decisions = [10], {}
+
+    def run(self, day):
+        version = sum(each < day for each in self.trained)
+        champion = self.trained[version - 1]
+        last = max((each for each in self.trained if each < day), default=None)
+        fired = day - (champion - 9) >= AGE and (last is None or day - last >= PAUSE)
+        newest = all(day >= other for other in self.decisions)
+        starts = fired and newest and all(each < day for each in self.trained)
+        self.decisions[day] = (version, fired)
+        return starts
+
+
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.lists(st.tuples(st.integers(20, DAYS), st.integers(-1, 4)), min_size=2, max_size=5), st.booleans())
+def test_runs_in_any_order_decide_as_the_oracle_does_and_leave_later_rows_alone(runs, train):
+    world, oracle = World(), Oracle()
+    for day, cut in runs:
+        later = {name: world.tables[name] for name in ("metrics", "decisions")}
+        later = {name: rows[rows["as_of"] > naive(moment(day))].to_dict("records") for name, rows in later.items()}
+        began = world.tables["alerts"]
+        began = began[began["first_seen"] > naive(moment(day))].to_dict("records")
+        if cut >= 0:
+            monitor(world, day, cut)
+        starts = oracle.run(day)
+        assert monitor(world, day) == str(starts).lower()
+        again = world.everything()
+        assert monitor(world, day) == str(starts).lower()
+        assert world.everything() == again  # a repeat changes nothing
+        if starts and train:
+            world.train(day)
+            oracle.trained.append(day)
+            assert monitor(world, day) == "false"  # one cause, one training
+        for name, rows in later.items():
+            assert set(texts(rows)) <= set(texts(world.tables[name].to_dict("records")))
+        assert set(texts(began)) <= set(texts(world.tables["alerts"].to_dict("records")))
+    decided = world.tables["decisions"].query("rule == 'age'")
+    found = {(row.as_of - naive(START)).days: (row.model_version, row.fired) for row in decided.itertuples()}
+    assert {day: found[day] for day in oracle.decisions} == oracle.decisions
+    for table, key in KEYS.items():
+        assert not world.tables[table].duplicated(list(key)).any()
+    for alert in world.tables["alerts"].itertuples():
+        assert alert.first_seen <= alert.last_seen
+        assert pd.isna(alert.resolved) or alert.resolved >= alert.last_seen
+    newest = naive(moment(max(day for day, _ in runs)))
+    open_ = world.tables["alerts"][world.tables["alerts"]["resolved"].isna()]
+    silent = {row.subject for row in open_.itertuples() if row.rule == "silent"}
+    told = max(naive(moment(day)) for day in FED if naive(moment(day)) <= newest)
+    assert silent == ({"orders", "results"} if newest - told > POLICY.silence else set())
+
+
+@pytest.mark.parametrize("late", [68, 90])
+def test_weeks_after_a_run_in_the_past_and_feeds_of_today_are_not_its_news(late):
+    alone, after = World(), World()
+    monitor(alone, 45)
+    monitor(after, late)
+    today = after.tables["alerts"].to_dict("records")
+    monitor(after, 45)
+    rows = after.tables["alerts"].to_dict("records")
+    assert texts(row for row in rows if row["first_seen"] > naive(moment(45))) == texts(today)
+    assert "silent" in {row["rule"] for row in today} or late == 90
+    for table in ("metrics", "decisions"):
+        mine = after.tables[table][after.tables[table]["as_of"] == naive(moment(45))]
+        assert texts(mine.to_dict("records")) == texts(alone.tables[table].to_dict("records"))
+    assert after.page.count("open") <= alone.page.count("open")
+
+
+def test_a_run_before_the_first_champion_says_so():
+    with pytest.raises(ModelError, match="no champion yet as of 2024-01-06"), nullcontext():
+        monitor(World(), 5)
