@@ -1,16 +1,13 @@
 """databricks.yml and what it includes, resolved for one target as the Databricks CLI would, without a workspace.
 
-    read(root)            every file as one tree, targets still apart     -> Source
-    resolve(source, "t")  target merged in, variables and references gone -> Bundle and every problem met on the way
-    load(root, "t")       both, or BundleError
-
-One thing is left out on purpose: the name prefix of `mode: development`. It keeps people apart who share a workspace; a
-laptop has its home for that, and targets name one another's models and data without prefix.
+read(root)            every file as one tree, targets still apart     -> Source
+resolve(source, "t")  target merged in, variables and references gone -> Bundle and every problem met on the way
+load(root, "t")       both, or BundleError
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +17,8 @@ from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nea
 from laptop.given_values import read_given_values
 from laptop.includes import included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
-from laptop.resolution import VARIABLE, without_references
+from laptop.presets import apply_presets, each_job, prefix_names
+from laptop.resolution import VARIABLE, resolve_value, without_references
 from laptop.variables import assign_values
 from laptop.yaml_loader import parse
 
@@ -220,8 +218,9 @@ def resolve(
     told = read_given_values(source.root, target, tree.get("variables"), problems)
     first, last = ([given, *told], layers) if deployed else ([given, *told, *layers], [])
     tree = assign_values(tree, assigned, first, last, problems)
+    tree = prefix_names(tree, lambda whole, value: resolve_value(whole, value, source.root, target))
     tree, misfits = normalize_tree(without_references(tree, source.root, target, problems), resolved=True)
-    return Bundle(source.root, target, _with_presets(tree), misfits), list(dict.fromkeys(problems))
+    return Bundle(source.root, target, apply_presets(tree), misfits), list(dict.fromkeys(problems))
 
 
 def _taken_keys(part: Node, owners: dict[str, Place]) -> list[Problem]:
@@ -264,16 +263,7 @@ def _with_target(tree: Node, target: str, problems: list[Problem]) -> Node:
     if isinstance(facts.value, dict):
         facts = facts.with_value("target", Node(target, chosen.place))
         root = root.with_value("bundle", facts)
-    return _each_job(root, lambda job: _merge_lists(job, problems))
-
-
-def _each_job(root: Node, change: Callable[[Node], Node]) -> Node:
-    jobs = root.get("resources", "jobs")
-    if not jobs or not isinstance(jobs.value, dict):
-        return root
-    changed = Node({key: change(job) if isinstance(job.value, dict) else job for key, job in jobs.items()}, jobs.place)
-    resources = root.value["resources"]
-    return root.with_value("resources", resources.with_value("jobs", changed))
+    return each_job(root, lambda job: _merge_lists(job, problems))
 
 
 def _merge_lists(job: Node, problems: list[Problem]) -> Node:
@@ -289,24 +279,3 @@ def _merge_lists(job: Node, problems: list[Problem]) -> Node:
 def _scalar(node: Node, key: str) -> Any:
     below = node.get(key)
     return below.value if below else ""
-
-
-def _with_presets(root: Node) -> Node:
-    """What `presets`, `mode: development` and the root's run_as mean for jobs that do not say it themselves."""
-    pause = root.get("presets", "trigger_pause_status")
-    mode = root.get("bundle", "mode")
-    if not pause and mode and mode.value == "development":
-        pause = Node("PAUSED", mode.place)
-    run_as, tags = root.get("run_as"), root.get("presets", "tags")
-
-    def settle(job: Node) -> Node:
-        for trigger in ("schedule", "continuous", "trigger"):
-            node = job.get(trigger)
-            if pause and node and isinstance(node.value, dict) and not node.get("pause_status"):
-                job = job.with_value(trigger, node.with_value("pause_status", pause))
-        if tags and isinstance(tags.value, dict):
-            own = job.get("tags")
-            job = job.with_value("tags", merge(tags, own, []) if own else tags)
-        return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
-
-    return _each_job(root, settle)

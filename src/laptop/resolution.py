@@ -41,6 +41,21 @@ def without_references(tree: Node, root: Path, target: str, problems: list[Probl
     return _Resolver(tree, root, target, problems).node(tree)
 
 
+def resolve_value(tree: Node, value: Node, root: Path, target: str) -> Node:
+    """One value with its references resolved; what names nothing stays as text, and the whole tree's turn notes it."""
+    return _Resolver(tree, root, target, []).node(value)
+
+
+def short_name() -> str:
+    """The user of this machine as the CLI writes people into names: what stands before the @, in letters and digits."""
+    return normalize_name(getpass.getuser().partition("@")[0])
+
+
+def normalize_name(text: str) -> str:
+    """Lower case, and one underscore for whatever is no letter and no digit (libs/textutil/textutil.go)."""
+    return re.sub("_+", "_", re.sub(r"[^\w]", "_", text.lower())).strip("_")
+
+
 class _Unresolved(Exception):
     """What a reference names cannot be had; why has been noted already."""
 
@@ -85,7 +100,7 @@ class _Resolver:
             if isinstance(named.value, dict | list):
                 self._note(place, match[1], _Missing(f"it is {kind(named)} inside a text", "let it stand alone"))
                 raise _Unresolved
-            text = text[: match.start()] + _spelled(named.value) + text[match.end() :]
+            text = text[: match.start()] + spell(named.value) + text[match.end() :]
         return Node(text, place)
 
     def _named(self, reference: str, place: Place) -> Node:
@@ -178,7 +193,7 @@ def is_resolved(reference: re.Match[str]) -> bool:
     return re.split(r"[.\[]", reference[1])[0] in ROOTS
 
 
-def _spelled(value: Any) -> str:
+def spell(value: Any) -> str:
     """A scalar inside a text, as Go prints it: nothing is `<nil>`, a large number is 1e+06."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -197,8 +212,8 @@ def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
     match path:
         case ("workspace", "current_user", "userName" | "displayName"):
             return getpass.getuser()
-        case ("workspace", "current_user", "short_name" | "domain_friendly_name"):
-            return re.sub(r"\W", "_", getpass.getuser())
+        case ("workspace", "current_user", "short_name" | "domain_friendly_name" as form):
+            return short_name() if form == "short_name" else re.sub("[^a-z0-9]", "-", short_name())
         case ("workspace", name) if name.endswith("_path") and find_type(path):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
         case ("bundle", "git", what) if what in _GIT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -165,15 +166,17 @@ def targets(on: str, out: TextIO) -> None:
 @click.option("--version", required=True, type=click.IntRange(min=1), help="Of the source model.")
 @_target
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path, exists=True), help="A laptop's home folder.")
+@options.parameter
 @_out
-def journal(version: int, target: str, home: Path | None, out: TextIO) -> None:
+def journal(version: int, target: str, home: Path | None, param: Sequence[str], out: TextIO) -> None:
     """Tell where a version of the target below stands on its way into this one; stop if it was refused.
 
     Example: mlops ci journal --version 3 --target prod --home .laptop
     """
+    given = options.pairs(param)  # the words of `mlops promote`, so that both speak of one source
     place = bundle.deployed(target, home)
     registry = Registry(place.home)
-    source = registry.version(place.default("promotion", "source_model"), version)
+    source = registry.version(place.source_model(given), version)
     champion = registry.holder(place.model, "champion")
     copies = [(v.number, v.tags) for v in registry.versions(place.model)]
     origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"

@@ -24,9 +24,6 @@ from mlops.workspace.commands import COMMANDS
 
 _version = click.argument("version", type=click.IntRange(min=1))
 _approver = click.option("--approver", help="Who decides; in a home only, since a workspace knows who you are.")
-_parameter = click.option(
-    "--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of."
-)
 
 
 @click.group(epilog=options.EXITS)
@@ -122,16 +119,16 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
 @options.target
 @options.home
 @click.option("--version", type=click.IntRange(min=1), help="Of the source model. Default: its champion.")
-@_parameter
+@options.parameter
 def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
     """Copy a version of the target below into this target, where gate and approval decide again.
 
-    Example: mlops promote --target staging --home .laptop
+    Example: mlops promote --target staging -p source_model=dev.dev_ada_flights.dev_ada_late_arrival
     """
-    given = _pairs(param)
+    given = options.pairs(param)
     config.check_given("promotion", given)
     place = options.place(target, home)
-    source = place.default("promotion", "source_model")
+    source = place.source_model(given)
     registry = Registry(place.home)
     chosen = registry.holder(source, "champion") if version is None else registry.version(source, version)
     if chosen is None:
@@ -147,27 +144,19 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
 @options.target
 @options.home
 @click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
-@_parameter
+@options.parameter
 def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) -> None:
     """Put the previous champion back.
 
     Example: mlops rollback --target prod --reason "late rate doubled"
     """
-    given = {"reason": reason, **_pairs(param)}
+    given = {"reason": reason, **options.pairs(param)}
     config.check_given("rollback", given)
     options.place(target, home).run("rollback", given)
 
 
 for _command in (status, history, compare, *COMMANDS, ci):
     cli.add_command(_command)
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    wrong = [name for name, equals, _ in pairs if not equals]
-    if wrong:
-        raise click.UsageError(f"-p {wrong[0]}: write it as KEY=VALUE, as in -p as_of=2013-04-01T00:00:00Z")
-    return {name: value for name, _, value in pairs}
 
 
 def run_args(args: Sequence[str]) -> int:

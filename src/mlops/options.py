@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ home = click.option(
     help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
 )
 target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+parameter = click.option("--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of.")
 output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
@@ -55,6 +57,15 @@ def place(of: str, folder: Path | None) -> Deployed:
     found = bundle.deployed(of, folder)
     say(f"{found}", err=True)
     return found
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """Parameters that were given as KEY=VALUE."""
+    parts = [text.partition("=") for text in given]
+    wrong = [name for name, equals, _ in parts if not equals]
+    if wrong:
+        raise click.UsageError(f"-p {wrong[0]}: write it as KEY=VALUE, as in -p as_of=2013-04-01T00:00:00Z")
+    return {name: value for name, _, value in parts}
 
 
 def say(*lines: str, err: bool = False) -> None:

@@ -11,6 +11,7 @@ import pytest
 from laptop.bundle import Bundle, Source, load, resolve
 from laptop.lint import check, inspect
 from laptop.lint.project import Project
+from laptop.resolution import short_name
 
 TARGETS = ("dev", "staging", "prod")
 
@@ -37,12 +38,17 @@ def test_the_targets_are_dev_staging_and_prod(source: Source) -> None:
     assert source.targets == TARGETS
 
 
+def own(bundle: Bundle) -> str:
+    """What stands before names in a deployment that is somebody's own."""
+    return f"dev_{short_name()}_" if bundle.target == "dev" else ""
+
+
 def test_each_target_writes_to_its_own_catalog(bundle: Bundle) -> None:
     for job in bundle.jobs:
         given = parameters(bundle, job)
-        schema = "flights_integration" if job == "integration" else "flights"
+        schema = own(bundle) + ("flights_integration" if job == "integration" else "flights")
         assert (given["catalog"], given["schema"]) == (bundle.target, schema)
-        assert given.get("model_name") in {None, f"{bundle.target}.{schema}.late_arrival"}
+        assert given.get("model_name") in {None, f"{bundle.target}.{schema}.{own(bundle)}late_arrival"}
 
 
 def test_a_laptop_reads_prods_data_in_every_target(bundle: Bundle) -> None:
@@ -65,7 +71,7 @@ def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:
     assert parameters(bundle, "training")["data_schema"] == "flights"
     missing = {problem.what.split("'")[1] for problem in problems}
     principals = {f"{role}_principal" for role in ("deploy", "run", "train", "plan", "promote")}
-    assert missing == {"alert_email", *principals}
+    assert missing == {"alert_email", "source_model", *principals}
 
 
 def test_dev_needs_no_value_from_anybody(source: Source) -> None:
@@ -76,7 +82,7 @@ def test_each_target_promotes_from_the_one_below(root: Path) -> None:
     sources = {target: parameters(load(root, target), "promotion")["source_model"] for target in TARGETS}
     assert sources == {
         "dev": "prod.flights.late_arrival",
-        "staging": "dev.flights.late_arrival",
+        "staging": parameters(load(root, "dev"), "deployment")["model_name"],
         "prod": "staging.flights.late_arrival",
     }
 
@@ -105,7 +111,7 @@ def test_training_and_promotion_know_the_deployment_job(bundle: Bundle) -> None:
 
 def test_files_land_in_the_targets_volume(bundle: Bundle) -> None:
     for job in ("sample", "ingestion"):
-        assert parameters(bundle, job)["landing"] == f"/Volumes/{bundle.target}/flights/landing"
+        assert parameters(bundle, job)["landing"] == f"/Volumes/{bundle.target}/{own(bundle)}flights/landing"
 
 
 def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
@@ -116,8 +122,9 @@ def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
 
 
 def test_every_job_is_paid_for_by_somebody(bundle: Bundle) -> None:
-    tags = {str(job["tags"]) for job in bundle.jobs.values()}
-    assert tags == {str({"project": "flights", "target": bundle.target, "cost_center": "flights"})}
+    personal = {"dev": short_name()} if bundle.target == "dev" else {}
+    wanted = {"project": "flights", "target": bundle.target, "cost_center": "flights", **personal}
+    assert [job["tags"] for job in bundle.jobs.values()] == [wanted] * len(bundle.jobs)
 
 
 def test_nothing_unresolved_is_left(bundle: Bundle) -> None:

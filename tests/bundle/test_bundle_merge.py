@@ -225,11 +225,6 @@ def test_mode_and_presets_say_whether_schedules_fire(written: Write, target: str
     assert bundle.jobs["b"]["schedule"]["pause_status"] == "UNPAUSED"
 
 
-def test_development_puts_no_prefix_before_names_on_a_laptop(written: Write) -> None:
-    root = written(HEAD + "resources: {jobs: {a: {name: a}}}\ntargets: {dev: {mode: development}}\n")
-    assert load(root, "dev").jobs["a"]["name"] == "a"
-
-
 def test_run_as_of_the_target_holds_for_jobs_that_name_nobody(written: Write) -> None:
     jobs = "resources: {jobs: {a: {name: a}, b: {run_as: {user_name: u}}}}\n"
     root = written(HEAD + jobs + "run_as: {user_name: base}\ntargets: {dev: {run_as: {service_principal_name: sp}}}\n")

@@ -13,13 +13,15 @@ from mlops.workspace.wanted import Wanted
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/rights.md").read_text()
 ROLES = ("deploy", "run", "train", "plan", "promote")
+SOURCE = "dev.dev_ada_flights.dev_ada_late_arrival"
 NAMED = {f"{role}_principal": f"the-{role}-principal" for role in ROLES} | {"alert_email": "ml@example.com"}
 GROUPS = ("data-scientists", "ml-engineers", "consumers", "model-owners", "job-runners")
 
 
 def document(target: str) -> dict[str, Any]:
     """As a workspace has it: with principals of its own, and without the laptop's data of prod."""
-    bundle, problems = resolve(read(ROOT), target, variables=NAMED if target != "dev" else {}, overrides=False)
+    named = {"dev": {}, "staging": {**NAMED, "source_model": SOURCE}, "prod": NAMED}[target]
+    bundle, problems = resolve(read(ROOT), target, variables=named, overrides=False)
     assert problems == []
     return bundle.document
 

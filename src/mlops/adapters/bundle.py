@@ -61,6 +61,10 @@ class Deployed:
             raise ConfigError(f"job {job!r} of {self} has no parameter {parameter!r}: deploy this bundle")
         return str(found[0])
 
+    def source_model(self, given: Mapping[str, str]) -> str:
+        """The model that promotion into this target copies from: as given to the job, else as deployed."""
+        return given.get("source_model") or self.default("promotion", "source_model")
+
     def job_id(self, job: str) -> str:
         """The id of a job there."""
         return str(self._job(job)["id"])

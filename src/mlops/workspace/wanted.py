@@ -130,7 +130,9 @@ class Wanted:
         catalog = str(schema["catalog_name"])
         own = f"{catalog}.{schema['name']}"
         data = f"{self.variable('data_catalog') or catalog}.{self.variable('data_schema') or schema['name']}"
-        source = self.variable("source_model") or f"{own}.{model['name']}"
+        source = self.variable("source_model")
+        if not source or source.startswith(UNSET):  # nobody has said yet where promotion reads
+            source = f"{own}.{model['name']}"
         for name in (own, data, source, f"{own}.{volume['name']}", f"{own}.{model['name']}"):
             if not all(_PART.fullmatch(part) for part in name.split(".")):
                 raise ConfigError(f"{name!r} is no name of Unity Catalog: letters, digits and underscores, at most 255")

@@ -1,0 +1,133 @@
+"""What `presets`, `mode: development` and the root's `run_as` mean for resources that do not say it themselves.
+
+The names are those of the CLI (bundle/config/mutator/resourcemutator/apply_presets.go): what reads or writes another
+one fails on a laptop as it does in a workspace.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from functools import partial
+
+from laptop.document import Node, merge
+from laptop.resolution import normalize_name, short_name, spell
+
+DEVELOPMENT_RUNS = 4
+"""How many runs of a job may overlap in development mode, where neither job nor presets say it."""
+_NAMES = {
+    "jobs": "name", "pipelines": "name", "models": "name", "clusters": "cluster_name",
+    "instance_pools": "instance_pool_name", "dashboards": "display_name", "genie_spaces": "title",
+    "alerts": "display_name", "sql_warehouses": "name", "model_serving_endpoints": "name", "registered_models": "name",
+    "schemas": "name",
+}  # fmt: skip
+"""The field that gets the prefix; volumes, catalogs, monitors and apps have none."""
+_PLAIN = ("model_serving_endpoints", "registered_models", "schemas")
+"""Their names take letters, digits and underscores only."""
+
+
+def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
+    """Put the name prefix before the names of a bundle whose references are not resolved yet.
+
+    Args:
+        root: the bundle with its target merged in and the values of its variables set.
+        resolve: resolves the references of a value (its second argument) in a bundle (its first).
+    """
+    prefix, resources = _prefix(root, resolve), root.get("resources")
+    if not prefix or not resources or not isinstance(resources.value, dict):
+        return root
+    skipped = root.get("experimental", "skip_name_prefix_for_schema")
+    for kind, field in _NAMES.items():
+        if kind == "schemas" and skipped and skipped.value is True:
+            continue
+        resources = _each(resources, kind, partial(_prefixed, field=field, prefix=_plain(prefix, kind)))
+    root = root.with_value("resources", resources)
+
+    def in_folder(experiment: Node) -> Node:
+        """An experiment is named by a path, whose last part gets the prefix; so it has to be resolved before."""
+        name = experiment.get("name")
+        path = resolve(root, name) if name else None
+        if not path or not isinstance(path.value, str):
+            return experiment
+        return experiment.with_value("name", Node(_prefixed_path(path.value, prefix), path.place))
+
+    return root.with_value("resources", _each(resources, "experiments", in_folder))
+
+
+def _prefix(root: Node, resolve: Callable[[Node, Node], Node]) -> str:
+    written = root.get("presets", "name_prefix")
+    prefix = str(resolve(root, written).value or "") if written else ""
+    return prefix or (f"[dev {short_name()}] " if _is_development(root) else "")
+
+
+def _is_development(root: Node) -> bool:
+    mode = root.get("bundle", "mode")
+    return bool(mode and mode.value == "development")
+
+
+def _plain(prefix: str, kind: str) -> str:
+    """`[dev ada] ` before a name that takes letters, digits and underscores only: `dev_ada_`."""
+    if kind not in _PLAIN:
+        return prefix
+    bare = prefix.replace("[", "").strip(" ")
+    return normalize_name(bare) + "_" * bare.endswith("]")
+
+
+def _prefixed(resource: Node, field: str, prefix: str) -> Node:
+    name = resource.get(field)
+    if not name or name.value is None or isinstance(name.value, dict | list):
+        return resource
+    return resource.with_value(field, Node(f"{prefix}{spell(name.value)}", name.place))
+
+
+def _prefixed_path(path: str, prefix: str) -> str:
+    folder = re.sub("/+", "/", posixpath.normpath(posixpath.dirname(path) or "."))
+    base = prefix + posixpath.basename(path.rstrip("/"))
+    return base if folder == "." else f"{folder}/{base}"
+
+
+def apply_presets(root: Node) -> Node:
+    """Fill in what the jobs of a resolved bundle do not say: pause status, tags, overlapping runs, run_as."""
+    development = _is_development(root)
+    pause, runs = root.get("presets", "trigger_pause_status"), root.get("presets", "jobs_max_concurrent_runs")
+    if development:
+        pause = pause or Node("PAUSED", root.place_of("bundle", "mode"))
+        runs = runs or Node(DEVELOPMENT_RUNS, root.place_of("bundle", "mode"))
+    run_as, tags = root.get("run_as"), _tags(root, development=development)
+
+    def settle(job: Node) -> Node:
+        for trigger in ("schedule", "continuous", "trigger"):
+            node = job.get(trigger)
+            if pause and node and isinstance(node.value, dict) and not node.get("pause_status"):
+                job = job.with_value(trigger, node.with_value("pause_status", pause))
+        if tags and isinstance(tags.value, dict):
+            own = job.get("tags")
+            job = job.with_value("tags", merge(tags, own, []) if own else tags)
+        if runs and not job.get("max_concurrent_runs"):
+            job = job.with_value("max_concurrent_runs", runs)
+        return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
+
+    return each_job(root, settle)
+
+
+def each_job(root: Node, change: Callable[[Node], Node]) -> Node:
+    """The bundle with each of its jobs changed."""
+    resources = root.get("resources")
+    return root.with_value("resources", _each(resources, "jobs", change)) if resources else root
+
+
+def _tags(root: Node, *, development: bool) -> Node | None:
+    tags, mode = root.get("presets", "tags"), root.get("bundle", "mode")
+    if not development or not mode:
+        return tags
+    own = Node({"dev": Node(short_name(), mode.place)}, mode.place)
+    return merge(own, tags, []) if tags else own
+
+
+def _each(resources: Node, kind: str, change: Callable[[Node], Node]) -> Node:
+    group = resources.get(kind)
+    if not group or not isinstance(group.value, dict):
+        return resources
+    changed = {key: change(node) if isinstance(node.value, dict) else node for key, node in group.items()}
+    return resources.with_value(kind, Node(changed, group.place))
