@@ -351,6 +351,10 @@ DEFECTS = (
         "file", TRAINING, HANDOVER, HANDOVER + "          notebook_task: {notebook_path: ../gone}\n", "../gone",
         "no file",
     ),
+    Defect(
+        "file", TRAINING, HANDOVER, HANDOVER + "          spark_python_task: {python_file: ../src/mlops/config.py}\n",
+        "../src/mlops/config.py", "lies in no folder of sync.paths",
+    ),
     Defect("legacy", LAKEHOUSE, "comment: Will", "comment: 'models:/m/Production' # Will", "models:/", "speaks of"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),

@@ -123,4 +123,4 @@ def test_staging_promotes_from_the_dev_deployment_of_this_laptop(monkeypatch: py
 
 def test_a_team_that_has_not_said_where_staging_promotes_from_is_asked_for_it() -> None:
     _, found = resolve(read(ROOT), "staging", overrides=False)
-    assert any("'source_model' has no value in target 'staging'" in problem.what for problem in found)
+    assert any("variable 'source_model' has no value" in problem.what for problem in found)

@@ -48,6 +48,9 @@ def named_files(view: View) -> Iterator[Problem]:
         wrong = _wrong_file(file, kind, path) if inside else _wrong_place(root, path)
         if wrong:
             yield Problem("file", node.place, wrong[0], "the deployment stops", wrong[1])
+        elif kind in {NOTEBOOK, FILE, FOLDER} and not _is_uploaded(view, file):
+            what = f"{path!r} lies in no folder of sync.paths"
+            yield Problem("file", node.place, what, "it is not uploaded, and the task fails", "add its folder there")
 
 
 def _paths(view: View) -> Iterator[tuple[Node, str]]:
@@ -83,6 +86,16 @@ def _sync_root(view: View) -> Path:
         [os.path.normpath(root / node.place.file.parent / text(node)) for node in items(sync, "paths")] if sync else []
     )
     return Path(os.path.commonpath([str(root), *paths]))
+
+
+def _is_uploaded(view: View, file: Path) -> bool:
+    """Whether `sync.paths` sends a file; without such a list everything is sent, with an empty one nothing."""
+    paths = view.tree.get("sync", "paths")
+    if not paths or not isinstance(paths.value, list):
+        return True
+    root = view.source.root.absolute()
+    folders = [os.path.normpath(root / node.place.file.parent / text(node)) for node in paths.value]
+    return any(file.is_relative_to(folder) for folder in folders)
 
 
 def _wrong_place(root: Path, path: str) -> tuple[str, str]:
