@@ -104,7 +104,7 @@ def _check(place: Deployed, number: int, by: str, decision: str) -> None:
 @_version
 @options.target
 @options.home
-@_parameter
+@options.parameter
 def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -> None:
     """Judge a version and make it champion; of the champion, mend the aliases.
 
@@ -112,7 +112,7 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
     """
     place = options.place(target, home)
     found = Registry(place.home).version(place.model, version)
-    place.run("deployment", {"model_version": str(found.number), **_pairs(param)})
+    place.run("deployment", {"model_version": str(found.number), **options.pairs(param)})
 
 
 @cli.command(epilog=options.EXITS)
