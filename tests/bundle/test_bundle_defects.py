@@ -68,7 +68,7 @@ DEFECTS = (
     Defect("type", DATABRICKS, "    mode: development\n", "    mode: development\n    bundle: [x]\n", "bundle: [x]"),
     Defect(
         "merge", TRAINING, "resources:\n", "variables: {schema: {default: 5}}\nresources:\n", "default: 5",
-        "the number 5 stands where databricks.yml:22 has the text 'flights'",
+        "the number 5 stands where databricks.yml:26 has the text 'flights'",
     ),
     Defect("include", DATABRICKS, "  - resources/*.yml", "  - resource/*.yml", "resource/*.yml", "matches no file"),
     Defect("include", TRAINING, "resources:\n", "include: [x.yml]\nresources:\n", "include:", "an included file"),
