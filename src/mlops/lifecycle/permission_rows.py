@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Principal = tuple[str, str]
 """The key that names it (user_name, service_principal_name or group_name), and its name."""
@@ -71,14 +71,31 @@ def planned_list(rows: Mapping[Principal, Row]) -> dict[str, Any]:
     return {"permissions": sorted((*principal, row.new) for principal, row in rows.items() if row.new)}
 
 
-def deployer_of(lists: Sequence[Mapping[Principal, Row]]) -> str | None:
-    """Who deployed last: the one user that manages every resource, the owner among several; None: nobody can tell."""
-    deployed = [{p[1]: row.old for p, row in rows.items() if p[0] != "group_name" and row.old} for rows in lists]
-    managers = [{name for name, level in d.items() if level in (OWNER, MANAGER)} for d in deployed if d]
-    everywhere = set.intersection(*managers) if managers else set()
-    owners = {name for levels in deployed for name, level in levels.items() if level == OWNER}
-    likely = owners & everywhere or everywhere
-    return min(likely) if len(likely) == 1 else None
+def deployer_of(lists: Sequence[Mapping[Principal, Row]], planner: str) -> str | None:
+    """Who would deploy what the planner planned; None: nobody can tell.
+
+    It is the planner, if that one deployed last. Else it is the user that the bundle lets manage every resource, since
+    somebody else may have deployed over it. Only where there is no such user, it is whoever deployed last.
+    """
+    was = [_levels(rows, "old") for rows in lists]
+    before, owners = _managers(was), {name for levels in was for name, level in levels.items() if level == OWNER}
+    declared = _managers([_levels(rows, "new") for rows in lists]) - {planner}
+    if planner in before & owners:
+        return planner
+    for likely in (declared & owners, declared, before & {planner}, before & owners, before):
+        if len(likely) == 1:
+            return min(likely)
+    return None
+
+
+def _levels(rows: Mapping[Principal, Row], side: Literal["old", "new"]) -> dict[str, str]:
+    return {name: level for (key, name), row in rows.items() if key != "group_name" and (level := getattr(row, side))}
+
+
+def _managers(lists: Sequence[Mapping[str, str]]) -> set[str]:
+    """The users that manage every resource that has permissions at all."""
+    each = [{name for name, level in levels.items() if level in (OWNER, MANAGER)} for levels in lists if levels]
+    return set.intersection(*each) if each else set()
 
 
 def own_levels(rows: Mapping[Principal, Row], user: str) -> dict[Principal, str]:

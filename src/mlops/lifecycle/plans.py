@@ -142,11 +142,11 @@ def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: P
     Args:
         plan: of the planner.
         planner: who made it.
-        deployer: who deploys. None: who deployed last, as far as the plan tells.
+        deployer: who deploys. None: as far as the plan tells (`permission_rows.deployer_of`).
         now: the plan of the deployer itself. It tells the planner's right on what is created.
     """
     if deployer is None:
-        deployer = permission_rows.deployer_of([entry.rows for entry in plan.entries if entry.rows])
+        deployer = permission_rows.deployer_of([entry.rows for entry in plan.entries if entry.rows], planner)
     present = {entry.key: entry for entry in now.entries} if now else {}
 
     def rewritten(entry: Entry) -> Entry:
