@@ -83,3 +83,17 @@ def test_a_version_that_was_refused_stops_the_pipeline(
 
 def test_a_version_that_is_not_there_is_told(registry: MlflowClient, journal: Callable[[], tuple[int, str]]) -> None:
     assert journal()[0] == 1
+
+
+def test_the_journal_follows_a_version_of_another_source_if_promote_was_given_one(
+    registry: MlflowClient, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = "dev.dev_ada_flights.dev_ada_late_arrival"
+    registry.create_registered_model(other)
+    version(registry, home, other, ACCEPTED)
+    words = ["ci", "journal", "--version=1", "--target=prod", f"--home={home}"]
+    assert run_args([*words, "-p", f"source_model={other}"]) == 0
+    assert "- copy: open" in capsys.readouterr().out
+    assert run_args(words) == 1
+    assert SOURCE in capsys.readouterr().err
+    assert run_args([*words, "-p", "source_model"]) == 2
