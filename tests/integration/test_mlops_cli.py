@@ -136,7 +136,7 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(told, mlops, wo
 def test_a_reason_is_a_line_of_at_most_500_characters(mlops, words, reason):
     code, _, err = mlops(*words, "--target", "prod", "--reason", reason)
     assert code == 2
-    assert "give it 1 to 500" in err
+    assert "it is blank: say why" in err or "it has 501 characters, and 500 at most" in err
 
 
 def test_a_newline_in_a_reason_forges_no_line_of_the_history(told, mlops):

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from inmemory import AS_OF, MODEL, Jobs
 
-from mlops.contract import ApprovalPending, ConfigError, Forbidden, MlopsError, ModelError, clean_text
+from mlops.contract import ApprovalPending, ConfigError, DataError, Forbidden, MlopsError, ModelError, clean_text
 from mlops.jobs import _champion, _layout
 from mlops.lifecycle import approvals
-from mlops.lifecycle.version_record import FACTS, MOVES, AuditRow, champion_of, newest_move, read_record
+from mlops.lifecycle.version_record import (
+    FACTS,
+    MOVES,
+    AuditRow,
+    champion_of,
+    newest_move,
+    parse_facts,
+    read_record,
+)
 
 TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
     [
@@ -487,3 +495,34 @@ def test_a_tag_that_cannot_be_set_stops_nobody(jobs, error, monkeypatch):
 
     monkeypatch.setattr(type(job.registry), "tag", refuse)
     _champion.show(job, version, {"approved_by": "bob"})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"move": "coup", "sequence": 3}, "row 3 of the audit table has the unknown move 'coup'"),
+        ({"move": "verdict", "sequence": 3, "to_version": "two"}, "row 3 of the audit table cannot be read"),
+        ({"move": "verdict", "sequence": 3, "to_version": 1}, "row 3 of the audit table cannot be read"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(given, said):
+    with pytest.raises(DataError, match=said):
+        AuditRow.parse({"model_name": MODEL, "run_id": "1", **given})
+
+
+def test_facts_that_a_tag_cannot_hold_are_none():
+    assert parse_facts({"trained_until": "soon", "trained_by": " ada\n"}) == {
+        "artifact_digest": "", "trained_by": "ada", "trained_until": None, "trained_as_of": None,
+    }  # fmt: skip
+    assert str(read_record([row("verdict", 1, **JUDGED)], 1)) == f"{MODEL} version 1"
+
+
+def test_who_did_not_say_who_trained_and_what_was_not_judged_is_not_approved():
+    judged = read_record([row("verdict", 1, **{**JUDGED, "trained_by": ""})], 1)
+    assert judged.accepted
+    assert list(approvals.object_to_deployment(judged, None, "automatic", NOW)) == []
+    (found,) = approvals.object_to_approver(judged, "ada", person=True)
+    assert "does not say who trained it" in found.reason
+    empty = read_record([], 1)
+    assert list(approvals.object_to_files(empty, ("f", "v"))) == []
+    assert list(approvals.object_to_approval(empty, NOW)) == []

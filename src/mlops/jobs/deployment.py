@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from mlops.adapters import platform
 from mlops.config import DeploymentConfig
 from mlops.contract import ModelError
 from mlops.jobs import _champion, _settings, approval
 from mlops.jobs._launch import Context, task
-from mlops.lifecycle import approvals
 
 
 def run(job: Context[DeploymentConfig]) -> None:
@@ -19,8 +17,6 @@ def run(job: Context[DeploymentConfig]) -> None:
         job.log.info("%s is champion already", version)
         return
     record = approval.check(job)
-    if job.config.approval == "required":
-        approvals.raise_first(list(approvals.object_to_approval(record, platform.now())), approval.cure(job))
     if record.verdict is None:
         raise ModelError(f"{version} was not judged")
     job.registry.load(_champion.as_recorded(version, record.verdict), job.use_case.model)
