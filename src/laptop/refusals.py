@@ -65,6 +65,8 @@ def _missing(bundle: Bundle, *path: str | int) -> Problem:
         why = "without named_parameters or parameters it is not documented whether it gets the job's parameters"
         return Problem("laptop", place, what, why, "give it named_parameters")
     kinds = ", ".join(rules.KINDS)
+    if path[-1] == "task_key":
+        return Problem("laptop", place, f"a task of job {path[2]!r} does nothing", "a task has a type", f"use {kinds}")
     return Problem("laptop", place, what, "only the platform has what it needs", f"use {kinds}, serverless")
 
 
@@ -80,6 +82,8 @@ def _unsupported(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Pa
     wheel = task.get("python_wheel_task", {"parameters": []})
     if job.get("parameters") and not {"named_parameters", "parameters"} & wheel.keys():
         yield ("python_wheel_task",)
+    if not any(kind in task for kind in rules.KINDS):
+        yield ("task_key",)
     if "for_each_task" in task:
         nested = task["for_each_task"]["task"]
         yield from (("for_each_task", "task", *path) for path in _unsupported(nested, job))

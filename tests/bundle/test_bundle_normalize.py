@@ -118,6 +118,13 @@ def test_the_document_that_a_runner_gets_has_the_type_of_every_field(written: Wr
     assert second["python_wheel_task"]["named_parameters"] == {"x": "1000", "y": "0.5"}
 
 
+def test_a_field_that_holds_nothing_is_not_there(written: Write) -> None:
+    root = written(TOY.replace("parameters: [{name: p,", "tags:\n      health: ~\n      parameters: [{name: p,"))
+    assert {"tags", "health"}.isdisjoint(load(root, "dev").jobs["a"])
+    root = written(TOY.replace("depends_on: [{task_key: 1, outcome: true}]", "depends_on:"))
+    assert "depends_on" not in load(root, "dev").jobs["a"]["tasks"][1]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

@@ -241,6 +241,7 @@ def test_a_package_or_entry_point_that_does_not_exist_fails_the_task_with_its_na
 CONDITION = {"task_key": "c", "condition_task": {"op": "EQUAL_TO", "left": "1", "right": "1"}}
 NESTED = {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u"}}}
 UNSUPPORTED = {
+    "task_key": {"tasks": [{"task_key": "t", "python_wheel_task": None}]},
     "notebook_task": {"tasks": [{"task_key": "t", "notebook_task": {"notebook_path": "/n"}}]},
     "sql_task": {"tasks": [{"task_key": "t", "sql_task": {}}]},
     "new_cluster": {"tasks": [wheel("t", new_cluster={"num_workers": 1})]},
