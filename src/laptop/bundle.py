@@ -90,8 +90,11 @@ class Bundle:
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """Shaped like `databricks bundle validate -o json`; `{{...}}` is left for the run."""
-        return dict(self.tree.plain())
+        """Shaped like `databricks bundle validate -o json`, without mappings and lists that are nothing (null).
+
+        `{{...}}` is left for the run.
+        """
+        return dict(_without_nothing(self.tree.plain()))
 
     @property
     def name(self) -> str:
@@ -107,6 +110,12 @@ class Bundle:
     def place(self, *path: str | int) -> Place:
         """Where that path of the document is written, or its nearest ancestor that is written at all."""
         return self.tree.place_of(*path)
+
+
+def _without_nothing(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nothing(below) for key, below in value.items() if below is not None}
+    return [_without_nothing(item) for item in value] if isinstance(value, list) else value
 
 
 def read(root: Path) -> Source:

@@ -47,8 +47,8 @@ def normalize_tree(tree: Node, *, resolved: bool = False) -> tuple[Node, tuple[M
 
     Args:
         tree: of databricks.yml, of a file that it includes, or of a bundle with its target merged in.
-        resolved: whether references are resolved; then fields of resources that hold nothing or an empty text, and need
-            not be there, are left out, as the CLI does before it sends them (mutator/drop_empty_strings.go).
+        resolved: whether references are resolved; then fields of resources that hold no more than an empty text, and
+            need not be there, are left out, as the CLI does (mutator/drop_empty_strings.go).
 
     Returns:
         The tree without what does not fit, and what did not fit. Unknown keys stay as they are.
@@ -149,7 +149,7 @@ class _Walk:
         structure = load_structures().get(expected)
         if not self.drop_empty or path[:1] != ("resources",) or structure is None:
             return False
-        return node.value in ("", None) and key in structure.keys and key not in structure.required
+        return node.value == "" and key in structure.keys and key not in structure.required
 
     def _scalar(self, expected: str, node: Node, path: Path) -> Node | None:
         try:
