@@ -95,7 +95,7 @@ def in_order(world, days):
     return open_, {(s, d) for d in set(days) for s, firing in zip(SUBJECTS, world[d], strict=True) if firing}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(WORLDS, ORDERS)
 def test_runs_in_any_order_see_and_change_their_own_past_only(world, days):
     runs = Runs(world)
@@ -120,7 +120,7 @@ def test_runs_in_any_order_see_and_change_their_own_past_only(world, days):
         assert any(a.subject == subject and a.first_seen <= moment(day) <= a.last_seen for a in found)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(WORLDS, ORDERS)
 def test_rows_are_those_of_the_newest_run_whatever_the_order(world, days):
     shuffled, ordered = Runs(world), Runs(world)
@@ -132,7 +132,7 @@ def test_rows_are_those_of_the_newest_run_whatever_the_order(world, days):
         assert shuffled.rows(table) == ordered.rows(table)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(WORLDS)
 def test_in_their_own_order_runs_do_what_alerts_always_did(world):
     runs = Runs(world)
