@@ -18,7 +18,7 @@ from laptop.given_values import read_given_values
 from laptop.includes import included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
 from laptop.presets import apply_presets, each_job, prefix_names
-from laptop.resolution import VARIABLE, resolve_value, without_references
+from laptop.resolution import VARIABLE, forget_git, resolve_value, without_references
 from laptop.variables import assign_values
 from laptop.yaml_loader import parse
 
@@ -120,6 +120,7 @@ def _without_nothing(value: Any) -> Any:
 
 def read(root: Path) -> Source:
     """Read databricks.yml and every file it includes; never raises, `problems` says what could not be read."""
+    forget_git()
     main, problems = parse(root, root_file(root))
     files = [main]
     for file in included_files(root, main, problems):

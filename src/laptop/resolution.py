@@ -9,6 +9,7 @@ import subprocess
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,11 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
             return None
 
 
+def forget_git() -> None:
+    """Ask git anew: the bundle is read again."""
+    _git.cache_clear()
+
+
 _GIT = {
     "commit": ("rev-parse", "--verify", "HEAD"),
     "branch": ("branch", "--show-current"),
@@ -247,6 +253,8 @@ _GIT = {
 }
 
 
+@cache
 def _git(root: Path, *options: str) -> str:
+    """What git says; asked once for each reading of a bundle, since the linter resolves it several times."""
     command = ["git", "-C", str(root), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -79,9 +79,13 @@ class Mutant:
     def __str__(self) -> str:
         return f"{self.operation} {'.'.join(map(str, self.path))}"
 
+    def tree(self, source: Source) -> Node:
+        """The file with the change, before the CLI would drop anything of it."""
+        return changed(source.files[self.file], self.path, self.change)
+
     def source(self, source: Source) -> Source:
         files = list(source.files)
-        files[self.file] = changed(files[self.file], self.path, self.change)
+        files[self.file] = self.tree(source)
         return assemble(source.root, tuple(files), source.laptop)
 
     def legal(self) -> str | None:
@@ -206,7 +210,7 @@ def test_mutants_written_to_files_are_reported_as_those_in_memory(
         broken, name = mutant.source(source), source.files[mutant.file].place.file
         before = (copied / name).read_text()
         with (copied / name).open("w") as stream:
-            YAML(typ="safe", pure=True).dump(broken.files[mutant.file].plain(), stream)
+            YAML(typ="safe", pure=True).dump(mutant.tree(source).plain(), stream)
         assert said(check(copied)) == said(inspect(broken, project)), str(mutant)
         (copied / name).write_text(before)
 

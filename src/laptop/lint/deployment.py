@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from laptop.document import Problem, kind, nearest
 from laptop.lint.cron import wrong as cron_wrong
 from laptop.lint.view import TRIGGERS, Rule, View, items, text
-from laptop.resolution import REFERENCE
+from laptop.resolution import REFERENCE, VARIABLE
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
 LOGIN = (
@@ -101,6 +101,19 @@ def words(view: View) -> Iterator[Problem]:
         if node and text(node) not in {"", *known} and "${" not in text(node):
             what = f"{path[-1]} is {text(node)!r} and has to be {' or '.join(known)}"
             yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), known))
+
+
+def lookups(view: View) -> Iterator[Problem]:
+    """What one lookup asks for hangs on no other."""
+    declared = view.source.tree.get("variables")
+    assigned = view.source.tree.get("targets", view.bundle.target, "variables")
+    variables = {**dict(declared.items() if declared else ()), **dict(assigned.items() if assigned else ())}
+    sought = {name: lookup for name, node in variables.items() if (lookup := node.get("lookup")) and lookup.value}
+    for name, lookup in sought.items():
+        for _, node in lookup.items():  # noqa: PERF102  # a Node has no values()
+            for other in {*VARIABLE.findall(text(node))} & sought.keys():
+                what = f"the lookup of variable {name!r} uses {other!r}, which is looked up, too"
+                yield Problem("variables", node.place, what, "the CLI refuses it", "write the name itself")
 
 
 def levels(view: View) -> Iterator[Problem]:
@@ -246,6 +259,6 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, scripts, early_references, cli_version, words, levels, target_mappings, volumes_as_roots,
+    resource_keys, scripts, early_references, cli_version, words, lookups, levels, target_mappings, volumes_as_roots,
     development, production, source_linked, run_as, schedules,
 )  # fmt: skip

@@ -32,10 +32,7 @@ def unknown_keys(file: Node) -> Iterator[tuple[Path, Problem]]:
     """What the CLI drops of a file since it knows no such key."""
     for path, node, expected in _walk(load_root(), file, ()):
         for key, child in node.items():
-            # The CLI drops without a word what only gives names to parts of the file. Below the root, and under a name
-            # near a known one, that is a slip.
-            slip = path and difflib.get_close_matches(key, expected.keys, n=1, cutoff=0.85)
-            if key not in expected.keys and (slip or not _holds_anchors(child)):
+            if key not in expected.keys and not _is_spare(path, key, child, expected.keys):
                 what = f"{spell_path(path)} has no key {key!r}"
                 why = "the CLI drops it with no more than a warning"
                 cure = nearest(key, expected.keys)
@@ -105,6 +102,12 @@ def _below(written: str, node: Node, path: Path) -> Iterator[tuple[Path, Node, S
     elif written[0] == "{":
         for key, child in node.items():
             yield from _below(type_below(written, key, child), child, (*path, key))
+
+
+def _is_spare(path: Path, key: str, node: Node, known: Iterable[str]) -> bool:
+    """Whether a key is meant to be dropped: it holds anchors only, and is no slip of a key below the root."""
+    slip = path and difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    return _holds_anchors(node) and not slip
 
 
 def _holds_anchors(node: Node) -> bool:
