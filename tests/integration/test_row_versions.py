@@ -46,7 +46,7 @@ def predicted(values):
 
 
 @pytest.fixture
-def laptop(spark, tmp_path, monkeypatch):
+def shop(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
     version = SimpleNamespace(number=1, tags={"trained_as_of": START.isoformat()})
     champion = SimpleNamespace(load=lambda *_: Champion())
@@ -143,19 +143,19 @@ def check_watched(monitoring, oracle, wanted):
 
 @settings(DRAWN, max_examples=2)
 @given(feeds())
-def test_any_packing_and_any_order_of_runs_ends_as_the_oracle_says(laptop, runs):
-    check(laptop, runs)
+def test_any_packing_and_any_order_of_runs_ends_as_the_oracle_says(shop, runs):
+    check(shop, runs)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1500)
 @settings(DRAWN, max_examples=25, derandomize=False)
 @given(feeds(most_runs=5))
-def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(laptop, runs):
-    check(laptop, runs)
+def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(shop, runs):
+    check(shop, runs)
 
 
-def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(laptop, monkeypatch, caplog):
+def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(shop, monkeypatch, caplog):
     """Orders each quarter of an hour, asked about and taken in hour by hour, in a process whose clock goes back.
 
     Three sources bring no row. One order is known too late, and one row is corrected without a later moment.
@@ -189,7 +189,7 @@ def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(laptop, monkeypatch
             File(source, "z.csv", [row], datetime(2025, 1, 2, tzinfo=UTC))
             for source, row in (("orders", late), ("visits", wrong))
         ]
-        schema = check(laptop, [*runs, Run(files, back + 5 * HOUR)])
+        schema = check(shop, [*runs, Run(files, back + 5 * HOUR)])
         ledger = rows_of(schema.read("ledger").where("source = 'orders'"))
     finally:
         monkeypatch.undo()
