@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from oracle import FEATURES, HOUR, SHOP, SOURCES, START, File, Oracle, Run, feeds
+from oracle import FEATURES, HOUR, SHOP, SOURCES, START, File, Oracle, Run, Runs, feeds
 from pyspark import cloudpickle
 from test_jobs_loop import DATA, laptop_in
 
@@ -28,7 +28,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers c
 NUMBERS = itertools.count()
 WATCHED = {"experiment": "/toy", "data_profiling": "off"}
 ONE_HOME = [HealthCheck.function_scoped_fixture]  # every example has a catalog of its own in it
-DRAWN = settings(deadline=None, derandomize=True, phases=(Phase.generate,), suppress_health_check=ONE_HOME)
+DRAWN = settings(deadline=None, phases=(Phase.generate,), suppress_health_check=ONE_HOME)
 
 
 class Champion:
@@ -141,15 +141,13 @@ def check_watched(monitoring, oracle, wanted):
         assert (None if np.isnan(row["label"]) else row["label"]) == label
 
 
-@settings(DRAWN, max_examples=2)
-@given(feeds())
-def test_any_packing_and_any_order_of_runs_ends_as_the_oracle_says(shop, runs):
-    check(shop, runs)
+def test_a_packing_in_three_runs_out_of_order_ends_as_the_oracle_says(shop):
+    check(shop, Runs(11, 0.4, 2, 3))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1500)
-@settings(DRAWN, max_examples=25, derandomize=False)
+@settings(DRAWN, max_examples=20)
 @given(feeds(most_runs=5))
 def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(shop, runs):
     check(shop, runs)
