@@ -153,6 +153,7 @@ def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(shop, runs):
     check(shop, runs)
 
 
+@pytest.mark.nightly
 def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(shop, monkeypatch, caplog):
     """Orders each quarter of an hour, asked about and taken in hour by hour, in a process whose clock goes back.
 
