@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def check_store(home: Path) -> None:
     Raises:
         DataError: the file cannot be read or written, or the home was moved, since models are registered by full paths.
     """
+    # MLflow logs an error of the file with SQL and trace, and raises it, too, which `explain_store_errors` tells.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file = home / FILE
     if not file.exists():
         return

@@ -6,7 +6,6 @@ Unity Catalog refuses is refused on both: a name that is not catalog.schema.mode
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -70,8 +69,6 @@ class Registry:
         if home is not None:
             home.mkdir(parents=True, exist_ok=True)
             check_store(home)
-            # It logs an error of the file with SQL and trace, and raises it, too, which is told in a sentence.
-            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         self._file = None if home is None else home / FILE
         self._artifacts = None if home is None else home / "artifacts"
         uri = "databricks" if home is None else f"sqlite:///{self._file}"
