@@ -42,8 +42,6 @@ def in_tasks(view: View) -> Iterator[Problem]:
         for node in task.dynamic:
             for whole, parts in _references(node):
                 wrong = _wrong_in_task(view, task, parts) if parts[0] in NAMESPACES else None
-                if _is_misspelled(parts):
-                    wrong = "its syntax is wrong", "it stays plain text", "write a name like my-name as [my-name]"
                 if wrong:
                     yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
 
@@ -53,7 +51,10 @@ def plain_in_tasks(view: View) -> Iterator[Problem]:
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
-                if parts[0] not in NAMESPACES and not _is_misspelled(parts):
+                if _is_misspelled(parts):
+                    what, cure = f"uses {whole}: its syntax is wrong", "write a name like my-name as [my-name]"
+                    yield task.problem("dynamic", node, what, "it stays plain text", cure)
+                elif parts[0] not in NAMESPACES:
                     cure = nearest(".".join(filter(None, parts)), KNOWN)
                     what = f"uses {whole}: there is no such value"
                     yield task.problem("dynamic", node, what, "it stays plain text", cure)
