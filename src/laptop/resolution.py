@@ -145,7 +145,7 @@ class _Resolver:
         if computed is not None:
             return Node(computed, node.place_of(*path))
         for position, step in enumerate(path):
-            below = node.get(step) or _by_terraform_name(node, step)
+            below = node.get(step) or (_by_terraform_name(node, step) if position > 2 else None)
             if below is None and path[0] == "variables" and step == "value":
                 return _Missing()  # a variable without value is noted where it is declared
             if below is None and node is self.tree and step == "variables":

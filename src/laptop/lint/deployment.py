@@ -131,6 +131,10 @@ def target_mappings(view: View) -> Iterator[Problem]:
     if node and not isinstance(node.value, dict | None):
         what = f"target {view.bundle.target!r} is {kind(node)} and has to be a mapping"
         yield Problem("type", node.place, what, "the CLI stops at it", "write the target out")
+    values = node.get("variables") if node else None
+    if values and not isinstance(values.value, dict | None):
+        what = f"the variables of target {view.bundle.target!r} are {kind(values)} and have to be a mapping"
+        yield Problem("type", values.place, what, "the CLI stops at it", "write them out")
 
 
 def volumes_as_roots(view: View) -> Iterator[Problem]:

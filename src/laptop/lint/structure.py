@@ -71,7 +71,7 @@ def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Problem]]
             names = written.strip("[]{}=").split("|")
             for step, text in _texts(written, child):
                 value = str(text.value)
-                if value not in names and "${" not in value and not (resolved and value.isdigit()):
+                if value not in {"", *names} and "${" not in value and not (resolved and value.isdigit()):
                     some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
                     wanted = f"one of {', '.join(some)}"
                     yield (*path, key), _wrong((*path, key, *step), text, wanted, nearest(value, names))
