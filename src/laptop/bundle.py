@@ -230,6 +230,8 @@ def resolve(
     tree = assign_values(tree, assigned, first, last, problems)
     tree = prefix_names(tree, lambda whole, value: resolve_value(whole, value, source.root, target))
     tree, misfits = normalize_tree(without_references(tree, source.root, target, problems), resolved=True)
+    # The CLI merges these lists when references are resolved and scalars cast: `60` then stands over `${var.seconds}`.
+    tree = each_job(tree, lambda job: _merge_lists(job, problems))
     return Bundle(source.root, target, apply_presets(tree), misfits), list(dict.fromkeys(problems))
 
 
@@ -273,7 +275,7 @@ def _with_target(tree: Node, target: str, problems: list[Problem]) -> Node:
     if isinstance(facts.value, dict):
         facts = facts.with_value("target", Node(target, chosen.place))
         root = root.with_value("bundle", facts)
-    return each_job(root, lambda job: _merge_lists(job, problems))
+    return root
 
 
 def _merge_lists(job: Node, problems: list[Problem]) -> Node:

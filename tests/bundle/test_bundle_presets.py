@@ -124,3 +124,13 @@ def test_staging_promotes_from_the_dev_deployment_of_this_laptop(monkeypatch: py
 def test_a_team_that_has_not_said_where_staging_promotes_from_is_asked_for_it() -> None:
     _, found = resolve(read(ROOT), "staging", overrides=False)
     assert any("variable 'source_model' has no value" in problem.what for problem in found)
+
+
+def test_tasks_of_one_key_are_merged_when_their_references_are_resolved(written: Written) -> None:
+    task = "{jobs: {a: {tasks: [{task_key: t, max_retries: %s}]}}}"
+    for below, above, retries in (("${var.n}", 6, 6), (6, "${var.n}", 7)):
+        root = written(
+            "bundle: {name: b}\nvariables: {n: {default: 7}}\n"
+            f"resources: {task % repr(below)}\ntargets: {{dev: {{resources: {task % repr(above)}}}}}\n"
+        )
+        assert load(root, "dev").jobs["a"]["tasks"] == [{"task_key": "t", "max_retries": retries}]
