@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from mlops.adapters.tables import Schema
 from mlops.contract import DataError, UseCase
 from mlops.jobs._answers import answers
-from mlops.lifecycle import pointintime
+from mlops.lifecycle import row_versions
 
 LABEL = "label"
 KNOWN = "_known"
@@ -35,7 +35,7 @@ def labelled(
     key = [*use_case.entity.key, "prediction_time"]
     here: pd.DataFrame = rows.join(outcomes(data, use_case, as_of, version), list(use_case.entity.key)).toPandas()
     here = here.sort_values([*key, KNOWN, LABEL], kind="stable")
-    newest = pointintime.newest_known(here, key, KNOWN, as_of)
+    newest = row_versions.newest_known(here, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
     _check_labels(labelled_rows[LABEL], use_case)
     return labelled_rows

@@ -1,8 +1,6 @@
 """What was known about each entity at its own prediction time, out of plain frames: the one way features are made.
 
-A source keeps every version of a row: its key, and since when the version is known. A version is valid at a moment if
-it is known by then and the next version of its key is not (`superseded_at`). Features, labels and the questions
-themselves follow this one rule, so a correction changes what is asked after it and nothing before it.
+Of the versions of a row only the one that is valid at the question counts (`row_versions`), also of the entity itself.
 
 A valid row counts for an entity while it lies in the entity's window and is not yet forgotten (`Source.history`). Seen
 from the row, all of it together is one interval of prediction times, so a window's count is (rows whose interval has
@@ -17,7 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -25,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import Columns, ConfigError, DataError, Entity, Feature, Source, Values, Window
+from mlops.lifecycle.row_versions import moments_of, superseded_at, valid_at
 
 _UNIT = 2.0**-20
 """Windows are summed in whole multiples of this, about a millionth: float sums would depend on the order of rows."""
@@ -70,37 +69,6 @@ def compute_features(
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 
-def superseded_at(key: pd.DataFrame, known_at: pd.Series[Any]) -> Values:
-    """When the next version of each row's key was known; NaT: none was. A row without key or known-at time has none.
-
-    Args:
-        key: the rows' key columns.
-        known_at: when each row was known, aligned with them; no two rows of one key are known at the same moment.
-    """
-    known = _times(known_at)
-    next_known = np.full(len(known), np.datetime64("NaT", "us"))
-    repeated = np.flatnonzero(key.duplicated(keep=False).to_numpy())  # few are: only these are sorted
-    if len(repeated):
-        group = key.iloc[repeated].groupby(list(key.columns), sort=False, dropna=True).ngroup().to_numpy()
-        order = np.lexsort((known[repeated], group))
-        rows, group = repeated[order], group[order]
-        again = (group[1:] == group[:-1]) & (group[1:] >= 0)
-        next_known[rows[:-1][again]] = known[rows[1:][again]]
-    return next_known
-
-
-def valid_at(moment: Any, known_at: Any, superseded: Any) -> Values:
-    """Whether each version was known at a moment, or at a moment of its own, and not yet superseded."""
-    return np.asarray((known_at <= moment) & ~(superseded <= moment))
-
-
-def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: datetime) -> pd.DataFrame:
-    """Keep the version of each key that is valid as of a moment; `known_at` is UTC without zone."""
-    moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    known = _times(rows[known_at])
-    return rows[valid_at(moment, known, superseded_at(rows[list(key)], rows[known_at]))]
-
-
 def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
     """Whether each row was the valid version of its entity at its own prediction time."""
     names = [*dict.fromkeys([*entity.key, source.known_at])]
@@ -110,8 +78,8 @@ def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, version
     distinct = together[~repeated]
     superseded = np.full(len(together), np.datetime64("NaT", "us"))
     superseded[~repeated] = superseded_at(distinct[list(entity.key)], distinct[source.known_at])
-    asked = _times(entities[entity.event_time] - entity.lead)
-    return valid_at(asked, _times(entities[source.known_at]), superseded[: len(entities)])
+    asked = moments_of(entities[entity.event_time] - entity.lead)
+    return valid_at(asked, moments_of(entities[source.known_at]), superseded[: len(entities)])
 
 
 def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[Source]) -> dict[str, list[str]]:
@@ -224,7 +192,7 @@ class PointInTime:
         position = np.append(holder, -1)[np.searchsorted(axis, self._asked(entities), side="right") - 1]
         found = np.append(groups[order], _NOBODY)[position] == entities
         if within is not None:
-            age = _times(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
+            age = moments_of(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
             found &= age <= np.timedelta64(within)
         return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1)))
 
@@ -250,7 +218,7 @@ class PointInTime:
         return column
 
     def _times(self, source: str, name: str) -> Values:
-        return np.asarray(self._once(("times", source, name), lambda: _times(self._column(source, name))))
+        return np.asarray(self._once(("times", source, name), lambda: moments_of(self._column(source, name))))
 
     def _by_key(self, source: str) -> Values:
         """Positions of a source's rows in the order of their keys."""
@@ -285,7 +253,7 @@ class PointInTime:
 
     @cached_property
     def _moments(self) -> Values:
-        return np.unique(_times(self.prediction_time))
+        return np.unique(moments_of(self.prediction_time))
 
     def _first(self, times: Values, side: Literal["left", "right"] = "left") -> Values:
         """Number of the first prediction time that is not before (right: that is after) each of `times`."""
@@ -296,7 +264,7 @@ class PointInTime:
         return groups * (len(self._moments) + 1) + moments
 
     def _asked(self, groups: Values) -> Values:
-        return self._at(groups, self._once(("asked",), lambda: self._first(_times(self.prediction_time))))
+        return self._at(groups, self._once(("asked",), lambda: self._first(moments_of(self.prediction_time))))
 
 
 def _holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:
@@ -371,7 +339,3 @@ class _Read:
 
     def __getitem__(self, name: str) -> pd.Series[Any]:
         return self.column(name)
-
-
-def _times(times: pd.Series[Any]) -> Values:
-    return np.asarray(times.to_numpy("datetime64[us]"))
