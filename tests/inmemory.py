@@ -121,8 +121,19 @@ class Audit:
         self.world.write()
         columns = [column.name for column in _layout.FIXED["audit"]]
         for row in (dict(zip(columns, values, strict=True)) for values in rows):
-            if row["sequence"] not in {each["sequence"] for each in self.world.rows}:
+            if (row["model_name"], row["sequence"]) not in {(e["model_name"], e["sequence"]) for e in self.world.rows}:
                 self.world.rows.append(row)
+
+
+def keep_audit(patch):
+    """Have the jobs keep their audit table in the world of their `own`."""
+    patch.setattr(_audit, "read_rows", _rows)
+    patch.setattr(_layout, "create", lambda *_: None)
+    patch.setattr(_layout, "frame", lambda own, table, rows: rows)
+
+
+def _rows(own, model):
+    return [AuditRow.parse(row) for row in own.world.rows if row["model_name"] == model]
 
 
 class Jobs:
@@ -130,9 +141,7 @@ class Jobs:
 
     def __init__(self, patch):
         self.world, self.values, self.starter, self.accepts = World(), {}, "ada", True
-        patch.setattr(_audit, "read_rows", lambda own, model: [AuditRow.parse(row) for row in own.world.rows])
-        patch.setattr(_layout, "create", lambda *_: None)
-        patch.setattr(_layout, "frame", lambda own, table, rows: rows)
+        keep_audit(patch)
         patch.setattr(_verdict, "_page", lambda *_: "page")
         patch.setattr(_settings, "check", lambda job: None)
         patch.setattr(validation, "_read_holdout", lambda job: "the holdout")
