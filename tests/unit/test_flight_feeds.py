@@ -16,8 +16,8 @@ from mlops.lifecycle.intake import File
 from usecase import USE_CASE
 
 NOW = datetime(2014, 1, 3, tzinfo=UTC)
-DAYS = [date(2013, 2, 5), date(2013, 7, 10)]
-"""One of winter and one of summer time."""
+DAYS = [date(2013, 2, 5), date(2013, 9, 17)]
+"""One of winter and one of summer time, when fewest flights leave late."""
 MONTHS = [date(2013, month, 17) for month in range(1, 13)]
 
 
@@ -144,7 +144,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_feed_that_is_wrong_as_a_whole_is_blocked(fault):
     name, change = FAULTS[fault]
-    day = DAYS[list(FAULTS).index(fault) % 2]
+    day = DAYS[1 if "UTC" in fault else list(FAULTS).index(fault) % 2]
     judged = judge(name, change(frame_of(name, day)).to_csv(index=False))
     assert judged.problems, judged.summary
 

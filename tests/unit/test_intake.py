@@ -161,6 +161,7 @@ def test_a_header_that_does_not_fit_is_named_with_the_likely_new_name(text, why)
 
 def test_only_the_first_line_is_the_header_and_quotes_are_no_part_of_a_name():
     assert file('"id",seen\r\nid,seen\n').header == ["id", "seen"]
+    assert file("x" * 100_001).header == file("").header == []
     assert file("\ufeffid,seen").header == ["id", "seen"]
     assert file("\nid,seen\n").header == ["id", "seen"]
 
