@@ -267,7 +267,7 @@ def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_c
 def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkeypatch, what):
     fire = RuntimeError("the roof is on fire")
     if what == "holdout":
-        monkeypatch.setattr(_matured, "fetch", raising(fire))
+        monkeypatch.setattr(_matured, "labelled", raising(fire))
     else:
         monkeypatch.setattr(_trial, "_contract_of", lambda *_: fire)
     verdict, version = toy.judge(unjudged.number)
