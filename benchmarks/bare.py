@@ -1,7 +1,7 @@
 """The same work without a platform: one pandas script that reads the landed files and fits the same model.
 
 No table, no contract, no lineage, no gate: what the platform costs is measured against this. Its features are written
-independently of `mlops.lifecycle.pointintime`, so that a test can hold one against the other.
+independently of `mlops.data.point_in_time`, so that a test can hold one against the other.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ import pandas as pd
 from benchmarks import report
 from laptop import spark as server
 from mlops import config
+from mlops.context import Context
 from mlops.contract import Column, Expectation, Source, UseCase
 from mlops.jobs import ingestion
-from mlops.jobs._launch import Context
 from usecase import USE_CASE
 
 _ROWS = 1_000_000
@@ -29,8 +29,8 @@ def main() -> None:
     """Print seconds of both, rows per second and their ratio; each is the second of two runs, on tables of its own."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LAPTOP_HOME"] = folder
-        server.start(Path(folder), print)
-        server.session()
+        server.start_server(Path(folder), print)
+        server.get_session()
         landing = Path(folder) / "Volumes/main/feeds/landing/readings"
         landing.mkdir(parents=True)
         (landing / "warm.csv").write_text(_feed(10_000, 1).to_csv(index=False))
@@ -49,7 +49,7 @@ def main() -> None:
             report("contract", f"ingestion_{name}_contract", seconds[name], "s", better="lower")
         report("contract", "rows_per_second", _ROWS / seconds["with"], "1/s", better="higher")
         report("contract", "ratio", seconds["with"] / seconds["without"], "ratio", better="lower", target=1.5)
-        server.stop()
+        server.stop_server()
 
 
 def _ingest(catalog: str, source: Source) -> None:

@@ -17,8 +17,8 @@ import pandas as pd
 from benchmarks import report
 from benchmarks.replay import year
 from mlops.contract import Decision
-from mlops.lifecycle import alerts, drift, estimates
-from mlops.lifecycle.alerts import Finding, Usual
+from mlops.monitoring import alerts, drift, quality
+from mlops.monitoring.alerts import Finding, Usual
 from usecase import USE_CASE
 
 POLICY = USE_CASE.policy
@@ -69,26 +69,26 @@ def _findings(rows: Rows, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Fi
     as_of = stop + POLICY.maturity
     weeks = [w.replace(tzinfo=None) for w in alerts.weeks_of(begin, stop)]
     judged = _judged(rows, pd.Timestamp(weeks[-1] + drift.WEEK))
-    yield from alerts.of_drift(judged[judged["week"].isin(weeks)], POLICY)
-    yield from alerts.of_feeds(_newest(rows, as_of), as_of, POLICY)
-    yield from alerts.of_quality(_quality(rows, begin, stop, as_of), _usual(rows, begin), Decision(False, ()), POLICY)
+    yield from alerts.find_drift(judged[judged["week"].isin(weeks)], POLICY)
+    yield from alerts.find_late_sources(_newest(rows, as_of), as_of, POLICY)
+    yield from alerts.find_quality(_quality(rows, begin, stop, as_of), _usual(rows, begin), Decision(False, ()), POLICY)
 
 
 def _weeks_alarming(rows: Rows) -> float:
     """Share of single clean weeks, the grain of drift, of which volume, missing values or drift pages."""
     weeks = pd.date_range(_WINDOWS[0], _WINDOWS[-1] + POLICY.window - drift.WEEK, freq=drift.WEEK)
     judged = _judged(rows, weeks[-1] + drift.WEEK)
-    alarming = [_paging(alerts.of_drift(judged[judged["week"] == week], POLICY)) for week in weeks]
+    alarming = [_paging(alerts.find_drift(judged[judged["week"] == week], POLICY)) for week in weeks]
     return sum(map(bool, alarming)) / len(weeks)
 
 
 def _judged(rows: Rows, end: pd.Timestamp) -> Rows:
     names = [feature.name for feature in USE_CASE.features]
     seen = rows[(rows["event_time"] < end) & (rows["event_time"] >= pd.Timestamp("2012-12-31"))]
-    return drift.judge(drift.count(seen[names], _week(seen["event_time"])), _NO_PAST, POLICY)
+    return drift.judge_weeks(drift.count_bins(seen[names], _week(seen["event_time"])), _NO_PAST, POLICY)
 
 
-_NO_PAST = pd.DataFrame(columns=list(drift.JUDGED))
+_NO_PAST = pd.DataFrame(columns=list(drift.JUDGEMENT_COLUMNS))
 
 
 def _week(moments: pd.Series[Any]) -> Any:
@@ -103,13 +103,13 @@ def _newest(rows: Rows, as_of: datetime) -> dict[str, datetime | None]:
     return {feed: moment.to_pydatetime().replace(tzinfo=UTC) for feed, moment in newest.items()}
 
 
-def _quality(rows: Rows, start: datetime, end: datetime, as_of: datetime) -> list[estimates.Quality]:
+def _quality(rows: Rows, start: datetime, end: datetime, as_of: datetime) -> list[quality.Quality]:
     now, first, last = (pd.Timestamp(m).tz_localize(None) for m in (as_of, start, end))
     part = rows[(rows["event_time"] >= first) & (rows["event_time"] < last)].copy()
     part["reported"] = part["reported_at"] <= now
     part["label"] = part["label"].where(part["reported"])
     part["day"] = part["event_time"].to_numpy("datetime64[D]")
-    return list(estimates.qualities(part, start, end, POLICY, due=True))
+    return list(quality.measure_slices(part, start, end, POLICY, due=True))
 
 
 def _usual(rows: Rows, begin: datetime) -> Usual:
@@ -130,7 +130,7 @@ def _usual(rows: Rows, begin: datetime) -> Usual:
     return alerts.find_usual(pd.DataFrame(found, columns=columns), begin, POLICY)
 
 
-_CLEAN: dict[datetime, list[estimates.Quality]] = {}
+_CLEAN: dict[datetime, list[quality.Quality]] = {}
 
 
 # --- faults: each takes the clean rows and the moment it begins -----------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
-from mlops.lifecycle import drift
+from mlops.monitoring import drift
 
 _ROWS, _REFERENCE = 336_776, 81_000
 _NUMBERS, _WORDS = 19, 4
@@ -46,11 +46,11 @@ def _frame(generator: np.random.Generator, rows: int) -> pd.DataFrame:
 
 def _compare(reference: pd.DataFrame, window: pd.DataFrame) -> dict[str, drift.Distances]:
     """All that monitoring computes: counts per bin of both, then every distance from the counts alone."""
-    counted = [drift.count(rows, np.zeros(len(rows), "int64")) for rows in (reference, window)]
+    counted = [drift.count_bins(rows, np.zeros(len(rows), "int64")) for rows in (reference, window)]
     found = {}
     for column in reference:
         a, b = (rows[rows["column"] == column] for rows in counted)
-        found[str(column)] = drift.compare(
+        found[str(column)] = drift.compare_counts(
             dict(zip(a["bin"], a["rows"], strict=True)), dict(zip(b["bin"], b["rows"], strict=True))
         )
     return found

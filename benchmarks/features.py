@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks import report
 from benchmarks.bare import frames
-from mlops.lifecycle.pointintime import compute_features
+from mlops.data.point_in_time import compute_features
 from usecase import USE_CASE
 
 _NAMES = ("flight_id", "origin", "dest", "carrier", "tailnum")

@@ -25,8 +25,8 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks import replay, report
 from mlops.contract import Verdict
-from mlops.lifecycle.evaluation import measure
-from mlops.lifecycle.gates import Scored, decide
+from mlops.modeling.gates import Scored, decide_verdict
+from mlops.modeling.metrics import compute_metrics
 from usecase import USE_CASE
 
 _DRAWS = 2
@@ -163,7 +163,7 @@ class _Holdout:
 def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdict]:
     """Of each holdout, its draws behind it."""
     return [
-        decide(
+        decide_verdict(
             challenger=_scored(year, challenger, holdout),
             contract=replay.KEPT,
             champion=_scored(year, champion, holdout),
@@ -179,7 +179,7 @@ def _worth(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[float
     parts = [holdout for holdout in year.holdouts[:: _DRAWS + 1] if (holdout.begin - _FIRST).days % 28 == 0]
     rows = year.rows["label"].iloc[np.concatenate([part.rows for part in parts])].to_numpy()
     found = [
-        measure(rows, np.concatenate([_scored(year, answers, part).p for part in parts]))
+        compute_metrics(rows, np.concatenate([_scored(year, answers, part).p for part in parts]))
         for answers in (challenger, champion)
     ]
     return found[0].auc - found[1].auc, found[0].log_loss - found[1].log_loss
@@ -225,9 +225,10 @@ def _validation(year: _Year) -> float:
     """Seconds of the task on 50,000 rows beside a champion, tables read and report written; Spark is up before."""
     from laptop import spark as server
     from mlops import config
-    from mlops.adapters import platform
-    from mlops.jobs import _layout, validation
-    from mlops.jobs._launch import Context
+    from mlops.context import Context
+    from mlops.data import table_schemas
+    from mlops.jobs import validation
+    from mlops.platform import runtime
 
     rows = year.rows[year.rows["event_time"] < _FIRST].tail(50_000)
     days = len(np.unique(rows["event_time"].to_numpy("datetime64[D]"))) + 1
@@ -236,16 +237,16 @@ def _validation(year: _Year) -> float:
     pipeline = USE_CASE.model.build({}).fit(train[_NAMES], train["label"].astype("int64"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"LAPTOP_HOME": folder, "LAPTOP_IDENTITY": "benchmark"}
-        server.start(Path(folder) / "spark", lambda _: None)
-        platform.set_task_value = lambda *_: None
+        server.start_server(Path(folder) / "spark", lambda _: None)
+        runtime.set_task_value = lambda *_: None
         given = {
             "job": "validation", "run_id": "1", "as_of": "2013-07-03T00:00:00Z", "catalog": "b", "schema": "b",
             "data_catalog": "b", "data_schema": "b", "model_name": "b.b.model", "experiment": "/b",
             "model_version": "2",
         }  # fmt: skip
-        job = Context(config.parse([f"--{name}={value}" for name, value in given.items()]), use_case)
-        _layout.create_source(job.own, use_case.source("outcomes"), {})
-        _layout.create_features(job.own, use_case)
+        job = Context(config.parse_arguments([f"--{name}={value}" for name, value in given.items()]), use_case)
+        table_schemas.create_source(job.own, use_case.source("outcomes"), {})
+        table_schemas.create_features(job.own, use_case)
         frame = job.own.spark.createDataFrame(rows.drop(columns="label").assign(batch=1))
         job.own.insert_new("features", frame, ["flight_id", "prediction_time"])
         ended = rows[["flight_id"]].assign(
@@ -254,8 +255,8 @@ def _validation(year: _Year) -> float:
         job.own.insert_new("outcomes", job.own.spark.createDataFrame(ended), ["flight_id"])
         tags = {"trained_until": train["event_time"].max().isoformat() + "+00:00"}
         for _ in range(2):
-            with job.registry.run("/b", "training", {}):
-                version = job.registry.register(
+            with job.registry.open_run("/b", "training", {}):
+                version = job.registry.register_model(
                     "b.b.model", pipeline, rows[_NAMES].head(5), trusted_types=USE_CASE.model.trusted_types,
                     requirements=["skops==0.16.0"], tags=tags,
                 )  # fmt: skip
@@ -264,6 +265,6 @@ def _validation(year: _Year) -> float:
         start = time.perf_counter()
         validation.run(job)
         seconds = time.perf_counter() - start
-        print(f"# {job.registry.version('b.b.model', 2).description}")
-        server.stop()
+        print(f"# {job.registry.get_version('b.b.model', 2).description}")
+        server.stop_server()
     return seconds

@@ -1,7 +1,7 @@
 """What the model is worth: AUC and log-loss per test month, beside the same without history and a constant.
 
 Each model is trained on all flights before the month whose outcome was known by then. Features are made by the engine
-of `mlops.lifecycle.pointintime` from the whole sample; no platform is in between.
+of `mlops.data.point_in_time` from the whole sample; no platform is in between.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import report
 from benchmarks.bare import frames
-from mlops.lifecycle.pointintime import columns_read, compute_features
+from mlops.data.point_in_time import columns_read, compute_features
 from usecase import USE_CASE
 
 _MONTHS = (3, 5, 7, 9, 10, 12)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops.lifecycle.coverage import COUNTS, Coverage
-from mlops.lifecycle.gates import Contract
-from mlops.lifecycle.pointintime import compute_features
+from mlops.data.point_in_time import compute_features
+from mlops.modeling.coverage import COUNTS, Coverage
+from mlops.modeling.gates import ServingChecks
 from usecase import USE_CASE
 
 FIRST, LAST = date(2012, 12, 31), date(2013, 12, 31)
-KEPT = Contract((), 0.0, 0.0)
+KEPT = ServingChecks((), 0.0, 0.0)
 """What only a run of the jobs can measure of a model, kept here by all."""
 
 

@@ -21,9 +21,10 @@ from benchmarks import report
 from benchmarks.loop import _Peak
 from benchmarks.replay import KEPT, LAST, all_labelled, year
 from laptop import cli, demo
-from mlops.lifecycle import gates, retraining, splits
-from mlops.lifecycle.evaluation import measure, paired_day_bootstrap
-from mlops.lifecycle.gates import Scored
+from mlops.modeling import gates, splits
+from mlops.modeling.gates import Scored
+from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
+from mlops.monitoring import retraining
 from usecase import USE_CASE
 
 POLICY = USE_CASE.policy
@@ -62,7 +63,9 @@ def policies() -> None:
     answers = {name: replay.run(due) for name, due in _DUE.items()}
     never, rows = answers["never"][0], replay.scored
     for name, (p, trainings, deployed) in answers.items():
-        monthly = [measure(part["label"], p[part.index]) for _, part in rows.groupby(rows["event_time"].dt.month)]
+        monthly = [
+            compute_metrics(part["label"], p[part.index]) for _, part in rows.groupby(rows["event_time"].dt.month)
+        ]
         auc, loss = (float(np.mean([getattr(m, figure) for m in monthly])) for figure in ("auc", "log_loss"))
         report("year", f"{name}_auc", auc, "mean of months", better="higher", target=0.740)
         report("year", f"{name}_log_loss", loss, "mean of months", better="lower", target=0.466)
@@ -82,7 +85,7 @@ _DUE: dict[str, Due] = {
     "never": lambda *_: False,
     "every_28_days": lambda *_: True,
     "rule": lambda gap, trained_until, last, as_of: (
-        retraining.decide(
+        retraining.decide_retraining(
             calibration_gap=gap, trained_until=trained_until, last_training=last, as_of=as_of, policy=POLICY
         ).due
     ),
@@ -108,7 +111,7 @@ class Replay:
             window = splits.matured_window(as_of, POLICY)
             part = self._between(window.start, window.end)
             gap = float(p[part.index].mean() - part["label"].mean())
-            if due(gap, splits.windows(champion, POLICY).train_until, last, as_of):
+            if due(gap, splits.split_windows(champion, POLICY).train_until, last, as_of):
                 counts[0] += 1
                 last = as_of
                 if self._accepted(as_of, champion):
@@ -122,17 +125,17 @@ class Replay:
 
     def _model(self, as_of: datetime) -> Any:
         if as_of not in self._models:
-            train = self.rows[self.rows["event_time"] < _plain(splits.windows(as_of, POLICY).train_until)]
+            train = self.rows[self.rows["event_time"] < _plain(splits.split_windows(as_of, POLICY).train_until)]
             train = train[train["label"].notna()].sort_values("flight_id")
             self._models[as_of] = USE_CASE.model.build({}).fit(train[_NAMES], train["label"].astype("int64"))
         return self._models[as_of]
 
     def _accepted(self, challenger: datetime, champion: datetime) -> bool:
-        windows = splits.windows(challenger, POLICY)
+        windows = splits.split_windows(challenger, POLICY)
         holdout = self._between(windows.holdout_from, windows.holdout_until)
         mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
         whole = all_labelled(mine.day)
-        verdict = gates.decide(challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY)
+        verdict = gates.decide_verdict(challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY)
         return verdict.accepted
 
     def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
@@ -141,7 +144,7 @@ class Replay:
             p=self._model(as_of).predict_proba(holdout[_NAMES])[:, 1],
             day=holdout["event_time"].to_numpy("datetime64[D]"),
             slices=holdout[list(POLICY.slices)],
-            trained_until=splits.windows(as_of, POLICY).train_until,
+            trained_until=splits.split_windows(as_of, POLICY).train_until,
         )
 
     def _between(self, start: datetime, end: datetime) -> pd.DataFrame:

@@ -12,12 +12,12 @@
 import matplotlib.pyplot as plt
 from pyspark.sql import functions as F
 
-from mlops.adapters import tables
+from mlops.platform import tables
 from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema"):
     dbutils.widgets.text(name, "")
-data = tables.schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
+data = tables.open_schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
 
 # COMMAND ----------
 
@@ -29,7 +29,9 @@ for source in USE_CASE.sources:
     known = F.col(source.known_at)
     print(source.name, "-", source.comment)
     display(
-        data.read(source.name).agg(F.count("*").alias("rows"), F.min(known).alias("first"), F.max(known).alias("last"))
+        data.read_table(source.name).agg(
+            F.count("*").alias("rows"), F.min(known).alias("first"), F.max(known).alias("last")
+        )
     )
 
 # COMMAND ----------
@@ -38,7 +40,7 @@ for source in USE_CASE.sources:
 
 # COMMAND ----------
 
-display(data.read("quarantine").groupBy("source").count())
+display(data.read_table("quarantine").groupBy("source").count())
 
 # COMMAND ----------
 
@@ -48,8 +50,12 @@ display(data.read("quarantine").groupBy("source").count())
 
 label = USE_CASE.label
 key = list(USE_CASE.entity.key)
-truth = data.read(label.source).where(label.matured).select(*key, F.expr(label.value).cast("double").alias(label.name))
-rows = data.read("features").join(truth, key)
+truth = (
+    data.read_table(label.source)
+    .where(label.matured)
+    .select(*key, F.expr(label.value).cast("double").alias(label.name))
+)
+rows = data.read_table("features").join(truth, key)
 daily = (
     rows.groupBy(F.to_date("event_time").alias("day")).agg(F.avg(label.name).alias("rate")).orderBy("day").toPandas()
 )

@@ -20,7 +20,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from mlops.lifecycle.pointintime import columns_read, compute_features
+from mlops.data.point_in_time import columns_read, compute_features
 from usecase import USE_CASE
 
 FIRST, TEST, LAST = date(2013, 1, 1), pd.Timestamp("2013-03-15"), date(2013, 4, 15)

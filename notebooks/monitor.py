@@ -11,12 +11,12 @@
 
 import matplotlib.pyplot as plt
 
-from mlops.adapters import tables
+from mlops.platform import tables
 from usecase import USE_CASE
 
 for name in ("catalog", "schema"):
     dbutils.widgets.text(name, "")
-own = tables.schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"))
+own = tables.open_schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"))
 
 # COMMAND ----------
 
@@ -24,7 +24,7 @@ own = tables.schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"
 
 # COMMAND ----------
 
-metrics = own.read("metrics").where("slice = '' AND state = 'judged'").orderBy("window_end").toPandas()
+metrics = own.read_table("metrics").where("slice = '' AND state = 'judged'").orderBy("window_end").toPandas()
 display(metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "first_auc"]].to_string())
 
 # COMMAND ----------
@@ -44,8 +44,10 @@ display(figure)
 
 # COMMAND ----------
 
-display(own.read("alerts").where("resolved IS NULL").select("severity", "owner", "rule", "subject", "first_seen"))
-display(own.read("decisions").orderBy("as_of").select("as_of", "model_version", "rule", "fired", "value", "limit"))
+display(own.read_table("alerts").where("resolved IS NULL").select("severity", "owner", "rule", "subject", "first_seen"))
+display(
+    own.read_table("decisions").orderBy("as_of").select("as_of", "model_version", "rule", "fired", "value", "limit")
+)
 
 # COMMAND ----------
 
@@ -53,7 +55,7 @@ display(own.read("decisions").orderBy("as_of").select("as_of", "model_version", 
 
 # COMMAND ----------
 
-drift = own.read("drift").toPandas()
+drift = own.read_table("drift").toPandas()
 newest = drift[(drift["week"] == drift["week"].max()) & (drift["slice"] == "")]
 display(newest.sort_values("psi", ascending=False).head(10)[["column", "psi", "limit", "state"]].to_string(index=False))
 
@@ -64,7 +66,7 @@ display(newest.sort_values("psi", ascending=False).head(10)[["column", "psi", "l
 # COMMAND ----------
 
 display(
-    own.read("audit")
+    own.read_table("audit")
     .orderBy("sequence")
     .select("sequence", "move", "from_version", "to_version", "by", "reason", "as_of")
 )

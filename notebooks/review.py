@@ -14,15 +14,15 @@ import json
 import mlflow
 import pandas as pd
 
-from mlops.adapters import platform
-from mlops.adapters.registry import Registry
+from mlops.platform import runtime
+from mlops.platform.registry import Registry
 
 dbutils.widgets.text("model_name", "")
 dbutils.widgets.text("target", "")
-registry = Registry(platform.home())
+registry = Registry(runtime.home())
 model = dbutils.widgets.get("model_name")
-challenger = registry.holder(model, "challenger")
-champion = registry.holder(model, "champion")
+challenger = registry.find_alias_holder(model, "challenger")
+champion = registry.find_alias_holder(model, "champion")
 print("challenger:", challenger, "| champion:", champion)
 
 # COMMAND ----------
@@ -50,5 +50,5 @@ if judged is not None:
         print(f"{tag:28} {value}")
 if challenger is not None:
     words = (str(challenger.number), "--target", dbutils.widgets.get("target"))
-    print("to let it serve: ", platform.command("mlops", "approve", *words))
-    print("to close it:     ", platform.command("mlops", "reject", *words, "--reason", "REASON"))
+    print("to let it serve: ", runtime.command("mlops", "approve", *words))
+    print("to close it:     ", runtime.command("mlops", "reject", *words, "--reason", "REASON"))

@@ -13,26 +13,27 @@
 from datetime import datetime
 
 import mlflow
-from mlops.adapters import platform, tables
-from mlops.adapters.registry import Registry
-from mlops.jobs import _answers, _matured
-from mlops.lifecycle import splits
-from mlops.lifecycle.evaluation import measure
+from mlops.platform import runtime, tables
+from mlops.platform.registry import Registry
+from mlops.data import predictions
+from mlops.data import labels
+from mlops.modeling import splits
+from mlops.modeling.metrics import compute_metrics
 from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema", "experiment", "as_of"):
     dbutils.widgets.text(name, "")
-data = tables.schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
+data = tables.open_schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
 as_of = datetime.fromisoformat(dbutils.widgets.get("as_of"))
-windows = splits.windows(as_of, USE_CASE.policy)
+windows = splits.split_windows(as_of, USE_CASE.policy)
 print(windows)
 
 # COMMAND ----------
 
 
 def fetch(start, end):
-    rows = _matured.between(data.read("features"), start, end)
-    return _matured.labelled(rows, data, USE_CASE, as_of)
+    rows = labels.select_event_times(data.read_table("features"), start, end)
+    return labels.join_labels(rows, data, USE_CASE, as_of)
 
 
 training, holdout = fetch(None, windows.train_until), fetch(windows.holdout_from, windows.holdout_until)
@@ -44,15 +45,15 @@ print(len(training), "rows to fit,", len(holdout), "to judge")
 
 # COMMAND ----------
 
-registry = Registry(platform.home())
+registry = Registry(runtime.home())
 mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
 ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 1000}}
 for idea, parameters in ideas.items():
-    with registry.run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
+    with registry.open_run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
         model = USE_CASE.model.build(parameters)
-        model.fit(_answers.features_of(training, USE_CASE), training[_matured.LABEL].astype("int64"))
-        answers = model.predict_proba(_answers.features_of(holdout, USE_CASE))[:, 1]
-        metrics = measure(holdout[_matured.LABEL], answers)
+        model.fit(predictions.model_input(training, USE_CASE), training[labels.LABEL].astype("int64"))
+        answers = model.predict_proba(predictions.model_input(holdout, USE_CASE))[:, 1]
+        metrics = compute_metrics(holdout[labels.LABEL], answers)
         mlflow.log_metrics({"holdout_auc": metrics.auc, "holdout_log_loss": metrics.log_loss})
     print(
         f"{idea}: AUC {metrics.auc:.4f}, log-loss {metrics.log_loss:.4f}, calibration gap {metrics.calibration_gap:+.4f}"

@@ -34,6 +34,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The session that tasks get from getOrCreate; commands that a test starts share its server."""
     from laptop import spark as server
 
-    server.start(tmp_path_factory.mktemp("spark"), print)
-    yield server.session()
-    server.stop()
+    server.start_server(tmp_path_factory.mktemp("spark"), print)
+    yield server.get_session()
+    server.stop_server()

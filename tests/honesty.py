@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import Feature, UseCase
-from mlops.lifecycle.pointintime import compute_features
+from mlops.data.point_in_time import compute_features
 
 
 def made(

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from toy import TOY
 
 from mlops import config
-from mlops.adapters import platform
-from mlops.adapters.refused import check_tags
-from mlops.adapters.registry import Version
+from mlops.context import Context
 from mlops.contract import ModelError, Rule, Verdict
-from mlops.jobs import _audit, _evidence, _layout, _settings, _verdict, review, validation
-from mlops.jobs._launch import Context
-from mlops.lifecycle.version_record import AuditRow
+from mlops.data import table_schemas
+from mlops.jobs import review, validation
+from mlops.modeling import holdout
+from mlops.platform import runtime
+from mlops.platform.registry import Version
+from mlops.platform.uc_limits import check_tags
+from mlops.release import audit_log, target_settings, verdicts
+from mlops.release.version_record import AuditRow
 
 MODEL = "prod.toy.failing"
 AS_OF = "2024-03-02T00:00:00Z"
@@ -48,7 +51,7 @@ class World:
 
 
 class Registry:
-    """As `mlops.adapters.registry.Registry`, for one model."""
+    """As `mlops.platform.registry.Registry`, for one model."""
 
     def __init__(self, world):
         self.world = world
@@ -119,7 +122,7 @@ class Audit:
 
     def insert_new(self, table, rows, key):
         self.world.write()
-        columns = [column.name for column in _layout.FIXED["audit"]]
+        columns = [column.name for column in table_schemas.TABLES["audit"]]
         for row in (dict(zip(columns, values, strict=True)) for values in rows):
             if (row["model_name"], row["sequence"]) not in {(e["model_name"], e["sequence"]) for e in self.world.rows}:
                 self.world.rows.append(row)
@@ -127,9 +130,9 @@ class Audit:
 
 def keep_audit(patch):
     """Have the jobs keep their audit table in the world of their `own`."""
-    patch.setattr(_audit, "read_rows", _rows)
-    patch.setattr(_layout, "create", lambda *_: None)
-    patch.setattr(_layout, "frame", lambda own, table, rows: rows)
+    patch.setattr(audit_log, "read_rows", _rows)
+    patch.setattr(table_schemas, "create", lambda *_: None)
+    patch.setattr(table_schemas, "frame", lambda own, table, rows: rows)
 
 
 def _rows(own, model):
@@ -142,21 +145,23 @@ class Jobs:
     def __init__(self, patch):
         self.world, self.values, self.starter, self.accepts = World(), {}, "ada", True
         keep_audit(patch)
-        patch.setattr(_verdict, "_page", lambda *_: "page")
-        patch.setattr(_settings, "check", lambda job: None)
+        patch.setattr(verdicts, "_page", lambda *_: "page")
+        patch.setattr(target_settings, "check", lambda job: None)
         patch.setattr(validation, "_read_holdout", lambda job: "the holdout")
-        patch.setattr(validation, "_judge", lambda *_: (self.verdict(), _evidence.Evidence(None, None, None)))
+        patch.setattr(validation, "_judge", lambda *_: (self.verdict(), holdout.HoldoutScores(None, None, None)))
         patch.setattr(review, "artifact_digest", lambda number: self.world.files[number])
-        patch.setattr(platform, "set_task_value", self.values.__setitem__)
-        patch.setattr(platform, "starter", lambda run_id: self.starter)
-        patch.setattr(platform, "identity", lambda: "run")
+        patch.setattr(runtime, "set_task_value", self.values.__setitem__)
+        patch.setattr(runtime, "starter", lambda run_id: self.starter)
+        patch.setattr(runtime, "identity", lambda: "run")
 
     def verdict(self):
         return Verdict((Rule("floor_auc", passed=self.accepts, value=0.7, limit=0.6, reason="as the test says"),))
 
     def job(self, job, **given):
         base = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": AS_OF, "model_name": MODEL}
-        context = Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+        context = Context(
+            config.parse_arguments([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY
+        )
         context.__dict__.update(registry=Registry(self.world), own=Audit(self.world), log=_Silent())
         return context
 

@@ -41,8 +41,8 @@ def _end_before(write, task, target, job):
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Versions
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
-    from mlops.adapters import platform
-    from mlops.adapters.tables import Schema
+    from mlops.platform import runtime
+    from mlops.platform.tables import Schema
 
     seen = 0
 
@@ -66,6 +66,6 @@ def _end_before(write, task, target, job):
     arm(LocalArtifactRepository, "log_artifact", "log_artifacts")
     arm(Schema, "create", "_merge")
     arm(shutil, "copytree")
-    platform.set_task_value = deadly(lambda *_: None)
+    runtime.set_task_value = deadly(lambda *_: None)
     life = Life()
     life.run(task, getattr(life, task)(target, **job))

@@ -11,10 +11,10 @@ import pandas as pd
 from toy import TOY
 
 from mlops import config
-from mlops.adapters import platform
-from mlops.jobs import _audit, _verdict
-from mlops.jobs._launch import Context
-from mlops.lifecycle.version_record import champion_of, parse_facts
+from mlops.context import Context
+from mlops.platform import runtime
+from mlops.release import audit_log, verdicts
+from mlops.release.version_record import champion_of, parse_facts
 
 AS_OF = "2024-03-02T00:00:00Z"
 VERDICT = "0" * 64
@@ -46,7 +46,9 @@ class Life:
     def job(self, job, target, **given):
         base = {"job": job, "run_id": "1", "catalog": target, "schema": "toy", "as_of": AS_OF}
         base["model_name"] = f"{target}.toy.failing"
-        context = Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+        context = Context(
+            config.parse_arguments([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY
+        )
         if self.given is not None:
             context.__dict__["registry"] = self.given
         return context
@@ -63,7 +65,7 @@ class Life:
         return f"{target}.toy.failing"
 
     def version(self, target, number):
-        return self.registry.version(self.model(target), number)
+        return self.registry.get_version(self.model(target), number)
 
     def trained(self, target, seed=0):
         """Register one version, as training does."""
@@ -71,9 +73,9 @@ class Life:
         pipeline = TOY.model.build({}).fit(features, label)
         moment = datetime.fromisoformat(AS_OF)
         tags = {"trained_by": "trainer", "trained_as_of": AS_OF, "trained_until": str(moment - timedelta(days=9))}
-        with self.registry.run("/toy", "training", tags):
+        with self.registry.open_run("/toy", "training", tags):
             pins = [f"numpy=={np.__version__}"]
-            made = self.registry.register(
+            made = self.registry.register_model(
                 self.model(target), pipeline, features.head(5), trusted_types=(), requirements=pins, tags=tags
             )
         return self.accepted(target, made.number)
@@ -82,19 +84,19 @@ class Life:
         """Record that a version was accepted, as validation does; `given` changes the row."""
         job, version = self.deployment(target, number), self.version(target, number)
         known = {"verdict": "accepted", "verdict_digest": VERDICT, "validation_run": "none", "judged_on": "prod.toy"}
-        known |= {"judged_against": champion_of(_audit.rows(job)), **parse_facts(version.tags), **given}
-        row = _audit.new_row(job, "verdict", version, **known)
-        assert _audit.add(job, row, lambda _: False)
-        _verdict.show(job, version, row)
+        known |= {"judged_against": champion_of(audit_log.load_rows(job)), **parse_facts(version.tags), **given}
+        row = audit_log.new_row(job, "verdict", version, **known)
+        assert audit_log.add_row(job, row, lambda _: False)
+        verdicts.show_verdict(job, version, row)
         return self.version(target, number)
 
     def approved(self, target, number, by="ada", days=1, **given):
         """Record an approval, as the job review does; `given` changes the row."""
         job, version = self.deployment(target, number), self.version(target, number)
-        verdict = _audit.record_of(job, number).verdict
+        verdict = audit_log.record_of(job, number).verdict
         known = {name: getattr(verdict, name) for name in ("artifact_digest", "verdict_digest")}
-        known |= {"by": by, "expires": platform.now() + timedelta(days=days), "verdict": "approved", **given}
-        assert _audit.add(job, _audit.new_row(job, "approval", version, **known), lambda _: False)
+        known |= {"by": by, "expires": runtime.now() + timedelta(days=days), "verdict": "approved", **given}
+        assert audit_log.add_row(job, audit_log.new_row(job, "approval", version, **known), lambda _: False)
         return self.version(target, number)
 
     def review(self, target, number, decision="approved", reason="fine", **given):
@@ -123,12 +125,12 @@ class Life:
         """Copy a version of dev without its job, and so without a row in the audit table."""
         source = self.version("dev", number)
         kept = {name: source.tags[name] for name in ("artifact_digest", "trained_by", "trained_until", "trained_as_of")}
-        return self.registry.copy(source, self.model(target), kept)
+        return self.registry.copy_version(source, self.model(target), kept)
 
     def promoted(self, source, target, number):
         """Copy a version and accept it where it came to; returns its number there."""
         job = self.run("promotion", self.promotion(target, number, source))
-        made = [v for v in job.registry.versions(self.model(target)) if "promoted_from" in v.tags]
+        made = [v for v in job.registry.list_versions(self.model(target)) if "promoted_from" in v.tags]
         return self.accepted(target, made[-1].number).number
 
     def deployed(self, target, number, **given):
@@ -137,7 +139,7 @@ class Life:
     def state(self, target):
         """What a target holds, but for its name and what differs from run to run: aliases, tags, audit rows."""
         job = self.rollback(target)
-        versions = job.registry.versions(self.model(target))
+        versions = job.registry.list_versions(self.model(target))
         tags = [{name: "" if name in _EACH_ITS_OWN else text for name, text in v.tags.items()} for v in versions]
         held = [(v.number, sorted(v.aliases)) for v in versions]
         rows = [{name: "" if name in _EACH_ITS_OWN else text for name, text in row.items()} for row in audit(job)]

@@ -13,47 +13,47 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Node, Place, Problem, kind, merge, merge_by_key, nearest
+from laptop.document import Diagnostic, Location, Node, describe_kind, merge_by_key, merge_nodes, suggest_name
 from laptop.given_values import read_given_values
 from laptop.includes import included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
 from laptop.presets import apply_presets, each_job, prefix_names
-from laptop.resolution import VARIABLE, forget_git, resolve_value, without_references
+from laptop.resolution import VARIABLE, forget_git, resolve_references, resolve_value
 from laptop.variables import assign_values
-from laptop.yaml_loader import parse
+from laptop.yaml_loader import parse_yaml
 
 __all__ = [
     "Bundle",
     "BundleError",
-    "Place",
-    "Problem",
-    "Source",
-    "assemble",
-    "load",
-    "nearest",
-    "read",
-    "resolve",
-    "targets",
+    "BundleSource",
+    "Diagnostic",
+    "Location",
+    "list_targets",
+    "load_bundle",
+    "merge_files",
+    "read_source",
+    "resolve_target",
+    "suggest_name",
 ]
 
 
 class BundleError(Exception):
     """The bundle cannot be used; `problems` says everything that is in the way."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Diagnostic]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
 @dataclass(frozen=True)
-class Source:
+class BundleSource:
     """The bundle as it is written: the root file with all included files merged in."""
 
     root: Path
     tree: Node
     laptop: Node
     """laptop.yml: what only a laptop needs."""
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     """What cannot even be read or merged."""
     files: tuple[Node, ...]
     """The files one by one, before they were merged."""
@@ -107,9 +107,9 @@ class Bundle:
         """The jobs, by their key."""
         return dict(self.document.get("resources", {}).get("jobs", {}))
 
-    def place(self, *path: str | int) -> Place:
+    def locate(self, *path: str | int) -> Location:
         """Where that path of the document is written, or its nearest ancestor that is written at all."""
-        return self.tree.place_of(*path)
+        return self.tree.locate(*path)
 
 
 def _without_nothing(value: Any) -> Any:
@@ -118,22 +118,22 @@ def _without_nothing(value: Any) -> Any:
     return [_without_nothing(item) for item in value] if isinstance(value, list) else value
 
 
-def read(root: Path) -> Source:
+def read_source(root: Path) -> BundleSource:
     """Read databricks.yml and every file it includes; never raises, `problems` says what could not be read."""
     forget_git()
-    main, problems = parse(root, root_file(root))
+    main, problems = parse_yaml(root, root_file(root))
     files = [main]
     for file in included_files(root, main, problems):
-        part, found = parse(root, file)
+        part, found = parse_yaml(root, file)
         files.append(part)
         problems += found
-    return assemble(root, tuple(files), read_laptop(root, problems), problems)
+    return merge_files(root, tuple(files), read_laptop(root, problems), problems)
 
 
-def assemble(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterable[Problem] = ()) -> Source:
+def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterable[Diagnostic] = ()) -> BundleSource:
     """Merge files, the root file first, into one bundle."""
     found = list(problems)
-    owners: dict[str, Place] = {}
+    owners: dict[str, Location] = {}
     misfits: list[Misfit] = []
     normal = []
     for part in files:
@@ -144,18 +144,18 @@ def assemble(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterab
     for part in files:
         found += _taken_keys(part, owners)
         if (named := part.get("targets")) and isinstance(named.value, str):
-            what, cure = f"targets is {kind(named)} and has to be a mapping", "write the targets out"
-            found.append(Problem("type", named.place, what, "the CLI stops at it", cure))
+            what, cure = f"targets is {describe_kind(named)} and has to be a mapping", "write the targets out"
+            found.append(Diagnostic("type", named.place, what, "the CLI stops at it", cure))
         if part is not files[0]:
-            tree = merge(tree, part, found)
+            tree = merge_nodes(tree, part, found)
             if include := part.get("include"):
                 what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
-                found.append(Problem("include", include.place, what, why, "move the entry there"))
-    source = Source(root, _with_some_target(tree), laptop, (), files, tuple(misfits))
+                found.append(Diagnostic("include", include.place, what, why, "move the entry there"))
+    source = BundleSource(root, _with_some_target(tree), laptop, (), files, tuple(misfits))
     for name, node in source.overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
-            found.append(Problem("target", node.place, what, why, nearest(name, ["all", *source.targets])))
+            found.append(Diagnostic("target", node.place, what, why, suggest_name(name, ["all", *source.targets])))
     return replace(source, problems=tuple(found))
 
 
@@ -167,12 +167,14 @@ def _with_some_target(tree: Node) -> Node:
     return tree.with_value("targets", Node({"default": Node({}, tree.place)}, tree.place))
 
 
-def targets(root: Path) -> tuple[str, ...]:
+def list_targets(root: Path) -> tuple[str, ...]:
     """The names of the bundle's targets, as they are written."""
-    return read(root).targets
+    return read_source(root).targets
 
 
-def load(root: Path, target: str, *, variables: Mapping[str, str] | None = None, overrides: bool = True) -> Bundle:
+def load_bundle(
+    root: Path, target: str, *, variables: Mapping[str, str] | None = None, overrides: bool = True
+) -> Bundle:
     """The bundle for one target.
 
     Args:
@@ -184,25 +186,25 @@ def load(root: Path, target: str, *, variables: Mapping[str, str] | None = None,
     Raises:
         BundleError: with everything that cannot be read, merged or resolved.
     """
-    source = read(root)
+    source = read_source(root)
     problems = (*source.problems, *(misfit.problem for misfit in source.misfits))
     if problems:
         raise BundleError(problems)
-    bundle, unresolved = resolve(source, target, variables=variables or {}, overrides=overrides)
+    bundle, unresolved = resolve_target(source, target, variables=variables or {}, overrides=overrides)
     problems = (*unresolved, *(misfit.problem for misfit in bundle.misfits))
     if problems:
         raise BundleError(problems)
     return bundle
 
 
-def resolve(
-    source: Source,
+def resolve_target(
+    source: BundleSource,
     target: str,
     *,
     variables: Mapping[str, str] | None = None,
     overrides: bool = True,
     deployed: bool = False,
-) -> tuple[Bundle, list[Problem]]:
+) -> tuple[Bundle, list[Diagnostic]]:
     """Merge the target in and resolve every reference; what cannot be resolved stays as text and is a problem.
 
     Args:
@@ -216,12 +218,14 @@ def resolve(
         BundleError: there is no such target.
     """
     if target not in source.targets:
-        place = source.tree.place_of("targets")
+        place = source.tree.locate("targets")
         what = f"there is no target {target!r}"
-        raise BundleError([Problem("target", place, what, "nothing can be resolved", nearest(target, source.targets))])
-    problems: list[Problem] = []
+        raise BundleError(
+            [Diagnostic("target", place, what, "nothing can be resolved", suggest_name(target, source.targets))]
+        )
+    problems: list[Diagnostic] = []
     tree = _with_target(source.tree, target, problems)
-    given = {name: Node(value, tree.place_of("variables")) for name, value in (variables or {}).items()}
+    given = {name: Node(value, tree.locate("variables")) for name, value in (variables or {}).items()}
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
     layers = [dict(node.items()) for node in (laptop.get(target), laptop.get("all")) if node]
     assigned = source.tree.get("targets", target, "variables")
@@ -229,13 +233,13 @@ def resolve(
     first, last = ([given, *told], layers) if deployed else ([given, *told, *layers], [])
     tree = assign_values(tree, assigned, first, last, problems)
     tree = prefix_names(tree, lambda whole, value: resolve_value(whole, value, source.root, target))
-    tree, misfits = normalize_tree(without_references(tree, source.root, target, problems), resolved=True)
+    tree, misfits = normalize_tree(resolve_references(tree, source.root, target, problems), resolved=True)
     # The CLI merges these lists when references are resolved and scalars cast: `60` then stands over `${var.seconds}`.
     tree = each_job(tree, lambda job: _merge_lists(job, problems))
     return Bundle(source.root, target, apply_presets(tree), misfits), list(dict.fromkeys(problems))
 
 
-def _taken_keys(part: Node, owners: dict[str, Place]) -> list[Problem]:
+def _taken_keys(part: Node, owners: dict[str, Location]) -> list[Diagnostic]:
     """Resources of a file whose key another one has, whatever their kinds: the CLI wants each key once."""
     taken = []
     resources, scripts = part.get("resources"), part.get("scripts")
@@ -245,7 +249,7 @@ def _taken_keys(part: Node, owners: dict[str, Place]) -> list[Problem]:
         for key, resource in group.items():
             if key in owners:
                 why = f"{owners[key]} has it, and the CLI wants each key once, whatever the kind, scripts included"
-                taken.append(Problem("keys", resource.place, f"{what} key {key!r} is taken", why, "rename one"))
+                taken.append(Diagnostic("keys", resource.place, f"{what} key {key!r} is taken", why, "rename one"))
             owners.setdefault(key, resource.place)
     return taken
 
@@ -257,37 +261,37 @@ _LISTS = {"job_clusters": "job_cluster_key", "parameters": "name", "tasks": "tas
 """The lists of a job that the CLI merges by key; it joins all others, environments among them."""
 
 
-def _with_target(tree: Node, target: str, problems: list[Problem]) -> Node:
+def _with_target(tree: Node, target: str, problems: list[Diagnostic]) -> Node:
     chosen = tree.get("targets", target) or Node({}, tree.place)
     root = Node({key: node for key, node in tree.items() if key != "targets"}, tree.place)
     for key in _MERGED:
         over = chosen.get(key)
         if over:
             below = root.get(key)
-            root = root.with_value(key, merge(below, over, problems) if below else over)
+            root = root.with_value(key, merge_nodes(below, over, problems) if below else over)
     if run_as := chosen.get("run_as"):
         root = root.with_value("run_as", run_as)
     facts = root.get("bundle") or Node({}, tree.place)
     for key in ("mode", "cluster_id", "git"):
         if (over := chosen.get(key)) and isinstance(facts.value, dict):
             git = facts.get("git") if key == "git" else None
-            facts = facts.with_value(key, merge(git, over, problems) if git else over)
+            facts = facts.with_value(key, merge_nodes(git, over, problems) if git else over)
     if isinstance(facts.value, dict):
         facts = facts.with_value("target", Node(target, chosen.place))
         root = root.with_value("bundle", facts)
     return root
 
 
-def _merge_lists(job: Node, problems: list[Problem]) -> Node:
+def _merge_lists(job: Node, problems: list[Diagnostic]) -> Node:
     for name, key in _LISTS.items():
         if items := job.get(name):
             merged = merge_by_key(items, key, problems)
             if name == "tasks" and isinstance(merged.value, list):  # the CLI sorts tasks, and only tasks
-                merged = Node(sorted(merged.value, key=lambda task: str(_scalar(task, key))), merged.place)
+                merged = Node(sorted(merged.value, key=lambda task: str(_scalar_at(task, key))), merged.place)
             job = job.with_value(name, merged)
     return job
 
 
-def _scalar(node: Node, key: str) -> Any:
+def _scalar_at(node: Node, key: str) -> Any:
     below = node.get(key)
     return below.value if below else ""

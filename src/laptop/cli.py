@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from laptop.home import Home, LaptopError, environment
+from laptop.home import Home, LaptopError, set_environment
 
 if TYPE_CHECKING:
     from laptop.bundle import Bundle
 
 
-def _closing(example: str) -> str:
+def _epilog(example: str) -> str:
     return f"""\b
 Example: {example}
 
@@ -60,8 +60,8 @@ class _Group(click.Group):
         ctx.exit(code or 0)
 
 
-@click.group(cls=_Group, epilog=_closing("laptop run training -t dev"))
-@click.version_option(metadata.version("mlops-template"), prog_name="laptop")
+@click.group(cls=_Group, epilog=_epilog("laptop run training -t dev"))
+@click.version_option(metadata.version("laptop"), prog_name="laptop")
 def main() -> None:
     """Check the bundle and run its jobs on this machine, on real Spark, Delta Lake and MLflow."""
 
@@ -79,7 +79,7 @@ def run_args(args: Sequence[str]) -> int:
         return error.exit_code
 
 
-@main.command(epilog=_closing("laptop validate -t prod"))
+@main.command(epilog=_epilog("laptop validate -t prod"))
 @click.option("-t", "--target", "targets", multiple=True, help="Only this target; may be repeated.")
 @click.option(
     "--schema",
@@ -91,16 +91,16 @@ def run_args(args: Sequence[str]) -> int:
 @click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool, output: str) -> int:
     """List every problem of the bundle, with file and line."""
-    from laptop.lint import check
-    from laptop.lint.sarif import sarif
-    from laptop.plans import write_all
+    from laptop.lint import lint_bundle
+    from laptop.lint.sarif import to_sarif
+    from laptop.plans import write_golden_plans
 
-    with _mendable():
-        problems = check(_root(), targets or None, schema)
+    with _bundle_errors():
+        problems = lint_bundle(_find_root(), targets or None, schema)
         if write_plans and not problems:
-            write_all(_root())
+            write_golden_plans(_find_root())
     if output == "sarif":
-        click.echo(json.dumps(sarif(problems), indent=2))
+        click.echo(json.dumps(to_sarif(problems), indent=2))
     elif output == "json":
         click.echo(json.dumps([asdict(problem) for problem in problems], default=str, indent=2))
     else:
@@ -110,7 +110,7 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
     return 2 if problems else 0
 
 
-@main.command(epilog=_closing("laptop run training -t dev -p as_of=2013-04-01"))
+@main.command(epilog=_epilog("laptop run training -t dev -p as_of=2013-04-01"))
 @click.argument("job")
 @click.option("-t", "--target", required=True, help="Target of the bundle.")
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Job parameter; may be repeated.")
@@ -127,26 +127,26 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
     Those are reported too, but do not change the exit code: on the platform nobody would wait for them.
     """
     from laptop import runtime, spark
-    from laptop.journal import GOOD
+    from laptop.console import Console
+    from laptop.run_store import GOOD
     from laptop.runner import Runner
-    from laptop.show import Show
 
-    parameters = dict(_pair(text) for text in params)
-    runtime.install()
-    with _mendable():
-        show = Show(sys.stderr if output == "json" else sys.stdout)
-        runner = Runner(_bundle(target), _place(home), show, spark=spark)
-        runner.check(job, parameters)
-        with runner.home.opened(show.say), _signals(runner.cancelled) as received, show.capturing():
-            _summarise(runner.home)
-            first = (runner.repair if repair else runner.run)(job, parameters)
+    parameters = dict(_parse_pair(text) for text in params)
+    runtime.install_runtime()
+    with _bundle_errors():
+        show = Console(sys.stderr if output == "json" else sys.stdout)
+        runner = Runner(_load_checked(target), _open_home(home), show, spark=spark)
+        runner.check_request(job, parameters)
+        with runner.home.hold(show.print_line), _handle_signals(runner.cancelled) as received, show.capture_output():
+            _write_summaries(runner.home)
+            first = (runner.repair_job if repair else runner.run_job)(job, parameters)
             queued = list(runner.work_off_queue())
     if output == "json":
         click.echo(json.dumps({"run": asdict(first), "queued": [asdict(each) for each in queued]}, indent=2))
     return 128 + received[0] if received else 0 if first.state in GOOD else 1
 
 
-@main.command(epilog=_closing("laptop demo --home /tmp/loop --until 2013-06-30"))
+@main.command(epilog=_epilog("laptop demo --home /tmp/loop --until 2013-06-30"))
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to replay.  [default: 2013-12-31]")
 @click.option("--months", type=click.IntRange(4, 12), help="Replay so many months of the year instead.")
 @click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
@@ -158,10 +158,10 @@ def demo(until: datetime | None, months: int | None, approver: str, home: Path |
     from laptop.demo import YEAR_END, Demo, month_end
 
     last = until.date() if until else month_end(months) if months else YEAR_END
-    Demo(_place(home).path, approver, Console(), run_args).run(last)
+    Demo(_open_home(home).path, approver, Console(), run_args).run(last)
 
 
-@main.command(epilog=_closing("laptop notebook notebooks/monitor.py -t prod"))
+@main.command(epilog=_epilog("laptop notebook notebooks/monitor.py -t prod"))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-t", "--target", required=True, help="Target of the bundle, whose tables and models it reads.")
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Widget's value; may be repeated.")
@@ -170,41 +170,41 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
     """Run the notebook FILE from top to bottom; widgets are filled in from the target's job parameters."""
     from laptop import notebook, spark
 
-    place = _place(home)
-    with _mendable():
-        jobs = _bundle(target).jobs.values()
+    place = _open_home(home)
+    with _bundle_errors():
+        jobs = _load_checked(target).jobs.values()
     parameters = [p for job in jobs for p in job.get("parameters", ()) if "{{" not in p["default"]]
     known = {p["name"]: p["default"] for p in parameters}
-    with place.opened(click.echo), environment(MPLBACKEND="Agg"):
-        spark.start(place.path, click.echo)
-        notebook.run(file, {**known, **dict(map(_pair, params))}, place.path / "notebooks")
+    with place.hold(click.echo), set_environment(MPLBACKEND="Agg"):
+        spark.start_server(place.path, click.echo)
+        notebook.run_notebook(file, {**known, **dict(map(_parse_pair, params))}, place.path / "notebooks")
 
 
-@main.command(epilog=_closing("laptop ui --port 5001"))
+@main.command(epilog=_epilog("laptop ui --port 5001"))
 @click.option("--port", default=5000, show_default=True)
 @_home
 def ui(port: int, home: Path | None) -> int:
     """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
-    database = _place(home).path / "mlflow.db"
+    database = _open_home(home).path / "mlflow.db"
     if not database.exists():
         cure = shlex.join(["laptop", "run", "training", "-t", "dev", "--home", str(database.parent)])
         raise LaptopError(f"there is no {database} yet; run a job first, as in: {cure}")
     click.echo(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
-    with environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):  # eight more processes for what nobody here uses
+    with set_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):  # eight more processes for what nobody here uses
         return subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S603
 
 
-@main.command(epilog=_closing("laptop clean --home /tmp/experiment"))
+@main.command(epilog=_epilog("laptop clean --home /tmp/experiment"))
 @_home
 def clean(home: Path | None) -> None:
     """Remove a home and all that is in it."""
-    place = _place(home)
-    place.clean()
+    place = _open_home(home)
+    place.remove()
     click.echo(f"removed {place.path}")
 
 
-def _root() -> Path:
+def _find_root() -> Path:
     from laptop.includes import ROOTS
 
     for folder in (Path.cwd(), *Path.cwd().parents):
@@ -213,12 +213,12 @@ def _root() -> Path:
     raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
 
 
-def _place(home: Path | None) -> Home:
-    return Home((home or _root() / ".laptop").resolve())
+def _open_home(home: Path | None) -> Home:
+    return Home((home or _find_root() / ".laptop").resolve())
 
 
 @contextmanager
-def _mendable() -> Iterator[None]:
+def _bundle_errors() -> Iterator[None]:
     """What is wrong with the bundle is for the user to mend."""
     from laptop.bundle import BundleError
 
@@ -228,28 +228,28 @@ def _mendable() -> Iterator[None]:
         raise LaptopError(str(error)) from None
 
 
-def _bundle(target: str) -> Bundle:
+def _load_checked(target: str) -> Bundle:
     """The target's bundle, in which the CLI and the platform refuse nothing."""
-    from laptop.bundle import BundleError, load
-    from laptop.lint import check
+    from laptop.bundle import BundleError, load_bundle
+    from laptop.lint import lint_bundle
 
-    problems = check(_root(), [target], house=False)
+    problems = lint_bundle(_find_root(), [target], house=False)
     if problems:
         raise BundleError(problems)
-    return load(_root(), target)
+    return load_bundle(_find_root(), target)
 
 
-def _summarise(home: Home) -> None:
+def _write_summaries(home: Home) -> None:
     """Say of every target what is in it: a promotion names the target that it goes to before anything ran there."""
-    from laptop.bundle import BundleError, load, targets
+    from laptop.bundle import BundleError, list_targets, load_bundle
     from laptop.summary import write_summary
 
-    for target in targets(_root()):
+    for target in list_targets(_find_root()):
         with suppress(BundleError):  # of another target than the one that runs, whose mistakes are told
-            write_summary(load(_root(), target), home)
+            write_summary(load_bundle(_find_root(), target), home)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise LaptopError(f"parameter {text!r} is not of the form KEY=VALUE")
@@ -257,7 +257,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _signals(cancelled: threading.Event) -> Iterator[list[int]]:
+def _handle_signals(cancelled: threading.Event) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM set the event and are noted; the second one ends the process at once."""
     received: list[int] = []
 

@@ -231,7 +231,7 @@ def _table(home: Path, name: str) -> list[dict[str, Any]]:
     import pyarrow as pa
     from deltalake import DeltaTable, QueryBuilder
 
-    # Not to_pyarrow_table, whose threads may abort the process at its end: as `mlops.adapters.tables.stored`, which the
+    # Not to_pyarrow_table, whose threads may abort the process at its end: as `mlops.platform.tables.stored`, which the
     # laptop may not import.
     reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
     rows: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()

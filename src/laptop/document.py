@@ -18,7 +18,7 @@ from laptop.text import printable
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Location:
     """Where something is written."""
 
     file: Path
@@ -31,11 +31,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Diagnostic:
     """Something that a person has to mend in the bundle: what it is, why it matters and how to mend it."""
 
     rule: str
-    place: Place
+    place: Location
     what: str
     why: str
     cure: str
@@ -50,7 +50,7 @@ class Node:
 
     value: Any
     """dict of str to Node, list of Node, or a plain str, int, float, bool or None."""
-    place: Place
+    place: Location
     anchor: bool = False
     """Whether the YAML gives it a name (`&name`); the CLI lets such a value stand under any key."""
 
@@ -82,7 +82,7 @@ class Node:
             elif isinstance(node.value, list):
                 found += node.value
 
-    def place_of(self, *path: str | int) -> Place:
+    def locate(self, *path: str | int) -> Location:
         """Where that path is written, or its nearest ancestor that is written at all."""
         node = self
         for step in path:
@@ -107,7 +107,7 @@ class Node:
                 return scalar
 
 
-def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
+def merge_nodes(base: Node, other: Node, problems: list[Diagnostic]) -> Node:
     """`other` laid over `base`; a value of another kind is noted as a problem and left out."""
     match base.value, other.value:
         case None, _:
@@ -117,19 +117,19 @@ def merge(base: Node, other: Node, problems: list[Problem]) -> Node:
         case dict() as below, dict() as above:
             entries = dict(below)
             for key, node in above.items():
-                entries[key] = merge(entries[key], node, problems) if key in entries else node
+                entries[key] = merge_nodes(entries[key], node, problems) if key in entries else node
             return Node(entries, base.place, base.anchor)
         case list() as below, list() as above:
             return Node([*below, *above], base.place, base.anchor)
         case below, above if type(below) is not type(above):
-            what = f"{kind(other)} stands where {base.place} has {kind(base)}"
-            problems.append(Problem("merge", other.place, what, "the CLI cannot merge them", "write the same kind"))
+            what = f"{describe_kind(other)} stands where {base.place} has {describe_kind(base)}"
+            problems.append(Diagnostic("merge", other.place, what, "the CLI cannot merge them", "write the same kind"))
             return base
         case _:
             return other
 
 
-def merge_by_key(items: Node, key: str, problems: list[Problem]) -> Node:
+def merge_by_key(items: Node, key: str, problems: list[Diagnostic]) -> Node:
     """A list of mappings in which those with the same `key` are one, the later laid over the earlier."""
     if not isinstance(items.value, list):
         return items
@@ -138,11 +138,11 @@ def merge_by_key(items: Node, key: str, problems: list[Problem]) -> Node:
         name = item.get(key)
         # Without a usable name an item stays apart (the CLI would merge all of those); the linter asks for the name.
         slot = name.value if name and isinstance(name.value, str) else position
-        merged[slot] = merge(merged[slot], item, problems) if slot in merged else item
+        merged[slot] = merge_nodes(merged[slot], item, problems) if slot in merged else item
     return Node(list(merged.values()), items.place)
 
 
-def kind(node: Node) -> str:
+def describe_kind(node: Node) -> str:
     """What sort of value a node is, in words."""
     match node.value:
         case dict():
@@ -159,7 +159,7 @@ def kind(node: Node) -> str:
             return f"the text {text!r}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """The cure for a wrong name: the nearest right one, else all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)

@@ -11,14 +11,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from laptop.document import Node, Place, Problem, kind
-from laptop.yaml_loader import parse
+from laptop.document import Diagnostic, Location, Node, describe_kind
+from laptop.yaml_loader import parse_yaml
 
 PREFIX = "BUNDLE_VAR_"
 
 
 def read_given_values(
-    root: Path, target: str, variables: Node | None, problems: list[Problem]
+    root: Path, target: str, variables: Node | None, problems: list[Diagnostic]
 ) -> list[dict[str, Node]]:
     """Two mappings of names to values, the stronger first.
 
@@ -33,23 +33,23 @@ def read_given_values(
     return [_from_environment(declared, problems), _from_file(root, file, declared, problems)]
 
 
-def _from_environment(declared: Mapping[str, Node], problems: list[Problem]) -> dict[str, Node]:
+def _from_environment(declared: Mapping[str, Node], problems: list[Diagnostic]) -> dict[str, Node]:
     values = {}
     for name, variable in declared.items():
         text = os.environ.get(PREFIX + name)
         if text is not None and _is_complex(variable):
             what = f"variable {name!r} is complex, and {PREFIX}{name} is set"
             why = "the CLI takes no complex value from the environment"
-            problems.append(Problem("variables", variable.place, what, why, f"unset {PREFIX}{name}"))
+            problems.append(Diagnostic("variables", variable.place, what, why, f"unset {PREFIX}{name}"))
         elif text is not None:
-            values[name] = Node(text, Place(Path(PREFIX + name), 1))
+            values[name] = Node(text, Location(Path(PREFIX + name), 1))
     return values
 
 
-def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: list[Problem]) -> dict[str, Node]:
+def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: list[Diagnostic]) -> dict[str, Node]:
     if not (root / file).exists():
         return {}
-    node, found = parse(root, file)  # JSON is YAML, and so each value keeps its line
+    node, found = parse_yaml(root, file)  # JSON is YAML, and so each value keeps its line
     problems += found
     values = {}
     for name, value in node.items():
@@ -57,9 +57,9 @@ def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: l
         if variable and variable.get("lookup"):
             continue  # the CLI asks the workspace all the same
         if variable and _is_complex(variable) != isinstance(value.value, dict | list):
-            what = f"{kind(value)} stands for the variable {name!r}"
+            what = f"{describe_kind(value)} stands for the variable {name!r}"
             why = "the CLI takes a mapping or a list for a complex variable, and for no other"
-            problems.append(Problem("variables", value.place, what, why, "write the other"))
+            problems.append(Diagnostic("variables", value.place, what, why, "write the other"))
         elif value.value is not None:
             values[name] = value
     return values

@@ -29,7 +29,7 @@ class LaptopError(click.ClickException):
         return "\n".join(map(printable, self.message.split("\n")))
 
 
-def identity(job: Mapping[str, Any]) -> str:
+def job_identity(job: Mapping[str, Any]) -> str:
     """Who a resolved job runs as: its `run_as`, else the user of this machine."""
     run_as = job.get("run_as", {})
     return str(run_as.get("service_principal_name") or run_as.get("user_name") or getpass.getuser())
@@ -52,7 +52,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise LaptopError(f"{path} cannot be written: {why}; {cure}") from None
 
 
-def write(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Replace a file whole: a reader, or a crash, sees the old text or the new one.
 
     Raises:
@@ -71,7 +71,7 @@ def write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def environment(**values: str) -> Iterator[None]:
+def set_environment(**values: str) -> Iterator[None]:
     """Set environment variables for a while."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -93,7 +93,7 @@ class Home:
     """Absolute."""
 
     @contextmanager
-    def opened(self, say: Callable[[str], None]) -> Iterator[None]:
+    def hold(self, say: Callable[[str], None]) -> Iterator[None]:
         """Make the folder if need be and hold it against other commands; waits for them and says so. May be nested.
 
         Raises:
@@ -101,21 +101,21 @@ class Home:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        if not self._marked:
+        if not self._is_home:
             mark = self.path / ".gitignore"
             if any(path.name != f"{mark.name}.part" for path in self.path.iterdir()):  # left by a kill while it is made
                 raise LaptopError(f"{self.path} is not empty and no home of laptop; name another folder")
-            write(mark, _MARK)
-        with self._lock(say), environment(LAPTOP_HOME=str(self.path)):
+            write_atomically(mark, _MARK)
+        with self._acquire_lock(say), set_environment(LAPTOP_HOME=str(self.path)):
             yield
 
     @property
-    def _marked(self) -> bool:
+    def _is_home(self) -> bool:
         mark = self.path / ".gitignore"
         return mark.is_file() and mark.read_text() == _MARK
 
     @contextmanager
-    def _lock(self, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
+    def _acquire_lock(self, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
         lock, holder = FileLock(self.path / "lock", is_singleton=True), self.path / "pid"
         try:
             with disk_errors(self.path):
@@ -129,18 +129,18 @@ class Home:
             say(f"another command uses this home (pid {pid}), waiting")
             lock.acquire()
         try:
-            write(holder, str(os.getpid()))
+            write_atomically(holder, str(os.getpid()))
             yield
         finally:
             lock.release()
 
-    def clean(self) -> None:
+    def remove(self) -> None:
         """Remove the folder.
 
         Raises:
             LaptopError: it is not a home, or another command uses it.
         """
-        if not self._marked:
+        if not self._is_home:
             raise LaptopError(f"{self.path} is not a home of laptop; nothing was removed")
-        with self._lock(lambda _: None, wait=False):
+        with self._acquire_lock(lambda _: None, wait=False):
             shutil.rmtree(self.path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from laptop.document import Node, Place, Problem, kind, nearest
+from laptop.document import Diagnostic, Location, Node, describe_kind, suggest_name
 from laptop.go_glob import BadPatternError, find_files
-from laptop.yaml_loader import parse
+from laptop.yaml_loader import parse_yaml
 
 LAPTOP = Path("laptop.yml")
 """What only a laptop needs; the CLI does not read it."""
@@ -21,7 +21,7 @@ def root_file(root: Path) -> Path:
     return next((Path(name) for name in ROOTS if (root / name).is_file()), Path(ROOTS[0]))
 
 
-def included_files(root: Path, main: Node, problems: list[Problem]) -> list[Path]:
+def included_files(root: Path, main: Node, problems: list[Diagnostic]) -> list[Path]:
     """The files that the root file includes, each once and in the CLI's order.
 
     Args:
@@ -33,21 +33,21 @@ def included_files(root: Path, main: Node, problems: list[Problem]) -> list[Path
     include = main.get("include")
     if odd := set("*?[]^") & set(str(root.absolute())):
         what, why = f"the folder of the bundle has {' '.join(sorted(odd))} in its path", "the CLI reads it as a pattern"
-        problems.append(Problem("include", main.place, what, why, "rename the folder"))
+        problems.append(Diagnostic("include", main.place, what, why, "rename the folder"))
     for entry in include.value if include and isinstance(include.value, list) else []:
         names |= dict.fromkeys(_matches(root, entry, problems))
     return [Path(name) for name in names if name not in ROOTS]
 
 
-def _matches(root: Path, entry: Node, problems: list[Problem]) -> list[str]:
+def _matches(root: Path, entry: Node, problems: list[Diagnostic]) -> list[str]:
     def refuse(what: str, why: str, cure: str) -> list[str]:
-        problems.append(Problem("include", entry.place, what, why, cure))
+        problems.append(Diagnostic("include", entry.place, what, why, cure))
         return []
 
     pattern = entry.value
     if not isinstance(pattern, str | int | float) or str(pattern).startswith("/"):
         cure = "write a path relative to databricks.yml"
-        return refuse(f"include cannot be {kind(entry)}", "the CLI reads files by relative paths", cure)
+        return refuse(f"include cannot be {describe_kind(entry)}", "the CLI reads files by relative paths", cure)
     try:
         names = find_files(root, str(pattern))
     except BadPatternError:
@@ -62,7 +62,7 @@ def _matches(root: Path, entry: Node, problems: list[Problem]) -> list[str]:
     return names
 
 
-def read_laptop(root: Path, problems: list[Problem]) -> Node:
+def read_laptop(root: Path, problems: list[Diagnostic]) -> Node:
     """laptop.yml as a tree, empty if there is none.
 
     Args:
@@ -70,11 +70,11 @@ def read_laptop(root: Path, problems: list[Problem]) -> Node:
         problems: where to note what is wrong with the file.
     """
     if not (root / LAPTOP).exists():
-        return Node({}, Place(LAPTOP, 1))
-    node, found = parse(root, LAPTOP)
+        return Node({}, Location(LAPTOP, 1))
+    node, found = parse_yaml(root, LAPTOP)
     problems += found
     for key, child in node.items():
         if key not in LAPTOP_KEYS:
             what, why = f"{LAPTOP} has no key {key!r}", "nothing reads it"
-            problems.append(Problem("unknown", child.place, what, why, nearest(key, LAPTOP_KEYS)))
+            problems.append(Diagnostic("unknown", child.place, what, why, suggest_name(key, LAPTOP_KEYS)))
     return node

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from laptop.cli_keys import load_root, load_structures
-from laptop.document import Node, Problem, kind
+from laptop.document import Diagnostic, Node, describe_kind
 from laptop.resolution import REFERENCE
 
 Path = tuple[str | int, ...]
@@ -35,7 +35,7 @@ class Misfit:
 
     path: Path
     """Of the value, in the tree that was normalized."""
-    problem: Problem
+    problem: Diagnostic
 
 
 class DoesNotFitError(ValueError):
@@ -159,8 +159,8 @@ class _Walk:
             return None
 
     def _drop(self, wanted: str, node: Node, path: Path) -> None:
-        what = f"{spell_path(path)} is {kind(node)} and has to be {wanted}"
-        self.misfits.append(Misfit(path, Problem("type", node.place, what, "the CLI drops it", "write it so")))
+        what = f"{spell_path(path)} is {describe_kind(node)} and has to be {wanted}"
+        self.misfits.append(Misfit(path, Diagnostic("type", node.place, what, "the CLI drops it", "write it so")))
 
 
 def type_below(expected: str, key: str, child: Node) -> str:

@@ -36,7 +36,7 @@ class _Widgets:
         return value
 
 
-def run(notebook: Path, values: Mapping[str, str], pictures: Path) -> None:
+def run_notebook(notebook: Path, values: Mapping[str, str], pictures: Path) -> None:
     """Run a notebook from top to bottom.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from laptop.home import LaptopError
-from laptop.journal import Run
 from laptop.references import Scope, UnknownReferenceError
+from laptop.run_store import Run
 
 Check = Callable[[Sequence[str]], object]
 
@@ -25,9 +25,9 @@ def wheel_arguments(task: Mapping[str, Any], scope: Scope) -> list[str]:
         scope: what its references may speak of.
     """
     if "named_parameters" in task:
-        named = {name: scope.fill(value) for name, value in task["named_parameters"].items()}
+        named = {name: scope.fill_references(value) for name, value in task["named_parameters"].items()}
         return [f"--{name}={value}" for name, value in (named | scope.run.parameters).items()]
-    return [scope.fill(value) for value in task.get("parameters", [])]
+    return [scope.fill_references(value) for value in task.get("parameters", [])]
 
 
 def loop_inputs(text: str, key: str, scope: Scope) -> list[Any]:
@@ -36,7 +36,7 @@ def loop_inputs(text: str, key: str, scope: Scope) -> list[Any]:
     Raises:
         LaptopError: they are no JSON list.
     """
-    filled = scope.fill(text)
+    filled = scope.fill_references(text)
     try:
         inputs = json.loads(filled)
     except ValueError:

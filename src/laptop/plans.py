@@ -11,33 +11,33 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from laptop.bundle import load, targets
-from laptop.home import environment, write
+from laptop.bundle import list_targets, load_bundle
+from laptop.home import set_environment, write_atomically
 
 FOLDER = Path("tests/bundle/golden")
 HEAD = "# Written by `uv run laptop validate --write-plans`; tests/bundle/test_bundle_plans.py compares.\n"
 
 
-def plan(root: Path, target: str) -> str:
+def render_plan(root: Path, target: str) -> str:
     """A target's resources and permissions as YAML, keys in alphabetical order.
 
     Raises:
         BundleError: something cannot be resolved.
     """
     # Dev is each person's own, and a plan that holds its own commit could never be committed.
-    with environment(LOGNAME="you", GIT_DIR="/nowhere"):
-        document = load(root, target).document
+    with set_environment(LOGNAME="you", GIT_DIR="/nowhere"):
+        document = load_bundle(root, target).document
     emitter, text = YAML(typ="safe", pure=True), StringIO()
     emitter.default_flow_style, emitter.width = False, 120
     emitter.dump({"permissions": document.get("permissions", []), **document["resources"]}, text)
     return HEAD + text.getvalue().replace(str(root), ".")
 
 
-def write_all(root: Path) -> None:
+def write_golden_plans(root: Path) -> None:
     """Write the plan of every target.
 
     Raises:
         BundleError: something cannot be resolved.
     """
-    for target in targets(root):
-        write(root / FOLDER / f"{target}.yml", plan(root, target))
+    for target in list_targets(root):
+        write_atomically(root / FOLDER / f"{target}.yml", render_plan(root, target))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from laptop.document import Node, merge
+from laptop.document import Node, merge_nodes
 from laptop.resolution import normalize_name, short_name, spell
 
 DEVELOPMENT_RUNS = 4
@@ -34,14 +34,14 @@ def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
         root: the bundle with its target merged in and the values of its variables set.
         resolve: resolves the references of a value (its second argument) in a bundle (its first).
     """
-    prefix, resources = _prefix(root, resolve), root.get("resources")
+    prefix, resources = _prefix_of(root, resolve), root.get("resources")
     if not prefix or not resources or not isinstance(resources.value, dict):
         return root
     skipped = root.get("experimental", "skip_name_prefix_for_schema")
     for kind, field in _NAMES.items():
         if kind == "schemas" and skipped and skipped.value is True:
             continue
-        resources = _each(resources, kind, partial(_prefixed, field=field, prefix=_plain(prefix, kind)))
+        resources = _change_each(resources, kind, partial(_add_prefix, field=field, prefix=_plain_name(prefix, kind)))
     root = root.with_value("resources", resources)
 
     def in_folder(experiment: Node) -> Node:
@@ -52,10 +52,10 @@ def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
             return experiment
         return experiment.with_value("name", Node(_prefixed_path(path.value, prefix), path.place))
 
-    return root.with_value("resources", _each(resources, "experiments", in_folder))
+    return root.with_value("resources", _change_each(resources, "experiments", in_folder))
 
 
-def _prefix(root: Node, resolve: Callable[[Node, Node], Node]) -> str:
+def _prefix_of(root: Node, resolve: Callable[[Node, Node], Node]) -> str:
     written = root.get("presets", "name_prefix")
     prefix = str(resolve(root, written).value or "") if written else ""
     return prefix or (f"[dev {short_name()}] " if _is_development(root) else "")
@@ -66,7 +66,7 @@ def _is_development(root: Node) -> bool:
     return bool(mode and mode.value == "development")
 
 
-def _plain(prefix: str, kind: str) -> str:
+def _plain_name(prefix: str, kind: str) -> str:
     """`[dev ada] ` before a name that takes letters, digits and underscores only: `dev_ada_`."""
     if kind not in _PLAIN:
         return prefix
@@ -74,7 +74,7 @@ def _plain(prefix: str, kind: str) -> str:
     return normalize_name(bare) + "_" * bare.endswith("]")
 
 
-def _prefixed(resource: Node, field: str, prefix: str) -> Node:
+def _add_prefix(resource: Node, field: str, prefix: str) -> Node:
     name = resource.get(field)
     if not name or name.value is None or isinstance(name.value, dict | list):
         return resource
@@ -92,9 +92,9 @@ def apply_presets(root: Node) -> Node:
     development = _is_development(root)
     pause, runs = root.get("presets", "trigger_pause_status"), root.get("presets", "jobs_max_concurrent_runs")
     if development:
-        pause = pause or Node("PAUSED", root.place_of("bundle", "mode"))
-        runs = runs or Node(DEVELOPMENT_RUNS, root.place_of("bundle", "mode"))
-    run_as, tags = root.get("run_as"), _tags(root, development=development)
+        pause = pause or Node("PAUSED", root.locate("bundle", "mode"))
+        runs = runs or Node(DEVELOPMENT_RUNS, root.locate("bundle", "mode"))
+    run_as, tags = root.get("run_as"), _add_tags(root, development=development)
 
     def settle(job: Node) -> Node:
         for trigger in ("schedule", "continuous", "trigger"):
@@ -103,7 +103,7 @@ def apply_presets(root: Node) -> Node:
                 job = job.with_value(trigger, node.with_value("pause_status", pause))
         if tags and isinstance(tags.value, dict):
             own = job.get("tags")
-            job = job.with_value("tags", merge(tags, own, []) if own else tags)
+            job = job.with_value("tags", merge_nodes(tags, own, []) if own else tags)
         if runs and not job.get("max_concurrent_runs"):
             job = job.with_value("max_concurrent_runs", runs)
         return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
@@ -114,18 +114,18 @@ def apply_presets(root: Node) -> Node:
 def each_job(root: Node, change: Callable[[Node], Node]) -> Node:
     """The bundle with each of its jobs changed."""
     resources = root.get("resources")
-    return root.with_value("resources", _each(resources, "jobs", change)) if resources else root
+    return root.with_value("resources", _change_each(resources, "jobs", change)) if resources else root
 
 
-def _tags(root: Node, *, development: bool) -> Node | None:
+def _add_tags(root: Node, *, development: bool) -> Node | None:
     tags, mode = root.get("presets", "tags"), root.get("bundle", "mode")
     if not development or not mode:
         return tags
     own = Node({"dev": Node(short_name(), mode.place)}, mode.place)
-    return merge(own, tags, []) if tags else own
+    return merge_nodes(own, tags, []) if tags else own
 
 
-def _each(resources: Node, kind: str, change: Callable[[Node], Node]) -> Node:
+def _change_each(resources: Node, kind: str, change: Callable[[Node], Node]) -> Node:
     group = resources.get(kind)
     if not group or not isinstance(group.value, dict):
         return resources

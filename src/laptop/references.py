@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from laptop.home import LaptopError
-from laptop.journal import Run, TaskRun, moment
+from laptop.run_store import Run, TaskRun, format_time
 
 _REFERENCE = re.compile(r"\{\{((?:`[^`]*`|[^{}`])+)\}\}")
 _PART = re.compile(r"`(?P<quoted>[^`]*)`|\[(?P<bracketed>[^\[\]]*)\]|(?P<plain>[A-Za-z0-9_]+)")
@@ -29,7 +29,7 @@ class Scope:
     input: Any = None
     """Of an iteration of a for_each_task."""
 
-    def fill(self, text: Any, *, scalars: bool = False) -> str:
+    def fill_references(self, text: Any, *, scalars: bool = False) -> str:
         """The text with every reference replaced; braces that are no reference stay.
 
         Args:
@@ -39,9 +39,9 @@ class Scope:
         Raises:
             LaptopError: a reference to something that is not there, or not on a laptop.
         """
-        return _REFERENCE.sub(lambda match: self._value(match, scalars=scalars), spelled(text))
+        return _REFERENCE.sub(lambda match: self._resolve_match(match, scalars=scalars), to_platform_text(text))
 
-    def _value(self, match: re.Match[str], *, scalars: bool) -> str:
+    def _resolve_match(self, match: re.Match[str], *, scalars: bool) -> str:
         parts = split_reference(match[1])
         if parts is None or parts[0] not in _NAMESPACES:
             return match[0]
@@ -53,7 +53,7 @@ class Scope:
             ) from None
         if scalars and isinstance(value, list | dict):
             raise LaptopError(f"{match[0]} is {value!r}; a condition compares text, numbers and truth values")
-        return spelled(value)
+        return to_platform_text(value)
 
     def _look_up(self, parts: list[str]) -> Any:
         run = self.run
@@ -61,15 +61,15 @@ class Scope:
             case ["job", "parameters", name]:
                 return run.parameters[name]
             case ["job", "start_time", argument] | ["job", "trigger", "time", argument]:
-                return _times(datetime.fromisoformat(run.start))[argument]
+                return _time_parts(datetime.fromisoformat(run.start))[argument]
             case ["job", *field]:
                 facts = {"id": run.job_id, "name": run.name, "run_id": run.run_id, "repair_count": run.repair_count}
                 return {**facts, "trigger.type": run.trigger}[".".join(field)]
             case ["tasks", key, *field]:
                 values = {f"values.{name}": value for name, value in run.tasks[key].values.items()}
-                return {**_facts(run.tasks[key]), **values}[".".join(field)]
+                return {**_task_facts(run.tasks[key]), **values}[".".join(field)]
             case ["task", field] if self.task:
-                return _facts(self.task)[field]
+                return _task_facts(self.task)[field]
             case ["input", *keys] if self.input is not None and len(keys) < 2:
                 return self.input[keys[0]] if keys else self.input
         raise KeyError
@@ -93,12 +93,12 @@ def split_reference(text: str) -> list[str] | None:
     return None
 
 
-def spelled(value: Any) -> str:
+def to_platform_text(value: Any) -> str:
     """A value as the text that the platform makes of it: JSON, but for text itself."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _facts(task: TaskRun) -> dict[str, Any]:
+def _task_facts(task: TaskRun) -> dict[str, Any]:
     return {
         "name": task.key,
         "run_id": task.run_id,
@@ -108,9 +108,9 @@ def _facts(task: TaskRun) -> dict[str, Any]:
     }
 
 
-def _times(time: datetime) -> dict[str, Any]:
+def _time_parts(time: datetime) -> dict[str, Any]:
     return {
-        "iso_datetime": moment(time),
+        "iso_datetime": format_time(time),
         "iso_date": time.date().isoformat(),
         "iso_weekday": time.isoweekday(),
         "is_weekday": time.isoweekday() < 6,

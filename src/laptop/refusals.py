@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from laptop import rules
+from laptop import task_states
 from laptop.bundle import Bundle, BundleError
-from laptop.document import Problem
+from laptop.document import Diagnostic
 
 # What has no effect on a laptop stands here too: it changes when, where or for whom a job runs, never what it does.
 _JOB = {
@@ -16,7 +16,7 @@ _JOB = {
     "email_notifications", "webhook_notifications", "notification_settings",
 }  # fmt: skip
 _TASK = {
-    *rules.KINDS, "task_key", "description", "depends_on", "run_if", "timeout_seconds", "max_retries", "health",
+    *task_states.KINDS, "task_key", "description", "depends_on", "run_if", "timeout_seconds", "max_retries", "health",
     "min_retry_interval_millis", "retry_on_timeout", "environment_key", "disable_auto_optimization",
     "email_notifications", "webhook_notifications", "notification_settings",
 }  # fmt: skip
@@ -42,56 +42,58 @@ def refuse_unsupported(bundle: Bundle, job: str) -> None:
         document = bundle.jobs[each]
         base: Path = ("resources", "jobs", each)
         tasks = document.get("tasks", [])
-        problems += [_missing(bundle, *base, key) for key in document if key not in _JOB]
+        problems += [_missing_fields(bundle, *base, key) for key in document if key not in _JOB]
         if not tasks:
             what = f"job {each!r} has no tasks"
-            problems.append(Problem("laptop", bundle.place(*base), what, "there is nothing to run", "add tasks"))
+            problems.append(Diagnostic("laptop", bundle.locate(*base), what, "there is nothing to run", "add tasks"))
         conditions = {task["task_key"] for task in tasks if "condition_task" in task}
         for number, task in enumerate(tasks):
-            for path in _unsupported(task, document):
-                problems.append(_missing(bundle, *base, "tasks", number, *path))
-            for path, value, cure in _impossible(task, conditions):
-                place, what = bundle.place(*base, "tasks", number, *path), f"{path[-1]} of job {each!r} is {value!r}"
-                problems.append(Problem("laptop", place, what, "the platform does not take it", cure))
-            called = rules.job_of(bundle, _innermost(task).get("run_job_task", {}).get("job_id"))
+            for path in _unsupported_fields(task, document):
+                problems.append(_missing_fields(bundle, *base, "tasks", number, *path))
+            for path, value, cure in _impossible_values(task, conditions):
+                place, what = bundle.locate(*base, "tasks", number, *path), f"{path[-1]} of job {each!r} is {value!r}"
+                problems.append(Diagnostic("laptop", place, what, "the platform does not take it", cure))
+            called = task_states.job_of(bundle, _inner_task(task).get("run_job_task", {}).get("job_id"))
             jobs += [called] if called and called not in jobs else []
     if problems:
         raise BundleError(problems)
 
 
-def _missing(bundle: Bundle, *path: str | int) -> Problem:
-    place, what = bundle.place(*path), f"{path[-1]} of job {path[2]!r} cannot run on a laptop"
+def _missing_fields(bundle: Bundle, *path: str | int) -> Diagnostic:
+    place, what = bundle.locate(*path), f"{path[-1]} of job {path[2]!r} cannot run on a laptop"
     if path[-1] == "python_wheel_task":
         why = "without named_parameters or parameters it is not documented whether it gets the job's parameters"
-        return Problem("laptop", place, what, why, "give it named_parameters")
-    kinds = ", ".join(rules.KINDS)
+        return Diagnostic("laptop", place, what, why, "give it named_parameters")
+    kinds = ", ".join(task_states.KINDS)
     if path[-1] == "task_key":
-        return Problem("laptop", place, f"a task of job {path[2]!r} does nothing", "a task has a type", f"use {kinds}")
-    return Problem("laptop", place, what, "only the platform has what it needs", f"use {kinds}, serverless")
+        return Diagnostic(
+            "laptop", place, f"a task of job {path[2]!r} does nothing", "a task has a type", f"use {kinds}"
+        )
+    return Diagnostic("laptop", place, what, "only the platform has what it needs", f"use {kinds}, serverless")
 
 
-def _innermost(task: Mapping[str, Any]) -> Mapping[str, Any]:
+def _inner_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
     return task.get("for_each_task", {}).get("task", task)  # type: ignore[no-any-return]
 
 
-def _unsupported(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Path]:
+def _unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Path]:
     """The keys of a task that only the platform can serve."""
     yield from ((key,) for key in task if key not in _TASK)
-    for kind in rules.KINDS:
+    for kind in task_states.KINDS:
         yield from ((kind, key) for key in task.get(kind, {}) if key not in _FIELDS[kind])
     wheel = task.get("python_wheel_task", {"parameters": []})
     if job.get("parameters") and not {"named_parameters", "parameters"} & wheel.keys():
         yield ("python_wheel_task",)
-    if not any(kind in task for kind in rules.KINDS):
+    if not any(kind in task for kind in task_states.KINDS):
         yield ("task_key",)
     if "for_each_task" in task:
         nested = task["for_each_task"]["task"]
-        yield from (("for_each_task", "task", *path) for path in _unsupported(nested, job))
+        yield from (("for_each_task", "task", *path) for path in _unsupported_fields(nested, job))
         if "for_each_task" in nested:
             yield ("for_each_task", "task", "for_each_task")
 
 
-def _impossible(task: Mapping[str, Any], conditions: Container[str]) -> Iterator[tuple[Path, object, str]]:
+def _impossible_values(task: Mapping[str, Any], conditions: Container[str]) -> Iterator[tuple[Path, object, str]]:
     """Values that skip a branch without a word, or break a run, because the platform has no such value."""
     for number, on in enumerate(task.get("depends_on", [])):
         path: Path = ("depends_on", number, "outcome")
@@ -99,16 +101,16 @@ def _impossible(task: Mapping[str, Any], conditions: Container[str]) -> Iterator
             yield path, on["outcome"], "write true or false"
         elif "outcome" in on and on["task_key"] not in conditions:
             yield path, on["outcome"], f"only a condition_task has an outcome, and {on['task_key']!r} is none"
-    if task.get("run_if", "ALL_DONE") not in rules.RUN_IF:
-        yield ("run_if",), task["run_if"], f"write {', '.join(rules.RUN_IF)}"
+    if task.get("run_if", "ALL_DONE") not in task_states.RUN_IF:
+        yield ("run_if",), task["run_if"], f"write {', '.join(task_states.RUN_IF)}"
     operator = task.get("condition_task", {}).get("op")
-    if operator and operator not in rules.OPERATORS:
-        yield ("condition_task", "op"), operator, f"write {', '.join(rules.OPERATORS)}"
+    if operator and operator not in task_states.OPERATORS:
+        yield ("condition_task", "op"), operator, f"write {', '.join(task_states.OPERATORS)}"
     for key, least in (("timeout_seconds", 0), ("max_retries", -1), ("min_retry_interval_millis", 0)):
         if task.get(key, 0) < least:
             yield (key,), task[key], f"write {least} or more"
     if loop := task.get("for_each_task"):
         if not 1 <= loop.get("concurrency", 1) <= 100:
             yield ("for_each_task", "concurrency"), loop["concurrency"], "write a number from 1 to 100"
-        for path, value, cure in _impossible(loop["task"], ()):
+        for path, value, cure in _impossible_values(loop["task"], ()):
             yield ("for_each_task", "task", *path), value, cure

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from laptop.cli_keys import find_type, is_attribute, load_structures
-from laptop.document import Node, Place, Problem, kind, nearest
+from laptop.document import Diagnostic, Location, Node, describe_kind, suggest_name
 
 _PART = r"[^\W\d_](?:[\w-]*[^\W_])?(?:\[\d+\])*"
 REFERENCE = re.compile(rf"\$\{{({_PART}(?:\.{_PART})*)\}}")
@@ -30,7 +30,7 @@ def job_id(target: str, job: str) -> str:
     return str(zlib.crc32(f"{target}.{job}".encode()))
 
 
-def without_references(tree: Node, root: Path, target: str, problems: list[Problem]) -> Node:
+def resolve_references(tree: Node, root: Path, target: str, problems: list[Diagnostic]) -> Node:
     """The tree with every reference resolved; one that names nothing stays as text and is noted as a problem.
 
     Args:
@@ -39,12 +39,12 @@ def without_references(tree: Node, root: Path, target: str, problems: list[Probl
         target: the target's name; the laptop's job ids depend on it.
         problems: where to note them.
     """
-    return _Resolver(tree, root, target, problems).node(tree)
+    return _Resolver(tree, root, target, problems).resolve_node(tree)
 
 
 def resolve_value(tree: Node, value: Node, root: Path, target: str) -> Node:
     """One value with its references resolved; what names nothing stays as text, and the whole tree's turn notes it."""
-    return _Resolver(tree, root, target, []).node(value)
+    return _Resolver(tree, root, target, []).resolve_node(value)
 
 
 def short_name() -> str:
@@ -72,67 +72,71 @@ class _Missing:
 class _Resolver:
     """Replaces every `${...}` of a tree by what it names, and notes each place that names nothing."""
 
-    def __init__(self, tree: Node, root: Path, target: str, problems: list[Problem]) -> None:
+    def __init__(self, tree: Node, root: Path, target: str, problems: list[Diagnostic]) -> None:
         self.tree, self.root, self.target, self.problems = tree, root, target, problems
         self._known: dict[str, Node | _Missing] = {}
         self._open: list[str] = []
 
-    def node(self, node: Node) -> Node:
+    def resolve_node(self, node: Node) -> Node:
         match node.value:
             case dict() as entries:
-                return Node({key: self.node(child) for key, child in entries.items()}, node.place, node.anchor)
+                return Node({key: self.resolve_node(child) for key, child in entries.items()}, node.place, node.anchor)
             case list() as items:
-                return Node([self.node(child) for child in items], node.place, node.anchor)
+                return Node([self.resolve_node(child) for child in items], node.place, node.anchor)
             case str() as text if "${" in text:
                 try:
-                    return self._text(text, node.place)
+                    return self._resolve_text(text, node.place)
                 except _Unresolved:
                     return node
             case _:
                 return node
 
-    def _text(self, text: str, place: Place) -> Node:
+    def _resolve_text(self, text: str, place: Location) -> Node:
         """A text that is one reference becomes the value itself, of whatever type; else values are written into it."""
         whole = REFERENCE.fullmatch(text)
         if whole and is_resolved(whole):
-            return Node(self._named(whole[1], place).value, place)
+            return Node(self._resolve_name(whole[1], place).value, place)
         for match in filter(is_resolved, reversed(list(REFERENCE.finditer(text)))):
-            named = self._named(match[1], place)
+            named = self._resolve_name(match[1], place)
             if isinstance(named.value, dict | list):
-                self._note(place, match[1], _Missing(f"it is {kind(named)} inside a text", "let it stand alone"))
+                self._note_missing(
+                    place, match[1], _Missing(f"it is {describe_kind(named)} inside a text", "let it stand alone")
+                )
                 raise _Unresolved
             text = text[: match.start()] + spell(named.value) + text[match.end() :]
         return Node(text, place)
 
-    def _named(self, reference: str, place: Place) -> Node:
+    def _resolve_name(self, reference: str, place: Location) -> Node:
         if len(self._open) > CHAIN:
-            self._note(place, reference, _Missing("the chain of references is too long", "name the value itself"))
+            self._note_missing(
+                place, reference, _Missing("the chain of references is too long", "name the value itself")
+            )
             raise _Unresolved
         if reference in self._open:
             circle = " -> ".join([*self._open, reference])
-            self._note(place, reference, _Missing(f"it names itself: {circle}", "break the circle"))
+            self._note_missing(place, reference, _Missing(f"it names itself: {circle}", "break the circle"))
             raise _Unresolved
         if reference not in self._known:
             self._open.append(reference)
-            self._known[reference] = self._find(reference)
+            self._known[reference] = self._find_node(reference)
             self._open.pop()
         known = self._known[reference]
         if isinstance(known, _Missing):
-            self._note(place, reference, known)
+            self._note_missing(place, reference, known)
             raise _Unresolved
         return known
 
-    def _note(self, place: Place, reference: str, missing: _Missing) -> None:
+    def _note_missing(self, place: Location, reference: str, missing: _Missing) -> None:
         if missing.what:
             what = f"${{{reference}}} cannot be resolved: {missing.what}"
-            self.problems.append(Problem("reference", place, what, "the CLI stops at it", missing.cure))
+            self.problems.append(Diagnostic("reference", place, what, "the CLI stops at it", missing.cure))
 
-    def _find(self, reference: str) -> Node | _Missing:
+    def _find_node(self, reference: str) -> Node | _Missing:
         found = self._look_up(reference)
         if isinstance(found, _Missing):
             return found
         before = len(self.problems)
-        resolved = self.node(found)
+        resolved = self.resolve_node(found)
         return resolved if len(self.problems) == before and not _has_reference(resolved) else _Missing()
 
     def _look_up(self, reference: str) -> Node | _Missing:
@@ -141,9 +145,9 @@ class _Resolver:
         if path[0] == "var":
             path = ["variables", *path[1:2], "value", *path[2:]]
         node = self.tree
-        computed = _computed(self, tuple(map(str, path)))
+        computed = _workspace_value(self, tuple(map(str, path)))
         if computed is not None:
-            return Node(computed, node.place_of(*path))
+            return Node(computed, node.locate(*path))
         for position, step in enumerate(path):
             below = node.get(step) or (_by_terraform_name(node, step) if position > 2 else None)
             if below is None and path[0] == "variables" and step == "value":
@@ -154,7 +158,7 @@ class _Resolver:
                 return Node(told.value, node.place)
             if below is None:
                 names = ROOTS if node is self.tree else [name for name, _ in node.items()]
-                return _Missing(f"there is no {step!r}", nearest(str(step), names))
+                return _Missing(f"there is no {step!r}", suggest_name(str(step), names))
             node = below
         return node
 
@@ -208,7 +212,7 @@ def spell(value: Any) -> str:
     return format(Decimal(repr(value)).normalize(), "f")
 
 
-def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
+def _workspace_value(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
     """What the workspace would know, in the laptop's words; None for everything that is written in the bundle."""
     match path:
         case ("workspace", "current_user", "userName" | "displayName"):
@@ -218,7 +222,7 @@ def _computed(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
         case ("workspace", name) if name.endswith("_path") and find_type(path):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
         case ("bundle", "git", what) if what in _GIT:
-            return _git(resolver.root, *_GIT[what])
+            return _ask_git(resolver.root, *_GIT[what])
         case ("resources", group, key, field_) if resolver.tree.get("resources", group, key):
             return _resource_field(resolver, group, key, field_)
         case _:
@@ -243,7 +247,7 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
 
 def forget_git() -> None:
     """Ask git anew: the bundle is read again."""
-    _git.cache_clear()
+    _ask_git.cache_clear()
 
 
 _GIT = {
@@ -254,7 +258,7 @@ _GIT = {
 
 
 @cache
-def _git(root: Path, *options: str) -> str:
+def _ask_git(root: Path, *options: str) -> str:
     """What git says; asked once for each reading of a bundle, since the linter resolves it several times."""
     command = ["git", "-C", str(root), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

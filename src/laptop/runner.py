@@ -22,18 +22,18 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-from laptop import rules, runtime
+from laptop import runtime, task_states
 from laptop.bundle import Bundle, BundleError
-from laptop.document import nearest
-from laptop.home import Home, LaptopError, environment, identity
-from laptop.journal import GOOD, Journal, Run, State, TaskRun, now
+from laptop.console import Console
+from laptop.document import suggest_name
+from laptop.home import Home, LaptopError, job_identity, set_environment
 from laptop.parameters import InvalidRunError, check_parameters, loop_inputs, wheel_arguments
-from laptop.references import Scope, spelled
+from laptop.references import Scope, to_platform_text
 from laptop.refusals import refuse_unsupported
 from laptop.resolution import job_id
 from laptop.run_queue import Request, read_requests
-from laptop.show import Show
-from laptop.worker import Limits, Main, call, entry_point, parameter_check
+from laptop.run_store import GOOD, Run, RunStore, State, TaskRun, current_time
+from laptop.task_thread import Limits, Main, entry_point, parameter_check, run_interruptible
 
 _DEPTH = 3
 """How deep run_job_tasks may nest (jobs/tasks/run-job)."""
@@ -46,7 +46,7 @@ class Runner:
 
     bundle: Bundle
     home: Home
-    show: Show
+    show: Console
     spark: ModuleType | None = None
     """`laptop.spark`, or None for tasks that have no use for it."""
     resolve: Callable[[str, str], Main] = entry_point
@@ -57,9 +57,9 @@ class Runner:
     """Set it and everything stops as soon as it can."""
 
     def __post_init__(self) -> None:
-        self.journal = Journal(self.home.path / "runs")
+        self.journal = RunStore(self.home.path / "runs")
 
-    def check(self, job: str, parameters: Mapping[str, str]) -> None:
+    def check_request(self, job: str, parameters: Mapping[str, str]) -> None:
         """Refuse, before anything is touched, what could not be run.
 
         Raises:
@@ -67,19 +67,21 @@ class Runner:
             BundleError: something that cannot run on a laptop.
         """
         if job not in self.bundle.jobs:
-            raise InvalidRunError(f"there is no job {job!r}: {nearest(job, self.bundle.jobs)}")
+            raise InvalidRunError(f"there is no job {job!r}: {suggest_name(job, self.bundle.jobs)}")
         for name in parameters:
-            if name not in self._declared(job):
-                raise InvalidRunError(f"job {job!r} has no parameter {name!r}: {nearest(name, self._declared(job))}")
+            if name not in self._job_parameters(job):
+                raise InvalidRunError(
+                    f"job {job!r} has no parameter {name!r}: {suggest_name(name, self._job_parameters(job))}"
+                )
         refuse_unsupported(self.bundle, job)
 
-    def _declared(self, job: str) -> dict[str, Any]:
+    def _job_parameters(self, job: str) -> dict[str, Any]:
         """Its parameters with their defaults."""
         return {each["name"]: each.get("default", "") for each in self.bundle.jobs[job].get("parameters", [])}
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    def run(self, job: str, parameters: Mapping[str, str]) -> Run:
+    def run_job(self, job: str, parameters: Mapping[str, str]) -> Run:
         """Run a job to its end.
 
         Args:
@@ -89,9 +91,9 @@ class Runner:
         Raises:
             LaptopError, BundleError: as `check` does. Nothing ran.
         """
-        return self._execute(self._new(job, parameters, "onetime"), Limits(), 0)
+        return self._execute_run(self._new_run(job, parameters, "onetime"), Limits(), 0)
 
-    def repair(self, job: str, given: Mapping[str, str]) -> Run:
+    def repair_job(self, job: str, given: Mapping[str, str]) -> Run:
         """Run again what did not succeed in the newest run of a job, with its parameters and task values.
 
         Args:
@@ -101,8 +103,8 @@ class Runner:
         Raises:
             LaptopError: there is no such run, or nothing to repair.
         """
-        self.check(job, given)
-        run = self.journal.latest(job, self.bundle.target, given)
+        self.check_request(job, given)
+        run = self.journal.latest_run(job, self.bundle.target, given)
         if run is None:
             which = f" with {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
             where = f"target {self.bundle.target!r}"
@@ -113,12 +115,12 @@ class Runner:
 
     def _repair(self, run: Run) -> Run:
         run.repair_count += 1
-        for key, fresh in self._fresh(self.bundle.jobs[run.job]["tasks"], run).items():
+        for key, fresh in self._new_tasks(self.bundle.jobs[run.job]["tasks"], run).items():
             before = run.tasks.get(key, fresh)
             if before.state not in GOOD:
                 fresh.attempts = before.attempts
                 run.tasks[key] = fresh
-        return self._execute(run, Limits(), 0)
+        return self._execute_run(run, Limits(), 0)
 
     def work_off_queue(self) -> Iterator[Run]:
         """Run what tasks have asked for, oldest first, until nothing is left that this target knows.
@@ -127,16 +129,18 @@ class Runner:
         """
         left: set[str] = set()
         while (request := self._next_request(left)) and not self.cancelled.is_set():
-            job = rules.job_of(self.bundle, request.job_id) or ""
+            job = task_states.job_of(self.bundle, request.job_id) or ""
             run = self.journal.of_request(request.name)
             try:
                 if run is None:
-                    run = self._execute(self._new(job, request.parameters, "onetime", request.name), Limits(), 0)
+                    run = self._execute_run(
+                        self._new_run(job, request.parameters, "onetime", request.name), Limits(), 0
+                    )
                 elif run.state == "CANCELED":
-                    self.show.say(f"run {run.run_id} of job {job!r} was cut off; it goes on")
+                    self.show.print_line(f"run {run.run_id} of job {job!r} was cut off; it goes on")
                     run = self._repair(run)
             except (InvalidRunError, BundleError) as error:
-                self.show.say(f"job {job!r} was asked for and refuses: {error}; see {request.refuse()}")
+                self.show.print_line(f"job {job!r} was asked for and refuses: {error}; see {request.refuse()}")
                 continue
             request.finish()
             yield run
@@ -144,18 +148,18 @@ class Runner:
     def _next_request(self, left: set[str]) -> Request | None:
         """The oldest request for a job of this target; the others are told once and noted in `left`."""
         for request in read_requests(self.home.path):
-            if rules.job_of(self.bundle, request.job_id):
+            if task_states.job_of(self.bundle, request.job_id):
                 return request
             if request.name not in left:
                 left.add(request.name)
                 target = self.bundle.target
-                self.show.say(f"{request.path} asks for a job that target {target!r} lacks; it stays there")
+                self.show.print_line(f"{request.path} asks for a job that target {target!r} lacks; it stays there")
         return None
 
-    def _new(
+    def _new_run(
         self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"], request: str = ""
     ) -> Run:
-        self.check(job, given)
+        self.check_request(job, given)
         document = self.bundle.jobs[job]
         run = Run(
             run_id=self.journal.next_id(),
@@ -164,62 +168,62 @@ class Runner:
             job_id=job_id(self.bundle.target, job),
             target=self.bundle.target,
             trigger=trigger,
-            identity=identity(document),
-            start=now(),
+            identity=job_identity(document),
+            start=current_time(),
             request=request,
         )
-        run.tasks = self._fresh(document["tasks"], run)
-        for name, default in self._declared(job).items():
-            run.parameters[name] = Scope(run).fill(given.get(name, default))
+        run.tasks = self._new_tasks(document["tasks"], run)
+        for name, default in self._job_parameters(job).items():
+            run.parameters[name] = Scope(run).fill_references(given.get(name, default))
         check_parameters(document["tasks"], run, self.find_check)
-        self.journal.save(run)
+        self.journal.save_run(run)
         return run
 
-    def _fresh(self, tasks: list[dict[str, Any]], run: Run) -> dict[str, TaskRun]:
+    def _new_tasks(self, tasks: list[dict[str, Any]], run: Run) -> dict[str, TaskRun]:
         first = int(run.run_id) * 10_000 + run.repair_count * 100
-        return {key: TaskRun(key, str(first + number)) for number, key in enumerate(rules.in_order(tasks))}
+        return {key: TaskRun(key, str(first + number)) for number, key in enumerate(task_states.in_order(tasks))}
 
-    def _execute(self, run: Run, limits: Limits, depth: int) -> Run:
+    def _execute_run(self, run: Run, limits: Limits, depth: int) -> Run:
         document = self.bundle.jobs[run.job]
         specs = {spec["task_key"]: spec for spec in document["tasks"]}
         begin = time.monotonic()
         limits = limits.within(document.get("timeout_seconds"))
         run.state, run.pid = "RUNNING", os.getpid()
         self.journal.active.add(run.run_id)
-        self.show.started(run, self.journal.log(run.run_id))
+        self.show.start_run(run, self.journal.log_path(run.run_id))
         if self.spark:
-            self.spark.start(self.home.path, self.show.say)
-        with environment(LAPTOP_IDENTITY=run.identity):
-            for key in rules.in_order(document["tasks"]):
+            self.spark.start(self.home.path, self.show.print_line)
+        with set_environment(LAPTOP_IDENTITY=run.identity):
+            for key in task_states.in_order(document["tasks"]):
                 task = run.tasks[key]
                 if task.state != "PENDING":
                     continue
-                if unmet := rules.verdict(specs[key], run.tasks):
-                    self._note(run, task, unmet)
+                if unmet := task_states.skip_state(specs[key], run.tasks):
+                    self._set_state(run, task, unmet)
                 else:
-                    self._attempts(_Step(run, specs[key], task, depth), limits)
+                    self._run_attempts(_Step(run, specs[key], task, depth), limits)
         cut = any(task.state == "CANCELED" for task in run.tasks.values())
-        run.state = (cut and self._stopping(limits)) or rules.result(document["tasks"], run.tasks)
+        run.state = (cut and self._stop_state(limits)) or task_states.job_state(document["tasks"], run.tasks)
         run.duration = round(time.monotonic() - begin, 3)
-        self.journal.save(run)
-        self.show.ended(run)
+        self.journal.save_run(run)
+        self.show.end_run(run)
         return run
 
-    def _stopping(self, limits: Limits) -> State | None:
+    def _stop_state(self, limits: Limits) -> State | None:
         """Why something with these limits has to stop."""
         moment = time.monotonic()
         if self.cancelled.is_set() or moment > limits.outer:
             return "CANCELED"
         return "TIMEDOUT" if moment > limits.own else None
 
-    def _note(self, run: Run, task: TaskRun, state: State) -> None:
+    def _set_state(self, run: Run, task: TaskRun, state: State) -> None:
         task.state = state
-        self.journal.save(run)
-        self.show.task(task)
+        self.journal.save_run(run)
+        self.show.update_task(task)
 
     # --- tasks -------------------------------------------------------------------------------------------------------
 
-    def _attempts(self, step: _Step, limits: Limits) -> None:
+    def _run_attempts(self, step: _Step, limits: Limits) -> None:
         """Run a task, again as often as its retries allow; never raises, the record says how it ended.
 
         The platform tries again whatever went wrong; here an error that a user has to mend is final.
@@ -228,43 +232,43 @@ class Runner:
         retries = spec.get("max_retries", 0)
         part = limits.within(None)
         while True:
-            if self._stopping(part):
-                self._note(step.run, task, "CANCELED")
+            if self._stop_state(part):
+                self._set_state(step.run, task, "CANCELED")
                 return
             begin = time.monotonic()
-            task.attempts, task.start, task.error = task.attempts + 1, now(), None
-            self._note(step.run, task, "RUNNING")
-            state, error = self._attempt(step, limits.within(spec.get("timeout_seconds")))
-            task.error = self._told(step, state, error) if error else None
+            task.attempts, task.start, task.error = task.attempts + 1, current_time(), None
+            self._set_state(step.run, task, "RUNNING")
+            state, error = self._run_attempt(step, limits.within(spec.get("timeout_seconds")))
+            task.error = self._describe_error(step, state, error) if error else None
             task.duration = round(task.duration + time.monotonic() - begin, 3)
-            self._note(step.run, task, state)
-            final = _is(error, "MlopsError") if state == "FAILED" else not spec.get("retry_on_timeout")
+            self._set_state(step.run, task, state)
+            final = _is_error(error, "MlopsError") if state == "FAILED" else not spec.get("retry_on_timeout")
             if state not in {"FAILED", "TIMEDOUT"} or final or retries == 0:
                 return
             retries -= 1
             due = begin + spec.get("min_retry_interval_millis", 0) / 1000
             if due > time.monotonic() + 1:
-                self.show.say(f"  {task.key} is tried again in {due - time.monotonic():.0f} s")
-            while time.monotonic() < due and not self._stopping(part):
+                self.show.print_line(f"  {task.key} is tried again in {due - time.monotonic():.0f} s")
+            while time.monotonic() < due and not self._stop_state(part):
                 time.sleep(0.02)
 
-    def _attempt(self, step: _Step, limits: Limits) -> tuple[State, BaseException | None]:
-        kind = next(kind for kind in rules.KINDS if kind in step.spec)
+    def _run_attempt(self, step: _Step, limits: Limits) -> tuple[State, BaseException | None]:
+        kind = next(kind for kind in task_states.KINDS if kind in step.spec)
         try:
             getattr(self, f"_{kind}")(step, step.spec[kind], limits)
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its end, not ours
-            return self._stopping(limits) or "FAILED", error
+            return self._stop_state(limits) or "FAILED", error
         return "SUCCESS", None
 
-    def _told(self, step: _Step, state: State, error: BaseException) -> dict[str, str]:
+    def _describe_error(self, step: _Step, state: State, error: BaseException) -> dict[str, str]:
         """An error in words; of one that no user can mend the stack trace goes to the run's log."""
         if state in _STOPPED:
             return {"type": state, "message": _STOPPED[state].format(step.spec.get("timeout_seconds"))}
         message = error.message if isinstance(error, LaptopError) else str(error)
         if isinstance(error, SystemExit):
             message = f"the task ended with exit code {error.code}"
-        elif not _is(error, "LaptopError", "MlopsError"):
-            log = self.journal.log(step.run.run_id)
+        elif not _is_error(error, "LaptopError", "MlopsError"):
+            log = self.journal.log_path(step.run.run_id)
             with suppress(OSError), log.open("a") as file:  # on a full disk the message has to do
                 file.write("".join(traceback.format_exception(error)))
                 message += f" (stack trace in {log})"
@@ -276,7 +280,7 @@ class Runner:
         sessions: list[Any] = []
 
         def body() -> None:
-            runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save(step.run)))
+            runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save_run(step.run)))
             main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
             if self.spark:
                 sessions.append(self.spark.session())
@@ -292,11 +296,11 @@ class Runner:
                 with suppress(Exception):  # it may be about to end by itself
                     session.interruptTag(tag)
 
-        call(body, lambda: self._stopping(limits), stop)
+        run_interruptible(body, lambda: self._stop_state(limits), stop)
 
     def _condition_task(self, step: _Step, what: Mapping[str, Any], _: Limits) -> None:
-        left, right = (step.scope.fill(what[side], scalars=True) for side in ("left", "right"))
-        step.task.outcome = spelled(rules.holds(what["op"], left, right))
+        left, right = (step.scope.fill_references(what[side], scalars=True) for side in ("left", "right"))
+        step.task.outcome = to_platform_text(task_states.evaluate_condition(what["op"], left, right))
 
     def _for_each_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         inputs = loop_inputs(what["inputs"], step.task.key, step.scope)
@@ -305,7 +309,7 @@ class Runner:
 
         def one(number: int) -> None:
             part = _Step(step.run, spec, step.task.iterations[number], step.depth, inputs[number])
-            self._attempts(part, limits)
+            self._run_attempts(part, limits)
 
         with ThreadPoolExecutor(what.get("concurrency", 1)) as pool:
             list(pool.map(one, range(len(inputs))))
@@ -316,20 +320,20 @@ class Runner:
     def _run_job_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         if step.depth == _DEPTH:
             raise LaptopError(f"task {step.task.key!r} would nest run_job_tasks more than {_DEPTH} deep")
-        job = rules.job_of(self.bundle, what["job_id"])
+        job = task_states.job_of(self.bundle, what["job_id"])
         if job is None:
             raise LaptopError(f"task {step.task.key!r} runs job {what['job_id']}, which is not in this bundle")
-        given = {name: step.scope.fill(value) for name, value in what.get("job_parameters", {}).items()}
+        given = {name: step.scope.fill_references(value) for name, value in what.get("job_parameters", {}).items()}
         # Pushed down, and over the task's own, as to every task with named parameters (jobs/job-parameters).
-        given |= {name: step.run.parameters[name] for name in self._declared(job) if name in step.run.parameters}
-        run = self._new(job, given, "run_job_task")
+        given |= {name: step.run.parameters[name] for name in self._job_parameters(job) if name in step.run.parameters}
+        run = self._new_run(job, given, "run_job_task")
         step.task.child = run.run_id
-        self._execute(run, limits, step.depth + 1)
+        self._execute_run(run, limits, step.depth + 1)
         if run.state not in GOOD:
             raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.state}")
 
 
-def _is(error: BaseException | None, *names: str) -> bool:
+def _is_error(error: BaseException | None, *names: str) -> bool:
     """Whether an error is of one of these classes, by name: nothing here imports the wheel, whose errors are meant."""
     return any(kind.__name__ in names for kind in type(error).__mro__)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from laptop.journal import Run, TaskRun
+from laptop.run_store import Run, TaskRun
 
 _LIMIT = 48 * 1024
 
@@ -33,7 +33,7 @@ class Current:
 current: ContextVar[Current | None] = ContextVar("current", default=None)
 
 
-def _current() -> Current:
+def _current_task() -> Current:
     found = current.get()
     if found is None:
         raise RuntimeError("task values belong to the thread that the runner started the task in; call from there")
@@ -47,12 +47,12 @@ class _TaskValues:
         size = len(json.dumps(value).encode())
         if size > _LIMIT:
             raise ValueError(f"task value {key!r} is {size} bytes of JSON; the limit is {_LIMIT}")
-        task = _current()
+        task = _current_task()
         task.task.values[key] = value
         task.save()
 
     def get(self, taskKey: str, key: str, default: Any = None, debugValue: Any = None) -> Any:  # noqa: N803, ARG002
-        tasks = _current().run.tasks
+        tasks = _current_task().run.tasks
         if taskKey in tasks and key in tasks[taskKey].values:
             return tasks[taskKey].values[key]
         if default is None:
@@ -63,7 +63,7 @@ class _TaskValues:
 dbutils = SimpleNamespace(jobs=SimpleNamespace(taskValues=_TaskValues()))
 
 
-def install() -> None:
+def install_runtime() -> None:
     """Make `from databricks.sdk.runtime import dbutils` give the one above, if nobody imported it earlier."""
 
     class UserNamespaceInitializer:

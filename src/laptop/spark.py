@@ -64,7 +64,7 @@ _STARTS = 3
 """A start fails when another program takes the port meanwhile; then it is tried again."""
 
 
-def start(home: Path, say: Callable[[str], None]) -> None:
+def start_server(home: Path, say: Callable[[str], None]) -> None:
     """Start the server in the background, once in a process (and its children); it ends when this process ends.
 
     Its temporary files and its log are kept in `home`.
@@ -82,7 +82,7 @@ def _launch(home: Path, say: Callable[[str], None]) -> _Server:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "tmp").mkdir(parents=True)
         (home / "logs").mkdir(exist_ok=True)
-        java = _java(folder)
+        java = _java_environment(folder)
     environment = {
         **os.environ,
         "PYSPARK_PYTHON": sys.executable,  # else the first python3 of the PATH, which has no pandas
@@ -93,7 +93,8 @@ def _launch(home: Path, say: Callable[[str], None]) -> _Server:
     }
     with disk_errors(home), (home / "logs" / "spark.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own words only
-            _command(folder, port), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            _server_command(folder, port), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log,
             start_new_session=True,  # Ctrl-C is for the runner, which interrupts what the task asked of Spark
         )  # fmt: skip
     guard = ["/bin/sh", "-c", f"cat; kill {process.pid}"]
@@ -139,7 +140,9 @@ def wait_for_server() -> None:
     """
     global _downloading, _server  # noqa: PLW0603
     begin, told = time.monotonic(), 0
-    while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and not _answers(int(address[1])):
+    while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and not _is_listening(
+        int(address[1])
+    ):
         with _restarting:  # iterations of a loop wait here side by side
             if _server and _server.process.poll() is not None:
                 _server = _restart(_server)
@@ -181,7 +184,7 @@ def _end_of(server: _Server) -> str:
     return f"{how}; {causes[0].strip()[:200] if causes else 'it said nothing'} ({server.log})"
 
 
-def session() -> Any:
+def get_session() -> Any:
     """The session that tasks share, once the server answers.
 
     Raises:
@@ -197,7 +200,7 @@ def session() -> Any:
 
 
 @atexit.register
-def stop() -> None:
+def stop_server() -> None:
     """End the server, if this process started it."""
     global _server  # noqa: PLW0603
     if _server:
@@ -209,7 +212,7 @@ def stop() -> None:
         os.environ.pop("SPARK_REMOTE", None)
 
 
-def _answers(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -217,7 +220,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _command(folder: Path, port: int) -> list[str]:
+def _server_command(folder: Path, port: int) -> list[str]:
     settings = {
         "spark.master": "local[2]",
         "spark.driver.memory": "1500m",
@@ -267,7 +270,7 @@ def _free_port() -> int:
             return port
 
 
-def _java(folder: Path) -> dict[str, str]:
+def _java_environment(folder: Path) -> dict[str, str]:
     """What the environment needs for Java 17 or newer: nothing where the machine has it, else the JDK from PyPI."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)

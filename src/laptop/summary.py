@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from laptop.bundle import Bundle
-from laptop.home import Home, write
+from laptop.home import Home, write_atomically
 from laptop.resolution import job_id
 
 
@@ -17,4 +17,4 @@ def write_summary(bundle: Bundle, home: Home) -> None:
         job["id"] = job_id(bundle.target, key)
     for model in resources.get("registered_models", {}).values():
         model["id"] = ".".join(str(model.get(part, "")) for part in ("catalog_name", "schema_name", "name"))
-    write(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))
+    write_atomically(home.path / "summary" / f"{bundle.target}.json", json.dumps(document, indent=2))

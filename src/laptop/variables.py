@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from laptop.document import Node, Problem, nearest
+from laptop.document import Diagnostic, Node, suggest_name
 from laptop.includes import LAPTOP
 from laptop.normalize import is_full_definition
 from laptop.resolution import job_id
@@ -13,7 +13,7 @@ Layer = Mapping[str, Node]
 
 
 def assign_values(
-    tree: Node, assigned: Node | None, first: Iterable[Layer], last: Iterable[Layer], problems: list[Problem]
+    tree: Node, assigned: Node | None, first: Iterable[Layer], last: Iterable[Layer], problems: list[Diagnostic]
 ) -> Node:
     """Set every variable's `value`; a variable without one is noted as a problem.
 
@@ -30,7 +30,7 @@ def assign_values(
     for name, node in [item for layer in (*first, own, *last) for item in layer.items()]:
         if name not in known:
             what, why = f"variable {name!r} is not declared", "a value for it reaches nothing"
-            problems.append(Problem("variables", node.place, what, why, nearest(name, known)))
+            problems.append(Diagnostic("variables", node.place, what, why, suggest_name(name, known)))
     for name, variable in known.items():
         values = [layer[name] for layer in first if name in layer]
         values += _own_values(variable, own.get(name)) + [layer[name] for layer in last if name in layer]
@@ -43,7 +43,7 @@ def assign_values(
             cure = (
                 f"give it a default, a value in the target or in BUNDLE_VAR_{name}, or for the laptop one in {LAPTOP}"
             )
-            problems.append(Problem("variables", variable.place, what, "the CLI stops without one", cure))
+            problems.append(Diagnostic("variables", variable.place, what, "the CLI stops without one", cure))
     return tree.with_value("variables", Node(known, declared.place)) if declared else tree
 
 

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
-from laptop.document import Node, Place, Problem, kind
+from laptop.document import Diagnostic, Location, Node, describe_kind
 
 DEPTH = 100
 """Levels of nesting; a bundle of this CLI's types has about 20, and recursion over many more would end Python."""
@@ -38,40 +38,45 @@ _TAGGED = re.compile(r"(?:&\S+\s+)?!(\S*)")
 _TAGS = {"null", "bool", "int", "float", "timestamp", "str"}
 
 
-def parse(root: Path, file: Path) -> tuple[Node, list[Problem]]:
+def parse_yaml(root: Path, file: Path) -> tuple[Node, list[Diagnostic]]:
     """Read one YAML file into a tree, with what is wrong in it; a file that cannot be read gives an empty mapping."""
     try:
         node, problems = _parse_text(file, (root / file).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, line), str(error)),)
+        node, problems = Node({}, Location(file, 1)), (_yaml_error(Location(file, line), str(error)),)
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
-        node, problems = Node({}, Place(file, 1)), (_unreadable(Place(file, 1), str(error)),)
+        node, problems = Node({}, Location(file, 1)), (_yaml_error(Location(file, 1), str(error)),)
     return node, list(problems)
 
 
 @lru_cache(maxsize=64)
-def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Problem, ...]]:
+def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
     """The same text is read once: a demo loads the bundle for every job it runs."""
-    empty = Node({}, Place(file, 1))
+    empty = Node({}, Location(file, 1))
     try:
         composed = YAML(typ="safe", pure=True).compose(text)
         builder = _Builder(file, text)
         node = builder.build(composed, 1) if composed else empty
     except (RecursionError, _TooBigError):
         detail = f"it nests more than {DEPTH} levels or holds more than {SIZE} values"
-        return empty, (_unreadable(Place(file, 1), detail),)
+        return empty, (_yaml_error(Location(file, 1), detail),)
     except Exception as error:  # noqa: BLE001  # ruamel raises what Python does on some broken documents
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         detail = str((isinstance(error, MarkedYAMLError) and (error.problem or error.context)) or error)
-        return empty, (_unreadable(Place(file, mark.line + 1 if mark else 1), detail.split("\n", maxsplit=1)[0]),)
+        return empty, (_yaml_error(Location(file, mark.line + 1 if mark else 1), detail.split("\n", maxsplit=1)[0]),)
     if not isinstance(node.value, dict):
-        return empty, (_unreadable(node.place, f"{kind(node)} stands where a mapping has to be"), *builder.problems)
+        return empty, (
+            _yaml_error(node.place, f"{describe_kind(node)} stands where a mapping has to be"),
+            *builder.problems,
+        )
     return node, tuple(builder.problems)
 
 
-def _unreadable(place: Place, detail: str) -> Problem:
-    return Problem("yaml", place, f"the YAML cannot be read: {detail}", "nothing of the file counts", "mend the syntax")
+def _yaml_error(place: Location, detail: str) -> Diagnostic:
+    return Diagnostic(
+        "yaml", place, f"the YAML cannot be read: {detail}", "nothing of the file counts", "mend the syntax"
+    )
 
 
 class _TooBigError(Exception):
@@ -83,12 +88,12 @@ class _Builder:
 
     def __init__(self, file: Path, text: str) -> None:
         self.file, self.text = file, text
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self._open: list[int] = []
         self._size = 0
 
     def build(self, node: YamlNode, line: int, *, flow: bool = False) -> Node:
-        place = Place(self.file, line)
+        place = Location(self.file, line)
         self._size += 1
         if len(self._open) > DEPTH or self._size > SIZE:
             raise _TooBigError
@@ -101,12 +106,12 @@ class _Builder:
         finally:
             self._open.pop()
 
-    def _value(self, node: YamlNode, place: Place, *, flow: bool) -> Any:
+    def _value(self, node: YamlNode, place: Location, *, flow: bool) -> Any:
         match node:
             case MappingNode():
                 return self._mapping(node)
             case SequenceNode():
-                return [self.build(item, _line(item), flow=bool(node.flow_style)) for item in node.value]
+                return [self.build(item, _line_of(item), flow=bool(node.flow_style)) for item in node.value]
             case ScalarNode():
                 self._check_flow(node, place, flow=flow)
                 return self._scalar(node, place)
@@ -117,12 +122,12 @@ class _Builder:
         entries: dict[str, Node] = {}
         merged: dict[str, Node] | None = None
         for key, value in node.value:
-            place = Place(self.file, _line(key))
+            place = Location(self.file, _line_of(key))
             if isinstance(key, ScalarNode) and key.value == "<<" and not key.style:
                 if merged is not None:
                     why = "YAML allows one of them in a mapping"
                     self._refuse(place, "<< stands twice", why, "write <<: [*first, *second]")
-                merged = (merged or {}) | self._merged(key, value)
+                merged = (merged or {}) | self._merge_entries(key, value)
             elif not self._is_name(key):
                 braces = isinstance(key, MappingNode)
                 cure = "put {{...}} in quotes" if braces else "put the key in quotes"
@@ -136,15 +141,15 @@ class _Builder:
                 entries[key.value] = self.build(value, place.line, flow=bool(node.flow_style))
         return (merged or {}) | entries
 
-    def _merged(self, key: ScalarNode, value: YamlNode) -> dict[str, Node]:
+    def _merge_entries(self, key: ScalarNode, value: YamlNode) -> dict[str, Node]:
         """What `<<` brings: the mapping of an alias, or of each item of a list; a later item wins."""
         alias = value.start_mark.index < key.start_mark.index  # an alias is the node that stands at its anchor
         sources = [value] if alias else value.value if isinstance(value, SequenceNode) else []
         entries: dict[str, Node] = {}
         for source in sources if all(isinstance(each, MappingNode) for each in sources) else []:
-            entries |= dict(self.build(source, _line(key)).items())
+            entries |= dict(self.build(source, _line_of(key)).items())
         if not sources or not all(isinstance(each, MappingNode) for each in sources):
-            place = Place(self.file, _line(key))
+            place = Location(self.file, _line_of(key))
             self._refuse(place, "<< has no alias of a mapping", "there is nothing to merge", "write <<: *name")
         return entries
 
@@ -162,7 +167,7 @@ class _Builder:
         written = _TAGGED.match(self.text, node.start_mark.index)
         return written[1].removeprefix("!") or "!" if written else ""
 
-    def _scalar(self, node: ScalarNode, place: Place) -> Any:
+    def _scalar(self, node: ScalarNode, place: Location) -> Any:
         tag = self._tag(node)
         if not tag:
             value = node.value if node.style else read_scalar(node.value)
@@ -181,14 +186,14 @@ class _Builder:
             return node.value
         return float(value) if tag == "float" else value
 
-    def _check_flow(self, node: YamlNode, place: Place, *, flow: bool) -> None:
+    def _check_flow(self, node: YamlNode, place: Location, *, flow: bool) -> None:
         """Within { } and [ ] a question mark ends plain text for yaml.v3."""
         if flow and isinstance(node, ScalarNode) and not node.style and "?" in node.value:
             why = "inside { } or [ ] the CLI reads ? as the mark of a key"
             self._refuse(place, f"{node.value!r} holds a ? without quotes", why, "put the text in quotes")
 
-    def _refuse(self, place: Place, what: str, why: str, cure: str) -> None:
-        self.problems.append(Problem("yaml", place, what, why, cure))
+    def _refuse(self, place: Location, what: str, why: str, cure: str) -> None:
+        self.problems.append(Diagnostic("yaml", place, what, why, cure))
 
 
 def read_scalar(text: str) -> Any:
@@ -207,5 +212,5 @@ def read_scalar(text: str) -> Any:
     return fraction if math.isfinite(fraction) else text
 
 
-def _line(node: YamlNode) -> int:
+def _line_of(node: YamlNode) -> int:
     return int(node.start_mark.line) + 1

@@ -43,7 +43,7 @@ def _written_as(pattern: re.Pattern[str], example: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _utc(value: datetime) -> datetime:
+def _to_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
@@ -60,7 +60,7 @@ Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
 """One part of a Unity Catalog name: letters, digits, underscore."""
 ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}\.{_NAME}\.{_NAME}$")]
 """catalog.schema.model"""
-Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), AfterValidator(_utc)]
+Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), AfterValidator(_to_utc)]
 """A moment in UTC; one without zone is taken as UTC, a day as its midnight."""
 Day = Annotated[date, _written_as(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
@@ -237,7 +237,7 @@ CONFIGS: dict[str, type[JobConfig]] = {
 }
 
 
-def parse(argv: Sequence[str]) -> JobConfig:
+def parse_arguments(argv: Sequence[str]) -> JobConfig:
     """Read `--name=value` arguments into the schema of the job they name.
 
     Raises:
@@ -257,7 +257,7 @@ def parse(argv: Sequence[str]) -> JobConfig:
     try:
         return schema.model_validate(given)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(schema, problem) for problem in error.errors())) from None
+        raise ConfigError("; ".join(_describe_problem(schema, problem) for problem in error.errors())) from None
 
 
 def check_given(job: str, given: Mapping[str, str]) -> None:
@@ -272,10 +272,10 @@ def check_given(job: str, given: Mapping[str, str]) -> None:
     except ValidationError as error:
         problems = [problem for problem in error.errors() if problem["type"] != "missing"]
         if problems:
-            raise ConfigError("; ".join(_sentence(schema, problem) for problem in problems)) from None
+            raise ConfigError("; ".join(_describe_problem(schema, problem) for problem in problems)) from None
 
 
-def _sentence(schema: type[JobConfig], problem: object) -> str:
+def _describe_problem(schema: type[JobConfig], problem: object) -> str:
     detail = dict(problem)  # type: ignore[call-overload]
     name = ".".join(str(part) for part in detail["loc"])
     names = sorted(f.alias or n for n, f in schema.model_fields.items())

@@ -26,7 +26,7 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def build(parameters: Mapping[str, Any]) -> Pipeline:
+def build_pipeline(parameters: Mapping[str, Any]) -> Pipeline:
     """An unfitted pipeline: columns as in `features.FEATURES`, shape (n_flights, n_features), to P(late)."""
     # An unseen category becomes a missing value, which every tree has a branch for.
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
@@ -38,7 +38,7 @@ def build(parameters: Mapping[str, Any]) -> Pipeline:
 
 
 MODEL = Model(
-    build=build,
+    build=build_pipeline,
     space={
         "max_iter": (80, 120, 200, 300),
         "learning_rate": (0.02, 0.03, 0.05, 0.08),

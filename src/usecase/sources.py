@@ -29,47 +29,49 @@ _DESTINATIONS = (
 """Of 2013. A new one is published like any other, until they are more than one row in fifty."""
 
 
-def _rule(kind: str, action: Action = "quarantine", min_rows: int = 1, **arguments: Any) -> Expectation:
+def _make_rule(kind: str, action: Action = "quarantine", min_rows: int = 1, **arguments: Any) -> Expectation:
     import great_expectations.expectations as gxe
 
     return Expectation(getattr(gxe, kind)(**arguments), action, min_rows)
 
 
-def _between(column: str, low: float, high: float) -> Expectation:
-    return _rule("ExpectColumnValuesToBeBetween", column=column, min_value=low, max_value=high)
+def _expect_between(column: str, low: float, high: float) -> Expectation:
+    return _make_rule("ExpectColumnValuesToBeBetween", column=column, min_value=low, max_value=high)
 
 
-def _typical(column: str, low: float, high: float, min_rows: int) -> Expectation:
+def _expect_typical(column: str, low: float, high: float, min_rows: int) -> Expectation:
     """A batch whose median lies elsewhere is in another unit, or not what it says it is."""
     kind = "ExpectColumnMedianToBeBetween"
-    return _rule(kind, "block", min_rows, column=column, min_value=low, max_value=high)
+    return _make_rule(kind, "block", min_rows, column=column, min_value=low, max_value=high)
 
 
-def _spread(column: str, low: float, high: float) -> Expectation:
+def _expect_spread(column: str, low: float, high: float) -> Expectation:
     """In another unit, or all alike: one row in twenty lies below `low`, and one in a hundred above `high`."""
     ranges = {"quantiles": [0.05, 0.99], "value_ranges": [[None, low], [high, None]]}
-    return _rule("ExpectColumnQuantileValuesToBeBetween", "block", 200, column=column, quantile_ranges=ranges)
+    return _make_rule("ExpectColumnQuantileValuesToBeBetween", "block", 200, column=column, quantile_ranges=ranges)
 
 
 def _mostly_there(column: str, share: float, **condition: Any) -> Expectation:
-    return _rule("ExpectColumnValuesToNotBeNull", "block", 24, column=column, mostly=share, **condition)
+    return _make_rule("ExpectColumnValuesToNotBeNull", "block", 24, column=column, mostly=share, **condition)
 
 
 def _mostly_one_of(column: str, codes: str) -> Expectation:
     """One in fifty may be new. More are a column that has moved, or codes of another kind."""
-    return _rule("ExpectColumnValuesToBeInSet", "block", 100, column=column, value_set=codes.split(), mostly=0.98)
+    return _make_rule("ExpectColumnValuesToBeInSet", "block", 100, column=column, value_set=codes.split(), mostly=0.98)
 
 
 def _looks_like(column: str, regex: str, action: Action = "quarantine", **mostly: float) -> Expectation:
-    return _rule("ExpectColumnValuesToMatchRegex", action, 24 if mostly else 1, column=column, regex=regex, **mostly)
+    return _make_rule(
+        "ExpectColumnValuesToMatchRegex", action, 24 if mostly else 1, column=column, regex=regex, **mostly
+    )
 
 
 def _one_of(column: str, values: list[str]) -> Expectation:
-    return _rule("ExpectColumnValuesToBeInSet", column=column, value_set=values)
+    return _make_rule("ExpectColumnValuesToBeInSet", column=column, value_set=values)
 
 
-def _above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
-    return _rule(
+def _expect_above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
+    return _make_rule(
         "ExpectColumnPairValuesAToBeGreaterThanB",
         column_A=larger,
         column_B=smaller,
@@ -82,10 +84,12 @@ def _never_of(column: str, state: str) -> Expectation:
     """A flight that was cancelled or diverted has no such value."""
     from great_expectations.expectations.row_conditions import Column as Condition
 
-    return _rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
+    return _make_rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
 
 
-def _contradiction(column: str, condition: str, action: Action, min_rows: int, max_share: float) -> Expectation:
+def _expect_no_contradiction(
+    column: str, condition: str, action: Action, min_rows: int, max_share: float
+) -> Expectation:
     """A value that contradicts what stands beside it. The condition is in pandas's words: GX knows none of columns."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import PassThroughCondition
@@ -96,11 +100,11 @@ def _contradiction(column: str, condition: str, action: Action, min_rows: int, m
 
 
 def _never_where(column: str, condition: str) -> Expectation:
-    return _contradiction(column, condition, "quarantine", 1, 0)
+    return _expect_no_contradiction(column, condition, "quarantine", 1, 0)
 
 
 def _seldom_where(column: str, condition: str, share: float) -> Expectation:
-    return _contradiction(column, condition, "block", 100, share)
+    return _expect_no_contradiction(column, condition, "block", 100, share)
 
 
 def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
@@ -109,7 +113,7 @@ def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
     return _never_where(column, f"abs({steps} - floor({steps} + 0.5)) > 0.01")
 
 
-def _flight() -> Sequence[Expectation]:
+def _flight_rules() -> Sequence[Expectation]:
     """What every feed of flights keeps to."""
     return (
         _looks_like("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
@@ -126,49 +130,49 @@ def _flight() -> Sequence[Expectation]:
     )
 
 
-def _schedule() -> Sequence[Expectation]:
+def _schedule_rules() -> Sequence[Expectation]:
     block = "(scheduled_arrival - scheduled_departure).dt.total_seconds() / 60"
     return (
-        *_flight(),
+        *_flight_rules(),
         _mostly_there("tailnum", 0.9),
-        _between("distance", 10, 6000),
-        _above("scheduled_arrival", "scheduled_departure", or_equal=False),
-        _above("scheduled_departure", "published_at", or_equal=False),
+        _expect_between("distance", 10, 6000),
+        _expect_above("scheduled_arrival", "scheduled_departure", or_equal=False),
+        _expect_above("scheduled_departure", "published_at", or_equal=False),
         _never_where("scheduled_arrival", f"{block} > 1440"),
         # An arrival in another time zone: 11 flights of the year lie outside, and an hour moves 8 of 10.
         _seldom_where("scheduled_arrival", f"not (0.115 * distance + 30 <= {block} <= 0.135 * distance + 90)", 0.02),
-        _typical("distance", 600, 1200, 200),  # days of 2013: 762 to 1005; in kilometres 1226 and more
+        _expect_typical("distance", 600, 1200, 200),  # days of 2013: 762 to 1005; in kilometres 1226 and more
     )
 
 
-def _departures() -> Sequence[Expectation]:
+def _departure_rules() -> Sequence[Expectation]:
     since = "(reported_at - scheduled_departure).dt.total_seconds() / 60"
     return (
-        *_flight(),
+        *_flight_rules(),
         _mostly_there("tailnum", 0.9),
-        _between("departure_delay", -180, 2000),
+        _expect_between("departure_delay", -180, 2000),
         _on_grid("departure_delay", 1),
         _never_where("departure_delay", f"{since} < departure_delay"),  # reported before it happened
         _seldom_where("departure_delay", f"{since} > departure_delay + 60", 0.5),  # in another zone; an outage is short
-        _typical("departure_delay", -30, 180, 200),  # days of 2013: -5 to 36
-        _spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 37 to 399
+        _expect_typical("departure_delay", -30, 180, 200),  # days of 2013: -5 to 36
+        _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 37 to 399
     )
 
 
-def _outcomes() -> Sequence[Expectation]:
+def _outcome_rules() -> Sequence[Expectation]:
     from great_expectations.expectations.row_conditions import Column as Condition
 
     gate_to_gate = "((reported_at - scheduled_departure).dt.total_seconds() / 60 - 30 - arrival_delay)"
     flown = {"row_condition": Condition("cancelled") == 0}
     return (
-        *_flight(),
+        *_flight_rules(),
         _mostly_there("tailnum", 0.9, **flown),
-        _between("departure_delay", -180, 2000),
-        _between("arrival_delay", -180, 2000),
+        _expect_between("departure_delay", -180, 2000),
+        _expect_between("arrival_delay", -180, 2000),
         _on_grid("departure_delay", 1),
         _on_grid("arrival_delay", 1),
-        _between("cancelled", 0, 1),
-        _between("diverted", 0, 1),
+        _expect_between("cancelled", 0, 1),
+        _expect_between("diverted", 0, 1),
         # The 8,255 cancelled and 1,175 diverted flights are good rows: they have an outcome, and it is no delay.
         _never_of("departure_delay", "cancelled"),
         _never_of("arrival_delay", "cancelled"),
@@ -176,23 +180,27 @@ def _outcomes() -> Sequence[Expectation]:
         # All others have one: without this rule a column that is empty is no label at all, and nobody hears of it.
         _never_where("cancelled", "cancelled == 0 and departure_delay.isna()"),
         _never_where("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
-        _rule("ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9),  # days of 2013: to 0.71
-        _rule("ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2),  # days of 2013: to 0.03
+        _make_rule(
+            "ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9
+        ),  # days of 2013: to 0.71
+        _make_rule(
+            "ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2
+        ),  # days of 2013: to 0.03
         # A report in another zone: of a clean day at most 0.7 % lie outside, and an hour moves 4 % or more.
         _seldom_where("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02),
-        _typical("arrival_delay", -60, 180, 200),  # days of 2013: -21 to 46
-        _spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 48 to 393
-        _spread("arrival_delay", -3, 16),  # days of 2013: -48 to -8, 35 to 399; none late: at most 15
+        _expect_typical("arrival_delay", -60, 180, 200),  # days of 2013: -21 to 46
+        _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 48 to 393
+        _expect_spread("arrival_delay", -3, 16),  # days of 2013: -48 to -8, 35 to 399; none late: at most 15
     )
 
 
-def _weather() -> Sequence[Expectation]:
+def _weather_rules() -> Sequence[Expectation]:
     return (
         _one_of("origin", _ORIGINS),
-        _between("temperature", -60, 130),
-        _between("dew_point", -60, 100),
-        _above("temperature", "dew_point", or_equal=True),
-        _between("humidity", 0, 100),
+        _expect_between("temperature", -60, 130),
+        _expect_between("dew_point", -60, 100),
+        _expect_above("temperature", "dew_point", or_equal=True),
+        _expect_between("humidity", 0, 100),
         # Temperature and dew point fix the humidity; in Celsius the two lie too close together for it. No row of 2013
         # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
         # summer is a possible one in either unit.)
@@ -204,23 +212,23 @@ def _weather() -> Sequence[Expectation]:
         _on_grid("wind_speed", 1.15078),
         _on_grid("wind_gust", 1.15078),
         _on_grid("wind_direction", 10),
-        _between("wind_direction", 0, 360),
+        _expect_between("wind_direction", 0, 360),
         # The feed reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
-        _between("wind_speed", 0, 253),
-        _between("wind_gust", 0, 253),
-        _between("precipitation", 0, 12),
+        _expect_between("wind_speed", 0, 253),
+        _expect_between("wind_gust", 0, 253),
+        _expect_between("precipitation", 0, 12),
         _on_grid("precipitation", 0.01),
-        _between("pressure", 850, 1100),
-        _between("visibility", 0, 10),
-        _typical("temperature", 5, 100, 48),  # days of 2013: 16 to 90
+        _expect_between("pressure", 850, 1100),
+        _expect_between("visibility", 0, 10),
+        _expect_typical("temperature", 5, 100, 48),  # days of 2013: 16 to 90
         _mostly_there("temperature", 0.9),
         _mostly_there("wind_speed", 0.9),
     )
 
 
-def _planes() -> Sequence[Expectation]:
+def _plane_rules() -> Sequence[Expectation]:
     # What the features divide and subtract: one aircraft without seats would stop them for all flights.
-    return (_between("built", 1930, 2100), _between("seats", 1, 1000))
+    return (_expect_between("built", 1930, 2100), _expect_between("seats", 1, 1000))
 
 
 SCHEDULE = Source(
@@ -237,7 +245,7 @@ SCHEDULE = Source(
     key=("flight_id",),
     known_at="published_at",
     history=timedelta(days=2),
-    expectations=_schedule,
+    expectations=_schedule_rules,
 )
 DEPARTURES = Source(
     name="departures",
@@ -252,7 +260,7 @@ DEPARTURES = Source(
     key=("flight_id",),
     known_at="reported_at",
     history=timedelta(days=2),
-    expectations=_departures,
+    expectations=_departure_rules,
 )
 OUTCOMES = Source(
     name="outcomes",
@@ -270,7 +278,7 @@ OUTCOMES = Source(
     key=("flight_id",),
     known_at="reported_at",
     history=timedelta(days=28),
-    expectations=_outcomes,
+    expectations=_outcome_rules,
 )
 WEATHER = Source(
     name="weather",
@@ -293,7 +301,7 @@ WEATHER = Source(
     key=("origin", "observed_at"),
     known_at="observed_at",
     history=timedelta(days=1),
-    expectations=_weather,
+    expectations=_weather_rules,
 )
 PLANES = Source(
     name="planes",
@@ -309,7 +317,7 @@ PLANES = Source(
     ),
     key=("tailnum",),
     known_at="published_at",
-    expectations=_planes,
+    expectations=_plane_rules,
 )
 AIRPORTS = Source(
     name="airports",

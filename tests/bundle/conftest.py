@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop.bundle import Source, read
+from laptop.bundle import BundleSource, read_source
 from laptop.lint.project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +20,8 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def source() -> Source:
-    return read(ROOT)
+def source() -> BundleSource:
+    return read_source(ROOT)
 
 
 @pytest.fixture(scope="session")

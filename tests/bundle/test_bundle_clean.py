@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from laptop.bundle import Bundle, Source, load, resolve
-from laptop.lint import check, inspect
+from laptop.bundle import Bundle, BundleSource, load_bundle, resolve_target
+from laptop.lint import lint_bundle, lint_source
 from laptop.lint.project import Project
 from laptop.resolution import short_name
 
@@ -18,7 +18,7 @@ TARGETS = ("dev", "staging", "prod")
 
 @pytest.fixture(scope="module", params=TARGETS)
 def bundle(request: pytest.FixtureRequest, root: Path) -> Bundle:
-    return load(root, request.param)
+    return load_bundle(root, request.param)
 
 
 def parameters(bundle: Bundle, job: str) -> dict[str, str]:
@@ -26,15 +26,15 @@ def parameters(bundle: Bundle, job: str) -> dict[str, str]:
 
 
 def test_three_targets_have_no_problem(root: Path) -> None:
-    assert [str(problem) for problem in check(root)] == []
+    assert [str(problem) for problem in lint_bundle(root)] == []
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_each_target_alone_has_no_problem(source: Source, project: Project, target: str) -> None:
-    assert inspect(source, project, [target]) == ()
+def test_each_target_alone_has_no_problem(source: BundleSource, project: Project, target: str) -> None:
+    assert lint_source(source, project, [target]) == ()
 
 
-def test_the_targets_are_dev_staging_and_prod(source: Source) -> None:
+def test_the_targets_are_dev_staging_and_prod(source: BundleSource) -> None:
     assert source.targets == TARGETS
 
 
@@ -65,8 +65,8 @@ def test_the_integration_job_reads_only_what_it_wrote(bundle: Bundle) -> None:
     assert given["landing"] == f"/Volumes/{given['catalog']}/{given['schema']}/landing"
 
 
-def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:
-    bundle, problems = resolve(source, "staging", overrides=False)
+def test_a_workspace_reads_the_targets_own_data(source: BundleSource) -> None:
+    bundle, problems = resolve_target(source, "staging", overrides=False)
     assert parameters(bundle, "training")["data_catalog"] == "staging"
     assert parameters(bundle, "training")["data_schema"] == "flights"
     missing = {problem.what.split("'")[1] for problem in problems}
@@ -74,26 +74,26 @@ def test_a_workspace_reads_the_targets_own_data(source: Source) -> None:
     assert missing == {"alert_email", "source_model", *principals}
 
 
-def test_dev_needs_no_value_from_anybody(source: Source) -> None:
-    assert resolve(source, "dev", overrides=False)[1] == []
+def test_dev_needs_no_value_from_anybody(source: BundleSource) -> None:
+    assert resolve_target(source, "dev", overrides=False)[1] == []
 
 
 def test_each_target_promotes_from_the_one_below(root: Path) -> None:
-    sources = {target: parameters(load(root, target), "promotion")["source_model"] for target in TARGETS}
+    sources = {target: parameters(load_bundle(root, target), "promotion")["source_model"] for target in TARGETS}
     assert sources == {
         "dev": "prod.flights.late_arrival",
-        "staging": parameters(load(root, "dev"), "deployment")["model_name"],
+        "staging": parameters(load_bundle(root, "dev"), "deployment")["model_name"],
         "prod": "staging.flights.late_arrival",
     }
 
 
 def test_only_prod_waits_for_a_person(root: Path) -> None:
-    approvals = {target: parameters(load(root, target), "deployment")["approval"] for target in TARGETS}
+    approvals = {target: parameters(load_bundle(root, target), "deployment")["approval"] for target in TARGETS}
     assert approvals == {"dev": "automatic", "staging": "automatic", "prod": "required"}
 
 
 def test_the_platforms_bare_tag_counts_nowhere_until_somebody_says_so(root: Path) -> None:
-    found = [parameters(load(root, target), "deployment") for target in TARGETS]
+    found = [parameters(load_bundle(root, target), "deployment") for target in TARGETS]
     assert [each["approval_binding"] for each in found] == ["digests"] * 3
     assert [each["target"] for each in found] == list(TARGETS)
 
@@ -142,7 +142,7 @@ def test_the_environment_has_the_mlflow_that_is_tested(root: Path, bundle: Bundl
 def test_every_node_of_the_resolved_bundle_knows_its_file(bundle: Bundle, root: Path) -> None:
     lines: dict[Path, list[str]] = {}
     for job in bundle.jobs:
-        place = bundle.place("resources", "jobs", job)
+        place = bundle.locate("resources", "jobs", job)
         lines.setdefault(place.file, (root / place.file).read_text().splitlines())
         assert place.file == Path(f"resources/{job}.job.yml")
         assert lines[place.file][place.line - 1].strip() == f"{job}:"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from laptop.lint import check
+from laptop.lint import lint_bundle
 
 CASES: list[dict[str, Any]] = YAML(typ="safe").load(Path(__file__).with_name("cli_cases.yml"))
 
@@ -25,7 +25,7 @@ def test_the_linter_refuses_what_the_cli_refuses_or_drops_and_nothing_else(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, newline="")
     wanted = case.get("ours", case["cli"]).partition(":")[0]
-    problems = [str(problem) for problem in check(root)]
+    problems = [str(problem) for problem in lint_bundle(root)]
     assert bool(problems) == (wanted in {"refused", "warned"}), problems
 
 

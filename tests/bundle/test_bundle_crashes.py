@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laptop.bundle import Source, assemble
+from laptop.bundle import BundleSource, merge_files
 from laptop.document import Node
-from laptop.lint import check, inspect
+from laptop.lint import lint_bundle, lint_source
 from laptop.lint.project import Project
 
 Write = Callable[..., Path]
@@ -40,7 +40,7 @@ ODD: list[Any] = [None, True, -1, 2**70, 1e400, float("nan"), -0.0, "", "\0", "$
 def test_a_broken_file_beside_the_bundle_is_no_crash(
     write_house: Write, files: dict[str, str], told: list[str]
 ) -> None:
-    assert {problem.rule for problem in check(write_house(files))} >= set(told)
+    assert {problem.rule for problem in lint_bundle(write_house(files))} >= set(told)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def write_house(written: Write) -> Write:
 
 def test_a_lock_of_bytes_is_no_crash(copied: Path) -> None:
     (copied / "uv.lock").write_bytes(bytes(range(256)) * 20)
-    assert {problem.rule for problem in check(copied)} <= {"environment"}
+    assert {problem.rule for problem in lint_bundle(copied)} <= {"environment"}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_lock_of_bytes_is_no_crash(copied: Path) -> None:
     ],
 )
 def test_a_document_that_nobody_writes_is_no_crash(written: Write, text: str, told: str | None) -> None:
-    problems = check(written(HEAD + text + "\n"))
+    problems = lint_bundle(written(HEAD + text + "\n"))
     assert problems
     assert told is None or any(told in str(problem) for problem in problems)
 
@@ -76,14 +76,14 @@ def test_a_document_that_nobody_writes_is_no_crash(written: Write, text: str, to
 @given(st.lists(PIECES, max_size=40).map("".join))
 def test_no_text_is_a_crash(tmp_path: Path, text: str) -> None:
     (tmp_path / "databricks.yml").write_text(text, encoding="utf-8")
-    check(tmp_path)
+    lint_bundle(tmp_path)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_no_bytes_are_a_crash(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "databricks.yml").write_bytes(content)
-    check(tmp_path)
+    lint_bundle(tmp_path)
 
 
 def places(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -112,7 +112,7 @@ def tree(value: Any, like: Node) -> Node:
 
 
 @pytest.mark.parametrize("step", [pytest.param(31, marks=pytest.mark.nightly), 997], ids=["every 31st", "every 997th"])
-def test_no_value_anywhere_is_a_crash(source: Source, project: Project, step: int) -> None:
+def test_no_value_anywhere_is_a_crash(source: BundleSource, project: Project, step: int) -> None:
     """Each place of each file of this bundle takes each odd value, one at a time."""
     number = 0
     for index, file in enumerate(source.files):
@@ -122,5 +122,5 @@ def test_no_value_anywhere_is_a_crash(source: Source, project: Project, step: in
                 if number % step == 0 and path[0] != "include":
                     files = list(source.files)
                     files[index] = replaced(file, path, value)
-                    inspect(assemble(source.root, tuple(files), source.laptop), project)
+                    lint_source(merge_files(source.root, tuple(files), source.laptop), project)
     assert number > 20_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from laptop.bundle import BundleError
-from laptop.lint import check
+from laptop.lint import lint_bundle
 
 DATABRICKS, LAKEHOUSE = "databricks.yml", "resources/lakehouse.yml"
 TRAINING, MONITORING, DEPLOYMENT = (f"resources/{job}.job.yml" for job in ("training", "monitoring", "deployment"))
@@ -518,7 +518,7 @@ def broken(root: Path, defect: Defect) -> tuple[Path, int]:
 @pytest.mark.parametrize("defect", [*DEFECTS, *PEERS], ids=str)
 def test_a_defect_is_found_by_its_rule_at_its_line(copied: Path, defect: Defect) -> None:
     where, line = broken(copied, defect)
-    problems = check(copied)
+    problems = lint_bundle(copied)
     told = [each for each in problems if each.rule == defect.rule and defect.says in str(each)]
     assert (where, line) in [(each.place.file, each.place.line) for each in told], "\n".join(map(str, problems))
 
@@ -535,7 +535,7 @@ def test_two_levels_of_run_job_are_allowed_and_three_are_not(copied: Path) -> No
         )
         with (copied / file).open("a") as text:
             text.write(task + RUN_JOB.replace("training", job))
-        found.append([str(each) for each in check(copied) if each.rule == "run-job"])
+        found.append([str(each) for each in lint_bundle(copied) if each.rule == "run-job"])
     assert found[0] == []
     assert "starts 3 levels of run_job" in found[1][0]
     assert found[1][0].startswith(f"{MONITORING}:")
@@ -561,7 +561,7 @@ def test_problems_of_one_target_say_so_and_all_come_sorted(copied: Path) -> None
     file = copied / DATABRICKS
     text = file.read_text().replace("approval: required", "approval: perhaps").replace("engine: direct", "engine: x")
     file.write_text(text)
-    problems = check(copied)
+    problems = lint_bundle(copied)
     assert [problem.place for problem in problems] == sorted(problem.place for problem in problems)
     assert any("'perhaps' (target prod)" in problem.what for problem in problems)
     assert not any("(target" in problem.what for problem in problems if problem.rule in {"engine", "type"})
@@ -569,14 +569,14 @@ def test_problems_of_one_target_say_so_and_all_come_sorted(copied: Path) -> None
 
 def test_an_unknown_target_is_refused(copied: Path) -> None:
     with pytest.raises(BundleError, match="did you mean 'prod'"):
-        check(copied, ["prd"])
+        lint_bundle(copied, ["prd"])
 
 
 def test_a_message_reads_as_a_compiler_writes_it(copied: Path) -> None:
     file = copied / TRAINING
     file.write_text(file.read_text().replace("            - task_key: training", "            - task_key: trainin"))
     line = file.read_text().split("\n").index("            - task_key: trainin") + 1
-    assert str(next(each for each in check(copied) if each.rule == "depends-on")) == (
+    assert str(next(each for each in lint_bundle(copied) if each.rule == "depends-on")) == (
         f"{TRAINING}:{line}: task 'handover' of job 'training' depends on 'trainin', which is no task"
         " (it never runs; did you mean 'training'?)"
     )

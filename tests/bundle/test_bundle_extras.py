@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 from databricks.bundles.jobs import Job
 
-from laptop.bundle import load
-from laptop.lint import check
-from mlops.jobs._layout import FIXED
+from laptop.bundle import load_bundle
+from laptop.lint import lint_bundle
+from mlops.data.table_schemas import TABLES
 
 EXTRAS = "resources/extras"
 
@@ -26,8 +26,8 @@ def switched_on(copied: Path) -> Path:
 
 
 def test_alert_and_dashboard_come_by_one_include_line_and_the_linter_likes_them(switched_on: Path) -> None:
-    assert [str(problem) for problem in check(switched_on)] == []
-    resources = load(switched_on, "prod").document["resources"]
+    assert [str(problem) for problem in lint_bundle(switched_on)] == []
+    resources = load_bundle(switched_on, "prod").document["resources"]
     assert resources["alerts"].keys() == {"open_alerts"}
     assert resources["dashboards"]["champion"]["embed_credentials"] is False
     assert "FROM prod.flights.alerts" in resources["alerts"]["open_alerts"]["query_text"]
@@ -38,11 +38,11 @@ def test_a_budget_policy_comes_by_one_include_line_and_a_value_and_reaches_every
     file.write_text(
         file.read_text().replace("  - resources/*.yml\n", f"  - resources/*.yml\n  - {EXTRAS}/budget/*.yml\n")
     )
-    assert {problem.rule for problem in check(copied)} == {"variables"}
+    assert {problem.rule for problem in lint_bundle(copied)} == {"variables"}
     policy.write_text(policy.read_text().replace("role user.\n", "role user.\n    default: 1-a\n"))
-    assert [str(problem) for problem in check(copied)] == []
+    assert [str(problem) for problem in lint_bundle(copied)] == []
     for target in ("dev", "staging", "prod"):
-        assert {job["budget_policy_id"] for job in load(copied, target).jobs.values()} == {"1-a"}
+        assert {job["budget_policy_id"] for job in load_bundle(copied, target).jobs.values()} == {"1-a"}
 
 
 def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root: Path) -> None:
@@ -51,10 +51,10 @@ def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root
     for name, query in shown.items():
         table = re.search(r"FROM (\w+)", query)
         assert table
-        if table[1] in FIXED:
+        if table[1] in TABLES:
             words = re.search(r"SELECT (.*)\nFROM", query)
             assert words
-            assert set(re.findall(r"\w+", words[1])) <= {column.name for column in FIXED[table[1]]}, name
+            assert set(re.findall(r"\w+", words[1])) <= {column.name for column in TABLES[table[1]]}, name
         else:
             assert table[1] == "alerts"
     for widget in (each["widget"] for page in board["pages"] for each in page["layout"]):
@@ -76,7 +76,7 @@ def classic() -> ModuleType:
 def test_on_classic_compute_every_task_has_the_jobs_cluster_and_the_libraries_of_its_environment(
     classic: ModuleType, root: Path
 ) -> None:
-    for key, job in load(root, "prod").jobs.items():
+    for key, job in load_bundle(root, "prod").jobs.items():
         moved = classic.on_a_cluster.function(Job.from_dict(job)).as_dict()
         assert "environments" not in moved
         wheels = [task for task in moved["tasks"] if "python_wheel_task" in task]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laptop.bundle import BundleError, load, targets
-from laptop.document import Node, Place, merge
-from laptop.yaml_loader import parse
+from laptop.bundle import BundleError, list_targets, load_bundle
+from laptop.document import Location, Node, merge_nodes
+from laptop.yaml_loader import parse_yaml
 
 Write = Callable[..., Path]
 HEAD = "bundle: {name: b}\n"
@@ -22,7 +22,7 @@ HEAD = "bundle: {name: b}\n"
 
 def problems(root: Path, target: str = "dev", **options: Any) -> list[str]:
     with pytest.raises(BundleError) as error:
-        load(root, target, **options)
+        load_bundle(root, target, **options)
     return [str(problem) for problem in error.value.problems]
 
 
@@ -34,10 +34,10 @@ def test_files_are_included_by_pattern_and_each_node_keeps_its_file_and_line(wri
         HEAD + "include: [resources/*.yml]\ntargets: {dev: {}}\n",
         {"resources/a.yml": "\nresources:\n  jobs:\n    a:\n      name: one\n"},
     )
-    bundle = load(root, "dev")
+    bundle = load_bundle(root, "dev")
     assert bundle.jobs == {"a": {"name": "one"}}
-    assert bundle.place("resources", "jobs", "a", "name") == Place(Path("resources/a.yml"), 5)
-    assert bundle.place("resources", "jobs", "a", "tags", "x") == Place(Path("resources/a.yml"), 4)
+    assert bundle.locate("resources", "jobs", "a", "name") == Location(Path("resources/a.yml"), 5)
+    assert bundle.locate("resources", "jobs", "a", "tags", "x") == Location(Path("resources/a.yml"), 4)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_missing_bundle_is_one_sentence(tmp_path: Path) -> None:
 
 def test_an_unknown_target_names_the_known_ones(written: Write) -> None:
     root = written(HEAD + "targets: {staging: {}, prod: {}}\n")
-    assert targets(root) == ("staging", "prod")
+    assert list_targets(root) == ("staging", "prod")
     assert problems(root, "stagin") == [
         "databricks.yml:2: there is no target 'stagin' (nothing can be resolved; did you mean 'staging'?)"
     ]
@@ -87,7 +87,7 @@ def test_one_resource_key_in_two_files_is_reported(written: Write) -> None:
 
 def test_merge_keys_of_yaml_work(written: Write) -> None:
     root = written(HEAD + "x: &x {p: 1, q: 1}\ny: {<<: *x, q: 2}\ntargets: {dev: {}}\n")
-    assert load(root, "dev").document["y"] == {"p": 1, "q": 2}
+    assert load_bundle(root, "dev").document["y"] == {"p": 1, "q": 2}
 
 
 plain = st.recursive(
@@ -105,7 +105,7 @@ def test_what_is_written_is_what_is_read_and_every_key_stands_in_its_line(
     folder = tmp_path_factory.getbasetemp()
     text = json.dumps(value, indent=1)  # JSON is YAML
     (folder / "any.yml").write_text(text)
-    node, found = parse(folder, Path("any.yml"))
+    node, found = parse_yaml(folder, Path("any.yml"))
     assert (node.plain(), found) == (value, [])
     lines = text.split("\n")
     for below in node.walk():
@@ -114,7 +114,7 @@ def test_what_is_written_is_what_is_read_and_every_key_stands_in_its_line(
 
 
 def nodes(value: Any, file: str) -> Node:
-    place = Place(Path(file), 1)
+    place = Location(Path(file), 1)
     match value:
         case dict():
             return Node({key: nodes(child, file) for key, child in value.items()}, place)
@@ -126,8 +126,8 @@ def nodes(value: Any, file: str) -> Node:
 
 @given(plain)
 def test_merging_nothing_changes_nothing(value: Any) -> None:
-    assert merge(nodes(value, "a"), nodes(None, "b"), []).plain() == value
-    assert merge(nodes(None, "a"), nodes(value, "b"), []).plain() == value
+    assert merge_nodes(nodes(value, "a"), nodes(None, "b"), []).plain() == value
+    assert merge_nodes(nodes(None, "a"), nodes(value, "b"), []).plain() == value
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ targets:
 
 def test_a_target_is_laid_over_the_base_by_the_keys_of_its_lists(written: Write) -> None:
     """libs/dyn/merge/merge.go, and merge_job_{tasks,parameters}.go in bundle/config/mutator/resourcemutator."""
-    bundle = load(written(JOBS), "dev")
+    bundle = load_bundle(written(JOBS), "dev")
     assert bundle.jobs["j"] == {
         "name": "base",
         "tags": {"a": "base", "b": "over"},
@@ -174,8 +174,8 @@ def test_a_target_is_laid_over_the_base_by_the_keys_of_its_lists(written: Write)
 def test_each_part_of_a_merged_node_keeps_the_line_it_came_from(written: Write) -> None:
     root = written(JOBS)
     lines = (root / "databricks.yml").read_text().splitlines()
-    bundle = load(root, "dev")
-    at = {path: lines[bundle.place("resources", "jobs", "j", *path).line - 1].strip() for path in [
+    bundle = load_bundle(root, "dev")
+    at = {path: lines[bundle.locate("resources", "jobs", "j", *path).line - 1].strip() for path in [
         ("tags", "a"), ("tags", "b"), ("tasks", 1), ("tasks", 1, "timeout_seconds"), ("parameters", 1),
     ]}  # fmt: skip
     assert at == {
@@ -201,7 +201,7 @@ def test_a_number_laid_over_a_reference_is_refused_however_it_is_spelled(written
 
 def test_numbers_of_one_field_are_merged_however_they_are_spelled(written: Write) -> None:
     root = written(HEAD + JOB % ("60.0", "timeout_seconds: '70', name: 7"))
-    assert load(root, "dev").jobs["a"] == {"name": "7", "timeout_seconds": 70}
+    assert load_bundle(root, "dev").jobs["a"] == {"name": "7", "timeout_seconds": 70}
 
 
 def test_a_list_laid_over_a_mapping_is_dropped_and_reported_where_it_stands(written: Write) -> None:
@@ -220,7 +220,7 @@ def test_a_list_laid_over_a_mapping_is_dropped_and_reported_where_it_stands(writ
 def test_mode_and_presets_say_whether_schedules_fire(written: Write, target: str, pause: str | None) -> None:
     """bundle/config/mutator/resourcemutator/apply_{target_mode,presets}.go"""
     jobs = "resources: {jobs: {a: {schedule: {timezone_id: UTC}}, b: {schedule: {pause_status: UNPAUSED}}}}\n"
-    bundle = load(written(HEAD + jobs + f"targets: {{dev: {{{target}}}}}\n"), "dev")
+    bundle = load_bundle(written(HEAD + jobs + f"targets: {{dev: {{{target}}}}}\n"), "dev")
     assert bundle.jobs["a"]["schedule"].get("pause_status") == pause
     assert bundle.jobs["b"]["schedule"]["pause_status"] == "UNPAUSED"
 
@@ -228,7 +228,7 @@ def test_mode_and_presets_say_whether_schedules_fire(written: Write, target: str
 def test_run_as_of_the_target_holds_for_jobs_that_name_nobody(written: Write) -> None:
     jobs = "resources: {jobs: {a: {name: a}, b: {run_as: {user_name: u}}}}\n"
     root = written(HEAD + jobs + "run_as: {user_name: base}\ntargets: {dev: {run_as: {service_principal_name: sp}}}\n")
-    found = {key: job["run_as"] for key, job in load(root, "dev").jobs.items()}
+    found = {key: job["run_as"] for key, job in load_bundle(root, "dev").jobs.items()}
     assert found == {"a": {"service_principal_name": "sp"}, "b": {"user_name": "u"}}
 
 
@@ -265,17 +265,17 @@ def test_the_nearest_value_of_a_variable_wins(
     written: Write, target: str, overrides: str, argument: str | None, wanted: str
 ) -> None:
     root = written(VARIABLES, {"laptop.yml": f"variables: {overrides}"})
-    out = load(root, target, variables={"a": argument} if argument else {}).document["out"]
+    out = load_bundle(root, target, variables={"a": argument} if argument else {}).document["out"]
     assert (out["a"], out["b"], out["c"]["k"][0]) == (wanted, f"<{wanted}>", wanted)
 
 
 def test_overrides_can_be_left_out(written: Write) -> None:
     root = written(VARIABLES, {"laptop.yml": "variables: {all: {a: laptop}}"})
-    assert load(root, "dev", overrides=False).document["out"]["a"] == "base"
+    assert load_bundle(root, "dev", overrides=False).document["out"]["a"] == "base"
 
 
 def test_a_whole_value_keeps_its_type_and_inside_a_text_it_is_text(written: Write) -> None:
-    out = load(written(VARIABLES), "dev").document["out"]
+    out = load_bundle(written(VARIABLES), "dev").document["out"]
     assert out == {"a": "base", "b": "<base>", "n": 7, "text": "n=7", "c": {"k": ["base", 2]}, "deep": "base"}
 
 
@@ -297,7 +297,7 @@ def test_every_reference_that_names_nothing_is_reported_where_it_stands(written:
 
 def test_what_is_looked_up_is_not_asked_for_and_has_words_for_a_value(written: Write) -> None:
     rest = "variables: {a: {lookup: {warehouse: w}}}\nout: ['${var.a}']\n"
-    assert load(written(HEAD + "targets: {dev: }\n" + rest), "dev").document["out"] == ["id of warehouse w"]
+    assert load_bundle(written(HEAD + "targets: {dev: }\n" + rest), "dev").document["out"] == ["id of warehouse w"]
 
 
 def test_references_in_a_circle_are_reported(written: Write) -> None:
@@ -330,7 +330,7 @@ def test_what_a_workspace_would_know_has_a_laptops_answer(written: Write) -> Non
         " '${resources.schemas.s.full_name}', '${bundle.name}-${bundle.target}',"
         " '${workspace.current_user.userName}', '${workspace.file_path}']\n"
     )
-    out = load(root, "dev").document["out"]
+    out = load_bundle(root, "dev").document["out"]
     assert out[0].isdigit()
     assert out[1:] == ["/Volumes/c/n/v", "c.n.m", "c.n.m", "c.n", "b-dev", getpass.getuser(), str(root)]
 
@@ -365,6 +365,6 @@ RULES = {"hard-coded", "dynamic", "required", "reference", "wheel"}
 
 @pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT)
 def test_what_is_right_elsewhere_raises_no_alarm(written: Write, text: str) -> None:
-    from laptop.lint import check
+    from laptop.lint import lint_bundle
 
-    assert [str(each) for each in check(written(HEAD + text)) if each.rule in RULES] == []
+    assert [str(each) for each in lint_bundle(written(HEAD + text)) if each.rule in RULES] == []

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
 from laptop.cli import main
-from laptop.lint import check
+from laptop.lint import lint_bundle
 
 DATABRICKS, LAPTOP, TRAINING = "databricks.yml", "laptop.yml", "resources/training.job.yml"
 RIGHTS, LAKEHOUSE = "resources/rights.yml", "resources/lakehouse.yml"
@@ -40,13 +40,13 @@ def change(root: Path, file: str, old: str, new: str) -> None:
 )  # fmt: skip
 def test_one_cause_is_one_message(copied: Path, file: str, old: str, new: str, told: list[str]) -> None:
     change(copied, file, old, new)
-    (problem,) = [str(each) for each in check(copied)]
+    (problem,) = [str(each) for each in lint_bundle(copied)]
     assert all(words in problem for words in told), problem
 
 
 def test_braces_without_quotes_are_told_to_be_quoted(copied: Path) -> None:
     change(copied, TRAINING, '"{{job.run_id}}"', "{{job.run_id}}")
-    assert {problem.cure for problem in check(copied)} == {"put {{...}} in quotes"}
+    assert {problem.cure for problem in lint_bundle(copied)} == {"put {{...}} in quotes"}
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_name_of_the_bundle_is_changed_in_one_place_and_reads_and_writes_still
     copied: Path, old: str, new: str
 ) -> None:
     change(copied, DATABRICKS, old, new)
-    assert [str(problem) for problem in check(copied)] == []
-    jobs = {target: load(copied, target).jobs for target in ("dev", "staging", "prod")}
+    assert [str(problem) for problem in lint_bundle(copied)] == []
+    jobs = {target: load_bundle(copied, target).jobs for target in ("dev", "staging", "prod")}
     given = {
         (target, key): {each["name"]: each["default"] for each in job["parameters"]}
         for target, found in jobs.items()
@@ -86,7 +86,7 @@ TOY = "bundle: {name: toy}\nresources: {jobs: {j: {tasks: [{task_key: a, noteboo
 
 def test_what_only_this_house_asks_for_holds_where_laptop_yml_says_so(written: Callable[..., Path]) -> None:
     files = {"n.py": "# Databricks notebook source\n"}
-    assert check(written(TOY, files)) == ()
-    asked = {problem.rule for problem in check(written(TOY, {"laptop.yml": "house_rules: true\n"}))}
+    assert lint_bundle(written(TOY, files)) == ()
+    asked = {problem.rule for problem in lint_bundle(written(TOY, {"laptop.yml": "house_rules: true\n"}))}
     assert {"timeout", "job", "engine", "cli"} <= asked
-    assert check(written(TOY), house=False) == ()
+    assert lint_bundle(written(TOY), house=False) == ()

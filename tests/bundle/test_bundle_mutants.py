@@ -17,9 +17,9 @@ import pytest
 from databricks.bundles.jobs import Job
 from ruamel.yaml import YAML
 
-from laptop.bundle import Source, assemble
-from laptop.document import Node, Place, Problem
-from laptop.lint import check, inspect, structure
+from laptop.bundle import BundleSource, merge_files
+from laptop.document import Diagnostic, Location, Node
+from laptop.lint import lint_bundle, lint_source, structure
 from laptop.lint.project import Project
 
 Step = str | int
@@ -79,25 +79,25 @@ class Mutant:
     def __str__(self) -> str:
         return f"{self.operation} {'.'.join(map(str, self.path))}"
 
-    def tree(self, source: Source) -> Node:
+    def tree(self, source: BundleSource) -> Node:
         """The file with the change, before the CLI would drop anything of it."""
         return changed(source.files[self.file], self.path, self.change)
 
-    def source(self, source: Source) -> Source:
+    def source(self, source: BundleSource) -> BundleSource:
         files = list(source.files)
         files[self.file] = self.tree(source)
-        return assemble(source.root, tuple(files), source.laptop)
+        return merge_files(source.root, tuple(files), source.laptop)
 
     def legal(self) -> str | None:
         """The entry of LEGAL that it falls under; `*` stands for one step, `**` for any."""
         patterns = {form: re.escape(form).replace(r"\*\*", ".+").replace(r"\*", r"[^.]+") for form in LEGAL}
         return next((form for form, pattern in patterns.items() if re.fullmatch(pattern, str(self))), None)
 
-    def told_by(self, source: Source, problem: Problem) -> bool:
+    def told_by(self, source: BundleSource, problem: Diagnostic) -> bool:
         """Whether the problem stands where one would look for this change."""
         file = source.files[self.file]
         deep = len(self.path)
-        around = {file.place_of(*self.path[:length]) for length in range(max(deep - 2, min(deep - 1, 1)), deep + 1)}
+        around = {file.locate(*self.path[:length]) for length in range(max(deep - 2, min(deep - 1, 1)), deep + 1)}
         line = (source.root / problem.place.file).read_text().splitlines()[problem.place.line - 1]
         return problem.place in around or any(name in line for name in self.names())
 
@@ -147,14 +147,14 @@ def becoming(make: Callable[[Any], Any]) -> Callable[[Any, Step], Any]:
 
 
 def a_mapping(_: Any) -> Any:
-    return {"x": Node("x", Place(Path("databricks.yml"), 1))}
+    return {"x": Node("x", Location(Path("databricks.yml"), 1))}
 
 
 def dangling(text: str) -> str:
     return re.sub(r"(\w)(\}\}?)", r"\1_x\2", text) if "${" in text or "{{" in text else f"{text}_x"
 
 
-def mutants(source: Source) -> Iterator[Mutant]:
+def mutants(source: BundleSource) -> Iterator[Mutant]:
     for number, file in enumerate(source.files):
         for path, node in below(file):
             if path[0] == "include":
@@ -172,7 +172,7 @@ def mutants(source: Source) -> Iterator[Mutant]:
                 yield Mutant("retype", number, path, becoming(lambda _: "x"), node)
 
 
-def targets(mutant: Mutant, source: Source) -> tuple[str, ...]:
+def targets(mutant: Mutant, source: BundleSource) -> tuple[str, ...]:
     """Where a mutant is looked at: one target sees what is common to all, which is harder than all of them would be."""
     own = mutant.path[1:2] if mutant.path[0] == "targets" else ("prod",)
     return own if own and own[0] in source.targets else source.targets
@@ -181,13 +181,13 @@ def targets(mutant: Mutant, source: Source) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "step", [pytest.param(1, marks=pytest.mark.nightly), 5], ids=["every one", "every fifth, which has all sorts"]
 )
-def test_every_mutant_is_reported_in_its_place_or_legal(source: Source, project: Project, step: int) -> None:
+def test_every_mutant_is_reported_in_its_place_or_legal(source: BundleSource, project: Project, step: int) -> None:
     silent, misplaced, legal = [], [], set()
     every = list(mutants(source))
     assert len(every) > 2000, "the bundle has shrunk to nothing, or its nodes are not found"
     for mutant in every[::step]:
         broken = mutant.source(source)
-        problems = inspect(broken, project, targets(mutant, broken)) or inspect(broken, project)
+        problems = lint_source(broken, project, targets(mutant, broken)) or lint_source(broken, project)
         if not problems and (form := mutant.legal()):
             legal.add(form)
         elif not problems:
@@ -201,7 +201,7 @@ def test_every_mutant_is_reported_in_its_place_or_legal(source: Source, project:
 
 @pytest.mark.nightly
 def test_mutants_written_to_files_are_reported_as_those_in_memory(
-    copied: Path, source: Source, project: Project
+    copied: Path, source: BundleSource, project: Project
 ) -> None:
     """Every 97th mutant, as a file: the same problems, but for the lines that writing moves."""
     sample = [mutant for number, mutant in enumerate(mutants(source)) if number % 97 == 7]
@@ -211,11 +211,11 @@ def test_mutants_written_to_files_are_reported_as_those_in_memory(
         before = (copied / name).read_text()
         with (copied / name).open("w") as stream:
             YAML(typ="safe", pure=True).dump(mutant.tree(source).plain(), stream)
-        assert said(check(copied)) == said(inspect(broken, project)), str(mutant)
+        assert said(lint_bundle(copied)) == said(lint_source(broken, project)), str(mutant)
         (copied / name).write_text(before)
 
 
-def said(problems: tuple[Problem, ...]) -> set[tuple[str, str]]:
+def said(problems: tuple[Diagnostic, ...]) -> set[tuple[str, str]]:
     return {(problem.rule, re.sub(r" \S+yml:\d+| \(target [^)]*\)", "", problem.what)) for problem in problems}
 
 
@@ -224,10 +224,10 @@ def test_what_is_not_included_is_missed(copied: Path, line: str) -> None:
     file = copied / "databricks.yml"
     for text in (line + "x", ""):
         file.write_text(file.read_text().replace(line, text, 1))
-        assert check(copied, ["prod"])
+        assert lint_bundle(copied, ["prod"])
 
 
-def test_the_structure_is_that_of_databricks_bundles(source: Source) -> None:
+def test_the_structure_is_that_of_databricks_bundles(source: BundleSource) -> None:
     """Whatever mutant of a job its class refuses, the linter reports; the clean jobs please both."""
     refused = 0
     for mutant in mutants(source):

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from laptop.bundle import Bundle, load
+from laptop.bundle import Bundle, load_bundle
 from laptop.lint.project import Project
-from mlops.config import CONFIGS, parse
+from mlops.config import CONFIGS, parse_arguments
 
 
 @pytest.fixture(scope="module")
 def bundle(root: Path) -> Bundle:
-    return load(root, "prod")
+    return load_bundle(root, "prod")
 
 
 def wheel_tasks(bundle: Bundle) -> list[tuple[str, dict]]:
@@ -62,7 +62,7 @@ def test_the_configuration_accepts_what_the_platform_would_pass(bundle: Bundle) 
     }  # fmt: skip
     for job, task in wheel_tasks(bundle):
         given = {name: at_run.get(name, value) for name, value in told(bundle, job, task).items()}
-        assert parse([f"--{name}={value}" for name, value in given.items()]).job == job
+        assert parse_arguments([f"--{name}={value}" for name, value in given.items()]).job == job
 
 
 def test_a_task_reads_only_what_every_job_that_runs_it_is_told(bundle: Bundle, root: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laptop.bundle import BundleError, assemble, load, read, resolve
+from laptop.bundle import BundleError, load_bundle, merge_files, read_source, resolve_target
 from laptop.document import Node
 from laptop.normalize import DoesNotFitError, cast_scalar
 from laptop.resolution import REFERENCE
@@ -108,7 +108,7 @@ resources:
 
 
 def test_the_document_that_a_runner_gets_has_the_type_of_every_field(written: Write) -> None:
-    job = load(written(TOY), "dev").jobs["a"]
+    job = load_bundle(written(TOY), "dev").jobs["a"]
     assert (job["name"], job["timeout_seconds"], job["queue"]) == ("2013", 60, {"enabled": True})
     assert [parameter["default"] for parameter in job["parameters"]] == ["2", "yes", "true"]
     first, second = job["tasks"]
@@ -120,9 +120,9 @@ def test_the_document_that_a_runner_gets_has_the_type_of_every_field(written: Wr
 
 def test_a_field_that_holds_nothing_is_not_there(written: Write) -> None:
     root = written(TOY.replace("parameters: [{name: p,", "tags:\n      health: ~\n      parameters: [{name: p,"))
-    assert {"tags", "health"}.isdisjoint(load(root, "dev").jobs["a"])
+    assert {"tags", "health"}.isdisjoint(load_bundle(root, "dev").jobs["a"])
     root = written(TOY.replace("depends_on: [{task_key: 1, outcome: true}]", "depends_on:"))
-    assert "depends_on" not in load(root, "dev").jobs["a"]["tasks"][1]
+    assert "depends_on" not in load_bundle(root, "dev").jobs["a"]["tasks"][1]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_a_field_that_holds_nothing_is_not_there(written: Write) -> None:
 def test_what_the_cli_would_drop_runs_nowhere(written: Write, old: str, new: str, told: str | None) -> None:
     root = written(TOY.replace(old, new, 1))
     if told is None:
-        assert load(root, "dev")
+        assert load_bundle(root, "dev")
     else:
         with pytest.raises(BundleError, match="has to be") as error:
-            load(root, "dev")
+            load_bundle(root, "dev")
         (problem,) = error.value.problems
         assert problem.what.startswith(told)
 
@@ -189,12 +189,12 @@ def test_a_bundle_that_is_spelled_otherwise_is_the_same_document(
     if which == "the toy":
         root = tmp_path
         (root / "databricks.yml").write_text(TOY)
-    source = read(root)
+    source = read_source(root)
     target = source.targets[0]
-    plain, problems = resolve(source, target)
+    plain, problems = resolve_target(source, target)
     assert problems == []
     files = tuple(respelled(node, random.Random(seed).choice) for node in source.files)  # noqa: S311 - no secret
-    other, problems = resolve(assemble(root, files, source.laptop), target)
+    other, problems = resolve_target(merge_files(root, files, source.laptop), target)
     assert (problems, other.misfits) == ([], ())
     assert json.dumps(other.document) == json.dumps(plain.document)
 

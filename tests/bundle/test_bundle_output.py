@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from laptop.home import LaptopError
-from laptop.lint import check
-from laptop.lint.sarif import sarif
+from laptop.lint import lint_bundle
+from laptop.lint.sarif import to_sarif
 
 VARIABLE = {"type": "string", "pattern": "\\$\\{var\\.\\p{L}+\\}"}
 SECONDS = {"oneOf": [{"type": "integer", "minimum": 1}, VARIABLE]}
@@ -35,14 +35,14 @@ def schema(tmp_path: Path) -> Path:
 
 
 def test_the_clis_schema_has_nothing_against_the_bundle(root: Path, schema: Path) -> None:
-    assert check(root, schema=schema) == ()
+    assert lint_bundle(root, schema=schema) == ()
 
 
 def test_what_the_clis_schema_refuses_is_told_with_its_line(copied: Path, schema: Path) -> None:
     file = copied / "resources/training.job.yml"
     file.write_text(file.read_text().replace("timeout_seconds: 7200", "timeout_seconds: 0"))
     line = file.read_text().split("\n").index("      timeout_seconds: 0") + 1
-    (problem,) = [each for each in check(copied, schema=schema) if each.rule == "schema"]
+    (problem,) = [each for each in lint_bundle(copied, schema=schema) if each.rule == "schema"]
     assert (problem.place.file, problem.place.line) == (Path("resources/training.job.yml"), line)
     assert problem.what == "resources.jobs.training.timeout_seconds: 0 is less than the minimum of 1"
 
@@ -50,21 +50,21 @@ def test_what_the_clis_schema_refuses_is_told_with_its_line(copied: Path, schema
 def test_a_variable_fits_where_the_schema_lets_it(copied: Path, schema: Path) -> None:
     file = copied / "resources/training.job.yml"
     file.write_text(file.read_text().replace("timeout_seconds: 7200", "timeout_seconds: ${var.größe}"))
-    assert not [each for each in check(copied, schema=schema) if each.rule == "schema"]
+    assert not [each for each in lint_bundle(copied, schema=schema) if each.rule == "schema"]
 
 
 @pytest.mark.parametrize("text", ["{", '{"type": 7}'])
 def test_what_is_no_schema_is_said(root: Path, schema: Path, text: str) -> None:
     schema.write_text(text)
     with pytest.raises(LaptopError, match="is no JSON schema"):
-        check(root, schema=schema)
+        lint_bundle(root, schema=schema)
 
 
 def test_sarif_has_a_rule_and_a_line_for_each_problem(copied: Path) -> None:
     file = copied / "resources/training.job.yml"
     file.write_text(file.read_text().replace("package_name: mlops-template", "package_name: mlops", 1))
-    found = check(copied)
-    (run,) = sarif(found)["runs"]
+    found = lint_bundle(copied)
+    (run,) = to_sarif(found)["runs"]
     assert [result["ruleId"] for result in run["results"]] == [problem.rule for problem in found]
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "resources/training.job.yml"

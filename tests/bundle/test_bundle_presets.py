@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import load, read, resolve
+from laptop.bundle import load_bundle, read_source, resolve_target
 
 ROOT = Path(__file__).parents[2]
 Written = Callable[..., Path]
@@ -51,7 +51,7 @@ targets:
 
 
 def names(root: Path, target: str) -> dict[str, list[Any]]:
-    resources = load(root, target).document["resources"]
+    resources = load_bundle(root, target).document["resources"]
     return {kind: [r.get("name", r.get("display_name")) for r in group.values()] for kind, group in resources.items()}
 
 
@@ -89,20 +89,20 @@ def test_names_have_the_prefix_that_the_cli_gives_them(
         "model_serving_endpoints": [f"{plain}ep"],
         "pipelines": [f"{before}p"],
     }
-    values = {p["name"]: p["default"] for p in load(root, target).jobs["b"]["parameters"]}
+    values = {p["name"]: p["default"] for p in load_bundle(root, target).jobs["b"]["parameters"]}
     assert values == {"where": f"{plain}s", "m": f"dev.{plain}s.{plain}{plain}s_m"}
-    assert load(root, target).document["resources"]["volumes"]["v"]["schema_name"] == f"{plain}s"
+    assert load_bundle(root, target).document["resources"]["volumes"]["v"]["schema_name"] == f"{plain}s"
 
 
 def test_development_pauses_tags_and_lets_runs_overlap(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
-    jobs = load(written(BUNDLE), "dev").jobs
+    jobs = load_bundle(written(BUNDLE), "dev").jobs
     assert [(job.get("max_concurrent_runs"), job["tags"]) for job in jobs.values()] == [
         (4, {"dev": "mine"}),
         (1, {"dev": "ada"}),
     ]
     assert jobs["b"]["schedule"]["pause_status"] == "PAUSED"
-    assert "tags" not in load(written(BUNDLE), "none").jobs["b"]
+    assert "tags" not in load_bundle(written(BUNDLE), "none").jobs["b"]
 
 
 def test_a_bundle_may_keep_its_schemas_without_prefix(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,14 +115,16 @@ def test_a_bundle_may_keep_its_schemas_without_prefix(written: Written, monkeypa
 @pytest.mark.parametrize("user", ["ada", "Grace.Hopper@example.com"])
 def test_staging_promotes_from_the_dev_deployment_of_this_laptop(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
     monkeypatch.setenv("LOGNAME", user)
-    mine = load(ROOT, "dev").jobs["deployment"]["parameters"]
-    source = {p["name"]: p["default"] for p in load(ROOT, "staging").jobs["promotion"]["parameters"]}["source_model"]
+    mine = load_bundle(ROOT, "dev").jobs["deployment"]["parameters"]
+    source = {p["name"]: p["default"] for p in load_bundle(ROOT, "staging").jobs["promotion"]["parameters"]}[
+        "source_model"
+    ]
     assert source == next(p["default"] for p in mine if p["name"] == "model_name")
     assert source.split(".")[1].startswith("dev_")
 
 
 def test_a_team_that_has_not_said_where_staging_promotes_from_is_asked_for_it() -> None:
-    _, found = resolve(read(ROOT), "staging", overrides=False)
+    _, found = resolve_target(read_source(ROOT), "staging", overrides=False)
     assert any("variable 'source_model' has no value" in problem.what for problem in found)
 
 
@@ -133,4 +135,4 @@ def test_tasks_of_one_key_are_merged_when_their_references_are_resolved(written:
             "bundle: {name: b}\nvariables: {n: {default: 7}}\n"
             f"resources: {task % repr(below)}\ntargets: {{dev: {{resources: {task % repr(above)}}}}}\n"
         )
-        assert load(root, "dev").jobs["a"]["tasks"] == [{"task_key": "t", "max_retries": retries}]
+        assert load_bundle(root, "dev").jobs["a"]["tasks"] == [{"task_key": "t", "max_retries": retries}]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import BundleError, load
+from laptop.bundle import BundleError, load_bundle
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = """
@@ -36,12 +36,12 @@ def given(root: Path, text: str, target: str = "staging") -> None:
 
 
 def out(root: Path, **options: Any) -> list[Any]:
-    return list(load(root, "staging", **options).document["out"])
+    return list(load_bundle(root, "staging", **options).document["out"])
 
 
 def problem(root: Path) -> str:
     with pytest.raises(BundleError) as told:
-        load(root, "staging")
+        load_bundle(root, "staging")
     return str(told.value)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,14 +26,16 @@ def table():
 
 
 def test_the_table_has_a_row_for_each_task_of_each_job_and_no_other():
-    jobs = load(ROOT, "dev").jobs
+    jobs = load_bundle(ROOT, "dev").jobs
     wanted = {(job, task["task_key"]) for job, document in jobs.items() for task in document["tasks"]}
     rows = [(row[0], row[1]) for row in table()]
     assert sorted(rows) == sorted(wanted)
 
 
 def test_a_wheel_task_names_its_module_and_the_module_is_there():
-    tasks = {(job, t["task_key"]): t for job, document in load(ROOT, "dev").jobs.items() for t in document["tasks"]}
+    tasks = {
+        (job, t["task_key"]): t for job, document in load_bundle(ROOT, "dev").jobs.items() for t in document["tasks"]
+    }
     for job, task, module, _, _ in table():
         if "python_wheel_task" in tasks[job, task]:
             assert module == f"`mlops.jobs.{task}`"
@@ -51,13 +53,13 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_exists_and_parses(words):
     import laptop.cli
-    import mlops.cli
+    import mlops_cli.cli
 
     assert words[:2] == ["uv", "run"]
     name, *arguments = words[2:]
     if name == "pytest":
         return
-    group = {"laptop": laptop.cli.main, "mlops": mlops.cli.cli}[name]
+    group = {"laptop": laptop.cli.main, "mlops": mlops_cli.cli.cli}[name]
     context = click.Context(group)
     verb, command, rest = group.resolve_command(context, arguments)
     given = [str(ROOT) if before == "--home" else word for before, word in zip([verb, *rest], rest, strict=False)]

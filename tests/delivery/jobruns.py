@@ -13,7 +13,7 @@ from typing import Any
 from pipelinefiles import ROOT, document
 
 STUB = """#!/bin/sh
-echo "$(basename "$0") in $PWD with $(cat src/mlops/cli.py)" >> "$LOG"
+echo "$(basename "$0") in $PWD with $(cat src/mlops_cli/cli.py)" >> "$LOG"
 """
 PROGRAMS = ("uv", "databricks", "gh")
 
@@ -90,7 +90,7 @@ class Machine:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f'#!/bin/sh\necho "{name} of {origin}" >> "$LOG"\n')
             file.chmod(0o755)
-        for name in ("src/mlops/cli.py", "src/sitecustomize.py", "uv.toml", "pyproject.toml"):
+        for name in ("src/mlops_cli/cli.py", "src/sitecustomize.py", "uv.toml", "pyproject.toml"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(origin)
         for name in ("plan.md", "plan.json", "x-1-py3-none-any.whl", "sbom.cdx.json"):

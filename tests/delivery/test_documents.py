@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pipelinefiles import AZURE, GITHUB, ROOT, azure, document, github, jobs
 
-from mlops.workspace.found import Found, Principal
-from mlops.workspace.identities import federation, pipeline
-from mlops.workspace.wanted import Wanted
+from mlops_cli.workspace.identities import federation_steps, pipeline_from_options
+from mlops_cli.workspace.requirements import TargetRequirements
+from mlops_cli.workspace.state import Principal, WorkspaceState
 
 WHO = tuple(f"{digit * 8}-0000-0000-0000-000000000000" for digit in "123")
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
@@ -142,7 +142,7 @@ def test_the_environments_to_set_up_are_those_that_are_used() -> None:
 )
 def test_each_environment_has_the_subject_that_bootstrap_trusts(given: dict[str, str | None], wanted: str) -> None:
     """The identity of a role logs in from `<target>`, `<target>-plan` or `<target>-promote`, and from nowhere else."""
-    source = pipeline(given["github"], given["azure_devops"], "account")
+    source = pipeline_from_options(given["github"], given["azure_devops"], "account")
     assert source is not None
     roles = zip(("deploy", "plan", "promote"), WHO, strict=True)
     document = {
@@ -150,12 +150,12 @@ def test_each_environment_has_the_subject_that_bootstrap_trusts(given: dict[str,
         "resources": {"registered_models": {"model": {}}},
         "variables": {f"{role}_principal": {"value": who} for role, who in roles},
     }
-    found = Found(
+    found = WorkspaceState(
         host="", workspace_id=1, account_id="account", me=Principal("me", "0", frozenset()),
         principals={who: Principal(who, str(number), frozenset()) for number, who in enumerate(WHO)},
         securables={}, privileges={}, bindings={}, policies=dict.fromkeys(WHO, ()), rule_sets={},
     )  # fmt: skip
-    commands = [step.command for step in federation(Wanted(document), found, source)]
+    commands = [step.command for step in federation_steps(TargetRequirements(document), found, source)]
     for command, environment in zip(commands, ("prod", "prod-plan", "prod-promote"), strict=True):
         assert f'"subject": "{wanted.format(environment)}"' in command
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mlops.adapters.forge import AzureDevOps, GitHub
-from mlops.cli import run_args
 from mlops.contract import ConfigError, MlopsError
+from mlops_cli.cli import run_args
+from mlops_cli.forge import AzureDevOps, GitHub
 
 TOKEN = "of-the-run"  # noqa: S105 (no secret of anybody)
 PLAN = {"plan_version": 2, "lineage": "a", "plan": {}}
@@ -150,22 +150,22 @@ def azure(double: Double) -> AzureDevOps:
 
 def test_a_pull_request_gets_one_comment_however_often_it_is_planned(double: Double) -> None:
     double.comments = {n: {"id": n, "body": f"talk {n}"} for n in range(1, 251)}
-    assert github(double).comment(7, "<!-- m -->", "one") == "comment written"
-    assert github(double).comment(7, "<!-- m -->", "two") == "comment updated"
+    assert github(double).write_comment(7, "<!-- m -->", "one") == "comment written"
+    assert github(double).write_comment(7, "<!-- m -->", "two") == "comment updated"
     ours = [c["body"] for c in double.comments.values() if c["body"].startswith("<!-- m -->")]
     assert ours == ["<!-- m -->\ntwo"]
     assert len(double.comments) == 251
 
 
 def test_each_target_has_a_comment_of_its_own(double: Double) -> None:
-    github(double).comment(7, "<!-- staging -->", "one")
-    github(double).comment(7, "<!-- prod -->", "two")
+    github(double).write_comment(7, "<!-- staging -->", "one")
+    github(double).write_comment(7, "<!-- prod -->", "two")
     assert [c["body"] for c in double.comments.values()] == ["<!-- staging -->\none", "<!-- prod -->\ntwo"]
 
 
 def test_an_issue_is_opened_updated_closed_and_opened_again(double: Double) -> None:
     double.issues = {1: {"id": 1, "number": 1, "state": "open", "body": None}}
-    said = [github(double).issue("<!-- d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
+    said = [github(double).keep_issue("<!-- d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
     assert said == [
         "no issue is open",
         "issue 2 opened",
@@ -182,7 +182,7 @@ def test_an_issue_is_opened_updated_closed_and_opened_again(double: Double) -> N
 def test_azures_task_is_opened_updated_closed_and_opened_again(ended: str, double: Double) -> None:
     double.ended = ended
     double.tasks = {1: {"System.State": "To Do", "System.Tags": "ours; mlops: another"}}
-    said = [azure(double).issue("<!-- mlops: d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
+    said = [azure(double).keep_issue("<!-- mlops: d -->", "Drift", body) for body in (None, "a", "b", None, None, "c")]
     assert said == [
         "no task is open",
         "task 2 opened",
@@ -225,8 +225,8 @@ def test_an_address_of_a_run_has_one_form(double: Double, monkeypatch: pytest.Mo
 
 def test_azures_pull_request_gets_one_closed_thread(double: Double) -> None:
     double.threads = {1: {"id": 1, "comments": [], "status": "active"}}
-    assert azure(double).comment(7, "<!-- m -->", "one") == "comment written"
-    assert azure(double).comment(7, "<!-- m -->", "two") == "comment updated"
+    assert azure(double).write_comment(7, "<!-- m -->", "one") == "comment written"
+    assert azure(double).write_comment(7, "<!-- m -->", "two") == "comment updated"
     assert double.threads[2]["comments"][0]["content"] == "<!-- m -->\ntwo"
     assert double.threads[2]["status"] == "closed"
     assert len(double.threads) == 2
@@ -236,20 +236,20 @@ def test_azures_pull_request_gets_one_closed_thread(double: Double) -> None:
 def test_an_error_is_one_sentence_without_a_secret(status: int, double: Double) -> None:
     double.fails = status
     with pytest.raises(MlopsError, match=f"GET .* was answered {status}") as caught:
-        github(double).comment(7, "m", "b")
+        github(double).write_comment(7, "m", "b")
     assert "ghp_" not in str(caught.value)
     assert TOKEN not in str(caught.value)
 
 
 def test_nobody_answers() -> None:
     with pytest.raises(MlopsError, match="no usable answer"):
-        GitHub("http://127.0.0.1:9", "octo/flights", TOKEN).comment(7, "m", "b")
+        GitHub("http://127.0.0.1:9", "octo/flights", TOKEN).write_comment(7, "m", "b")
 
 
 @pytest.mark.parametrize("api", ["http://example.com", "file:///etc/passwd", "ftp://127.0.0.1:1"])
 def test_a_token_goes_nowhere_without_tls(api: str) -> None:
     with pytest.raises(ConfigError, match="no address to send a token to"):
-        GitHub(api, "octo/flights", TOKEN).comment(7, "m", "b")
+        GitHub(api, "octo/flights", TOKEN).write_comment(7, "m", "b")
 
 
 @pytest.mark.parametrize("name", ["octo", "octo/", "octo/flights/x", "octo/fl ights", "../octo/x", "octo/x?y"])

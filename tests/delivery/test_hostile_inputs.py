@@ -11,9 +11,8 @@ import click
 import pytest
 from pipelinefiles import every_step
 
-from mlops import looks
-from mlops.cli import run_args
-from mlops.lifecycle import plans
+from mlops_cli import plans, versions
+from mlops_cli.cli import run_args
 
 HOSTILE = (
     '"; touch canary; echo "', "'; touch canary; '", "$(touch canary)", "`touch canary`", "${IFS}touch${IFS}canary",
@@ -102,7 +101,7 @@ def test_what_a_tag_or_a_workspace_says_is_shown_without_a_command_to_the_pipeli
     hostile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model's tags are written by whoever trains; `mlops status` shows them in a pipeline that can promote."""
-    looks._print([("by", "verdict"), (hostile, looks._text(hostile))])
+    versions._print_rows([("by", "verdict"), (hostile, versions._format_value(hostile))])
     (tmp_path / "summary").mkdir()
     (tmp_path / "summary/prod.json").write_text(json.dumps({"resources": {"jobs": {hostile: {}}}}))
     assert run_args(["rollback", "--target=prod", "--reason=x", f"--home={tmp_path}"]) == 1
@@ -117,8 +116,8 @@ def test_what_a_tag_or_a_workspace_says_is_shown_without_a_command_to_the_pipeli
 def test_a_plan_is_shown_as_text_whatever_it_holds(hostile: str) -> None:
     entry = {"action": "update", "changes": {hostile: {"action": "update", "old": hostile, "new": {hostile: hostile}}}}
     text = json.dumps({"plan_version": 2, "plan": {f"resources.jobs.{hostile}": entry}})
-    plan = plans.parse(text)
-    for page in (plans.summary(plan, "prod"), plans.report(plans.drift(plan), "prod")):
+    plan = plans.parse_plan(text)
+    for page in (plans.summarise_plan(plan, "prod"), plans.report_drift(plans.config_drift(plan), "prod")):
         bare = re.sub(r"</?(code|details|summary)>", "", page)
         assert not re.search(r"[<>`@\[\]$\"'\u202e\x00\x1b]", bare)
         assert "::" not in page

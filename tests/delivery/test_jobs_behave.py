@@ -107,7 +107,7 @@ UNPACKING_AZURE = [
 def assert_nothing_planted(machine: Machine) -> None:
     ran = machine.log.read_text()
     assert "planted" not in ran, ran
-    for name in (".ci/setup", ".ci/run", "src/mlops/cli.py", "src/sitecustomize.py", "uv.toml", "pyproject.toml"):
+    for name in (".ci/setup", ".ci/run", "src/mlops_cli/cli.py", "src/sitecustomize.py", "uv.toml", "pyproject.toml"):
         if (machine.work / name).exists():
             assert "planted" not in (machine.work / name).read_text(), name
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.cli import run_args
+from mlops_cli.cli import run_args
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,7 +21,7 @@ ACCEPTED = {"verdict": "accepted", "artifact_digest": "d1"}
 @pytest.fixture
 def registry(home: Path) -> MlflowClient:
     """A home that knows target prod, and both targets' models without any version."""
-    from mlops.adapters.registry import Registry
+    from mlops.platform.registry import Registry
 
     def parameters(**values: str) -> list[dict[str, str]]:
         return [{"name": name, "default": value} for name, value in values.items()]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from pipelinefiles import ROOT, document
 
-from mlops.adapters import checkout
-from mlops.cli import run_args
 from mlops.contract import MlopsError
+from mlops_cli import checkout
+from mlops_cli.cli import run_args
 
 Told = Callable[[], str]
 
@@ -107,7 +107,7 @@ def test_a_build_that_is_not_reproducible_stops(clone: Path, monkeypatch: pytest
 
     monkeypatch.setattr(checkout, "_wheel", differing)
     with pytest.raises(MlopsError, match="not reproducible"):
-        checkout.build(Path("dist"))
+        checkout.build_release(Path("dist"))
 
 
 def flip(folder: Path) -> None:
@@ -352,10 +352,10 @@ def test_a_plan_is_written_for_its_reviewers(tmp_path: Path) -> None:
 def test_a_program_that_is_missing_or_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MlopsError, match="git rev-parse HEAD failed"):
-        checkout.commit()
+        checkout.head_commit()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MlopsError, match="git is not on the PATH"):
-        checkout.commit()
+        checkout.head_commit()
 
 
 # --- licences and wheels ---------------------------------------------------------------------------------------------
@@ -372,9 +372,9 @@ def test_everything_that_the_wheel_needs_has_a_licence_that_is_known(
 @pytest.mark.nightly
 def test_a_wheel_house_installs_without_an_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
-    some = [part for part in checkout.requirements().split("\n\n") if part]
+    some = [part for part in checkout.export_requirements().split("\n\n") if part]
     click = next(part for part in "\n".join(some).split("\n") if part.startswith("click=="))
-    whole = checkout.requirements()
+    whole = checkout.export_requirements()
     wanted = whole[whole.index(click) :]
     monkeypatch.setattr(checkout, "requirements", lambda: wanted[: wanted.index("# via")])
     house = tmp_path / "wheels"

@@ -10,7 +10,7 @@ import click
 import pytest
 from pipelinefiles import ROOT, Step, azure, document, every_step, github
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
 
 PAIRS = {
     "test": (("ci", "test"), (".azure/templates/ci.yml", "test")),
@@ -165,7 +165,7 @@ def test_every_command_exists_and_parses(run: str, place: Path) -> None:
 
 
 def _parses(arguments: list[str]) -> None:
-    from mlops.cli import cli
+    from mlops_cli.cli import cli
 
     context, command = click.Context(cli), cli
     while isinstance(command, click.Group):
@@ -179,10 +179,10 @@ def _parses(arguments: list[str]) -> None:
 def test_every_job_that_is_run_is_in_the_bundle() -> None:
     run = {found[1] for _, step in every_step() if (found := re.search(r"bundle run (\w+)", step.run))}
     assert run == {"integration"}
-    assert run <= load(ROOT, "staging").jobs.keys()
+    assert run <= load_bundle(ROOT, "staging").jobs.keys()
 
 
 @pytest.mark.parametrize("target", ["staging", "prod"])
 def test_what_the_pipeline_built_is_not_built_again(target: str) -> None:
-    artifacts = load(ROOT, target).document.get("artifacts", {})
+    artifacts = load_bundle(ROOT, target).document.get("artifacts", {})
     assert not [name for name, artifact in artifacts.items() if artifact.get("build")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from life import Life
 
-from mlops.adapters import platform
+from mlops.platform import runtime
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def living(home: Path) -> Iterator[Life]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAPTOP_HOME", str(home))
         patch.setenv("LAPTOP_IDENTITY", "release")
-        patch.setattr(platform, "set_task_value", values.__setitem__)
+        patch.setattr(runtime, "set_task_value", values.__setitem__)
         yield Life(home=home, values=values)
 
 

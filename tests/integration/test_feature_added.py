@@ -11,7 +11,7 @@ from test_jobs_loop import LATER, laptop_in
 from toy import TOY
 
 from mlops.contract import feature
-from mlops.lifecycle.pointintime import compute_features
+from mlops.data.point_in_time import compute_features
 
 
 @feature(unit="share", known_from="the judgements", limits=(0, 1))
@@ -36,8 +36,8 @@ def test_a_feature_is_added_in_production(spark, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "TOY", WIDER)
     laptop.land("2024-03-02", "2024-03-11")
     own = laptop.ingest(LATER)
-    table = own.read("features").toPandas()
-    frames = {source.name: own.read(source.name).toPandas() for source in WIDER.sources}
+    table = own.read_table("features").toPandas()
+    frames = {source.name: own.read_table(source.name).toPandas() for source in WIDER.sources}
     rows = frames["orders"][frames["orders"]["id"].isin(table["id"])]
     then = compute_features(WIDER.entity, WIDER.features, WIDER.sources, rows, frames).set_index("id")
     there = table.set_index("id")["failed_lately"]
@@ -45,11 +45,11 @@ def test_a_feature_is_added_in_production(spark, tmp_path, monkeypatch):
     assert there.notna().mean() > 0.9
 
     laptop.infer()
-    scored = own.read("predictions").toPandas()
+    scored = own.read_table("predictions").toPandas()
     assert set(scored["model_version"]) == {old}
     context, new = laptop.train("prod", LATER)
-    assert context.registry.holder("prod.toy.failing", "champion").number == old
+    assert context.registry.find_alias_holder("prod.toy.failing", "champion").number == old
     assert laptop.deploy("prod", new, as_of=LATER)[1] == "accepted"
-    champion = context.registry.holder("prod.toy.failing", "champion")
+    champion = context.registry.find_alias_holder("prod.toy.failing", "champion")
     assert champion.number == new
-    assert "failed_lately" in context.registry.load(champion, WIDER.model).feature_names_in_
+    assert "failed_lately" in context.registry.load_model(champion, WIDER.model).feature_names_in_

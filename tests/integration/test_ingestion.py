@@ -16,10 +16,10 @@ from brokenfeeds import FILES, HARMLESS, KINDS, STRICT_TOY, damaged
 from test_jobs_loop import laptop_in
 from toy import TOY, frame_of
 
-from mlops.adapters import quality
+from mlops.context import Context
 from mlops.contract import BatchBlocked, Conflict
-from mlops.jobs import _layout, ingestion
-from mlops.jobs._launch import Context
+from mlops.data import expectations, table_schemas
+from mlops.jobs import ingestion
 
 TABLES = ("orders", "results", "quarantine")
 
@@ -76,7 +76,7 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     assert sorted(aside["rule"]) == sorted(KINDS[kind][0] for kind in kinds)
     assert set(aside["line"]) <= {11, 12, 13, 14}
     assert len(frame_of(context.own, "orders")) == 60 * 6 - len(kinds)
-    size = next(c for c in context.own.read("orders").schema if c.name == "size")
+    size = next(c for c in context.own.read_table("orders").schema if c.name == "size")
     assert size.metadata["comment"].startswith("Size [kg]. Expected: size:be_between (min_value -50.0, max_value 50.0)")
     before = {**state(context.own), **state(context.own, ["ledger"])}
     put(laptop, "prod", "orders/z.csv", FILES["a column renamed"][1](files[clean[0]].splitlines()))
@@ -113,7 +113,7 @@ def test_repeats_retries_overlaps_and_backfills_end_in_the_same_tables(laptop, m
     names = list(contents)
     for name in names[4:]:
         put(laptop, "many", name, contents[name])
-    enter = ingestion._enter
+    enter = ingestion._write_ledger
 
     def overtaken(job, *rest):
         """Between this run's tables and its ledger another run sees one more file and goes all the way."""
@@ -133,10 +133,10 @@ def test_repeats_retries_overlaps_and_backfills_end_in_the_same_tables(laptop, m
         with pytest.raises(RuntimeError, match="killed"):
             laptop.task("ingestion", many)
     laptop.task("ingestion", many)
-    versions = {table: many.own.version(table) for table in ("orders", "ledger", "quarantine")}
+    versions = {table: many.own.newest_version(table) for table in ("orders", "ledger", "quarantine")}
     laptop.task("ingestion", many)
     assert state(many.own) == state(once.own)
-    assert {table: many.own.version(table) for table in versions} == versions
+    assert {table: many.own.newest_version(table) for table in versions} == versions
     ledger = frame_of(many.own, "ledger")
     assert sorted(ledger["sha256"]) == sorted(frame_of(once.own, "ledger")["sha256"])
     assert sorted(set(ledger["batch"])) == [1, 2]
@@ -227,12 +227,12 @@ def test_harmless_files_give_the_same_tables(laptop, kind):
 def test_two_first_writers_of_one_table_leave_each_row_once(spark, laptop):
     context = context_of(laptop, TOY)
     source = TOY.sources[0]
-    _layout.create_source(context.own, source, quality.comments(source.expectations()))
+    table_schemas.create_source(context.own, source, expectations.column_comments(source.expectations()))
     rows = "id bigint, due timestamp, announced timestamp, kind string, size double, file_modified timestamp"
     moment = context.config.as_of
     mine = spark.createDataFrame([(n, moment, moment, "x", 1.0, moment) for n in range(5)], rows)
     context.own.append_once("orders", mine, after=0)
     with pytest.raises(Conflict, match=r"prod\.toy\.orders"):
         context.own.append_once("orders", mine, after=0)
-    context.own.merge("orders", mine, ["id", "announced"], newer="file_modified", first=True)
+    context.own.merge_rows("orders", mine, ["id", "announced"], newer="file_modified", first=True)
     assert len(frame_of(context.own, "orders")) == 5

@@ -11,9 +11,9 @@ import pytest
 from toy import PER_DAY, TOY, frame_of
 
 from mlops import config
-from mlops.adapters import platform
+from mlops.context import Context
 from mlops.contract import ConfigError, DataError, ModelError, UntrustedModel
-from mlops.jobs._launch import Context
+from mlops.platform import runtime
 
 LANDING = "/Volumes/prod/toy/landing"
 DATA = {"data_catalog": "prod", "data_schema": "toy"}
@@ -32,7 +32,7 @@ class Laptop:
 
     def job(self, job, **given):
         base = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": MARCH}
-        return Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+        return Context(config.parse_arguments([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
 
     def task(self, name, context):
         self.values.clear()
@@ -91,7 +91,7 @@ def laptop_in(folder: Path, monkeypatch):
     values: dict[str, str] = {}
     monkeypatch.setenv("LAPTOP_HOME", str(folder))
     monkeypatch.setenv("LAPTOP_IDENTITY", "trainer")
-    monkeypatch.setattr(platform, "set_task_value", values.__setitem__)
+    monkeypatch.setattr(runtime, "set_task_value", values.__setitem__)
     return Laptop(folder, values)
 
 
@@ -227,7 +227,7 @@ def test_the_same_days_in_any_order_give_the_same_model(empty, tmp_path):
         given = {**laptop.model(catalog), "data_catalog": catalog, "deployment_job_id": "1", "as_of": as_of}
         context = laptop.job("training", catalog=catalog, **given)
         number = int(laptop.task("training", context)["model_version"])
-        digests.append(context.registry.version(f"{catalog}.toy.failing", number).tags["model_digest"])
+        digests.append(context.registry.get_version(f"{catalog}.toy.failing", number).tags["model_digest"])
     assert digests[0] == digests[1]
 
 

@@ -10,9 +10,10 @@ from life import AS_OF, Life
 from toy import TOY
 
 from mlops import config
-from mlops.adapters import platform
-from mlops.jobs import _audit, _champion, features, ingestion, sample
-from mlops.jobs._launch import Context
+from mlops.context import Context
+from mlops.jobs import features, ingestion, sample
+from mlops.platform import runtime
+from mlops.release import aliases, audit_log
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 LANDING = "/Volumes/prod/toy/landing"
@@ -24,7 +25,7 @@ def life(spark, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAPTOP_HOME", str(tmp_path_factory.mktemp("kills")))
         patch.setenv("LAPTOP_IDENTITY", "release")
-        patch.setattr(platform, "set_task_value", lambda *_: None)
+        patch.setattr(runtime, "set_task_value", lambda *_: None)
         life = Life()
         for module, job, given in (
             (sample, "sample", {"landing": LANDING, "since": "2024-01-25", "until": "2024-03-01"}),
@@ -32,7 +33,7 @@ def life(spark, tmp_path_factory):
             (features, "ingestion", {"landing": LANDING, "experiment": "/toy"}),
         ):
             words = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": AS_OF, **given}
-            module.run(Context(config.parse([f"--{name}={value}" for name, value in words.items()]), TOY))
+            module.run(Context(config.parse_arguments([f"--{name}={value}" for name, value in words.items()]), TOY))
         life.trained("dev", seed=0)
         life.trained("dev", seed=1)
         yield life
@@ -76,8 +77,8 @@ def two_served(life, target):
 def made_champion(life, target, number):
     life.accepted(target, number)
     job, version = life.deployment(target, number), life.version(target, number)
-    record, last = _audit.record_of(job, number), _champion.settle(job)
-    _champion.move(job, version, _champion.row_of_move(job, "deployment", version, record, "before"), last)
+    record, last = audit_log.record_of(job, number), aliases.reconcile_aliases(job)
+    aliases.move_champion(job, version, aliases.row_of_move(job, "deployment", version, record, "before"), last)
 
 
 CASES = {

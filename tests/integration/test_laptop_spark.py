@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from laptop import spark as server
-from laptop.bundle import load
+from laptop.bundle import load_bundle
+from laptop.console import Console
 from laptop.home import Home
 from laptop.runner import Runner
-from laptop.show import Show
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,7 +33,9 @@ def runner(root: Path, tasks: dict[str, Any], **more: Any) -> Runner:
     (root / "databricks.yml").write_text(json.dumps(text))
     home = Home(root / "home")
     home.path.mkdir()
-    return Runner(load(root, "dev"), home, Show(StringIO()), spark=server, resolve=lambda _, name: tasks[name])
+    return Runner(
+        load_bundle(root, "dev"), home, Console(StringIO()), spark=server, resolve=lambda _, name: tasks[name]
+    )
 
 
 def test_every_task_gets_the_one_session(spark: SparkSession, tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_every_task_gets_the_one_session(spark: SparkSession, tmp_path: Path) ->
         seen.append(SparkSession.builder.getOrCreate())
         assert seen[-1].range(5).count() == 5
 
-    assert runner(tmp_path, {"a": task, "b": task}).run("main", {}).state == "SUCCESS"
+    assert runner(tmp_path, {"a": task, "b": task}).run_job("main", {}).state == "SUCCESS"
     assert seen == [spark, spark]
 
 
@@ -54,7 +56,7 @@ def test_a_timeout_ends_the_spark_operation_that_the_task_waits_for(spark: Spark
         spark.range(10**13).selectExpr("sum(hash(id))").collect()
 
     begin = time.monotonic()
-    run = runner(tmp_path, {"a": task}, timeout_seconds=2).run("main", {})
+    run = runner(tmp_path, {"a": task}, timeout_seconds=2).run_job("main", {})
     assert run.tasks["a"].state == "TIMEDOUT"
     assert time.monotonic() - begin < 10
     begin = time.monotonic()
@@ -78,7 +80,7 @@ def test_a_timeout_of_one_iteration_leaves_the_operations_of_the_others_alone(
     nested = {"task_key": "each", "timeout_seconds": 4, "python_wheel_task": wheel}
     # The third starts when the second has ended, and is in the middle of its work when the first is stopped.
     spec["for_each_task"] = {"inputs": '["long", "second", "third"]', "concurrency": 2, "task": nested}
-    run = made.run("main", {})
+    run = made.run_job("main", {})
     assert [each.state for each in run.tasks["a"].iterations] == ["TIMEDOUT", "SUCCESS", "SUCCESS"]
 
 

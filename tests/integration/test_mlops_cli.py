@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops.cli import cli, run_args
-from mlops.jobs import _audit
+from mlops.release import audit_log
+from mlops_cli.cli import cli, run_args
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_compare_sets_two_versions_side_by_side(mlops):
 
 def test_status_starts_neither_spark_nor_scikit_learn(told):
     code = (
-        "import sys; from mlops.cli import run_args; "
+        "import sys; from mlops_cli.cli import run_args; "
         "code = [run_args([verb, '--target=prod', '--home', sys.argv[1]]) for verb in ('status', 'history')]; "
         "print(code, {'pyspark.sql.connect.session', 'sklearn', 'skops'} & set(sys.modules))"
     )
@@ -142,9 +142,9 @@ def test_a_reason_is_a_line_of_at_most_500_characters(mlops, words, reason):
 def test_a_newline_in_a_reason_forges_no_line_of_the_history(told, mlops):
     """Such a row comes from an older release; today's are cleaned before they are written."""
     job = told.job("rollback", "forged", reason="worse", run_id="9")
-    forged = _audit.new_row(job, "rejection", replace(told.version("prod", 1), model="forged.toy.failing"))
+    forged = audit_log.new_row(job, "rejection", replace(told.version("prod", 1), model="forged.toy.failing"))
     forged = replace(forged, reason="fine\n9  2024-01-01 00:00:00  deployment 1 -> 7 by ada: fine\x1b[2K##vso[x]")
-    assert _audit.add(job, forged, lambda _: False)
+    assert audit_log.add_row(job, forged, lambda _: False)
     document = (told.home / "summary/prod.json").read_text().replace("prod", "forged")
     (told.home / "summary/dev.json").write_text(document)
     out = mlops("history", "--target", "dev")[1]

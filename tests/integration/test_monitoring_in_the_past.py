@@ -13,9 +13,9 @@ import pytest
 from test_jobs_loop import LATER, MARCH, laptop_in
 from toy import TOY, frame_of
 
-from mlops.adapters.tables import Schema
 from mlops.contract import ModelError
-from mlops.lifecycle.history import KEYS
+from mlops.monitoring.history import KEYS
+from mlops.platform.tables import Schema
 
 WATCHED = ("metrics", "drift", "decisions", "alerts")
 LAST = "2024-03-20T00:00:00Z"

@@ -10,7 +10,7 @@ import pytest
 from life import audit
 
 from mlops.contract import Conflict, ModelError, UntrustedModel
-from mlops.jobs import _audit, _champion
+from mlops.release import aliases, audit_log
 
 
 def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_verdict(life):
@@ -108,7 +108,7 @@ def test_the_loser_of_a_race_changes_nothing(life):
     life.promoted("dev", "race", 1)
     life.promoted("dev", "race", 2)
     job = life.deployment("race", 1)
-    seen = _champion.settle(job)
+    seen = aliases.reconcile_aliases(job)
     life.deployed("race", 2)
     before = life.state("race")
     with pytest.raises(Conflict, match="another run moved the champion of race"):
@@ -122,7 +122,7 @@ def test_one_run_that_moves_twice_is_told_apart(life):
     for number in (1, 2):
         life.promoted("dev", "twice", number)
     job = life.deployed("twice", 1)
-    seen = _champion.settle(job)
+    seen = aliases.reconcile_aliases(job)
     life.accepted("twice", 2)
     life.deployed("twice", 2)  # the same run id, another version, in between
     with pytest.raises(Conflict):
@@ -206,8 +206,8 @@ def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(life, key, value)
 
 def late(life, job, target, seen):
     version = life.version(target, 1)
-    row = _champion.row_of_move(job, "deployment", version, _audit.record_of(job, 1), "late")
-    _champion.move(job, version, row, seen)
+    row = aliases.row_of_move(job, "deployment", version, audit_log.record_of(job, 1), "late")
+    aliases.move_champion(job, version, row, seen)
 
 
 def files_of(life, version):

@@ -18,10 +18,12 @@ from oracle import FEATURES, HOUR, SHOP, SOURCES, START, File, Oracle, Run, Runs
 from pyspark import cloudpickle
 from test_jobs_loop import DATA, laptop_in
 
-from mlops.adapters.tables import rows_of
+from mlops.context import Context
 from mlops.contract import DataError
-from mlops.jobs import _matured, _watch, inference
-from mlops.jobs._launch import Context
+from mlops.data import labels as _matured
+from mlops.jobs import inference
+from mlops.monitoring import store
+from mlops.platform.tables import rows_of
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
@@ -99,11 +101,11 @@ def check(laptop, runs):
     wanted = oracle.features(as_of)
     for source in SOURCES:
         names = [column.name for column in source.columns]
-        table = schema.read(source.name).select(*names).toPandas().sort_values(names, ignore_index=True)
+        table = schema.read_table(source.name).select(*names).toPandas().sort_values(names, ignore_index=True)
         there = oracle.frame(source.name).sort_values(names, ignore_index=True)
         pd.testing.assert_frame_equal(table, there, check_dtype=False)
-    assert schema.read("quarantine").count() == 0
-    features = schema.read("features").toPandas()
+    assert schema.read_table("quarantine").count() == 0
+    features = schema.read_table("features").toPandas()
     assert len(features) == len(wanted)
     found = records(features)
     assert found.keys() == wanted.keys()
@@ -113,14 +115,14 @@ def check(laptop, runs):
     if not wanted:
         return schema
     for moment in {one.as_of for one in runs}:
-        labels = records(_matured.labelled(schema.read("features"), schema, SHOP, moment))
+        labels = records(_matured.join_labels(schema.read_table("features"), schema, SHOP, moment))
         truth = {key: oracle.label(key[0], moment) for key in wanted}
         assert {key: row["label"] for key, row in labels.items()} == {k: v for k, v in truth.items() if v is not None}
     given = {**DATA, "data_catalog": context.config.catalog, "model_name": f"{context.config.catalog}.toy.failing"}
     inference = context_of(laptop, "inference", context.config.catalog, as_of, **given)
     for _ in range(2):
         laptop.task("inference", inference)
-    predictions = schema.read("predictions").toPandas()
+    predictions = schema.read_table("predictions").toPandas()
     assert len(predictions) == len(records(predictions)) == sum(asked > START for _, asked in wanted)
     for key, row in records(predictions).items():
         assert row["prediction"] == pytest.approx(predicted(wanted[key]))
@@ -130,7 +132,7 @@ def check(laptop, runs):
 
 def check_watched(monitoring, oracle, wanted):
     """Monitoring sees the newest prediction of each entity whose event has come, beside its newest known outcome."""
-    watched = _watch.predictions(monitoring, START, None)
+    watched = store.load_predictions(monitoring, START, None)
     lead, as_of = SHOP.entity.lead, monitoring.config.as_of
     newest = {entity: asked for entity, asked in sorted(wanted) if asked > START and asked + lead < as_of}
     assert dict(zip(watched["id"], watched["prediction_time"].dt.tz_localize(UTC), strict=True)) == newest
@@ -189,7 +191,7 @@ def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(shop, monkeypatch, 
             for source, row in (("orders", late), ("visits", wrong))
         ]
         schema = check(shop, [*runs, Run(files, back + 5 * HOUR)])
-        ledger = rows_of(schema.read("ledger").where("source = 'orders'"))
+        ledger = rows_of(schema.read_table("ledger").where("source = 'orders'"))
     finally:
         monkeypatch.undo()
         time.tzset()

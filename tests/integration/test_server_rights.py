@@ -16,11 +16,11 @@ import requests
 from inmemory import Audit, World, keep_audit
 from life import Life
 
-from mlops.adapters import platform
-from mlops.adapters.refused import told
-from mlops.adapters.registry import Registry
 from mlops.contract import ApprovalPending, Forbidden, ModelError
-from mlops.jobs import _champion
+from mlops.platform import runtime
+from mlops.platform.registry import Registry
+from mlops.platform.uc_limits import translate_permission_errors
+from mlops.release import aliases
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 WORD = secrets.token_urlsafe(16)
@@ -38,7 +38,7 @@ class Remote(Registry):
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._artifacts = self._file = None
-        self._client = told(mlflow.MlflowClient(), None)
+        self._client = translate_permission_errors(mlflow.MlflowClient(), None)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ class Remotely(Life):
         return context
 
     def state(self, target):
-        versions = self.registry.versions(self.model(target))
+        versions = self.registry.list_versions(self.model(target))
         rows = [row for row in self.world.rows if row["model_name"] == self.model(target)]
         return [(v.number, sorted(v.aliases), dict(v.tags)) for v in versions], rows
 
@@ -118,7 +118,7 @@ def life(server, tmp_path_factory):
     """Each identity owns the model of its target, whose champion is version 2, the one before it and the next one 1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAPTOP_HOME", str(tmp_path_factory.mktemp("tables")))
-        patch.setattr(platform, "set_task_value", lambda *_: None)
+        patch.setattr(runtime, "set_task_value", lambda *_: None)
         keep_audit(patch)
         life = Remotely(Remote(server))
         with identity("admin"):
@@ -261,9 +261,9 @@ def test_an_alias_that_who_trains_has_moved_serves_nobody_until_it_is_mended(lif
         life.registry.set_alias(life.version("prod", number), "champion")
     with identity(OWNERS["prod"]):
         with pytest.raises(ModelError, match=rf"points at version {number}, and the audit table says version 2"):
-            _champion.serving(life.deployment("prod", 2))
+            aliases.load_serving(life.deployment("prod", 2))
         life.run("validation", life.deployment("prod", 2))
-        assert _champion.serving(life.deployment("prod", 2)).number == 2
+        assert aliases.load_serving(life.deployment("prod", 2)).number == 2
         assert life.version("prod", number).aliases == ()
 
 
@@ -272,7 +272,7 @@ def test_tags_of_the_champion_that_who_trains_has_changed_change_nothing(life):
         before = life.version("prod", 2)
         life.registry.tag(before, {"trained_as_of": "1999-01-01T00:00:00Z", "artifact_digest": "0" * 64})
     with identity(OWNERS["prod"]):
-        served = _champion.serving(life.deployment("prod", 2))
+        served = aliases.load_serving(life.deployment("prod", 2))
         assert served.tags["artifact_digest"] == before.tags["artifact_digest"]
         assert served.tags["trained_as_of"].startswith("2024-03-02")
         life.registry.load(served, life.deployment("prod", 2).use_case.model)

@@ -8,8 +8,8 @@ from pyspark.sql import functions as F
 from test_jobs_loop import MARCH, laptop_in
 from toy import TOY
 
-from mlops.adapters.tables import Schema
-from mlops.jobs import _blocks
+from mlops.data import feature_blocks
+from mlops.platform.tables import Schema
 
 
 @pytest.mark.nightly
@@ -17,15 +17,19 @@ def test_a_stream_of_questions_gets_the_features_of_the_batch(spark, tmp_path, m
     laptop = laptop_in(tmp_path, monkeypatch)
     laptop.land("2023-12-31", "2024-03-01")
     own = laptop.ingest(MARCH)
-    made = own.read("features").toPandas()
-    asked = F.col("due") - _blocks.interval(TOY.entity.lead)
-    due = own.read("orders").withColumn(_blocks.ASKED, asked).where(asked <= F.lit(MARCH).cast("timestamp"))
+    made = own.read_table("features").toPandas()
+    asked = F.col("due") - feature_blocks.to_interval(TOY.entity.lead)
+    due = (
+        own.read_table("orders")
+        .withColumn(feature_blocks.PREDICTION_TIME, asked)
+        .where(asked <= F.lit(MARCH).cast("timestamp"))
+    )
     questions, answers, checkpoint = (str(tmp_path / name) for name in ("questions", "answers", "checkpoint"))
 
     where = (own.warehouse, own.catalog, own.name)
 
     def answer(batch, number):
-        rows = _blocks.features(Schema(batch.sparkSession, *where), TOY, batch)
+        rows = feature_blocks.make_features(Schema(batch.sparkSession, *where), TOY, batch)
         if rows is not None:
             once = {"txnAppId": "answers", "txnVersion": str(number)}  # a batch that is repeated is no commit
             rows.write.format("delta").mode("append").options(**once).save(answers)

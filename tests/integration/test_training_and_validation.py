@@ -15,11 +15,16 @@ import pytest
 from toy import TOY, orders_of
 
 from mlops import config
-from mlops.adapters import pages, platform
+from mlops.context import Context
 from mlops.contract import DataError, ModelError
-from mlops.jobs import _audit, _contract, _layout, _matured, _trial, training, validation
-from mlops.jobs._launch import Context
-from mlops.lifecycle.version_record import parse_facts
+from mlops.data import labels as _matured
+from mlops.data import table_schemas
+from mlops.jobs import training, validation
+from mlops.modeling import isolated_scoring, serving_checks
+from mlops.platform import runtime
+from mlops.release import audit_log
+from mlops.release.version_record import parse_facts
+from mlops.reports import pages
 
 MODEL = "prod.toy.failing"
 
@@ -39,20 +44,22 @@ def toy(spark, tmp_path_factory, patch):
     home, values = tmp_path_factory.mktemp("toy"), {}
     patch.setenv("LAPTOP_HOME", str(home))
     patch.setenv("LAPTOP_IDENTITY", "trainer")
-    patch.setattr(platform, "set_task_value", values.__setitem__)
+    patch.setattr(runtime, "set_task_value", values.__setitem__)
 
     def job(name, use_case=TOY, **given):
         base = {"job": name, "run_id": "1", "as_of": "2024-01-31T00:00:00Z", "catalog": "prod", "schema": "toy"}
         base |= {"data_catalog": "prod", "data_schema": "toy", "model_name": MODEL, "experiment": "/toy"}
         if name == "training":
             base["deployment_job_id"] = "1"
-        return Context(config.parse([f"--{key}={value}" for key, value in {**base, **given}.items()]), use_case)
+        return Context(
+            config.parse_arguments([f"--{key}={value}" for key, value in {**base, **given}.items()]), use_case
+        )
 
     own = job("training").own
     features, labels, orders = table_rows(30)
     for name in ("orders", "results"):
-        _layout.create_source(own, TOY.source(name), {})
-    _layout.create_features(own, TOY)
+        table_schemas.create_source(own, TOY.source(name), {})
+    table_schemas.create_features(own, TOY)
     own.insert_new("features", spark.createDataFrame(features), ["id", "prediction_time"])
     own.insert_new("results", spark.createDataFrame(labels), ["id"])
     own.insert_new("orders", spark.createDataFrame(orders), ["id"])
@@ -60,12 +67,12 @@ def toy(spark, tmp_path_factory, patch):
     def train(run_id, **given):
         context = job("training", run_id=run_id, **given)
         training.run(context)
-        return context.registry.version(MODEL, int(values["model_version"]))
+        return context.registry.get_version(MODEL, int(values["model_version"]))
 
     def judge(number, use_case=TOY, **given):
         context = job("validation", use_case, model_version=number, **given)
         validation.run(context)
-        return values["verdict"], context.registry.version(MODEL, number)
+        return values["verdict"], context.registry.get_version(MODEL, number)
 
     return SimpleNamespace(job=job, own=own, train=train, judge=judge, registry=job("training").registry, home=home)
 
@@ -156,13 +163,13 @@ def unjudged(toy, trained):
 
 
 def verdict_of(toy, number):
-    return _audit.record_of(toy.job("validation", model_version=number), number).verdict
+    return audit_log.record_of(toy.job("validation", model_version=number), number).verdict
 
 
 def made_champion(toy, version):
     job = toy.job("validation", model_version=version.number)
     facts = parse_facts(version.tags)
-    assert _audit.add(job, _audit.new_row(job, "deployment", version, **facts), lambda _: False)
+    assert audit_log.add_row(job, audit_log.new_row(job, "deployment", version, **facts), lambda _: False)
 
 
 def refused(toy, version):
@@ -269,7 +276,7 @@ def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkey
     if what == "holdout":
         monkeypatch.setattr(_matured, "labelled", raising(fire))
     else:
-        monkeypatch.setattr(_trial, "_contract_of", lambda *_: fire)
+        monkeypatch.setattr(isolated_scoring, "_contract_of", lambda *_: fire)
     verdict, version = toy.judge(unjudged.number)
     found, document = refused(toy, version)
     assert verdict == "refused"
@@ -366,6 +373,6 @@ def strict(frame):
     ],
 )
 def test_a_contract_names_what_a_version_cannot_take(answer, inputs, problems):
-    odd, latency = _contract.measure(Answers(answer), FRAME)
-    assert (*_contract.signature_problems(inputs, TOY), *odd) == problems
+    odd, latency = serving_checks.run_serving_checks(Answers(answer), FRAME)
+    assert (*serving_checks.signature_problems(inputs, TOY), *odd) == problems
     assert 0 <= latency < 100

@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
-from mlops.adapters.inspection import artifact_digest, findings
-from mlops.adapters.registry import Registry
 from mlops.contract import Model, ModelError, UntrustedModel
-from mlops.jobs import _trial
-from mlops.jobs._trial import run_trial
+from mlops.modeling import isolated_scoring
+from mlops.modeling.isolated_scoring import run_trial
+from mlops.platform.model_scan import artifact_digest, scan_folder
+from mlops.platform.registry import Registry
 
 MODEL = Model(build=lambda parameters: None)
 FRAME = pd.DataFrame({"a": np.linspace(0, 1, 40), "b": np.arange(40) % 3.0})
@@ -37,8 +37,8 @@ def store(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     registry = Registry(home)
     pipeline = Pipeline([("model", LogisticRegression())]).fit(FRAME, np.arange(40) % 2)
-    with registry.run("/toy", "training", {}):
-        version = registry.register(
+    with registry.open_run("/toy", "training", {}):
+        version = registry.register_model(
             "dev.toy.model", pipeline, FRAME.head(3), trusted_types=(), requirements=["skops==0.16.0"], tags={}
         )
     folder = next(home.glob("artifacts/**/model.skops")).parent
@@ -348,7 +348,7 @@ def test_links_pipes_and_giants_are_seen_in_the_folder_itself(store, tmp_path, h
     """A download follows links, so these are shown where they would lie."""
     shutil.copytree(store[3], tmp_path / "model")
     harm(tmp_path / "model", None)
-    assert any(named in found for found in findings(tmp_path / "model", MODEL))
+    assert any(named in found for found in scan_folder(tmp_path / "model", MODEL))
 
 
 def test_a_link_where_a_laptop_keeps_the_files_is_a_refusal_and_a_pipe_is_not_waited_for(store, folder):
@@ -394,20 +394,20 @@ def test_a_model_that_wants_all_memory_is_a_refusal(store, folder):
 def test_a_process_that_ends_badly_is_a_refusal(store, folder, tmp_path, monkeypatch, harm, said):
     (tmp_path / "python").write_text(f"#!/bin/sh\n{harm}\n")
     (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(_trial.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(isolated_scoring.sys, "executable", str(tmp_path / "python"))
     with pytest.raises(UntrustedModel, match=said):
         trial_of(store, folder, None)
 
 
 def test_a_model_that_does_not_end_is_a_refusal(store, folder, monkeypatch):
-    monkeypatch.setattr(_trial, "_SECONDS", 0.2)
+    monkeypatch.setattr(isolated_scoring, "_SECONDS", 0.2)
     with pytest.raises(UntrustedModel, match=r"did not answer within 0\.2 s"):
         trial_of(store, folder, None)
 
 
 def test_a_type_of_the_use_cases_own_comes_in_by_its_name_in_the_project(store, folder, canary):
     transform_by(os.system)(folder, canary)
-    assert findings(folder, Model(build=MODEL.build, trusted_types=("posix.system",))) == []
+    assert scan_folder(folder, Model(build=MODEL.build, trusted_types=("posix.system",))) == []
 
 
 def test_a_package_of_the_use_cases_own_comes_in_by_its_name_in_the_project(store, folder, canary):
@@ -415,10 +415,10 @@ def test_a_package_of_the_use_cases_own_comes_in_by_its_name_in_the_project(stor
     conda = yaml.safe_load((folder / "conda.yaml").read_text())
     conda["dependencies"][-1]["pip"].append("lightgbm==4.6.0")
     (folder / "conda.yaml").write_text(yaml.safe_dump(conda))
-    assert findings(folder, Model(build=MODEL.build, packages=("lightgbm",))) == []
+    assert scan_folder(folder, Model(build=MODEL.build, packages=("lightgbm",))) == []
 
 
 def test_all_that_was_found_is_said_at_once(store, folder, canary):
     key("auth_policy", {})(folder, canary)
     text("requirements.txt", "\nharm==1.0")(folder, canary)
-    assert len(findings(folder, MODEL)) >= 3
+    assert len(scan_folder(folder, MODEL)) >= 3

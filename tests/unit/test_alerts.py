@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from policies import PLAIN
 
 from mlops.contract import DataError, Decision, Rule
-from mlops.lifecycle import alerts, estimates
-from mlops.lifecycle.alerts import Alert, Finding, Usual, update
-from mlops.lifecycle.drift import WEEK
+from mlops.monitoring import alerts
+from mlops.monitoring import quality as estimates
+from mlops.monitoring.alerts import Alert, Finding, Usual, update_alerts
+from mlops.monitoring.drift import WEEK
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 6, 3, tzinfo=UTC)
@@ -27,20 +28,20 @@ def finding(firing, subject="carrier", evidence="PSI 1"):
 
 
 def test_windows_that_go_on_firing_update_one_alert_until_it_is_resolved():
-    (first,) = update([], [finding(firing=True)], NOW)
+    (first,) = update_alerts([], [finding(firing=True)], NOW)
     assert first == Alert("drift", "carrier", "page", "data engineers", "PSI 1", NOW, NOW)
-    (second,) = update([first], [finding(firing=True, evidence="PSI 2")], NOW + WEEK)
+    (second,) = update_alerts([first], [finding(firing=True, evidence="PSI 2")], NOW + WEEK)
     assert (second.first_seen, second.last_seen, second.evidence) == (NOW, NOW + WEEK, "PSI 2")
-    (third,) = update([second], [finding(firing=False)], NOW + 2 * WEEK)
+    (third,) = update_alerts([second], [finding(firing=False)], NOW + 2 * WEEK)
     assert (third.last_seen, third.resolved, third.evidence) == (NOW + WEEK, NOW + 2 * WEEK, "PSI 2")
-    (fourth,) = update([third], [finding(firing=True)], NOW + 3 * WEEK)
+    (fourth,) = update_alerts([third], [finding(firing=True)], NOW + 3 * WEEK)
     assert fourth.first_seen == NOW + 3 * WEEK
 
 
 def test_what_nobody_judged_stays_as_it_is_and_a_repeat_changes_nothing():
-    (alert,) = update([], [finding(firing=True)], NOW)
-    assert update([alert], [finding(firing=False, subject="origin")], NOW + WEEK) == ()
-    assert update([alert], [finding(firing=True)], NOW) == (alert,)
+    (alert,) = update_alerts([], [finding(firing=True)], NOW)
+    assert update_alerts([alert], [finding(firing=False, subject="origin")], NOW + WEEK) == ()
+    assert update_alerts([alert], [finding(firing=True)], NOW) == (alert,)
 
 
 @given(st.lists(st.lists(st.booleans() | st.none(), min_size=3, max_size=3), max_size=8))
@@ -48,7 +49,7 @@ def test_there_is_never_more_than_one_open_alert_of_a_rule_and_subject(runs):
     known = {}
     for number, run in enumerate(runs):
         findings = [finding(firing, str(n)) for n, firing in enumerate(run) if firing is not None]
-        for alert in update(list(known.values()), findings, NOW + number * DAY):
+        for alert in update_alerts(list(known.values()), findings, NOW + number * DAY):
             known[alert.subject, alert.first_seen] = alert
         open_ = [alert.subject for alert in known.values() if alert.resolved is None]
         assert len(open_) == len(set(open_))
@@ -65,16 +66,16 @@ def test_every_rule_that_can_fire_has_an_owner():
         {"week": [pd.Timestamp(NOW)], "slice": "", "psi": 1.0, "rows": 9, "limit": 1.0, "missing": 1.0}
     )
     judged = pd.concat([weeks.assign(column=c, state="drift") for c in ("*", "x")])
-    found = [*alerts.of_drift(judged, replace(POLICY, paging=("x",)))]
-    found += alerts.of_feeds({"weather": None}, NOW, POLICY)
-    found += alerts.of_quality(quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
+    found = [*alerts.find_drift(judged, replace(POLICY, paging=("x",)))]
+    found += alerts.find_late_sources({"weather": None}, NOW, POLICY)
+    found += alerts.find_quality(quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
     assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
     assert {f.rule for f in found} < alerts.OWNERS.keys()
 
 
 def test_a_feed_is_silent_after_two_days_and_not_a_moment_before():
     newest = {"old": NOW - POLICY.silence - timedelta(seconds=1), "young": NOW - POLICY.silence, "never": None}
-    assert [f.subject for f in alerts.of_feeds(newest, NOW, POLICY) if f.firing] == ["never", "old"]
+    assert [f.subject for f in alerts.find_late_sources(newest, NOW, POLICY) if f.firing] == ["never", "old"]
 
 
 def predicted(flipped="", unreported=0.0, rows=20_000):
@@ -95,11 +96,11 @@ def predicted(flipped="", unreported=0.0, rows=20_000):
 
 
 def quality(**fault):
-    return list(estimates.qualities(predicted(**fault), NOW - 28 * DAY, NOW, POLICY, due=True))
+    return list(estimates.measure_slices(predicted(**fault), NOW - 28 * DAY, NOW, POLICY, due=True))
 
 
 def fired(found, usual=None):
-    return [(f.rule, f.subject) for f in alerts.of_quality(found, usual or Usual(), NOT_DUE, POLICY) if f.firing]
+    return [(f.rule, f.subject) for f in alerts.find_quality(found, usual or Usual(), NOT_DUE, POLICY) if f.firing]
 
 
 def test_labels_flipped_in_one_slice_page_with_that_slice():
@@ -109,13 +110,13 @@ def test_labels_flipped_in_one_slice_page_with_that_slice():
 
 def test_what_only_waits_for_the_cool_down_goes_on_firing():
     cooling = Decision(due=False, rules=(Rule("calibration_gap", True, -0.05, 0.03, "but the last training was ..."),))
-    found = alerts.of_quality(quality(), Usual(), cooling, POLICY)
+    found = alerts.find_quality(quality(), Usual(), cooling, POLICY)
     assert [(f.rule, f.severity) for f in found if f.firing] == [("calibration", "ticket")]
 
 
 def test_a_slice_that_is_always_off_is_used_to():
     found = quality(flipped="EV")
-    usual = {q.slice: [alerts.off(q, found[0])] for q in found[1:]}
+    usual = {q.slice: [alerts.slice_gap_offset(q, found[0])] for q in found[1:]}
     assert not [rule for rule, _ in fired(found, Usual(offsets=usual)) if rule == "slice"]
 
 
@@ -140,7 +141,7 @@ def test_the_expectation_comes_true_when_predictions_are_calibrated():
 
 def test_before_labels_are_due_only_the_expectation_is_told():
     rows = predicted(unreported=1.0)
-    (open_,) = estimates.qualities(rows, NOW - 28 * DAY, NOW, POLICY, due=False)
+    (open_,) = estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=False)
     assert (open_.state, open_.labelled) == ("waiting", 0)
     assert open_.expected_rate == pytest.approx(rows["prediction"].mean())
     assert np.isnan(open_.log_loss)
@@ -149,9 +150,9 @@ def test_before_labels_are_due_only_the_expectation_is_told():
 def test_a_model_beside_is_worse_by_an_interval_that_excludes_zero():
     rows = predicted()
     noise = np.random.default_rng(6).uniform(0.05, 0.5, len(rows))
-    found = estimates.beside(rows["label"], rows["prediction"], noise, rows["day"])
+    found = estimates.compare_models(rows["label"], rows["prediction"], noise, rows["day"])
     assert 0 < found.low < found.log_loss_saved < found.high
-    same = estimates.beside(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
+    same = estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
     assert (same.log_loss_saved, same.low, same.high) == (0, 0, 0)
 
 
@@ -171,11 +172,11 @@ def test_whole_weeks_run_from_monday(start, end, first, number):
 
 def test_one_day_has_figures_and_no_bounds_and_is_no_ground_for_a_comparison():
     rows = predicted().assign(day=pd.Timestamp("2013-05-01"))
-    whole, *_ = estimates.qualities(rows, NOW - 28 * DAY, NOW, POLICY, due=True)
+    whole, *_ = estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=True)
     assert whole.auc > 0.5
     assert np.isnan(whole.auc_low)
     with pytest.raises(DataError, match="takes at least two"):
-        estimates.beside(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
+        estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
 
 
 # --- the words that somebody is called with --------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def judged_week(number, column, state="clean", **figures):
 
 
 def told(*weeks, paging=("carrier",)):
-    return list(alerts.of_drift(pd.DataFrame(weeks), replace(POLICY, paging=paging)))
+    return list(alerts.find_drift(pd.DataFrame(weeks), replace(POLICY, paging=paging)))
 
 
 def test_findings_on_drift_come_by_column_each_with_its_worst_week_in_words():
@@ -227,7 +228,7 @@ def test_of_weeks_that_are_equally_far_off_the_newest_is_named_and_none_on_hold_
 
 def test_feeds_say_since_when_they_are_silent():
     moments = {"weather": NOW - DAY - timedelta(minutes=61), "orders": None}
-    assert list(alerts.of_feeds(moments, NOW, POLICY)) == [
+    assert list(alerts.find_late_sources(moments, NOW, POLICY)) == [
         Finding("silent", "orders", "page", True, "nothing yet, as of 2013-06-03 00:00"),
         Finding("silent", "weather", "page", False, "nothing since 2013-06-01 22:59 UTC, as of 2013-06-03 00:00"),
     ]
@@ -243,7 +244,7 @@ def window(slice_="", gap=0.0, unreported=0.0, state="judged", **figures):
 
 @pytest.mark.parametrize(("share", "firing"), [(0.02, False), (0.0201, True)])
 def test_outcomes_may_lack_up_to_the_policys_share(share, firing):
-    (found,) = alerts.of_quality([window(unreported=share)], Usual(), replace(NOT_DUE, rules=()), POLICY)
+    (found,) = alerts.find_quality([window(unreported=share)], Usual(), replace(NOT_DUE, rules=()), POLICY)
     said = f"{share:.1%} of the outcomes are not reported; 2.0% is allowed"
     assert found == Finding("labels", "", "page", firing, said)
 
@@ -283,7 +284,7 @@ def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
     }  # fmt: skip
     firing = {}
     for name, labels in faults.items():
-        whole, *_ = estimates.qualities(rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
+        whole, *_ = estimates.measure_slices(rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
         firing[name] = alerts.of_labels(whole, Usual(), POLICY).firing
     assert firing == {"right": False, "all zero": True, "all one": True, "other way round": True, "empty": True}
 
@@ -304,13 +305,13 @@ def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
 def test_a_slice_may_be_off_its_usual_place_as_far_as_its_own_noise_goes(gap, usual, firing, said):
     found = [window(gap=0.5), window("origin=JFK", gap=0.5 + gap)]
     known = Usual(offsets={"origin=JFK": usual, "": [9.0]})
-    _, of_slice = alerts.of_quality(found, known, replace(NOT_DUE, rules=()), POLICY)
+    _, of_slice = alerts.find_quality(found, known, replace(NOT_DUE, rules=()), POLICY)
     assert of_slice == Finding("slice", "origin=JFK", "page", firing, said)
 
 
 def test_a_slice_of_one_day_is_not_judged():
     found = [window(), window("origin=JFK", gap=0.5, offset_error=float("nan"))]
-    assert [f.rule for f in alerts.of_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+    assert [f.rule for f in alerts.find_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
 
 
 def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
@@ -319,7 +320,7 @@ def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
         {day: np.random.default_rng(n).normal(0, 0.05) for n, day in enumerate(rows["day"].unique())}
     )
     rows["prediction"] = np.clip(rows["prediction"] + shift * (rows["carrier"] == "EV"), 0, 1)
-    of_slice = {q.slice: q for q in estimates.qualities(rows, NOW - 28 * DAY, NOW, POLICY, due=True)}["carrier=EV"]
+    of_slice = {q.slice: q for q in estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=True)}["carrier=EV"]
     residual, mine = rows["prediction"] - rows["label"], rows["carrier"] == "EV"
     days = [np.flatnonzero(rows["day"] == day) for day in rows["day"].unique()]
     generator, drawn = np.random.default_rng(0), []
@@ -352,7 +353,7 @@ def test_windows_of_before_are_taken_without_overlap_from_the_newest_back():
 def test_neither_a_slice_nor_a_window_on_hold_is_held_against_the_other(on_hold):
     found = [window(gap=0.0), window("origin=JFK", gap=0.5)]
     found[on_hold] = replace(found[on_hold], state="hold")
-    assert [f.rule for f in alerts.of_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+    assert [f.rule for f in alerts.find_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +367,7 @@ def test_each_rule_of_retraining_that_has_a_figure_is_a_ticket_in_its_own_words(
         Rule("calibration_gap", passed, value, limit, "a gap"),
         Rule("age", True, 3.0, 84.0, "young"),
     )
-    _, *found = alerts.of_quality([window()], Usual(), Decision(due=False, rules=rules), POLICY)
+    _, *found = alerts.find_quality([window()], Usual(), Decision(due=False, rules=rules), POLICY)
     gap, age = Finding("calibration", "", "ticket", firing, "a gap"), Finding("age", "", "ticket", False, "young")
     assert found == [gap, age]
 

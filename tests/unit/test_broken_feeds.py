@@ -11,9 +11,9 @@ import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged, with_older_versions
 from toy import TOY
 
-from mlops.adapters import pages, quality
-from mlops.lifecycle import intake, judging
-from mlops.lifecycle.intake import File
+from mlops.data import expectations, quarantine, readers
+from mlops.data.readers import File
+from mlops.reports import pages
 
 LINES = dict(TOY.sample(date(2024, 1, 1), date(2024, 1, 1)))["orders/2024-01-01.csv"].splitlines()
 NOW = datetime(2024, 1, 3, tzinfo=UTC)
@@ -21,12 +21,12 @@ NOW = datetime(2024, 1, 3, tzinfo=UTC)
 
 def judge(content, source=STRICT):
     file = File("2024-01-01.csv", "0", len(content), NOW, content)
-    why = intake.misfit(file, source)
+    why = readers.header_error(file, source)
     if why:
         return None, (why,)
-    rows = intake.read(source, [file])
-    outcomes = quality.check(rows.table.take(rows.read), source.expectations())
-    judged = judging.judge(source, [file], rows, outcomes, intake.unknown_columns([file], source))
+    rows = readers.read_files(source, [file])
+    outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
+    judged = quarantine.split_valid_rows(source, [file], rows, outcomes, readers.unknown_columns([file], source))
     return judged, judged.problems
 
 
@@ -116,9 +116,9 @@ def test_the_sample_keeps_its_contract_but_for_one_gust(length):
             named = [(name, text.encode()) for name, text in files.items() if name.split("/")[0] == source.name]
             here = [File(name, name, 0, NOW, text) for name, text in named if name.split("/")[1] in wanted]
             if here:
-                rows = intake.read(source, here)
-                outcomes = quality.check(rows.table.take(rows.read), source.expectations())
-                judged = judging.judge(source, here, rows, outcomes, ())
+                rows = readers.read_files(source, here)
+                outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
+                judged = quarantine.split_valid_rows(source, here, rows, outcomes, ())
                 assert judged.problems == ()
                 aside += [(each.file.name, each.rule) for each in judged.broken]
     assert aside in ([("weather/2013-02-12.csv", "wind_speed:be_between")], [])
@@ -129,7 +129,7 @@ def test_the_page_shows_what_was_found_and_nothing_of_a_file_becomes_markup():
     content, _ = damaged(LINES, "unknown category", 0.01, 1)
     content = content.replace(b",z,", b",<script>alert(1)</script>,")
     judged, problems = judge(content)
-    page = pages.delivery("Delivery <1>", "today & here", [judged], [*problems, "<b>"])
+    page = pages.render_batch("Delivery <1>", "today & here", [judged], [*problems, "<b>"])
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "Delivery &lt;1&gt;" in page

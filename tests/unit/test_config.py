@@ -16,7 +16,7 @@ SAMPLE = ("--job=sample", "--run_id=1", "--catalog=c", "--schema=s", "--landing=
 
 
 def as_of(text):
-    return config.parse([*BASE, f"--as_of={text}"]).as_of
+    return config.parse_arguments([*BASE, f"--as_of={text}"]).as_of
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_no_number_is_a_moment_or_a_day(text):
             as_of(text)
     if digits.isdigit():
         with pytest.raises(ConfigError, match=r"since.*2013-04-01"):
-            config.parse([*SAMPLE, f"--since={text}", "--until=2013-01-02"])
+            config.parse_arguments([*SAMPLE, f"--since={text}", "--until=2013-01-02"])
 
 
 @pytest.mark.parametrize("text", ["1388707200", "20140103", "0", "2014-01-03T00:00:00Z", "2014-02-30", ""])
 def test_a_day_is_a_day(text):
     with pytest.raises(ConfigError, match="parameter 'until' is"):
-        config.parse([*SAMPLE, "--since=2013-01-01", f"--until={text}"])
-    assert config.parse([*SAMPLE, "--since=2013-01-01", "--until=2013-01-02"]).until.day == 2
+        config.parse_arguments([*SAMPLE, "--since=2013-01-01", f"--until={text}"])
+    assert config.parse_arguments([*SAMPLE, "--since=2013-01-01", "--until=2013-01-02"]).until.day == 2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policies import PLAIN
 
-from mlops.lifecycle.coverage import COUNTS, Coverage, find_gaps
+from mlops.modeling.coverage import COUNTS, Coverage, find_gaps
 
 FROM = pd.Timestamp("2013-06-29")
 DAYS = pd.date_range(FROM - pd.Timedelta(days=28), periods=56)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from laptop.cli import main as laptop
-from mlops.adapters import platform
-from mlops.cli import cli as mlops
+from mlops.platform import runtime
+from mlops_cli.cli import cli as mlops
 
 SOURCES = Path(__file__).parents[2] / "src"
 HELPERS = {"command", "command_line"}
@@ -86,7 +86,7 @@ def test_no_message_writes_a_command_by_hand_that_would_need_a_home():
 
 
 def test_a_command_names_the_home_that_it_is_about(home, monkeypatch):
-    assert platform.command("mlops", "deploy", "3", "--target", "prod") == f"mlops deploy 3 --target prod --home {home}"
-    assert platform.command_line(("mlops", "status"), Path("/a b")) == "mlops status --home '/a b'"
+    assert runtime.command("mlops", "deploy", "3", "--target", "prod") == f"mlops deploy 3 --target prod --home {home}"
+    assert runtime.command_line(("mlops", "status"), Path("/a b")) == "mlops status --home '/a b'"
     monkeypatch.delenv("LAPTOP_HOME")
-    assert platform.command("mlops", "deploy", "3") == "mlops deploy 3"
+    assert runtime.command("mlops", "deploy", "3") == "mlops deploy 3"

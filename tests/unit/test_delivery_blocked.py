@@ -11,8 +11,8 @@ import pytest
 from brokenfeeds import FILES, STRICT_TOY
 from toy import TOY
 
-from mlops.adapters import feeds
 from mlops.contract import BatchBlocked
+from mlops.data import landing
 from mlops.jobs import ingestion
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC).date()
@@ -40,8 +40,8 @@ def judge(folder):
         as_of=datetime(2024, 1, 8, tzinfo=UTC), run_id="1", experiment="/x", model_dump=lambda **_: {}
     )
     job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
-    landed, _ = feeds.landed(str(folder), [source.name for source in STRICT_TOY.sources], ())
-    return job, lambda: list(ingestion._judged(job, landed, set(), 1))
+    landed, _ = landing.list_new_files(str(folder), [source.name for source in STRICT_TOY.sources], ())
+    return job, lambda: list(ingestion._judge_sources(job, landed, set(), 1))
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
-from mlops.lifecycle import delivery
-from mlops.lifecycle.delivery import (
-    Accepted,
-    Weakness,
-    exceptions,
-    journal,
-    notes,
-    objections,
-    release,
-    secrets,
+from mlops_cli import delivery
+from mlops_cli.delivery import (
+    AcceptedVulnerability,
+    Vulnerability,
+    check_tag,
+    find_secrets,
+    licence_errors,
+    open_vulnerabilities,
+    parse_exceptions,
+    parse_release,
+    parse_vulnerabilities,
+    promotion_status,
+    release_errors,
+    release_notes,
     switched_on,
-    tag,
-    unaccepted,
-    unlicensed,
-    weaknesses,
 )
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -43,7 +43,7 @@ def attestation(digest: str = DIGEST, commit: str = COMMIT, bill: str = FILES["s
 
 def judge(record: dict[str, Any] = RECORD, **other: Any) -> tuple[str, ...]:
     facts = {"files": FILES, "commit": COMMIT, "lock": LOCK, "attested": [attestation()], **other}
-    return objections(release(json.dumps(record)), **facts)
+    return release_errors(parse_release(json.dumps(record)), **facts)
 
 
 def test_what_was_built_may_be_deployed() -> None:
@@ -116,18 +116,18 @@ def test_the_commit_that_was_attested_may_be_any_of_the_statements_and_the_wheel
 )  # fmt: skip
 def test_a_record_of_another_form_is_none(text: str) -> None:
     with pytest.raises(ConfigError) as told:
-        release(text)
+        parse_release(text)
     assert str(told.value) == "this is no release.json: build again with `mlops ci build`"
 
 
 def test_a_tag_is_the_projects_version() -> None:
-    assert tag("v0.1.0", "0.1.0") == "v0.1.0"
+    assert check_tag("v0.1.0", "0.1.0") == "v0.1.0"
 
 
 @pytest.mark.parametrize("text", ["0.1.0", "v0.1", "v0.1.0\n", "v0.1.0;id", "--help", "v0.1.0 ", "v1.0.0"])
 def test_any_other_tag_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as told:
-        tag(text, "0.1.0")
+        check_tag(text, "0.1.0")
     assert str(told.value) == (
         "tag v1.0.0 is not version 0.1.0 of pyproject.toml: set the version, then tag"
         if text == "v1.0.0"
@@ -139,14 +139,14 @@ def test_the_notes_of_a_release_are_its_section() -> None:
     changelog = (
         "# Changelog\n\n## [Unreleased]\n\n- soon\n\n## [0.2.0] - 2026-11-24\n\n- this\n\n## [0.1.0]\n\n- that\n"
     )
-    assert notes(changelog, "0.2.0") == "- this"
-    assert notes(changelog, "0.1.0") == "- that"
+    assert release_notes(changelog, "0.2.0") == "- this"
+    assert release_notes(changelog, "0.1.0") == "- that"
     for missing in ("0.3.0", "2.0"):
         with pytest.raises(ConfigError) as told:
-            notes(changelog, missing)
+            release_notes(changelog, missing)
         assert str(told.value) == f"CHANGELOG.md says nothing about {missing}: add a section ## [{missing}]"
     with pytest.raises(ConfigError):
-        notes("## [1.0.0]\n\n## [0.9.0]\n- x\n", "1.0.0")
+        release_notes("## [1.0.0]\n\n## [0.9.0]\n- x\n", "1.0.0")
 
 
 # --- the way of a version --------------------------------------------------------------------------------------------
@@ -158,7 +158,9 @@ COPY = {"promoted_from": "staging.m/3@d1", "artifact_digest": "d1"}
 
 def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
     made = [(5 + n, tags) for n, tags in enumerate(copies)]
-    return {s.name: s.state for s in journal(source, made, origin="staging.m/3@d1", champion=champion, place=PLACE)}
+    return {
+        s.name: s.state for s in promotion_status(source, made, origin="staging.m/3@d1", champion=champion, place=PLACE)
+    }
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,9 @@ def test_two_copies_and_a_changed_copy_are_refused() -> None:
 def test_the_journal_says_who_approved_and_what_to_do() -> None:
     def said(*copies: dict[str, str], source: dict[str, str] = SOURCE, champion: int | None = None) -> list[str]:
         made = list(enumerate(copies, 5))
-        return [s.what for s in journal(source, made, origin=COPY["promoted_from"], champion=champion, place=PLACE)]
+        return [
+            s.what for s in promotion_status(source, made, origin=COPY["promoted_from"], champion=champion, place=PLACE)
+        ]
 
     accepted = {**COPY, "verdict": "accepted"}
     judged = ["verdict there: accepted", "version 5", "accepted"]
@@ -237,28 +241,30 @@ DAY = date(2026, 11, 24)
 
 
 def policy(*rows: tuple[str, str, str]) -> Any:
-    return exceptions("".join(f'[accepted.{i}]\nreason = "{r}"\nuntil = {u}\n' for i, r, u in rows))
+    return parse_exceptions("".join(f'[accepted.{i}]\nreason = "{r}"\nuntil = {u}\n' for i, r, u in rows))
 
 
 def test_a_weakness_stops_until_somebody_accepts_it() -> None:
-    assert unaccepted(weaknesses(AUDIT), (), DAY) == (
+    assert open_vulnerabilities(parse_vulnerabilities(AUDIT), (), DAY) == (
         "click 8.5.1: PYSEC-1; lock 9, 8.5.2",
         "aiohttp 3: PYSEC-2; there is no fix yet: replace it, or accept it with a reason",
     )
     both = policy(("PYSEC-1", "server only", "2026-12-31"), ("PYSEC-2", "server only", "2026-11-24"))
-    assert unaccepted(weaknesses(AUDIT), both, DAY) == ()
+    assert open_vulnerabilities(parse_vulnerabilities(AUDIT), both, DAY) == ()
 
 
 def test_an_exception_ends_is_short_and_is_about_something() -> None:
-    click, aiohttp = weaknesses(AUDIT)
-    assert unaccepted(
+    click, aiohttp = parse_vulnerabilities(AUDIT)
+    assert open_vulnerabilities(
         [click, aiohttp], policy(("PYSEC-1", "x", "2026-11-23"), ("PYSEC-2", "x", "2026-11-24")), DAY
     ) == ("click 8.5.1: PYSEC-1 was accepted until 2026-11-23; lock 9, 8.5.2",)
-    assert unaccepted([click], policy(("PYSEC-1", "x", "2027-02-23"), ("PYSEC-9", "x", "2026-12-01")), DAY) == (
+    assert open_vulnerabilities(
+        [click], policy(("PYSEC-1", "x", "2027-02-23"), ("PYSEC-9", "x", "2026-12-01")), DAY
+    ) == (
         "exception PYSEC-1 lasts until 2027-02-23: at most 90 days",
         "exception PYSEC-9 has no weakness any more: remove it",
     )
-    assert unaccepted([click], policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
+    assert open_vulnerabilities([click], policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
 
 
 @pytest.mark.parametrize(
@@ -269,7 +275,7 @@ def test_an_exception_ends_is_short_and_is_about_something() -> None:
 )  # fmt: skip
 def test_an_exception_without_reason_or_day_is_none(text: str) -> None:
     with pytest.raises(ConfigError) as told:
-        exceptions(text)
+        parse_exceptions(text)
     assert str(told.value) in (
         'an exception is written as [accepted.ID] with reason = "…" and until = 2026-01-31',
         "exception A needs a reason and a day: until = 2026-01-31, without quotes",
@@ -277,20 +283,22 @@ def test_an_exception_without_reason_or_day_is_none(text: str) -> None:
 
 
 def test_exceptions_are_read_and_there_may_be_none() -> None:
-    assert policy(("A", " server only ", "2026-12-01")) == (Accepted("A", "server only", date(2026, 12, 1)),)
-    assert exceptions("") == ()
+    assert policy(("A", " server only ", "2026-12-01")) == (
+        AcceptedVulnerability("A", "server only", date(2026, 12, 1)),
+    )
+    assert parse_exceptions("") == ()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vulnerabilities": [{}]}', "error: no network"])
 def test_an_audit_that_did_not_happen_is_not_a_clean_one(text: str) -> None:
     with pytest.raises(ConfigError) as told:
-        weaknesses(text)
+        parse_vulnerabilities(text)
     assert str(told.value) == "this is no audit: give what `uv audit --output-format json` printed"
 
 
 def test_an_audit_may_say_nothing_of_fixes() -> None:
     row = {"dependency": {"name": "click", "version": "8"}, "display_id": "A"}
-    assert weaknesses(json.dumps({"vulnerabilities": [row]})) == (Weakness("A", "click", "8", ""),)
+    assert parse_vulnerabilities(json.dumps({"vulnerabilities": [row]})) == (Vulnerability("A", "click", "8", ""),)
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -317,9 +325,9 @@ def test_there_is_a_canary_of_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", CANARIES)
 def test_a_canary_is_found_with_its_line_and_never_shown(kind: str) -> None:
-    found = secrets(f"first\ntoken = '{CANARIES[kind]}' # here\n")
+    found = find_secrets(f"first\ntoken = '{CANARIES[kind]}' # here\n")
     assert found == ((2, kind),)
-    assert secrets(f"{CANARIES[kind]}\n\n{CANARIES[kind]}") == ((1, kind), (3, kind))
+    assert find_secrets(f"{CANARIES[kind]}\n\n{CANARIES[kind]}") == ((1, kind), (3, kind))
     assert CANARIES[kind] not in repr(found)
 
 
@@ -330,7 +338,7 @@ def test_a_canary_is_found_with_its_line_and_never_shown(kind: str) -> None:
      "https://${USER}:${PASSWORD}@host", "git@github.com:octo/flights.git", "@" + "a" * 40 + " # v1.0.0"],
 )  # fmt: skip
 def test_what_only_looks_a_little_like_one_is_none(text: str) -> None:
-    assert secrets(text) == ()
+    assert find_secrets(text) == ()
 
 
 # --- licences --------------------------------------------------------------------------------------------------------
@@ -338,7 +346,7 @@ def test_what_only_looks_a_little_like_one_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["MIT", "Apache-2.0 AND MIT", "BSD License", "Mozilla Public License 2.0 (MPL 2.0)"])
 def test_a_permissive_licence_is_none_to_look_at(text: str) -> None:
-    assert unlicensed({"a": text}) == ()
+    assert licence_errors({"a": text}) == ()
 
 
 @pytest.mark.parametrize(
@@ -346,12 +354,12 @@ def test_a_permissive_licence_is_none_to_look_at(text: str) -> None:
 )
 def test_any_other_licence_is_one_to_look_at(text: str) -> None:
     first = text.partition("\n")[0] or "declares no licence"
-    assert unlicensed({"b": "MIT", "a": text}) == (f"a: {first}",)
+    assert licence_errors({"b": "MIT", "a": text}) == (f"a: {first}",)
 
 
 def test_licences_are_told_by_package_and_a_text_by_its_first_line() -> None:
     given = {"b": "Ours " * 50, "a": "Commercial", "c": "BSD License\nNot the GPL"}
-    assert unlicensed(given) == ("a: Commercial", f"b: {('Ours ' * 50)[:80]}")
+    assert licence_errors(given) == ("a: Commercial", f"b: {('Ours ' * 50)[:80]}")
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 import pytest
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
-from mlops.adapters.delta_errors import explain
+from mlops.platform.delta_errors import explain_error
 
 HOME = "/home/ada/.mlops/warehouse/prod/flights/features"
 LOG, PART = f"file:{HOME}/_delta_log", f"file:{HOME}/part-00000-2264df60-c000.snappy.parquet"
@@ -32,7 +32,7 @@ def raised(text):
 
 @pytest.mark.parametrize(("text", "what"), BROKEN.items())
 def test_a_table_that_cannot_be_read_is_named_with_its_cure(text, what):
-    told = str(explain(raised(text)))
+    told = str(explain_error(raised(text)))
     assert "table prod.flights.features" in told
     assert "delete the table and run the job that writes it" in told
     assert "\n" not in told
@@ -43,16 +43,16 @@ def test_a_version_past_its_retention_names_those_that_are_there():
     error = raised(
         "[DELTA_VERSION_NOT_FOUND] Cannot time travel Delta table to version 99. Available versions: [12, 40]."
     )
-    told = str(explain(error, "prod.flights.outcomes"))
+    told = str(explain_error(error, "prod.flights.outcomes"))
     assert told.startswith("table prod.flights.outcomes has no version 99 any more, only 12 to 40")
     assert "table_versions=newest" in told
 
 
 def test_a_table_of_the_catalog_is_named_by_the_catalogs_name():
     error = raised("[DELTA_LOG_FILE_NOT_FOUND] Unable to retrieve the delta log files of `prod`.`flights`.`ledger`")
-    assert "table prod.flights.ledger" in str(explain(error))
+    assert "table prod.flights.ledger" in str(explain_error(error))
 
 
 @pytest.mark.parametrize("error", [raised("[UNRESOLVED_COLUMN] no column"), ValueError(f"_delta_log/ of {HOME}")])
 def test_any_other_error_stays_what_it_is(error):
-    assert explain(error) is None
+    assert explain_error(error) is None

@@ -9,26 +9,35 @@ from hypothesis import strategies as st
 from policies import PLAIN
 
 from mlops.contract import DataError
-from mlops.lifecycle.drift import ALL, JUDGED, MISSING, ROWS, binned, compare, count, judge
+from mlops.monitoring.drift import (
+    ALL,
+    JUDGEMENT_COLUMNS,
+    MISSING,
+    ROWS,
+    bin_values,
+    compare_counts,
+    count_bins,
+    judge_weeks,
+)
 
 DAY = pd.Timedelta(days=1)
 POLICY = replace(
     PLAIN,
     paging=("carrier",),
 )
-NOTHING = pd.DataFrame(columns=list(JUDGED))
+NOTHING = pd.DataFrame(columns=list(JUDGEMENT_COLUMNS))
 numbers = st.lists(st.floats() | st.sampled_from([0.0, -0.0, 1.0, math.nan]), min_size=1, max_size=60)
 words = st.lists(st.sampled_from(["UA", "B6", "", None]), min_size=1, max_size=60)
 
 
 def tally(values):
-    rows = count(pd.DataFrame({"x": values}), np.zeros(len(values)))
+    rows = count_bins(pd.DataFrame({"x": values}), np.zeros(len(values)))
     return dict(zip(rows["bin"], rows["rows"], strict=True))
 
 
 @given(numbers)
 def test_a_number_falls_into_the_bin_at_or_below_it_and_not_far_below(values):
-    codes, bins = binned(pd.Series(values, dtype="float64"))
+    codes, bins = bin_values(pd.Series(values, dtype="float64"))
     for value, code in zip(values, codes, strict=True):
         if math.isnan(value):
             assert bins[code] == MISSING
@@ -51,31 +60,31 @@ def test_every_value_is_counted_once_and_counts_add_up(values):
 def test_distances_are_zero_for_equal_shares_and_never_negative(values, others):
     a = tally(pd.Series(values))
     for b in (a, {bin_: 3 * n for bin_, n in a.items()}, {**a, MISSING: 5}):
-        found = compare(a, b)
+        found = compare_counts(a, b)
         assert found.psi >= 0
         assert 0 <= found.jensen_shannon <= 1
-    same = compare(a, a)
+    same = compare_counts(a, a)
     assert (same.psi, same.jensen_shannon, same.missing) == (0, 0, 0)
 
 
 def test_distances_of_known_counts():
-    found = compare({"=a": 50, "=b": 50}, {"=a": 90, "=b": 10})
+    found = compare_counts({"=a": 50, "=b": 50}, {"=a": 90, "=b": 10})
     assert found.psi == pytest.approx(0.4 * math.log(9))
     assert math.isnan(found.wasserstein)
-    moved = compare({"0.0": 50, "1.0": 50}, {"1.0": 50, "2.0": 50})
+    moved = compare_counts({"0.0": 50, "1.0": 50}, {"1.0": 50, "2.0": 50})
     assert moved.wasserstein == pytest.approx(1 / 0.5)
-    assert compare({"=a": 90, MISSING: 10}, {"=a": 70, MISSING: 30}).missing == pytest.approx(0.2)
+    assert compare_counts({"=a": 90, MISSING: 10}, {"=a": 70, MISSING: 30}).missing == pytest.approx(0.2)
 
 
 def test_no_rows_cannot_be_compared():
     with pytest.raises(DataError, match="drift compares 0 rows with 3"):
-        compare({}, {"=a": 3})
+        compare_counts({}, {"=a": 3})
 
 
 def test_a_value_outside_the_reference_has_an_end_of_its_own():
     reference = {repr(float(n)): 10 for n in range(1, 21)}
-    assert compare(reference, {**reference, "25.0": 20}).psi > 0.1
-    assert compare(reference, {**reference, "0.5": 20}).psi > 0.1
+    assert compare_counts(reference, {**reference, "25.0": 20}).psi > 0.1
+    assert compare_counts(reference, {**reference, "0.5": 20}).psi > 0.1
 
 
 def flights(rng, rows, united=0.3, missing=0.0):
@@ -87,7 +96,8 @@ def flights(rng, rows, united=0.3, missing=0.0):
 def weeks_of(*weeks):
     monday = pd.Timestamp("2013-01-07")
     parts = [
-        count(week, np.full(len(week), monday + 7 * n * DAY), ["carrier"], ["distance"]) for n, week in enumerate(weeks)
+        count_bins(week, np.full(len(week), monday + 7 * n * DAY), ["carrier"], ["distance"])
+        for n, week in enumerate(weeks)
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -100,19 +110,23 @@ def last(judged):
 def test_each_fault_is_found_in_its_column_only():
     rng = np.random.default_rng(1)
     calm = [flights(rng, 6_500) for _ in range(10)]
-    assert last(judge(weeks_of(*calm), NOTHING, POLICY)) == {"carrier": "clean", "distance": "clean", ROWS: "clean"}
+    assert last(judge_weeks(weeks_of(*calm), NOTHING, POLICY)) == {
+        "carrier": "clean",
+        "distance": "clean",
+        ROWS: "clean",
+    }
     for fault, column, state in [
         (flights(rng, 6_500, united=0.15 / 0.85), "carrier", "drift"),
         (flights(rng, 6_500, missing=0.2), "distance", "missing"),
         (flights(rng, 3_000), ROWS, "rows"),
     ]:
         expected = {"carrier": "clean", "distance": "clean", ROWS: "clean"} | {column: state}
-        assert last(judge(weeks_of(*calm, fault), NOTHING, POLICY)) == expected
+        assert last(judge_weeks(weeks_of(*calm, fault), NOTHING, POLICY)) == expected
 
 
 def test_a_week_is_on_hold_until_its_column_has_clean_weeks_and_when_it_has_few_rows():
     rng = np.random.default_rng(2)
-    judged = judge(weeks_of(*[flights(rng, 2_000) for _ in range(8)], flights(rng, 100)), NOTHING, POLICY)
+    judged = judge_weeks(weeks_of(*[flights(rng, 2_000) for _ in range(8)], flights(rng, 100)), NOTHING, POLICY)
     whole = judged[(judged["column"] == "carrier") & (judged["slice"] == ALL)]
     assert list(whole["state"]) == ["hold"] * 5
     assert len(whole) == 9 - 4
@@ -121,9 +135,9 @@ def test_a_week_is_on_hold_until_its_column_has_clean_weeks_and_when_it_has_few_
 def test_weeks_judged_one_run_after_the_other_are_judged_as_at_once():
     rng = np.random.default_rng(3)
     counts = weeks_of(*[flights(rng, 3_000, united=0.3 + 0.1 * (n == 9)) for n in range(12)])
-    at_once = judge(counts, NOTHING, POLICY)
+    at_once = judge_weeks(counts, NOTHING, POLICY)
     early = at_once[at_once["week"] < counts["week"].unique()[9]].reset_index(drop=True)
-    rest = judge(counts, early, POLICY)
+    rest = judge_weeks(counts, early, POLICY)
     again = pd.DataFrame([*early.to_dict("records"), *rest.to_dict("records")])
     pd.testing.assert_frame_equal(again, at_once)
     assert "drift" in set(at_once["state"])
@@ -131,22 +145,22 @@ def test_weeks_judged_one_run_after_the_other_are_judged_as_at_once():
 
 def test_slices_are_compared_and_never_judged():
     rng = np.random.default_rng(4)
-    judged = judge(weeks_of(*[flights(rng, 4_000) for _ in range(10)]), NOTHING, POLICY)
+    judged = judge_weeks(weeks_of(*[flights(rng, 4_000) for _ in range(10)]), NOTHING, POLICY)
     slices = judged[judged["slice"] == "carrier=UA"]
     assert set(slices["column"]) == {"distance"}
     assert set(slices["state"]) == {"hold"}
 
 
 def test_a_column_that_had_no_value_in_its_reference_is_compared_by_what_is_missing():
-    found = compare({MISSING: 10}, {"1.0": 5, MISSING: 5})
+    found = compare_counts({MISSING: 10}, {"1.0": 5, MISSING: 5})
     assert found.missing == -0.5
     assert found.psi > 1
-    assert compare({"1.0": 0, MISSING: 10}, {"1.0": 5, MISSING: 5}).missing == -0.5
+    assert compare_counts({"1.0": 0, MISSING: 10}, {"1.0": 5, MISSING: 5}).missing == -0.5
 
 
 def test_without_a_reference_nothing_is_judged():
-    judged = judge(weeks_of(flights(np.random.default_rng(0), 100)), NOTHING, POLICY)
-    assert (list(judged.columns), len(judged)) == (list(JUDGED), 0)
+    judged = judge_weeks(weeks_of(flights(np.random.default_rng(0), 100)), NOTHING, POLICY)
+    assert (list(judged.columns), len(judged)) == (list(JUDGEMENT_COLUMNS), 0)
 
 
 # --- against other ways to compute the same --------------------------------------------------------------------------
@@ -159,7 +173,7 @@ def test_distances_are_those_that_scipy_finds(reference, window, lost, missing):
     from scipy.spatial.distance import jensenshannon
     from scipy.stats import wasserstein_distance
 
-    found = compare({**reference, MISSING: lost}, {**window, MISSING: missing})
+    found = compare_counts({**reference, MISSING: lost}, {**window, MISSING: missing})
 
     ends = [float(end) for end in (*reference, *window)]
     mine, theirs = [*reference.values()], [*window.values()]
@@ -170,7 +184,9 @@ def test_distances_are_those_that_scipy_finds(reference, window, lost, missing):
     assert found.wasserstein == pytest.approx(expected, abs=1e-9)
     after, before = missing / (missing + sum(theirs)), lost / (lost + sum(mine))
     assert found.missing == pytest.approx(after - before)
-    words = compare({f"={n}": mine for n, mine in reference.items()}, {f"={n}": other for n, other in window.items()})
+    words = compare_counts(
+        {f"={n}": mine for n, mine in reference.items()}, {f"={n}": other for n, other in window.items()}
+    )
     both = sorted({*reference, *window})
     apart = jensenshannon(*([side.get(n, 0) for n in both] for side in (reference, window)), base=2)
     assert words.jensen_shannon == pytest.approx(apart, abs=1e-6)
@@ -198,43 +214,47 @@ def psi(reference, window):
     ],
 )
 def test_the_stability_index_is_over_tenths_of_the_reference(reference, window, merged):
-    found = compare(*({repr(float(n)): rows for n, rows in enumerate(side) if rows} for side in (reference, window)))
+    found = compare_counts(
+        *({repr(float(n)): rows for n, rows in enumerate(side) if rows} for side in (reference, window))
+    )
     assert found.psi == pytest.approx(psi(*merged))
 
 
 def test_an_empty_bin_counts_as_one_row_in_ten_thousand_and_missing_values_are_a_bin():
-    assert compare({"=a": 10}, {"=b": 10}).psi == pytest.approx(2 * (1 - 1e-4) * math.log(1e4))
-    assert compare({"=a": 10}, {"=b": 10}).jensen_shannon == 1
-    assert compare({"=a": 30, MISSING: 10}, {"=a": 10, MISSING: 30}).psi == pytest.approx(psi([30, 10], [10, 30]))
-    numbers = compare({"1.0": 30, MISSING: 10}, {"1.0": 10, MISSING: 30})
+    assert compare_counts({"=a": 10}, {"=b": 10}).psi == pytest.approx(2 * (1 - 1e-4) * math.log(1e4))
+    assert compare_counts({"=a": 10}, {"=b": 10}).jensen_shannon == 1
+    assert compare_counts({"=a": 30, MISSING: 10}, {"=a": 10, MISSING: 30}).psi == pytest.approx(
+        psi([30, 10], [10, 30])
+    )
+    numbers = compare_counts({"1.0": 30, MISSING: 10}, {"1.0": 10, MISSING: 30})
     assert numbers.psi == pytest.approx(psi([30, 10], [10, 30]))
     assert (numbers.missing, numbers.wasserstein) == (0.5, 0)
-    assert compare({MISSING: 10}, {MISSING: 5}).psi == 0
-    nothing = compare({MISSING: 10}, {"1.0": 5, "2.0": 3, MISSING: 2})
+    assert compare_counts({MISSING: 10}, {MISSING: 5}).psi == 0
+    nothing = compare_counts({MISSING: 10}, {"1.0": 5, "2.0": 3, MISSING: 2})
     assert nothing.psi == pytest.approx(psi([0, 10], [8, 2]))
     assert math.isnan(nothing.wasserstein)
 
 
 def test_what_never_ends_is_left_out_of_the_distance_between_numbers():
-    found = compare({"-inf": 5, "1.0": 5, "3.0": 5}, {"1.0": 5, "3.0": 15, "inf": 1})
+    found = compare_counts({"-inf": 5, "1.0": 5, "3.0": 5}, {"1.0": 5, "3.0": 15, "inf": 1})
     assert found.wasserstein == pytest.approx(0.5)  # a quarter of the rows moves by 2, which is two deviations
-    assert math.isnan(compare({"inf": 5}, {"1.0": 5}).wasserstein)
-    assert compare({"1.0": 5}, {"1.0": 5, "2.0": 5}).wasserstein == math.inf
-    assert compare({"0.0": 5}, {"0.0": 7}).wasserstein == 0
-    assert compare({"1e300": 5, "-1e300": 5}, {"1e300": 10}).wasserstein == pytest.approx(1)
+    assert math.isnan(compare_counts({"inf": 5}, {"1.0": 5}).wasserstein)
+    assert compare_counts({"1.0": 5}, {"1.0": 5, "2.0": 5}).wasserstein == math.inf
+    assert compare_counts({"0.0": 5}, {"0.0": 7}).wasserstein == 0
+    assert compare_counts({"1e300": 5, "-1e300": 5}, {"1e300": 10}).wasserstein == pytest.approx(1)
 
 
 def test_bins_are_sixteen_of_each_power_of_two_and_categories_their_own():
-    codes, bins = binned(pd.Series([1.0, 1.0624, 1.0625, 3.0, math.nan, -1.03, 0.0, -0.0, math.inf]))
+    codes, bins = bin_values(pd.Series([1.0, 1.0624, 1.0625, 3.0, math.nan, -1.03, 0.0, -0.0, math.inf]))
     assert [bins[code] for code in codes] == ["1.0", "1.0", "1.0625", "3.0", "", "-1.0625", "0.0", "0.0", "inf"]
-    codes, bins = binned(pd.Series(["UA", None, "", "UA"]))
+    codes, bins = bin_values(pd.Series(["UA", None, "", "UA"]))
     assert ([bins[code] for code in codes], bins[-1]) == (["=UA", "", "=", "=UA"], MISSING)
-    assert binned(pd.Series([1, None], dtype="Int64"))[1] == ["1.0", MISSING]
+    assert bin_values(pd.Series([1, None], dtype="Int64"))[1] == ["1.0", MISSING]
 
 
 def test_rows_are_counted_per_week_and_slice():
     rows = pd.DataFrame({"carrier": ["UA", "UA", None, "B6"], "delay": [1.0, 1.0, 2.0, math.nan], "x": ["a"] * 4})
-    counted = count(rows, ["w1", "w2", "w1", "w1"], ["carrier"], ["delay"])
+    counted = count_bins(rows, ["w1", "w2", "w1", "w1"], ["carrier"], ["delay"])
     assert counted.columns.tolist() == ["week", "column", "slice", "bin", "rows"]
     assert counted.index.tolist() == list(range(len(counted)))
     assert sorted(counted.itertuples(index=False, name=None)) == [
@@ -259,7 +279,7 @@ def test_rows_are_counted_per_week_and_slice():
 
 MONDAY = pd.Timestamp("2013-01-07")
 SHORT = replace(POLICY, drift_reference=(7 * DAY).to_pytimedelta(), drift_min_rows=80, drift_memory=4, min_volume=0.5)
-STEP = compare({"=a": 50, "=b": 50}, {"=a": 40, "=b": 60})
+STEP = compare_counts({"=a": 50, "=b": 50}, {"=a": 40, "=b": 60})
 
 
 def before(*weeks, column="x"):
@@ -281,7 +301,7 @@ def newest(past, policy, reference=None, **window):
         [(MONDAY + 7 * n * DAY, "x", ALL, bin_, rows) for n, week in enumerate(weeks) for bin_, rows in week.items()],
         columns=["week", "column", "slice", "bin", "rows"],
     )
-    found = judge(counts, pd.DataFrame(past, columns=list(JUDGED)), policy)
+    found = judge_weeks(counts, pd.DataFrame(past, columns=list(JUDGEMENT_COLUMNS)), policy)
     assert found["week"].tolist() == [MONDAY + 7 * DAY] * 2
     assert found["column"].tolist() == [ROWS, "x"]
     return found.to_dict("records")
@@ -289,7 +309,7 @@ def newest(past, policy, reference=None, **window):
 
 def test_a_week_of_numbers_is_as_far_off_as_its_counts_in_the_order_of_the_numbers():
     one, other = {"10.0": 5, "9.0": 50, "-2.0": 45}, {"10.0": 45, "9.0": 50, "-2.0": 5, MISSING: 1}
-    found, (_, x) = compare(one, other), newest(before(*CALM), SHORT, one, **other)
+    found, (_, x) = compare_counts(one, other), newest(before(*CALM), SHORT, one, **other)
     assert (x["psi"], x["jensen_shannon"], x["missing"]) == (found.psi, found.jensen_shannon, found.missing)
     assert x["wasserstein"] == found.wasserstein
 
@@ -364,8 +384,11 @@ def test_weeks_are_compared_with_those_before_them_and_slices_with_their_own():
         columns=["week", "column", "slice", "bin", "rows"],
     )
     two = replace(SHORT, drift_reference=(14 * DAY).to_pytimedelta())
-    found = judge(counts, NOTHING, two)
-    third, fourth = compare({"=a": 140, "=b": 60}, weeks[2]).psi, compare({"=a": 60, "=b": 140}, weeks[3]).psi
+    found = judge_weeks(counts, NOTHING, two)
+    third, fourth = (
+        compare_counts({"=a": 140, "=b": 60}, weeks[2]).psi,
+        compare_counts({"=a": 60, "=b": 140}, weeks[3]).psi,
+    )
     expected = [
         (MONDAY + 7 * n * DAY, column, slice_, rows, psi, "hold")
         for n, figure, rows in ((2, third, 100), (3, fourth, 30))
@@ -373,7 +396,7 @@ def test_weeks_are_compared_with_those_before_them_and_slices_with_their_own():
     ]
     columns = ["week", "column", "slice", "rows", "psi", "state"]
     assert list(found[columns].itertuples(index=False, name=None)) == expected
-    known = judge(counts, found[found["week"] == MONDAY + 14 * DAY], two)
+    known = judge_weeks(counts, found[found["week"] == MONDAY + 14 * DAY], two)
     assert list(known[columns].itertuples(index=False, name=None)) == expected[3:]
 
 
@@ -390,14 +413,14 @@ def test_a_lasting_change_of_volume_is_news_for_four_weeks_and_usual_from_then_o
         [(MONDAY + 7 * n * DAY, "x", ALL, "=a", n_rows) for n, n_rows in enumerate(rows)],
         columns=["week", "column", "slice", "bin", "rows"],
     )
-    judged = judge(counts, NOTHING, POLICY)
+    judged = judge_weeks(counts, NOTHING, POLICY)
     states = judged[judged["column"] == ROWS].sort_values("week")["state"].tolist()
     changed = when - 4  # the first four weeks have no reference
     assert states[:changed] == ["hold"] * 4 + ["clean"] * (changed - 4)
     assert states[changed : changed + 4] == ["rows"] * 4
     assert set(states[changed + 4 :]) == {"clean"}
     # The other way round it is a change again, and a week that is made up for is judged by what was before it.
-    redone = judge(counts, judged.drop(judged.index[judged["week"] == MONDAY + 7 * (when + back) * DAY]), POLICY)
+    redone = judge_weeks(counts, judged.drop(judged.index[judged["week"] == MONDAY + 7 * (when + back) * DAY]), POLICY)
     assert redone[redone["column"] == ROWS]["state"].tolist() == ["rows"]
 
 
@@ -407,7 +430,7 @@ def test_a_short_change_of_volume_changes_nothing_that_is_usual():
         [(MONDAY + 7 * n * DAY, "x", ALL, "=a", n_rows) for n, n_rows in enumerate(rows)],
         columns=["week", "column", "slice", "bin", "rows"],
     )
-    judged = judge(counts, NOTHING, POLICY)
+    judged = judge_weeks(counts, NOTHING, POLICY)
     states = judged[judged["column"] == ROWS].sort_values("week")["state"].tolist()
     assert states == ["hold"] * 4 + ["clean"] * 2 + ["rows"] * 3 + ["clean"] * 5
 

@@ -12,8 +12,8 @@ from policies import PLAIN
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from mlops.contract import DataError
-from mlops.lifecycle.estimates import Quality, beside, expected_log_loss, qualities
-from mlops.lifecycle.evaluation import measure
+from mlops.modeling.metrics import compute_metrics
+from mlops.monitoring.quality import Quality, compare_models, expected_log_loss, measure_slices
 
 END = datetime(2013, 6, 3, tzinfo=UTC)
 START = END - timedelta(days=28)
@@ -29,7 +29,7 @@ def predicted(labels, reported=None, origin="JFK", day=None, p=0.25):
 
 
 def found(*parts, due=True, policy=POLICY):
-    return list(qualities(pd.concat(parts, ignore_index=True), START, END, policy, due=due))
+    return list(measure_slices(pd.concat(parts, ignore_index=True), START, END, policy, due=due))
 
 
 def test_the_expected_log_loss_is_the_mean_entropy():
@@ -62,7 +62,7 @@ def world(rows=60, days=4):
 
 def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days():
     rows = world()
-    whole = next(qualities(rows, START, END, replace(POLICY, slices=()), due=True))
+    whole = next(measure_slices(rows, START, END, replace(POLICY, slices=()), due=True))
     y, p = rows["label"], rows["prediction"]
     assert (whole.start, whole.end, whole.slice, whole.state) == (START, END, "", "judged")
     assert (whole.rows, whole.labelled, whole.positives, whole.unreported) == (60, 60, y.sum(), 0)
@@ -76,7 +76,7 @@ def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days(
         "calibration_gap": p.mean() - y.mean(),
         "surprise": log_loss(y, p) - expected_log_loss(p),
     }
-    measured = [measure(r["label"], r["prediction"]) for r in redrawn(rows)]
+    measured = [compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
     drawn = [(each.auc, each.log_loss, each.calibration_gap) for each in measured]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     expected |= {f"{name}_low": low[n] for n, name in enumerate(("auc", "log_loss", "gap"))}
@@ -87,17 +87,19 @@ def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days(
 def test_another_model_is_held_against_the_champion_with_the_bounds_of_the_same_days():
     rows, other = world(), world()["prediction"].to_numpy()[::-1]
     y, p, day = (rows[name] for name in ("label", "prediction", "day"))
-    answer = beside(y, p, other, day)
+    answer = compare_models(y, p, other, day)
     assert answer.auc == pytest.approx(roc_auc_score(y, other))
     assert answer.log_loss == pytest.approx(log_loss(y, other))
     assert answer.log_loss_saved == pytest.approx(log_loss(y, other) - log_loss(y, p))
     draws = redrawn(rows.assign(other=other))
-    saved = [measure(r.label, r.other).log_loss - measure(r.label, r.prediction).log_loss for r in draws]
+    saved = [
+        compute_metrics(r.label, r.other).log_loss - compute_metrics(r.label, r.prediction).log_loss for r in draws
+    ]
     assert (answer.low, answer.high) == pytest.approx(tuple(np.quantile(saved, (0.025, 0.975))))
     two = [0, 1] * 30
-    assert beside(y, p, other, two).log_loss_saved == answer.log_loss_saved
+    assert compare_models(y, p, other, two).log_loss_saved == answer.log_loss_saved
     with pytest.raises(DataError, match="of one day: how much days differ takes at least two"):
-        beside(y, p, other, [0] * 60)
+        compare_models(y, p, other, [0] * 60)
 
 
 def test_two_days_have_bounds_and_one_has_none():

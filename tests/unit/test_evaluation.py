@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlops.contract import DataError
-from mlops.lifecycle.evaluation import measure, paired_day_bootstrap
+from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
 
 chances = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1)
 
@@ -20,7 +20,7 @@ def with_both_classes(rows):
 @given(st.lists(st.tuples(st.integers(0, 1), chances), min_size=2, max_size=80).filter(with_both_classes))
 def test_measures_are_those_of_scikit_learn_ties_and_certainties_included(rows):
     y, p = (np.array(side) for side in zip(*rows, strict=True))
-    found = measure(y, p)
+    found = compute_metrics(y, p)
     assert found.auc == pytest.approx(roc_auc_score(y, p), abs=1e-12)
     assert found.log_loss == pytest.approx(log_loss(y, p), rel=1e-9, abs=1e-12)
     assert found.skill == pytest.approx(1 - log_loss(y, p) / log_loss(y, np.full(len(y), y.mean())), rel=1e-9, abs=1e-9)
@@ -29,12 +29,12 @@ def test_measures_are_those_of_scikit_learn_ties_and_certainties_included(rows):
 
 
 def test_measures_by_hand():
-    found = measure([1, 0, 1, 0], [0.75, 0.75, 0.25, 0.25])
+    found = compute_metrics([1, 0, 1, 0], [0.75, 0.75, 0.25, 0.25])
     loss = -(math.log(0.75) + math.log(0.25)) / 2
     assert (found.rows, found.positives, found.auc, found.calibration_gap) == (4, 2, 0.5, 0.0)
     assert found.log_loss == pytest.approx(loss)
     assert found.skill == pytest.approx(1 - loss / math.log(2))
-    assert measure([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]).calibration_gap == 0.25  # it promises more than comes
+    assert compute_metrics([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]).calibration_gap == 0.25  # it promises more than comes
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_measures_by_hand():
 )
 def test_what_cannot_be_measured_is_refused_in_one_sentence(y, p, sentence):
     with pytest.raises(DataError, match=f"^{sentence}"):
-        measure(y, p)
+        compute_metrics(y, p)
 
 
 @pytest.mark.parametrize(

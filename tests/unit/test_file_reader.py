@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mlops.contract import Column, Source
 from mlops.contract.text import printable
-from mlops.lifecycle import intake, judging
-from mlops.lifecycle.intake import File
+from mlops.data import quarantine, readers
+from mlops.data.readers import File
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 THINGS = Source(
@@ -95,11 +95,11 @@ def is_good(line: bytes, header: list[str]) -> bool:
 def test_every_line_is_a_row_or_has_its_rule(content):
     file = File("a.csv", "0", len(content), NOW, content)
     expected = good_lines(content)
-    assert bool(intake.misfit(file, THINGS)) is (expected is None)
+    assert bool(readers.header_error(file, THINGS)) is (expected is None)
     if expected is None:
         return
-    rows = intake.read(THINGS, [file])
-    judged = judging.judge(THINGS, [file], rows, (), ())
+    rows = readers.read_files(THINGS, [file])
+    judged = quarantine.split_valid_rows(THINGS, [file], rows, (), ())
     assert rows.line == list(expected)
     assert {each.line for each in judged.broken} == {line for line, good in expected.items() if not good}
     assert judged.rows == judged.good.num_rows + judged.bad + judged.repeated + judged.conflicting
@@ -109,14 +109,14 @@ def test_every_line_is_a_row_or_has_its_rule(content):
 @pytest.mark.parametrize("spelling", ["b", " b", "b\u00a0", "\ufeffb\u200b", "b\t"])
 def test_spellings_that_look_alike_are_one_key(spelling):
     content = f"id,seen,size\n{spelling},2024-01-02T00:00:00Z,2\nb,2024-01-01T00:00:00Z,1\n".encode()
-    rows = intake.read(THINGS, [File("a.csv", "0", 0, NOW, content)])
+    rows = readers.read_files(THINGS, [File("a.csv", "0", 0, NOW, content)])
     assert rows.table["id"].to_pylist() == ["b", "b"]
 
 
 def test_other_spellings_stay_other_keys():
     keys = ["b", "B", "b b", "b  b", "nab", "Na", "na", "unknown", "0", "."]
     content = "".join(f"{key},2024-01-02T00:00:00Z,2\n" for key in keys)
-    rows = intake.read(THINGS, [File("a.csv", "0", 0, NOW, f"id,seen,size\n{content}".encode())])
+    rows = readers.read_files(THINGS, [File("a.csv", "0", 0, NOW, f"id,seen,size\n{content}".encode())])
     assert rows.table["id"].to_pylist() == keys
 
 

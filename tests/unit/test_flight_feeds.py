@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.adapters import quality
-from mlops.lifecycle import intake, judging
-from mlops.lifecycle.intake import File
+from mlops.data import expectations, quarantine, readers
+from mlops.data.readers import File
 from usecase import USE_CASE
 
 NOW = datetime(2014, 1, 3, tzinfo=UTC)
@@ -29,9 +28,9 @@ def texts(day):
 def judge(name, *contents):
     source = USE_CASE.source(name)
     files = [File(f"{n}.csv", str(n), len(content), NOW, content.encode()) for n, content in enumerate(contents)]
-    rows = intake.read(source, files)
-    outcomes = quality.check(rows.table.take(rows.read), source.expectations())
-    return judging.judge(source, files, rows, outcomes, ())
+    rows = readers.read_files(source, files)
+    outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
+    return quarantine.split_valid_rows(source, files, rows, outcomes, ())
 
 
 def frame_of(name, day):

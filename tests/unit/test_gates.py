@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.contract import ModelError, Policy
-from mlops.lifecycle.coverage import COUNTS, Coverage
-from mlops.lifecycle.evaluation import measure
-from mlops.lifecycle.gates import Contract, Scored, decide
+from mlops.modeling.coverage import COUNTS, Coverage
+from mlops.modeling.gates import Scored, ServingChecks, decide_verdict
+from mlops.modeling.metrics import compute_metrics
 
 FIRST = np.datetime64("2013-06-01")
 TRAINED = datetime(2013, 5, 30, tzinfo=UTC)
@@ -71,13 +71,13 @@ CHAMPION = scored(seen(1))
 EQUAL = scored(seen(2))
 
 
-KEPT = Contract(problems=(), latency_ms=40.0, size_mb=2.5)
+KEPT = ServingChecks(problems=(), latency_ms=40.0, size_mb=2.5)
 WHOLE = Coverage(pd.DataFrame({"day": FIRST + np.arange(28), **dict.fromkeys(COUNTS, ROWS // 28)}), pd.Timestamp(FIRST))
 
 
 def verdict(challenger=EQUAL, champion=CHAMPION, contract=KEPT, coverage=WHOLE, **limits):
     policy = replace(POLICY, **limits)
-    return decide(challenger=challenger, contract=contract, champion=champion, coverage=coverage, policy=policy)
+    return decide_verdict(challenger=challenger, contract=contract, champion=champion, coverage=coverage, policy=policy)
 
 
 def rule(judged, name):
@@ -182,7 +182,7 @@ def test_a_figure_at_its_limit_passes_and_one_step_beyond_is_refused(name, limit
 
 def test_calibration_is_judged_by_its_limit_or_the_champions_gap_and_a_little():
     challenger = scored(seen(2, shift=-0.6))
-    gap = -measure(Y, challenger.p).calibration_gap
+    gap = -compute_metrics(Y, challenger.p).calibration_gap
     assert gap > 0.05
     alone = rule(verdict(challenger, None, max_calibration_gap=gap), "calibration")
     assert (alone.passed, alone.value, alone.limit) == (True, gap, gap)
@@ -192,7 +192,7 @@ def test_calibration_is_judged_by_its_limit_or_the_champions_gap_and_a_little():
         champion = scored(seen(1, shift=shift))
         beside = rule(verdict(challenger, champion, max_calibration_gap=0.0), "calibration")
         assert beside.passed
-        assert beside.limit == abs(measure(Y, champion.p).calibration_gap) + 0.01
+        assert beside.limit == abs(compute_metrics(Y, champion.p).calibration_gap) + 0.01
     assert rule(verdict(champion=champion, max_calibration_gap=0.5), "calibration").limit == 0.5
 
 
@@ -270,7 +270,7 @@ def test_every_rule_is_reported_in_order_with_a_reason_and_can_be_written_as_jso
 
 def test_reasons_are_plain_words_with_the_figures():
     judged = verdict(min_auc=0.7)
-    auc, champion = measure(Y, EQUAL.p).auc, measure(Y, CHAMPION.p).auc
+    auc, champion = compute_metrics(Y, EQUAL.p).auc, compute_metrics(Y, CHAMPION.p).auc
     assert rule(judged, "complete").value == ROWS
     assert (rule(judged, "contract").value, rule(judged, "contract").limit) == (0, 0)
     expected = {

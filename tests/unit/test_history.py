@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.lifecycle import alerts, history
-from mlops.lifecycle.alerts import Alert, Finding
+from mlops.monitoring import alerts, history
+from mlops.monitoring.alerts import Alert, Finding
 
 START = datetime(2013, 6, 3, tzinfo=UTC)
 SUBJECTS = ("carrier", "origin", "dest")
@@ -54,7 +54,7 @@ class Runs:
         ]
         known = [self.alert(row) for row in self.tables["alerts"].to_dict("records")]
         following = None if next_run is None else next_run.to_pydatetime().replace(tzinfo=UTC)
-        changed = alerts.update(known, findings, moment(day), following)
+        changed = alerts.update_alerts(known, findings, moment(day), following)
         window = pd.Timestamp(as_of).floor("D")  # two runs a day have one window
         self.put("metrics", as_of, [{"window_start": window, "window_end": window, "slice": "", "auc": day}])
         self.put("decisions", as_of, [{"rule": "age", "fired": day % 2 == 0}])

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from mlops.adapters.home_store import FILE, check_store, explain_store_errors
 from mlops.contract import DataError
+from mlops.platform.home_store import FILE, check_store, explain_store_errors
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_empty_file_is_no_new_registry(home):
 
 
 def test_a_lock_of_somebody_else_is_told(home, monkeypatch):
-    monkeypatch.setattr("mlops.adapters.home_store._PATIENCE", 0.1)
+    monkeypatch.setattr("mlops.platform.home_store._PATIENCE", 0.1)
     with closing(sqlite3.connect(home / FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert "is locked by another process" in told(home)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.contract import Feature, feature
-from mlops.lifecycle.pointintime import columns_read
+from mlops.data.point_in_time import columns_read
 from usecase import USE_CASE
 
 FIRST = pd.Timestamp(SINCE) + timedelta(days=1)

@@ -13,10 +13,9 @@ from great_expectations.expectations.row_conditions import Column as ConditionCo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.adapters import quality
 from mlops.contract import Column, ConfigError, Expectation, Source
-from mlops.lifecycle import intake, judging
-from mlops.lifecycle.intake import File
+from mlops.data import expectations, quarantine, readers
+from mlops.data.readers import File
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 THINGS = Source(
@@ -41,11 +40,13 @@ def file(text, name="a.csv"):
 
 
 def read(*files, source=THINGS):
-    return intake.read(source, files)
+    return readers.read_files(source, files)
 
 
 def judge(*files, source=THINGS, outcomes=()):
-    return judging.judge(source, files, read(*files, source=source), outcomes, intake.unknown_columns(files, source))
+    return quarantine.split_valid_rows(
+        source, files, read(*files, source=source), outcomes, readers.unknown_columns(files, source)
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_what_only_looks_different_reads_the_same(text):
     ],
 )
 def test_a_header_that_does_not_fit_is_named_with_the_likely_new_name(text, why):
-    assert intake.misfit(file(text), THINGS) == f"things/a.csv {why}"
+    assert readers.header_error(file(text), THINGS) == f"things/a.csv {why}"
 
 
 def test_only_the_first_line_is_the_header_and_quotes_are_no_part_of_a_name():
@@ -203,7 +204,7 @@ def test_a_quote_stands_around_a_whole_value(field):
 
 
 def test_a_header_alone_is_a_file_without_rows():
-    assert intake.misfit(file(HEAD), THINGS) == ""
+    assert readers.header_error(file(HEAD), THINGS) == ""
     judged = judge(file(HEAD))
     assert (judged.rows, judged.good.num_rows, judged.problems, judged.span) == (0, 0, (), (None, None))
 
@@ -212,9 +213,9 @@ def test_new_columns_are_reported_and_left_out():
     judged = judge(file("id,seen,kind,size,colour\n1,2024-01-01T00:00:00Z,x,1,red\n"))
     assert judged.unknown == ("colour",)
     more = [file("id,weight,colour\n"), file("alpha,weight\n")]
-    assert intake.unknown_columns(more, THINGS) == ("alpha", "colour", "weight")
+    assert readers.unknown_columns(more, THINGS) == ("alpha", "colour", "weight")
     assert judged.good.column_names == ["id", "seen", "kind", "size", "file_modified"]
-    assert intake.unknown_columns([file("id,,se\x1ben,\n")], THINGS) == (
+    assert readers.unknown_columns([file("id,,se\x1ben,\n")], THINGS) == (
         "number 2 (no name)", "number 4 (no name)", r"se\x1ben",
     )  # fmt: skip
 
@@ -291,7 +292,7 @@ def rule(kind, action="quarantine", min_rows=1, **arguments):
 def checked(text, *rules, **given):
     source = with_rules(*rules, **given)
     rows = read(file(text), source=source)
-    return judge(file(text), source=source, outcomes=quality.check(rows.table.take(rows.read), rules))
+    return judge(file(text), source=source, outcomes=expectations.run_expectations(rows.table.take(rows.read), rules))
 
 
 def many(*sizes):
@@ -366,7 +367,7 @@ SINGLE_ROWS = [
 
 @pytest.mark.parametrize(("kind", "arguments", "breaks"), SINGLE_ROWS)
 def test_rows_set_aside_are_those_that_great_expectations_counts_and_that_the_rule_means(kind, arguments, breaks):
-    (outcome,) = quality.check(BATCH, [rule(kind, **arguments)])
+    (outcome,) = expectations.run_expectations(BATCH, [rule(kind, **arguments)])
     assert list(outcome.positions) == list(np.flatnonzero(breaks.fillna(False)))
     assert outcome.failed == len(outcome.positions)
     assert outcome.held is (outcome.failed == 0)
@@ -375,9 +376,9 @@ def test_rows_set_aside_are_those_that_great_expectations_counts_and_that_the_ru
 def test_outcomes_come_in_the_order_of_their_expectations():
     rules = [rule(kind, **arguments) for kind, arguments, _ in SINGLE_ROWS]
     rules.insert(1, rule("ExpectColumnMeanToBeBetween", "warn", column="c", min_value=3, max_value=3))
-    together = quality.check(BATCH, rules)
-    assert [outcome.rule for outcome in together] == [quality.rule_name(each) for each in rules]
-    alone = [outcome for each in rules for outcome in quality.check(BATCH, [each])]
+    together = expectations.run_expectations(BATCH, rules)
+    assert [outcome.rule for outcome in together] == [expectations.rule_name(each) for each in rules]
+    alone = [outcome for each in rules for outcome in expectations.run_expectations(BATCH, [each])]
     assert [each for n, each in enumerate(together) if n != 1] == [each for n, each in enumerate(alone) if n != 1]
     assert (alone[1].observed, alone[1].rows) == (3, 5)
 
@@ -422,12 +423,14 @@ def test_quantiles_are_told_in_a_line():
 )
 def test_a_rule_that_cannot_do_what_it_is_marked_for_says_so(kind, action, arguments, why):
     with pytest.raises(ConfigError, match=why):
-        quality.check(BATCH, [rule(kind, action, **arguments)])
+        expectations.run_expectations(BATCH, [rule(kind, action, **arguments)])
 
 
 def test_the_catalog_and_people_read_the_rule_itself():
     between = rule("ExpectColumnValuesToBeBetween", column="size", min_value=0, max_value=9)
-    assert quality.comments([between]) == {"size": "size:be_between (min_value 0.0, max_value 9.0), else quarantine"}
+    assert expectations.column_comments([between]) == {
+        "size": "size:be_between (min_value 0.0, max_value 9.0), else quarantine"
+    }
 
 
 def test_what_became_of_a_delivery_is_told():

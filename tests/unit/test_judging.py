@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mlops.contract import Column, Outcome, Source
-from mlops.lifecycle import intake
-from mlops.lifecycle.intake import File
-from mlops.lifecycle.judging import Broken, Judged, judge
+from mlops.data import readers
+from mlops.data.quarantine import BatchResult, BrokenRow, split_valid_rows
+from mlops.data.readers import File
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 THINGS = Source(
@@ -40,11 +40,11 @@ def file(*rows: str, name: str = "a.csv") -> File:
     return File(name, name, len(content), NOW, content)
 
 
-def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> Judged:
-    return judge(THINGS, files, intake.read(THINGS, files), outcomes, unknown)
+def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> BatchResult:
+    return split_valid_rows(THINGS, files, readers.read_files(THINGS, files), outcomes, unknown)
 
 
-def kept(found: Judged) -> list[str]:
+def kept(found: BatchResult) -> list[str]:
     return [f"{row['id']} {row['seen']:%d} {row['kind'] or '-'} {row['part'] or '-'}" for row in found.good.to_pylist()]
 
 
@@ -64,15 +64,15 @@ def test_a_row_that_breaks_rules_is_set_aside_with_each_of_them_and_its_own_plac
     )  # fmt: skip
     assert (found.source, found.files, found.unknown, len(found.outcomes)) == (THINGS, (first, second), ("colour",), 4)
     assert found.broken == (
-        Broken(first, 3, "id:long", "x,2024-01-02T00:00:00Z,x,2"),
-        Broken(second, 2, "id:long", "y,2024-01-03T00:00:00Z,x,3"),
-        Broken(second, 3, "kind:set", "4,2024-01-04T00:00:00Z,z,4"),
-        Broken(second, 3, "part:size", "4,2024-01-04T00:00:00Z,z,4"),
-        Broken(second, 4, "part:size", "5,2024-01-05T00:00:00Z,z,5"),
+        BrokenRow(first, 3, "id:long", "x,2024-01-02T00:00:00Z,x,2"),
+        BrokenRow(second, 2, "id:long", "y,2024-01-03T00:00:00Z,x,3"),
+        BrokenRow(second, 3, "kind:set", "4,2024-01-04T00:00:00Z,z,4"),
+        BrokenRow(second, 3, "part:size", "4,2024-01-04T00:00:00Z,z,4"),
+        BrokenRow(second, 4, "part:size", "5,2024-01-05T00:00:00Z,z,5"),
     )
     assert (found.rows, found.bad, kept(found)) == (5, 4, ["1 01 x 1"])
     assert list(found.by_rule.items()) == [("id:long", 2), ("part:size", 2), ("kind:set", 1)]
-    assert Broken(first, 1, "size:be:odd", "").column == "size"
+    assert BrokenRow(first, 1, "size:be:odd", "").column == "size"
 
 
 def test_a_version_of_a_key_has_one_row_and_the_others_are_counted_by_why() -> None:
@@ -111,7 +111,7 @@ TWICE = replace(THINGS, key=("id", "seen"))
 
 def test_a_source_whose_known_at_column_is_part_of_its_key_is_judged_like_the_others() -> None:
     one = file("1 01 x 1", "1 01 x 1", "1 02 x 1", "2 01 y 1")
-    found = judge(TWICE, (one, one), intake.read(TWICE, (one, one)), (), ())
+    found = split_valid_rows(TWICE, (one, one), readers.read_files(TWICE, (one, one)), (), ())
     assert kept(found) == ["1 01 x 1", "1 02 x 1", "2 01 y 1"]
     assert (found.repeated, found.outdated, found.conflicting) == (5, 0, 0)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops.adapters import feeds
 from mlops.contract import DataError
+from mlops.data import landing
 
 
 def put(folder, name, content=b"id\n1\n"):
@@ -25,25 +25,25 @@ def test_files_of_sources_are_read_and_all_else_is_named(tmp_path):
         put(tmp_path, name)
     (tmp_path / "a" / ".#1.csv").symlink_to("nowhere")
     (tmp_path / "a" / "gone.csv").symlink_to("nowhere")
-    files, unread = feeds.landed(str(tmp_path), ["a", "b", "c"], ())
+    files, unread = landing.list_new_files(str(tmp_path), ["a", "b", "c"], ())
     assert [(file.source, file.name) for file in files] == [
         ("a", "1.csv"), ("b", "2.csv"), ("a", r"caf\xe9.csv"), ("a", "grün.csv"), ("a", r"line\nend.csv"),
     ]  # fmt: skip
     named = ["a/3.CSV", "a/4.csv.gz", "a/._1.csv", "a/.5.csv.swp", "a/~$1.csv", "a/1.csv~", "a/.#1.csv", "a/gone.csv"]
     named += ["a/sub (a folder)", "a/7.csv (a folder)", r"b/\x1b[2J.txt"]
     assert sorted(unread) == sorted(named + [f"{name} (no source's folder)" for name in ("9.csv", "typo", "c")])
-    assert [file.read()[0] for file in files] == [b"id\n1\n"] * 5
+    assert [file.read_content()[0] for file in files] == [b"id\n1\n"] * 5
     seen = {(file.source, file.name, file.size, file.modified) for file in files}
-    assert feeds.landed(str(tmp_path), ["a", "b", "c"], seen)[0] == []
+    assert landing.list_new_files(str(tmp_path), ["a", "b", "c"], seen)[0] == []
 
 
 def test_a_file_that_has_gone_since_it_was_listed_is_named(tmp_path):
     put(tmp_path, b"a/1.csv")
-    ((file,), _) = feeds.landed(str(tmp_path), ["a"], ())
+    ((file,), _) = landing.list_new_files(str(tmp_path), ["a"], ())
     file.path.unlink()
     with pytest.raises(DataError, match=r"a/1\.csv cannot be read: No such file"):
-        file.read()
+        file.read_content()
 
 
 def test_no_folder_has_no_files(tmp_path):
-    assert feeds.landed(str(tmp_path / "none"), ["a"], ()) == ([], [])
+    assert landing.list_new_files(str(tmp_path / "none"), ["a"], ()) == ([], [])

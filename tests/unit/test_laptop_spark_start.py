@@ -38,11 +38,11 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
         monkeypatch.setattr(server, "_command", command)
         said: list[str] = []
-        server.start(tmp_path, said.append)
+        server.start_server(tmp_path, said.append)
         return said
 
     yield begin
-    server.stop()
+    server.stop_server()
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
 
 

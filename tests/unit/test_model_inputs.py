@@ -10,7 +10,7 @@ import pytest
 from toy import TOY
 
 from mlops.contract import DataError, Feature, ModelError
-from mlops.jobs._answers import features_of
+from mlops.data.predictions import model_input
 
 WIDTH = Feature("width", lambda known: np.zeros(len(known.rows)), "double", "m", "the announcement", "Width.")
 WIDER = dataclasses.replace(TOY, features=(WIDTH, *TOY.features))
@@ -24,20 +24,20 @@ def rows():
 
 
 def fitted(use_case, rows):
-    return use_case.model.build({}).fit(features_of(rows, use_case), np.arange(len(rows)) % 2)
+    return use_case.model.build({}).fit(model_input(rows, use_case), np.arange(len(rows)) % 2)
 
 
 def test_a_champion_is_not_shown_a_feature_that_came_later(rows):
     champion = fitted(TOY, rows)
-    answers = champion.predict_proba(features_of(rows, TOY))
-    assert (champion.predict_proba(features_of(rows, WIDER, champion)) == answers).all()
-    assert list(features_of(rows, WIDER)) == ["width", "size", "kind", "due_around"]
+    answers = champion.predict_proba(model_input(rows, TOY))
+    assert (champion.predict_proba(model_input(rows, WIDER, champion)) == answers).all()
+    assert list(model_input(rows, WIDER)) == ["width", "size", "kind", "due_around"]
 
 
 def test_a_champion_whose_feature_is_gone_does_not_guess(rows):
     champion = fitted(WIDER, rows)
     with pytest.raises(ModelError, match="fitted on width, which"):
-        features_of(rows, TOY, champion)
+        model_input(rows, TOY, champion)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_a_table_that_lacks_a_feature_or_has_it_as_text_is_told_with_the_cure(ro
     with pytest.raises(
         DataError, match=rf"'size' of table features is {there}, features.py makes it double: run the job"
     ):
-        features_of(damage(rows), TOY)
+        model_input(damage(rows), TOY)
 
 
 def test_a_champion_goes_on_while_the_table_lacks_the_new_feature(rows):
     champion = fitted(TOY, rows)
-    assert features_of(rows.drop(columns="width"), WIDER, champion).equals(features_of(rows, TOY))
+    assert model_input(rows.drop(columns="width"), WIDER, champion).equals(model_input(rows, TOY))

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from toy import TOY
 
 from mlops import config
-from mlops.adapters import platform
-from mlops.adapters.registry import Version
+from mlops.context import Context
 from mlops.contract import ModelError
-from mlops.jobs import _audit, _layout, _watch, monitoring
-from mlops.jobs._launch import Context
-from mlops.lifecycle import drift, estimates
-from mlops.lifecycle.history import KEYS
-from mlops.lifecycle.version_record import AuditRow
+from mlops.data import table_schemas
+from mlops.jobs import monitoring
+from mlops.monitoring import drift, quality, store
+from mlops.monitoring.history import KEYS
+from mlops.platform import runtime
+from mlops.platform.registry import Version
+from mlops.release import audit_log
+from mlops.release.version_record import AuditRow
 
 MODEL = "prod.toy.failing"
 DAY = timedelta(days=1)
@@ -41,7 +43,7 @@ EVENTS = pd.DataFrame(
 EVENTS["label"] = (RNG.random(len(EVENTS)) < EVENTS["prediction"]).astype("float64")
 EVENTS["day"] = EVENTS["event_time"].dt.floor("D")
 EVENTS["week"] = EVENTS["day"] - pd.to_timedelta(EVENTS["day"].dt.dayofweek, "D")
-COUNTS = drift.count(EVENTS[["kind"]], EVENTS["week"].to_numpy())
+COUNTS = drift.count_bins(EVENTS[["kind"]], EVENTS["week"].to_numpy())
 DOUBLED = COUNTS.assign(rows=COUNTS["rows"].where(COUNTS["week"] < pd.Timestamp("2024-03-11"), COUNTS["rows"] * 3))
 FED = [day for day in range(DAYS) if not 60 <= day < 70]
 """Days on which the feeds told of something."""
@@ -76,7 +78,7 @@ class World:
     def __init__(self):
         self.tables = {}
         for name in KEYS:
-            columns = {c.name: c.type for c in _layout.FIXED[name]}
+            columns = {c.name: c.type for c in table_schemas.TABLES[name]}
             frame = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
             times = {c: pd.to_datetime(frame[c]).astype("datetime64[us]") for c in columns if columns[c] == "timestamp"}
             self.tables[name] = frame.assign(**times)
@@ -162,7 +164,7 @@ class World:
 
     def judged(self, job, weeks, past):
         counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
-        return drift.judge(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
+        return drift.judge_weeks(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
 
     def rows(self, table):
         return sorted(str([plain(value) for value in row]) for row in self.tables[table].astype(object).to_numpy())
@@ -174,14 +176,14 @@ class World:
 @pytest.fixture(scope="module", autouse=True)
 def no_engine():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_layout, "create", lambda *_: None)
-        patch.setattr(_layout, "table", lambda _, name, rows: rows[[c.name for c in _layout.FIXED[name]]])
-        patch.setattr(_audit, "rows", lambda job: job.own.moves())
-        patch.setattr(_watch, "serving", lambda job: job.own.version(MODEL, len(job.own.trained)))
-        patch.setattr(_watch, "count", lambda *_: None)
-        patch.setattr(estimates, "_REPLICATES", 5)
+        patch.setattr(table_schemas, "create", lambda *_: None)
+        patch.setattr(table_schemas, "table", lambda _, name, rows: rows[[c.name for c in table_schemas.TABLES[name]]])
+        patch.setattr(audit_log, "rows", lambda job: job.own.moves())
+        patch.setattr(store, "serving", lambda job: job.own.version(MODEL, len(job.own.trained)))
+        patch.setattr(store, "count", lambda *_: None)
+        patch.setattr(quality, "_REPLICATES", 5)
         for name in ("past", "predictions", "judged"):
-            patch.setattr(_watch, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
+            patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
 
 
@@ -195,11 +197,11 @@ def monitor(world, day, cut=-1):
         "experiment": "/toy",
         "data_profiling": "off",
     }
-    job = Context(config.parse([f"--{name}={value}" for name, value in given.items()]), USE_CASE)
+    job = Context(config.parse_arguments([f"--{name}={value}" for name, value in given.items()]), USE_CASE)
     job.__dict__.update(own=world, data=world, registry=world)
     world.left, values = cut, {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(platform, "set_task_value", values.__setitem__)
+        patch.setattr(runtime, "set_task_value", values.__setitem__)
         try:
             monitoring.run(job)
         except Cut:

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.cli import run_args
-from mlops.lifecycle import plans
-from mlops.lifecycle.plans import Plan, as_deployer, differences, drift, parse
+from mlops_cli import plans
+from mlops_cli.cli import run_args
+from mlops_cli.plans import Plan, as_deployer, config_drift, parse_plan, plan_differences
 
 PLANS = Path(__file__).parent / "plans"
 DEPLOYER, PLANNER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -124,7 +124,7 @@ def bundle(right: str | None, *, deployer: str = DEPLOYER, planner: str = PLANNE
 
 
 def compared(approved: str, now: str, *, planner: str = PLANNER, deployer: str = DEPLOYER) -> tuple[str, ...]:
-    return differences(parse(approved), parse(now), planner=planner, deployer=deployer)
+    return plan_differences(parse_plan(approved), parse_plan(now), planner=planner, deployer=deployer)
 
 
 NAMES = [(DEPLOYER, PLANNER), ("deployer@example.com", PLANNER), (DEPLOYER, "o'neil@example.com")]
@@ -148,10 +148,10 @@ def test_one_bundle_gives_one_plan_whoever_plans_it(
         assert compared(place.plan(planner, same), place.plan(deployer, same, "2"), **who)
         assert compared(place.plan(planner, same), place.plan(deployer, other), **who)
         assert compared(place.plan(planner, other), place.plan(deployer, same), **who)
-    assert parse(again.plan(deployer, same)).actions == ()
-    assert as_deployer(parse(again.plan(deployer, same)), deployer).actions == ()
+    assert parse_plan(again.plan(deployer, same)).actions == ()
+    assert as_deployer(parse_plan(again.plan(deployer, same)), deployer).actions == ()
     if own or right != "CAN_MANAGE":  # else a planner that may manage passes for the deployer, and both are told
-        assert as_deployer(parse(again.plan(planner, same)), planner).actions == ()
+        assert as_deployer(parse_plan(again.plan(planner, same)), planner).actions == ()
 
 
 @every_case
@@ -170,7 +170,7 @@ def test_a_change_of_the_planners_own_right_is_never_approved_by_its_own_plan(
             assert told
             hidden = f"the right of {planner}, which made the approved plan, changes from {right or 'no right'} to"
             assert any(hidden in line for line in told)
-        assert differences(parse(place.plan(deployer, after)), parse(place.plan(deployer, after))) == ()
+        assert plan_differences(parse_plan(place.plan(deployer, after)), parse_plan(place.plan(deployer, after))) == ()
 
 
 @every_case
@@ -190,9 +190,12 @@ def test_a_right_given_by_hand_is_drift_in_each_plan(
         place = clean.by_hand(kind, levels={**held, user(name): level})
         both = [place.plan(planner, same), place.plan(deployer, same)]
         for text in both:
-            assert [key for key, _ in drift(parse(text)).drifted]
+            assert [key for key, _ in config_drift(parse_plan(text)).drifted]
         if own or right != "CAN_MANAGE":
-            assert drift(as_deployer(parse(both[0]), planner)).drifted == drift(parse(both[1])).drifted
+            assert (
+                config_drift(as_deployer(parse_plan(both[0]), planner)).drifted
+                == config_drift(parse_plan(both[1])).drifted
+            )
         assert compared(*both, **who) == ()
         assert compared(clean.plan(planner, same), both[1], **who)
 
@@ -201,8 +204,8 @@ def test_a_deployment_by_somebody_else_is_told_to_the_deployer_and_to_the_review
     same = bundle("CAN_VIEW")
     place = Cli().deploy(DEPLOYER, same).deploy("ada@example.com", same)
     for name in (DEPLOYER, PLANNER):
-        seen = as_deployer(parse(place.plan(name, same)), name)
-        assert seen == parse(place.plan(DEPLOYER, same))
+        seen = as_deployer(parse_plan(place.plan(name, same)), name)
+        assert seen == parse_plan(place.plan(DEPLOYER, same))
         assert len(seen.actions) == len(KINDS)
     assert compared(place.plan(PLANNER, same), place.plan(DEPLOYER, same)) == ()
 
@@ -238,8 +241,8 @@ def test_a_reviewer_sees_what_the_deployer_would_do_but_for_the_planners_own_rig
         | {k: v for k, v in before[kind].items() if k == user(PLANNER)}
         for kind, levels in after.items()
     }
-    seen = as_deployer(parse(place.plan(PLANNER, after)), PLANNER, DEPLOYER)
-    assert seen == parse(place.plan(DEPLOYER, kept))
+    seen = as_deployer(parse_plan(place.plan(PLANNER, after)), PLANNER, DEPLOYER)
+    assert seen == parse_plan(place.plan(DEPLOYER, kept))
 
 
 # --- what the CLI itself printed -------------------------------------------------------------------------------------
@@ -281,9 +284,9 @@ def test_real_plans_of_one_bundle_are_the_same_and_a_changed_parameter_is_not(na
     if name != "first":
         assert run_args(["ci", "settled", f"{tmp_path}/approved", who[0]]) == 0
         assert run_args(["ci", "settled", f"{tmp_path}/now", who[1]]) == 0
-        page = plans.summary(as_deployer(parse(approved), planner), "staging")
+        page = plans.summarise_plan(as_deployer(parse_plan(approved), planner), "staging")
         assert "Nothing would change." in page
-        assert drift(as_deployer(parse(approved), planner)) == plans.Drift((), ())
+        assert config_drift(as_deployer(parse_plan(approved), planner)) == plans.ConfigDrift((), ())
 
 
 @pytest.mark.parametrize("name", REAL)

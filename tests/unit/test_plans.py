@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
-from mlops.lifecycle import plans
-from mlops.lifecycle.plans import (
+from mlops_cli import plans
+from mlops_cli.plans import (
     ACTIONS,
     Change,
-    Entry,
     Plan,
-    code,
-    differences,
-    drift,
-    fitting,
-    parse,
-    report,
-    summary,
+    PlanEntry,
+    config_drift,
+    escape_html,
+    parse_plan,
+    plan_differences,
+    report_drift,
+    summarise_plan,
+    truncate_markdown,
 )
 
 
@@ -66,7 +66,7 @@ GIVE = "give what `databricks bundle plan -o json` printed"
 )
 def test_what_is_no_plan_is_refused(given: str, said: str) -> None:
     with pytest.raises(ConfigError) as told:
-        parse(given)
+        parse_plan(given)
     assert str(told.value) == said
 
 
@@ -76,35 +76,37 @@ def test_a_plan_is_read_with_all_its_values_in_the_order_of_its_names() -> None:
         "resources.jobs.z": {"action": "update", "changes": changes},
         "resources.jobs.a": {"action": "skip", "changes": None, "new_state": {"value": {"name": "a"}}},
     }
-    assert parse(text(plan)) == Plan(
+    assert parse_plan(text(plan)) == Plan(
         first=False,
         entries=(
-            Entry("jobs.a", "skip", (), {"value": {"name": "a"}}),
-            Entry("jobs.z", "update", (Change("a", "recreate", None, [4], None), Change("b", "update", 1, 2, 3)), None),
+            PlanEntry("jobs.a", "skip", (), {"value": {"name": "a"}}),
+            PlanEntry(
+                "jobs.z", "update", (Change("a", "recreate", None, [4], None), Change("b", "update", 1, 2, 3)), None
+            ),
         ),
     )
-    assert parse(text(plan=None)).entries == ()
+    assert parse_plan(text(plan=None)).entries == ()
 
 
 def test_a_plan_without_lineage_is_the_first_deployment() -> None:
-    assert parse(json.dumps({"plan_version": 2})) == Plan(first=True, entries=())
-    assert parse(text(lineage="")).first
-    assert not parse(text()).first
+    assert parse_plan(json.dumps({"plan_version": 2})) == Plan(first=True, entries=())
+    assert parse_plan(text(lineage="")).first
+    assert not parse_plan(text()).first
 
 
 def test_an_empty_plan_does_nothing() -> None:
-    plan = parse(text({"resources.jobs.a": {"action": "skip"}, "resources.jobs.b": {}}))
+    plan = parse_plan(text({"resources.jobs.a": {"action": "skip"}, "resources.jobs.b": {}}))
     assert plan.actions == ()
-    assert summary(plan, "prod") == "### Plan for target <code>prod</code>\n\nNothing would change.\n"
+    assert summarise_plan(plan, "prod") == "### Plan for target <code>prod</code>\n\nNothing would change.\n"
 
 
 def test_what_the_workspace_holds_beside_what_was_deployed_is_drift() -> None:
-    plan = parse(text(job(timeout_seconds=change(old=60, new=60, remote=99))))
-    assert [(key, c.path, c.old, c.remote) for key, c in drift(plan).drifted] == [
+    plan = parse_plan(text(job(timeout_seconds=change(old=60, new=60, remote=99))))
+    assert [(key, c.path, c.old, c.remote) for key, c in config_drift(plan).drifted] == [
         ("jobs.training", "timeout_seconds", 60, 99)
     ]
-    assert drift(plan).waiting == ()
-    assert report(drift(plan), "prod").splitlines() == [
+    assert config_drift(plan).waiting == ()
+    assert report_drift(config_drift(plan), "prod").splitlines() == [
         "Target <code>prod</code> is not as it was deployed. Deploying again takes these changes back.",
         "",
         "| resource | field | deployed | workspace |",
@@ -114,11 +116,11 @@ def test_what_the_workspace_holds_beside_what_was_deployed_is_drift() -> None:
 
 
 def test_what_the_bundle_says_beside_what_was_deployed_only_waits() -> None:
-    found = drift(parse(text(job(timeout_seconds=change(old=60, new=90, remote=60)))))
+    found = config_drift(parse_plan(text(job(timeout_seconds=change(old=60, new=90, remote=60)))))
     assert found.drifted == ()
     assert found.waiting == ("update jobs.training",)
     waits = " 1 changes wait for deployment: <code>update jobs.training</code>.\n"
-    assert report(found, "prod") == f"Target <code>prod</code> is as it was deployed.{waits}"
+    assert report_drift(found, "prod") == f"Target <code>prod</code> is as it was deployed.{waits}"
 
 
 def test_a_grant_that_somebody_else_gave_is_drift() -> None:
@@ -126,18 +128,18 @@ def test_a_grant_that_somebody_else_gave_is_drift() -> None:
         "action": "update",
         "changes": {"[principal='x']": change(remote={"principal": "x", "privileges": ["SELECT"]})},
     }
-    assert drift(parse(text({"resources.schemas.lakehouse.grants": entry}))).drifted
+    assert config_drift(parse_plan(text({"resources.schemas.lakehouse.grants": entry}))).drifted
 
 
 def test_fields_that_the_cli_skips_are_no_change() -> None:
-    plan = parse(
+    plan = parse_plan(
         text(job(name=change("skip", old="a", new="b", remote="c"), timeout_seconds=change(old=1, new=2, remote=1)))
     )
     assert [c.path for e in plan.actions for c in e.changes] == ["timeout_seconds"]
 
 
 def test_a_clean_target_is_said_to_be_clean() -> None:
-    assert report(drift(parse(text())), "prod") == "Target <code>prod</code> is as it was deployed.\n"
+    assert report_drift(config_drift(parse_plan(text())), "prod") == "Target <code>prod</code> is as it was deployed.\n"
 
 
 # --- the plan that was approved --------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def test_a_clean_target_is_said_to_be_clean() -> None:
 
 def test_the_same_plan_has_no_difference() -> None:
     given = text(job(timeout_seconds=change(old=1, new=2, remote=1)))
-    assert differences(parse(given), parse(given)) == ()
+    assert plan_differences(parse_plan(given), parse_plan(given)) == ()
 
 
 OTHER_VALUES = "jobs.training: update was approved with other values than it would have now"
@@ -173,8 +175,8 @@ OTHER_VALUES = "jobs.training: update was approved with other values than it wou
     ids=("value", "workspace", "field's action", "action", "all"),
 )
 def test_every_difference_from_what_was_approved_is_told(now: str, said: list[str]) -> None:
-    approved = parse(text(job(timeout_seconds=change(old=1, new=2, remote=1))))
-    assert differences(approved, parse(now)) == tuple(said)
+    approved = parse_plan(text(job(timeout_seconds=change(old=1, new=2, remote=1))))
+    assert plan_differences(approved, parse_plan(now)) == tuple(said)
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ def part(page: str, title: str) -> str:
 
 
 def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed() -> None:
-    plan = parse(
+    plan = parse_plan(
         text(
             {
                 **job(**{"trigger.type": change(old="a", new="b", remote="a"),
@@ -199,7 +201,7 @@ def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed()
         )
     )  # fmt: skip
     assert (
-        summary(plan, "prod")
+        summarise_plan(plan, "prod")
         == """### Plan for target <code>prod</code>
 
 1 update, 1 create, 3 delete
@@ -234,7 +236,7 @@ def test_a_reviewer_is_told_what_costs_what_gives_rights_and_what_is_destroyed()
 
 
 def test_a_first_deployment_is_called_so() -> None:
-    page = summary(parse(text({"resources.jobs.a": {"action": "create"}}, lineage="")), "prod")
+    page = summarise_plan(parse_plan(text({"resources.jobs.a": {"action": "create"}}, lineage="")), "prod")
     assert page.splitlines()[2:6] == ["1 create", "", "This is the first deployment to this target.", ""]
 
 
@@ -249,7 +251,7 @@ def test_a_first_deployment_is_called_so() -> None:
     ],
 )
 def test_what_destroys_is_deleting_what_holds_data_or_history(key: str, action: str, destroys: bool) -> None:
-    entry = Entry(key, action, (), None)
+    entry = PlanEntry(key, action, (), None)
     assert (entry.destroys, entry.kind) == (destroys, key.partition(".")[0])
 
 
@@ -257,7 +259,7 @@ def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -
     wanted = {"a": [{"timeout_seconds": 1}, {"max_retries": {"x": {"timeout_seconds": 2}}}], "run_as": "x"}
     there = job(timeout_seconds=change(old=1, new=2, remote=3), tags=change(old=None, new={"y": 1}, remote="z"))
     there["resources.jobs.training"]["new_state"] = {"max_retries": 3}
-    plan = parse(
+    plan = parse_plan(
         text(
             {
                 **there,
@@ -269,7 +271,9 @@ def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -
             }
         )
     )
-    page = summary(plan, "prod")  # of a job that is there only its changes are told, though its whole state is known
+    page = summarise_plan(
+        plan, "prod"
+    )  # of a job that is there only its changes are told, though its whole state is known
     assert part(page, "Changes what it costs").splitlines() == [
         "- create <code>jobs.new</code> <code>timeout_seconds</code> <code>max_retries</code>",
         "- <code>jobs.training</code> <code>timeout_seconds</code>: <code>3</code> → <code>2</code>",
@@ -285,33 +289,33 @@ def test_a_reviewer_is_told_each_thing_once_and_what_the_workspace_holds_now() -
 
 
 def test_what_is_taken_back_is_called_out() -> None:
-    page = summary(parse(text(job(tags=change(old=None, new=None, remote={"x": "1"})))), "prod")
+    page = summarise_plan(parse_plan(text(job(tags=change(old=None, new=None, remote={"x": "1"})))), "prod")
     assert part(page, "Takes back what was changed by hand") == "- <code>jobs.training</code> <code>tags</code>"
 
 
 @given(st.text())
 def test_a_value_is_shown_as_nothing_but_text(value: str) -> None:
-    shown = code(value)
+    shown = escape_html(value)
     assert re.fullmatch(r"<code>([A-Za-z0-9 _.,/=+-]|&#\d+;|…)*</code>", shown)
     assert "##" not in shown
     assert "::" not in shown
 
 
 def test_a_long_value_is_cut() -> None:
-    assert code("x" * 201) == code("x" * 10_000) == f"<code>{'x' * 200}…</code>"
-    assert code("x" * 200) == f"<code>{'x' * 200}</code>"
+    assert escape_html("x" * 201) == escape_html("x" * 10_000) == f"<code>{'x' * 200}…</code>"
+    assert escape_html("x" * 200) == f"<code>{'x' * 200}</code>"
 
 
 def test_other_values_are_shown_as_json_with_their_keys_in_order() -> None:
-    assert code({"b": 1, "a": None}) == code('{"a": null, "b": 1}')
-    assert code("é|A-z_9") == "<code>&#233;&#124;A-z_9</code>"
+    assert escape_html({"b": 1, "a": None}) == escape_html('{"a": null, "b": 1}')
+    assert escape_html("é|A-z_9") == "<code>&#233;&#124;A-z_9</code>"
 
 
 @given(st.sampled_from(ACTIONS), st.integers(), st.integers(), st.integers())
 def test_drift_is_the_workspace_against_what_was_deployed_and_nothing_else(
     action: str, old: int, new: int, remote: int
 ) -> None:
-    found = drift(parse(text(job(action, x=change(old=old, new=new, remote=remote)))))
+    found = config_drift(parse_plan(text(job(action, x=change(old=old, new=new, remote=remote)))))
     assert bool(found.drifted) == (action != "skip" and old != remote)
 
 
@@ -322,7 +326,7 @@ def test_the_modules_words_for_actions_are_the_clis() -> None:
 @given(st.lists(st.text("ab|", min_size=9, max_size=30), max_size=30), st.integers(100, 150))
 def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(lines: list[str], longest: int) -> None:
     page = "\n".join(lines)
-    shown = fitting(page, longest)
+    shown = truncate_markdown(page, longest)
     assert len(shown) <= longest
     kept, cut, _ = shown.partition("\n\n</details>")
     assert (kept == page) if not cut else page.startswith(f"{kept}\n") or not kept

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.contract import Column, ConfigError, DataError, Entity, Feature, Source
-from mlops.lifecycle.pointintime import PointInTime, columns_read, compute_features
+from mlops.data.point_in_time import PointInTime, columns_read, compute_features
 
 HISTORY = timedelta(minutes=6)
 START = pd.Timestamp("2013-01-01")

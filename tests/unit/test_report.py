@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from test_alerts import POLICY
 
-from mlops.lifecycle.report import Life, page
+from mlops.reports.model_life import ModelLife, render_page
 
 DAY = timedelta(days=1)
 START = datetime(2013, 4, 1)  # noqa: DTZ001 (as tables give them: UTC without zone)
@@ -43,7 +43,7 @@ def life(windows=3, **changed):
         "quarantine": pd.DataFrame([{"as_of": START + 10 * DAY, "rows": 7}]),
         "verdicts": [{"version": 2, "verdict": "refused", "trained_until": "2013-04-01", "rules": [rule]}],
     }
-    return Life("prod.flights.late", "Late?", START + 90 * DAY, **{**given, **changed})
+    return ModelLife("prod.flights.late", "Late?", START + 90 * DAY, **{**given, **changed})
 
 
 class Page(HTMLParser):
@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_stands_alone_and_nothing_that_came_from_data_is_markup():
-    text = page(life(), POLICY)
+    text = render_page(life(), POLICY)
     found = Page(text)
     assert found.links == []
     assert "script" not in found.tags
@@ -68,7 +68,7 @@ def test_the_page_stands_alone_and_nothing_that_came_from_data_is_markup():
 
 
 def test_every_chart_is_well_formed_says_what_it_shows_and_is_reached_by_the_keyboard():
-    text = page(life(), POLICY)
+    text = render_page(life(), POLICY)
     charts = text.split("<svg ")[1:]
     assert len(charts) == 5
     for chart in charts:
@@ -79,26 +79,26 @@ def test_every_chart_is_well_formed_says_what_it_shows_and_is_reached_by_the_key
 
 
 def test_what_never_retraining_would_have_cost_is_said():
-    assert "Never retrained, the first model would have had 0.710" in page(life(), POLICY)
+    assert "Never retrained, the first model would have had 0.710" in render_page(life(), POLICY)
     metrics = life().metrics.assign(saved=0.0)
-    assert "Never retrained" not in page(life(metrics=metrics), POLICY)
+    assert "Never retrained" not in render_page(life(metrics=metrics), POLICY)
 
 
 @pytest.mark.parametrize("name", ["metrics", "drift", "alerts", "decisions", "moves", "quarantine"])
 def test_a_model_of_which_little_is_known_has_a_page_too(name):
     whole = getattr(life(), name)
-    assert "<h1>Late?</h1>" in page(life(**{name: whole.head(0)}), POLICY)
+    assert "<h1>Late?</h1>" in render_page(life(**{name: whole.head(0)}), POLICY)
 
 
 def test_an_alert_that_one_run_saw_names_its_day_once():
     once = life().alerts.assign(last_seen=START + 30 * DAY)
-    assert f"<td>{START + 30 * DAY:%-d %b}</td>" in page(life(alerts=once), POLICY)
-    assert f"<td>{START + 30 * DAY:%-d %b} to {START + 58 * DAY:%-d %b}</td>" in page(life(), POLICY)
+    assert f"<td>{START + 30 * DAY:%-d %b}</td>" in render_page(life(alerts=once), POLICY)
+    assert f"<td>{START + 30 * DAY:%-d %b} to {START + 58 * DAY:%-d %b}</td>" in render_page(life(), POLICY)
 
 
 def test_a_window_without_bounds_is_drawn_without_them():
     metrics = life().metrics.assign(**dict.fromkeys(BOUNDS, float("nan")))
-    assert page(life(metrics=metrics), POLICY).count("nan") == 0
+    assert render_page(life(metrics=metrics), POLICY).count("nan") == 0
 
 
 # --- the whole page, and where its marks stand ------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def eventful():
     decision = "as_of rule fired reason"
     move = "as_of move to_version reason"
     rule = "name passed reason"
-    return Life(
+    return ModelLife(
         "prod.flights.late",
         "Late?",
         day(100),
@@ -183,7 +183,7 @@ def eventful():
 
 
 def shown():
-    return re.sub(r"<style>.*</style>", "", page(eventful(), PAGING), flags=re.DOTALL).replace("><", ">\n<")
+    return re.sub(r"<style>.*</style>", "", render_page(eventful(), PAGING), flags=re.DOTALL).replace("><", ">\n<")
 
 
 def draw():
@@ -202,7 +202,7 @@ def marks(text, chart, tag):
 
 def test_a_mark_stands_where_its_moment_lies_between_the_first_and_the_last():
     """200 to 930: a hundred days from the first window to the page's own moment."""
-    text = page(eventful(), PAGING)
+    text = render_page(eventful(), PAGING)
     circles = [(float(a["cx"]), said) for a, said in marks(text, 0, "circle")]
     assert circles == [
         (pytest.approx(200 + 7.3 * 14, abs=0.1), "1 Apr to 28 Apr: AUC 0.7000, version 1"),
@@ -219,7 +219,7 @@ def test_a_mark_stands_where_its_moment_lies_between_the_first_and_the_last():
 
 
 def test_higher_is_better_and_the_ends_of_the_scale_are_what_was_seen():
-    text = page(eventful(), PAGING)
+    text = render_page(eventful(), PAGING)
     heights = [float(a["cy"]) for a, _ in marks(text, 0, "circle")]
     low, high = 156.0, 12.0  # of the lowest bound, 0.68, and the highest, 0.75
     assert heights == pytest.approx([low + (high - low) * (auc - 0.68) / 0.07 for auc in (0.7, 0.72, 0.74)], abs=0.1)
@@ -233,7 +233,7 @@ def test_what_has_not_happened_yet_is_said():
     life_ = life()
     nothing = {name: getattr(life_, name).head(0) for name in ("metrics", "drift", "alerts", "decisions", "moves")}
     nothing |= {"verdicts": [], "quarantine": life_.quarantine.head(0)}
-    text = page(replace(life(**nothing), as_of=START + 88 * DAY), POLICY)
+    text = render_page(replace(life(**nothing), as_of=START + 88 * DAY), POLICY)
     assert re.findall(r"<p[^>]*>([^<]*yet\.|Nothing[^<]*)<", text) == [
         "prod.flights.late, as of 28 June 2013 UTC. No window of matured labels has been judged yet.",
         "AUC: nothing has been judged yet.",
@@ -250,15 +250,15 @@ def test_what_has_not_happened_yet_is_said():
 
 
 def test_the_mean_over_windows_is_told_and_what_never_retraining_would_have_meant():
-    note = re.search(r"<p class=note>([^<]*)<", page(eventful(), PAGING))[1]
+    note = re.search(r"<p class=note>([^<]*)<", render_page(eventful(), PAGING))[1]
     assert note == (
         "prod.flights.late, as of 10 July 2013 UTC. Mean over 3 windows: AUC 0.720, log-loss 0.475. "
         "Never retrained, the first model would have had 0.700 and 0.495."
     )
     one = life(windows=1).metrics.assign(first_auc=math.nan)
-    assert "Mean over 1 window: AUC 0.700, log-loss 0.700.<" in page(life(metrics=one), POLICY)
+    assert "Mean over 1 window: AUC 0.700, log-loss 0.700.<" in render_page(life(metrics=one), POLICY)
 
 
 def test_figures_that_are_all_the_same_have_a_line_too():
     same = life(windows=2).metrics.assign(**dict.fromkeys((*FIGURES, *BOUNDS), 0.7))
-    assert [float(a["cy"]) for a, _ in marks(page(life(metrics=same), POLICY), 0, "circle")] == [12, 12]
+    assert [float(a["cy"]) for a, _ in marks(render_page(life(metrics=same), POLICY), 0, "circle")] == [12, 12]

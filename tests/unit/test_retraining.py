@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policies import PLAIN
 
-from mlops.lifecycle.retraining import decide, find_answer
+from mlops.monitoring.retraining import decide_retraining, find_answer
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 7, 1, tzinfo=UTC)
@@ -25,7 +25,9 @@ INSTANT = timedelta(microseconds=1)
 
 def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY):
     last_training = None if last is None else NOW - last
-    return decide(calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy)
+    return decide_retraining(
+        calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
+from laptop.console import Console
 from laptop.home import Home, LaptopError
-from laptop.journal import Journal
 from laptop.resolution import job_id
+from laptop.run_store import RunStore
 from laptop.runner import Runner
-from laptop.show import Show
 
 FORK = multiprocessing.get_context("fork")
 ASKED = job_id("dev", "asked")
@@ -61,9 +61,9 @@ def command(root: Path, home: Path, *, repair: bool) -> None:
 
         return main
 
-    runner = Runner(load(root, "dev"), Home(home), Show(StringIO()), resolve=lambda _, name: task(name))
-    with runner.home.opened(lambda _: None):
-        (runner.repair if repair else runner.run)("asking", {})
+    runner = Runner(load_bundle(root, "dev"), Home(home), Console(StringIO()), resolve=lambda _, name: task(name))
+    with runner.home.hold(lambda _: None):
+        (runner.repair_job if repair else runner.run_job)("asking", {})
         list(runner.work_off_queue())
 
 
@@ -119,7 +119,7 @@ def heal(root: Path, home: Path) -> None:
 
 
 def check_healed(root: Path, home: Path) -> None:
-    runs = list(Journal(home / "runs").runs())
+    runs = list(RunStore(home / "runs").list_runs())
     assert {run.state for run in runs} == {"SUCCESS"}, [(run.job, run.state) for run in runs]
     assert next(run for run in runs if run.job == "asked").parameters == {"n": "7"}
     assert list((home / "queue").glob("*")) == []

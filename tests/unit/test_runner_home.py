@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from laptop import runtime
-from laptop.bundle import load
-from laptop.home import Home, LaptopError, environment
-from laptop.journal import Run, TaskRun
+from laptop.bundle import load_bundle
+from laptop.console import Console
+from laptop.home import Home, LaptopError, set_environment
+from laptop.run_store import Run, TaskRun
 from laptop.runner import Runner
-from laptop.show import Show
 
 HOLD = """
 import sys, time
@@ -45,7 +45,7 @@ def test_a_second_command_on_a_home_waits_and_says_for_whom(tmp_path: Path) -> N
     with hold(tmp_path / "home", 0.5) as holder:
         said: list[str] = []
         begin = time.monotonic()
-        with Home(tmp_path / "home").opened(said.append):
+        with Home(tmp_path / "home").hold(said.append):
             assert time.monotonic() - begin > 0.2
         assert said == [f"another command uses this home (pid {holder.pid}), waiting"]
 
@@ -53,13 +53,13 @@ def test_a_second_command_on_a_home_waits_and_says_for_whom(tmp_path: Path) -> N
 def test_two_homes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     with hold(tmp_path / "one", 0.5):
         said: list[str] = []
-        with Home(tmp_path / "two").opened(said.append):
+        with Home(tmp_path / "two").hold(said.append):
             assert said == []
 
 
 def test_a_home_may_be_opened_again_by_who_has_it(tmp_path: Path) -> None:
     said: list[str] = []
-    with Home(tmp_path).opened(said.append), Home(tmp_path).opened(said.append):
+    with Home(tmp_path).hold(said.append), Home(tmp_path).hold(said.append):
         assert os.environ["LAPTOP_HOME"] == str(tmp_path)
     assert said == []
     assert os.environ.get("LAPTOP_HOME") != str(tmp_path)
@@ -69,21 +69,21 @@ def test_cleaning_removes_a_home_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(LaptopError, match="is not a home of laptop; nothing was removed"):
-        Home(tmp_path / "mine").clean()
-    with pytest.raises(LaptopError, match="is not empty and no home"), Home(tmp_path / "mine").opened(print):
+        Home(tmp_path / "mine").remove()
+    with pytest.raises(LaptopError, match="is not empty and no home"), Home(tmp_path / "mine").hold(print):
         pass
     assert (tmp_path / "mine" / "thesis.txt").exists()
     home = Home(tmp_path / "home")
-    with home.opened(print):
+    with home.hold(print):
         (home.path / "warehouse").mkdir()
-    home.clean()
+    home.remove()
     assert not home.path.exists()
 
 
 def test_a_home_in_use_is_not_cleaned(tmp_path: Path) -> None:
     with hold(tmp_path / "home", 0.5) as holder:
         with pytest.raises(LaptopError, match=f"pid {holder.pid}"):
-            Home(tmp_path / "home").clean()
+            Home(tmp_path / "home").remove()
         assert (tmp_path / "home").exists()
 
 
@@ -99,7 +99,7 @@ def test_tasks_run_as_the_job_says_or_as_the_user(
 
 
 def test_environment_variables_come_back_as_they_were() -> None:
-    with environment(LAPTOP_A="1"), environment(LAPTOP_A="2"):
+    with set_environment(LAPTOP_A="1"), set_environment(LAPTOP_A="2"):
         assert os.environ["LAPTOP_A"] == "2"
     assert "LAPTOP_A" not in os.environ
 
@@ -167,9 +167,9 @@ def reported(root: Path, task: Any, **more: Any) -> tuple[str, str]:
     document = {"bundle": {"name": "toy"}, "targets": {"dev": {}}, "resources": {"jobs": jobs}}
     (root / "databricks.yml").write_text(json.dumps(document))
     screen = StringIO()
-    show = Show(screen)
-    with show.capturing():
-        Runner(load(root, "dev"), Home(root / "home"), show, resolve=lambda *_: task).run("main", {})
+    show = Console(screen)
+    with show.capture_output():
+        Runner(load_bundle(root, "dev"), Home(root / "home"), show, resolve=lambda *_: task).run_job("main", {})
     return screen.getvalue(), (root / "home" / "runs" / "1.log").read_text()
 
 
@@ -217,9 +217,9 @@ def test_a_terminal_shows_a_tree_with_every_task(tmp_path: Path) -> None:
     run = Run("7", "main", "j", "1", "dev", "onetime", "me", "2026-01-01T00:00:00.000Z")
     run.tasks = {"a": TaskRun("a", "70", state="SUCCESS", start=run.start, duration=3.2), "b": TaskRun("b", "71")}
     screen = Terminal()
-    show = Show(screen)
-    show.started(run, tmp_path / "7.log")
-    show.ended(run)
+    show = Console(screen)
+    show.start_run(run, tmp_path / "7.log")
+    show.end_run(run)
     text = screen.getvalue()
     assert "main in dev, run 7" in text
     assert "SUCCESS" in text

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
+from laptop.console import Console
 from laptop.home import Home, LaptopError
-from laptop.journal import Run
+from laptop.run_store import Run
 from laptop.runner import Runner
 from laptop.runtime import dbutils
-from laptop.show import Show
 
 RUN_IF = "Configure task dependencies: jobs/run-if"
 IF_ELSE = "Add branching logic with the If/else task: jobs/tasks/if-else"
@@ -70,7 +70,7 @@ def runner(root: Path, jobs: dict[str, Any]) -> Runner:
         "resources": {"jobs": {key: {"name": f"toy-{key}", **job} for key, job in jobs.items()}},
     }
     (root / "databricks.yml").write_text(json.dumps(document))
-    made = Runner(load(root, "dev"), Home(root / "home"), Show(StringIO()), resolve=lambda _, name: toy(name))
+    made = Runner(load_bundle(root, "dev"), Home(root / "home"), Console(StringIO()), resolve=lambda _, name: toy(name))
     made.home.path.mkdir(exist_ok=True)
     calls.clear()
     return made
@@ -390,7 +390,7 @@ ROWS = [
 
 def run(row: Row, root: Path) -> Run:
     parameters = [{"name": name, "default": default} for name, default in row.parameters.items()]
-    return runner(root, {"main": {"tasks": row.tasks, "parameters": parameters}}).run("main", row.given)
+    return runner(root, {"main": {"tasks": row.tasks, "parameters": parameters}}).run_job("main", row.given)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -454,7 +454,7 @@ def parent_and_child(root: Path, given: dict[str, str], child: dict[str, str], p
             "main": {"tasks": [call], "parameters": declared(parent)},
             "child": {"tasks": [wheel("a", named_parameters={})], "parameters": declared(child)},
         },
-    ).run("main", {})
+    ).run_job("main", {})
 
 
 def test_run_job_gives_parameters_to_the_child_and_the_parent_s_own_are_pushed_down_over_them(tmp_path: Path) -> None:
@@ -482,13 +482,13 @@ def test_jobs_nest_three_run_job_tasks_deep_and_no_deeper(tmp_path: Path) -> Non
         for n in range(4)
     }
     made = runner(tmp_path, {**jobs, "j4": {"tasks": [wheel("a")]}})
-    assert made.run("j1", {}).state == "SUCCESS"
-    assert made.run("j0", {}).state == "FAILED"
+    assert made.run_job("j1", {}).state == "SUCCESS"
+    assert made.run_job("j0", {}).state == "FAILED"
 
 
 def test_a_failed_child_fails_the_task(tmp_path: Path) -> None:
     call = {"task_key": "call", "run_job_task": {"job_id": "${resources.jobs.child.id}"}}
-    ended = runner(tmp_path, {"main": {"tasks": [call]}, "child": {"tasks": [A_BAD]}}).run("main", {})
+    ended = runner(tmp_path, {"main": {"tasks": [call]}, "child": {"tasks": [A_BAD]}}).run_job("main", {})
     assert ended.tasks["call"].state == "FAILED"
 
 
@@ -515,7 +515,7 @@ def test_iterations_run_one_by_one_unless_concurrency_says_otherwise(tmp_path: P
     loop["for_each_task"]["concurrency"] = concurrency
     made = runner(tmp_path, {"main": {"tasks": [loop]}})
     made.resolve = lambda *_: task
-    ended = made.run("main", {})
+    ended = made.run_job("main", {})
     assert [each.state for each in ended.tasks["a"].iterations] == ["SUCCESS"] * 3
     assert most == concurrency
 
@@ -533,7 +533,7 @@ def test_a_repair_runs_what_did_not_succeed_with_the_old_parameters_and_values(t
         wheel("e", "exit_0", "c", run_if="AT_LEAST_ONE_FAILED"),
     ]
     made = runner(tmp_path, {"main": {"tasks": tasks, "parameters": [{"name": "p", "default": "x"}]}})
-    broken = made.run("main", {"p": "given"})
+    broken = made.run_job("main", {"p": "given"})
     assert [broken.tasks[key].state for key in "abcde"] == [
         "SUCCESS",
         "FAILED",
@@ -543,7 +543,7 @@ def test_a_repair_runs_what_did_not_succeed_with_the_old_parameters_and_values(t
     ]
     calls.clear()
     made.resolve = lambda _, name: toy("ok" if name == "fail" else name)
-    mended = made.repair("main", {})
+    mended = made.repair_job("main", {})
     assert (mended.run_id, mended.repair_count, mended.state) == (broken.run_id, 1, "SUCCESS")
     assert calls == [("ok", ["--k=7", "--repair=1", "--p=given"]), ("ok", [])]
     assert mended.tasks["b"].attempts == 2
@@ -553,9 +553,9 @@ def test_a_repair_runs_what_did_not_succeed_with_the_old_parameters_and_values(t
 def test_a_repair_needs_a_run_that_did_not_succeed(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"tasks": [A_OK]}})
     with pytest.raises(LaptopError, match="has not run in target 'dev' yet"):
-        made.repair("main", {})
-    made.run("main", {})
+        made.repair_job("main", {})
+    made.run_job("main", {})
     with pytest.raises(LaptopError, match="nothing to repair"):
-        made.repair("main", {})
+        made.repair_job("main", {})
     with pytest.raises(LaptopError, match="there is no job 'mian': did you mean 'main'"):
-        made.repair("mian", {})
+        made.repair_job("mian", {})

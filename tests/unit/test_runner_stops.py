@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import BundleError, load
+from laptop.bundle import BundleError, load_bundle
+from laptop.console import Console
 from laptop.home import Home
-from laptop.journal import Run, TaskRun
 from laptop.parameters import InvalidRunError
+from laptop.run_store import Run, TaskRun
 from laptop.runner import Runner
-from laptop.show import Show
-from laptop.worker import Interrupted, call
+from laptop.task_thread import Interrupted, run_interruptible
 
 
 def for_ever(_: Any) -> None:
@@ -52,7 +52,9 @@ def runner(root: Path, jobs: dict[str, Any], **functions: Callable[[Any], None])
     (root / "databricks.yml").write_text(json.dumps(text, indent=1))
     home = Home(root / "home")
     home.path.mkdir(exist_ok=True)
-    return Runner(load(root, "dev"), home, Show(StringIO()), resolve=lambda _, name: functions.get(name, quick))
+    return Runner(
+        load_bundle(root, "dev"), home, Console(StringIO()), resolve=lambda _, name: functions.get(name, quick)
+    )
 
 
 def states(run: Run) -> list[str]:
@@ -62,7 +64,7 @@ def states(run: Run) -> list[str]:
 def test_a_task_over_its_timeout_is_stopped_and_its_dependents_fail(tmp_path: Path) -> None:
     job = {"name": "j", "tasks": [wheel("slow", timeout_seconds=1, max_retries=1), wheel("z", "slow")]}
     begin = time.monotonic()
-    run = runner(tmp_path, {"main": job}, slow=for_ever).run("main", {})
+    run = runner(tmp_path, {"main": job}, slow=for_ever).run_job("main", {})
     assert states(run) == ["TIMEDOUT", "UPSTREAM_FAILED"]
     assert run.state == "FAILED"
     assert run.tasks["slow"].attempts == 1, "a timeout is not retried unless retry_on_timeout says so"
@@ -72,13 +74,13 @@ def test_a_task_over_its_timeout_is_stopped_and_its_dependents_fail(tmp_path: Pa
 
 def test_a_timeout_is_retried_where_the_task_says_so(tmp_path: Path) -> None:
     task = wheel("slow", timeout_seconds=1, max_retries=1, retry_on_timeout=True)
-    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=for_ever).run("main", {})
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=for_ever).run_job("main", {})
     assert (states(run), run.tasks["slow"].attempts) == (["TIMEDOUT"], 2)
 
 
 def test_a_task_that_catches_every_exception_is_stopped_too(tmp_path: Path) -> None:
     task = wheel("slow", timeout_seconds=1)
-    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=stubborn).run("main", {})
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, slow=stubborn).run_job("main", {})
     assert states(run) == ["TIMEDOUT"]
 
 
@@ -93,12 +95,12 @@ def test_who_swallows_the_interruption_has_not_succeeded_for_that() -> None:
             pass
 
     with pytest.raises(Interrupted):
-        call(body, stopping.is_set, lambda: None)
+        run_interruptible(body, stopping.is_set, lambda: None)
 
 
 def test_a_job_over_its_timeout_cancels_what_runs(tmp_path: Path) -> None:
     job = {"name": "j", "timeout_seconds": 1, "tasks": [wheel("a"), wheel("slow", "a"), wheel("z", "slow")]}
-    run = runner(tmp_path, {"main": job}, slow=for_ever).run("main", {})
+    run = runner(tmp_path, {"main": job}, slow=for_ever).run_job("main", {})
     assert states(run) == ["SUCCESS", "CANCELED", "UPSTREAM_CANCELED"]
     assert run.state == "TIMEDOUT"
 
@@ -107,7 +109,7 @@ def test_a_timeout_reaches_the_job_that_the_task_runs(tmp_path: Path) -> None:
     call = {"task_key": "call", "timeout_seconds": 1, "run_job_task": {"job_id": "${resources.jobs.child.id}"}}
     jobs = {"main": {"name": "j", "tasks": [call]}, "child": {"name": "c", "tasks": [wheel("slow")]}}
     made = runner(tmp_path, jobs, slow=for_ever)
-    run, child = made.run("main", {}), made.journal.latest("child", "dev", {})
+    run, child = made.run_job("main", {}), made.journal.latest_run("child", "dev", {})
     assert states(run) == ["TIMEDOUT"]
     assert child is not None
     assert (states(child), child.state) == (["CANCELED"], "CANCELED")
@@ -121,7 +123,7 @@ def test_one_slow_iteration_does_not_stop_the_others(tmp_path: Path) -> None:
     nested = wheel("each", timeout_seconds=1)
     nested["python_wheel_task"]["parameters"] = ["{{input}}"]
     task = {"task_key": "a", "for_each_task": {"inputs": "[1, 2, 3]", "concurrency": 3, "task": nested}}
-    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, each=sometimes).run("main", {})
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, each=sometimes).run_job("main", {})
     assert [each.state for each in run.tasks["a"].iterations] == ["SUCCESS", "TIMEDOUT", "SUCCESS"]
 
 
@@ -134,7 +136,7 @@ def test_a_retry_waits_for_the_interval_since_the_failed_start(tmp_path: Path) -
         raise ValueError
 
     task = wheel("failing", max_retries=1, min_retry_interval_millis=1000)
-    runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run("main", {})
+    runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run_job("main", {})
     assert 0.9 <= starts[1] - starts[0] < 1.6  # counted from when the runner began the first, a little before
 
 
@@ -142,13 +144,13 @@ def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> N
     job = {"name": "j", "tasks": [wheel("slow", max_retries=3), wheel("y"), wheel("z", "slow", run_if="ALL_DONE")]}
     made = runner(tmp_path, {"main": job}, slow=for_ever)
     threading.Timer(0.3, made.cancelled.set).start()
-    run = made.run("main", {})
+    run = made.run_job("main", {})
     assert sorted(states(run)) == ["CANCELED", "CANCELED", "SUCCESS"] or states(run) == ["CANCELED"] * 3
     assert run.tasks["slow"].attempts == 1
     assert run.state == "CANCELED"
     made.cancelled.clear()
     made.resolve = lambda *_: quick
-    assert states(made.repair("main", {})) == ["SUCCESS"] * 3
+    assert states(made.repair_job("main", {})) == ["SUCCESS"] * 3
 
 
 def test_the_journal_tells_what_runs_while_it_runs(tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_the_journal_tells_what_runs_while_it_runs(tmp_path: Path) -> None:
         seen.update(json.loads((tmp_path / "home" / "runs" / "1.json").read_text()))
 
     job = {"name": "j", "tasks": [wheel("a"), wheel("look", "a"), wheel("z", "look")]}
-    runner(tmp_path, {"main": job}, look=look).run("main", {})
+    runner(tmp_path, {"main": job}, look=look).run_job("main", {})
     assert seen["state"] == "RUNNING"
     assert [task["state"] for task in seen["tasks"].values()] == ["SUCCESS", "RUNNING", "PENDING"]
 
@@ -168,19 +170,19 @@ def test_a_run_whose_process_was_killed_is_written_down_as_canceled_when_it_is_n
     ended.wait()
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a"), wheel("b", "a"), wheel("c", "b")]}})
     halves = {"a": TaskRun("a", "1", "SUCCESS"), "b": TaskRun("b", "2", "RUNNING"), "c": TaskRun("c", "3")}
-    made.journal.save(Run("1", "main", "j", "0", "dev", "onetime", "me", "", tasks=halves, pid=ended.pid))
-    (run,) = made.journal.runs()
+    made.journal.save_run(Run("1", "main", "j", "0", "dev", "onetime", "me", "", tasks=halves, pid=ended.pid))
+    (run,) = made.journal.list_runs()
     assert (run.state, states(run)) == ("CANCELED", ["SUCCESS", "CANCELED", "UPSTREAM_CANCELED"])
     assert json.loads((tmp_path / "home/runs/1.json").read_text())["state"] == "CANCELED"
-    assert states(made.repair("main", {})) == ["SUCCESS"] * 3
-    assert next(made.journal.runs()).pid == os.getpid()
+    assert states(made.repair_job("main", {})) == ["SUCCESS"] * 3
+    assert next(made.journal.list_runs()).pid == os.getpid()
 
 
 def test_a_reader_of_the_journal_never_sees_half_a_file(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
-    run = made.run("main", {})
+    run = made.run_job("main", {})
     run.parameters["long"] = "x" * 100_000
-    made.journal.save(run)
+    made.journal.save_run(run)
     stop, broken = threading.Event(), []
 
     def read() -> None:
@@ -193,7 +195,7 @@ def test_a_reader_of_the_journal_never_sees_half_a_file(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(200):
-        made.journal.save(run)
+        made.journal.save_run(run)
     stop.set()
     reader.join()
     assert broken == []
@@ -203,7 +205,7 @@ def test_an_error_that_nobody_can_mend_leaves_its_stack_trace_in_the_log(tmp_pat
     def broken(_: Any) -> None:
         raise ZeroDivisionError("by zero")
 
-    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("broken")]}}, broken=broken).run("main", {})
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("broken")]}}, broken=broken).run_job("main", {})
     log = tmp_path / "home" / "runs" / "1.log"
     assert run.tasks["broken"].error == {"type": "ZeroDivisionError", "message": f"by zero (stack trace in {log})"}
     assert "in broken" in log.read_text()
@@ -219,19 +221,19 @@ def test_an_error_that_a_user_can_mend_is_one_sentence(tmp_path: Path) -> None:
     def refusing(_: Any) -> None:
         raise ConfigError("parameter 'x' is missing")
 
-    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("refusing")]}}, refusing=refusing).run("main", {})
+    run = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("refusing")]}}, refusing=refusing).run_job("main", {})
     assert run.tasks["refusing"].error == {"type": "ConfigError", "message": "parameter 'x' is missing"}
     assert (tmp_path / "home" / "runs" / "1.log").read_text() == ""
 
 
 def test_a_package_or_entry_point_that_does_not_exist_fails_the_task_with_its_name(tmp_path: Path) -> None:
-    from laptop.worker import entry_point
+    from laptop.task_thread import entry_point
 
     tasks = [wheel("a"), wheel("tranining")]
     tasks[1]["python_wheel_task"]["package_name"] = "mlops-template"
     made = runner(tmp_path, {"main": {"name": "j", "tasks": tasks}})
     made.resolve, made.find_check = entry_point, lambda _: None
-    run = made.run("main", {})
+    run = made.run_job("main", {})
     assert run.tasks["a"].error is not None
     assert "package 'toy' is not installed" in run.tasks["a"].error["message"]
     assert run.tasks["tranining"].error is not None
@@ -276,7 +278,7 @@ def test_what_only_the_platform_can_do_is_refused_with_its_line_before_anything_
     jobs = {"main": {"name": "j", "tasks": [wheel("a"), call]}, "bad": {"name": "b", **UNSUPPORTED[key]}}
     made = runner(tmp_path, jobs)
     with pytest.raises(BundleError) as refused:
-        made.run("bad" if through == "itself" else "main", {})
+        made.run_job("bad" if through == "itself" else "main", {})
     places = [problem.place for problem in refused.value.problems]
     lines = (tmp_path / "databricks.yml").read_text().splitlines()
     assert any(f'"{key}"' in lines[place.line - 1] for place in places), refused.value
@@ -300,12 +302,12 @@ def test_a_value_that_the_platform_does_not_have_skips_no_branch_but_is_refused(
     with pytest.raises(
         BundleError, match=f"{key.split(maxsplit=1)[0]} of job 'main' is .*the platform does not take it"
     ):
-        made.run("main", {})
+        made.run_job("main", {})
 
 
 def test_a_wheel_task_without_arguments_runs_in_a_job_without_parameters(tmp_path: Path) -> None:
     task = {"task_key": "t", "python_wheel_task": {"package_name": "p", "entry_point": "e"}}
-    assert runner(tmp_path, {"main": {"tasks": [task]}}).run("main", {}).state == "SUCCESS"
+    assert runner(tmp_path, {"main": {"tasks": [task]}}).run_job("main", {}).state == "SUCCESS"
 
 
 @pytest.mark.parametrize("argument", ["{{job.parameters.n}}", "{{input}}", "{{tasks.before.values.n}}"])
@@ -328,11 +330,11 @@ def test_a_malformed_parameter_is_refused_before_anything_starts_where_it_is_kno
     made.find_check = lambda package: check if package == "toy" else None
     if "job." in argument:
         with pytest.raises(InvalidRunError, match="task 'late' of job 'main': n is no number"):
-            made.run("main", {"n": "x"})
-        assert list(made.journal.runs()) == []
-        assert made.run("main", {}).state == "SUCCESS"
+            made.run_job("main", {"n": "x"})
+        assert list(made.journal.list_runs()) == []
+        assert made.run_job("main", {}).state == "SUCCESS"
     else:
-        assert made.run("main", {}).tasks["before"].state == "SUCCESS"
+        assert made.run_job("main", {}).tasks["before"].state == "SUCCESS"
 
 
 # --- queue -----------------------------------------------------------------------------------------------------------
@@ -365,7 +367,7 @@ def test_what_tasks_asked_for_runs_afterwards_oldest_first(tmp_path: Path) -> No
         "other": {"name": "o", "parameters": [{"name": "p", "default": ""}], "tasks": [task]},
     }
     made = runner(tmp_path, jobs, first=first, other=other)
-    assert made.run("main", {}).state == "SUCCESS"
+    assert made.run_job("main", {}).state == "SUCCESS"
     queued = list(made.work_off_queue())
     assert [(run.run_id, run.parameters, run.state) for run in queued] == [
         ("2", {"p": "first"}, "SUCCESS"),
@@ -383,9 +385,9 @@ def test_a_request_for_a_job_that_the_target_lacks_stays_and_holds_nothing_up(tm
 
 def test_run_ids_rise_and_belong_to_their_home(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
-    assert [made.run("main", {}).run_id for _ in range(11)] == [str(number) for number in range(1, 12)]
-    latest = made.journal.latest("main", "dev", {})
+    assert [made.run_job("main", {}).run_id for _ in range(11)] == [str(number) for number in range(1, 12)]
+    latest = made.journal.latest_run("main", "dev", {})
     assert latest is not None
     assert latest.run_id == "11"
     (tmp_path / "other").mkdir()
-    assert runner(tmp_path / "other", {"main": {"name": "j", "tasks": [wheel("a")]}}).run("main", {}).run_id == "1"
+    assert runner(tmp_path / "other", {"main": {"name": "j", "tasks": [wheel("a")]}}).run_job("main", {}).run_id == "1"

@@ -51,9 +51,9 @@ TEXTS = {
     r"(?i)\b(un)?cache\s+(lazy\s+)?table\b|\bglobal[_\s]+temp": "serverless has no caching and no global views",
 }
 SETTINGS = {"spark.sql.session.timeZone"}
-PLATFORM, CHECKOUT, CI = "src/mlops/adapters/platform.py", "src/mlops/adapters/checkout.py", "src/mlops/ci.py"
+PLATFORM, CHECKOUT, CI = "src/mlops/platform/runtime.py", "src/mlops_cli/checkout.py", "src/mlops_cli/ci.py"
 MAY = {
-    "texts": {"src/mlops/adapters/storage.py"},  # tells DBFS from volumes, and warns
+    "texts": {"src/mlops/platform/storage.py"},  # tells DBFS from volumes, and warns
     "environment": {PLATFORM, CHECKOUT},  # the latter hands it on to git and uv, whole
     "clock": {PLATFORM, CI},  # a queue's order, the end of an approval, ages; dates that commands show
     "paths": {CHECKOUT, CI},  # commands of a pipeline, which stands in the checkout and never on serverless
@@ -141,7 +141,7 @@ def test_a_module_runs_on_serverless(file: str) -> None:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert {"src/mlops/jobs/training.py", "src/mlops/adapters/tables.py"} <= set(FILES)
+    assert {"src/mlops/jobs/training.py", "src/mlops/platform/tables.py"} <= set(FILES)
     assert any(file.startswith("src/usecase/") for file in FILES)
 
 

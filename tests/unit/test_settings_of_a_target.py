@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from toy import TOY
 
-from laptop.bundle import load
+from laptop.bundle import load_bundle
 from laptop.home import Home
 from laptop.summary import write_summary
 from mlops import config
-from mlops.adapters import platform
+from mlops.context import Context
 from mlops.contract import ConfigError
-from mlops.jobs import _settings
-from mlops.jobs._launch import Context
+from mlops.platform import runtime
+from mlops.release import target_settings
 
 ROOT = Path(__file__).parents[2]
 STRICT = {"approval": "required", "approval_binding": "digests", "data_catalog": "prod"}
@@ -26,7 +26,7 @@ def job(**given):
     base = {"job": "deployment", "run_id": "1", "as_of": "2024-03-02T00:00:00Z", "catalog": "prod", "schema": "toy"}
     base |= {"model_name": "prod.toy.failing", "model_version": 1, "experiment": "/toy", "approval": "required"}
     base |= {"data_catalog": "prod", "data_schema": "toy"}
-    return Context(config.parse([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
+    return Context(config.parse_arguments([f"--{name}={value}" for name, value in {**base, **given}.items()]), TOY)
 
 
 @pytest.fixture(params=["laptop", "workspace"])
@@ -48,7 +48,7 @@ def deployed(request, home, monkeypatch):
 
 def test_a_run_with_the_targets_own_settings_passes(deployed):
     deployed(STRICT)
-    _settings.check(job())
+    target_settings.check_settings(job())
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,19 @@ def test_a_run_with_the_targets_own_settings_passes(deployed):
 def test_whoever_starts_a_job_with_other_settings_is_refused(deployed, given, said):
     deployed(STRICT)
     with pytest.raises(ConfigError, match=said):
-        _settings.check(job(**given))
+        target_settings.check_settings(job(**given))
 
 
 def test_a_schema_that_says_nothing_asks_for_a_person(deployed):
     deployed({})
-    _settings.check(job())
+    target_settings.check_settings(job())
     with pytest.raises(ConfigError, match="approval is 'automatic' and not 'required'"):
-        _settings.check(job(approval="automatic"))
+        target_settings.check_settings(job(approval="automatic"))
 
 
 def test_a_target_that_approves_by_itself_may(deployed):
     deployed({**STRICT, "approval": "automatic"})
-    _settings.check(job(approval="automatic"))
+    target_settings.check_settings(job(approval="automatic"))
 
 
 @pytest.mark.parametrize("given", [{"model_name": "prod.other.failing"}, {"catalog": "mine"}, {"schema": "mine"}])
@@ -86,23 +86,23 @@ def test_a_model_lies_beside_its_audit_table(given):
 
 def test_who_started_a_run_is_what_the_platform_says(home, monkeypatch):
     monkeypatch.setenv("LAPTOP_IDENTITY", "run")
-    with platform.started_by("ada"):
-        assert platform.starter("1") == "ada"
-    assert platform.starter("1") not in {"ada", "run"}
+    with runtime.started_by("ada"):
+        assert runtime.starter("1") == "ada"
+    assert runtime.starter("1") not in {"ada", "run"}
     monkeypatch.delenv("LAPTOP_HOME")
     run = SimpleNamespace(creator_user_name="bob@example.com")
     jobs = SimpleNamespace(get_run=lambda number: run if number == 7 else None)
     monkeypatch.setattr("databricks.sdk.WorkspaceClient", lambda: SimpleNamespace(jobs=jobs))
-    assert platform.starter("7") == "bob@example.com"
+    assert runtime.starter("7") == "bob@example.com"
 
 
 @pytest.mark.parametrize("target", ["dev", "staging", "prod"])
 @pytest.mark.parametrize("name", ["validation", "deployment", "integration"])
 def test_the_bundles_own_parameters_are_the_settings_of_its_schemas(home, target, name):
-    bundle = load(ROOT, target)
+    bundle = load_bundle(ROOT, target)
     write_summary(bundle, Home(home))
     given = {p["name"]: p["default"] for p in bundle.jobs[name]["parameters"]}
     fixed = {"job": name, "run_id": "1", "as_of": "2024-03-02T00:00:00Z", "model_version": "1"}
-    context = Context(config.parse([f"--{key}={value}" for key, value in {**given, **fixed}.items()]), TOY)
-    assert "approval" in platform.target_settings(context.config.catalog, context.config.schema_name)
-    _settings.check(context)
+    context = Context(config.parse_arguments([f"--{key}={value}" for key, value in {**given, **fixed}.items()]), TOY)
+    assert "approval" in runtime.target_settings(context.config.catalog, context.config.schema_name)
+    target_settings.check_settings(context)

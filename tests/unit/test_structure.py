@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from mlops.adapters.structure import find_broken_indices
+from mlops.platform.model_structure import find_broken_indices
 
 X = np.random.default_rng(0).random((300, 3))
 X[:, 2] = np.floor(X[:, 2] * 5)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from toy import TOY
 
-from mlops.adapters.tables import Schema
-from mlops.jobs._layout import feature_columns
+from mlops.data.table_schemas import feature_columns
+from mlops.platform.tables import Schema
 
 GOLDEN = (
     "CREATE TABLE IF NOT EXISTS `prod`.`toy`.`features` ("
@@ -28,7 +28,7 @@ GOLDEN = (
 
 def definition(warehouse: Path | None) -> str:
     schema = Schema(None, warehouse, "prod", "toy")
-    return schema.definition(
+    return schema.create_statement(
         "features", feature_columns(TOY), f"Features of: {TOY.question}", ["id", "prediction_time"]
     )
 

@@ -4,8 +4,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from mlops.adapters import pages
 from mlops.contract import Rule
+from mlops.reports import pages
 
 Y = np.arange(300) % 2
 ANSWERS = {"challenger": np.linspace(0.1, 0.9, 300), "<b>": np.full(300, 0.4)}
@@ -35,7 +35,7 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
         Rule("floor", passed=True, value=0.75, limit=0.7, reason="fine"),
         Rule("slice", passed=False, value=None, limit=None, reason="in <script>alert(1)</script> & co"),
     ]
-    page = pages.verdict(
+    page = pages.render_verdict(
         title="a.b.<i>c</i> version 1", summary="On \"all\" days", accepted=False, rules=rules,
         metrics={"challenger": {"auc": 0.75}, "champion": {"auc": 0.5}}, plots={"<x>": "<svg/>"},
     )  # fmt: skip
@@ -51,6 +51,6 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
 
 
 def test_a_page_without_answers_has_rules_only():
-    page = pages.verdict(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
+    page = pages.render_verdict(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
     assert "accepted" in page
     assert "On the same rows" not in page

@@ -11,17 +11,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from inmemory import AS_OF, MODEL, Jobs
 
 from mlops.contract import ApprovalPending, ConfigError, DataError, Forbidden, MlopsError, ModelError, clean_text
-from mlops.jobs import _champion, _layout
-from mlops.lifecycle import approvals
-from mlops.lifecycle.version_record import (
-    FACTS,
-    MOVES,
-    AuditRow,
-    champion_of,
-    newest_move,
-    parse_facts,
-    read_record,
-)
+from mlops.data import table_schemas
+from mlops.release import aliases, approvals
+from mlops.release.version_record import FACTS, MOVES, AuditRow, champion_of, newest_move, parse_facts, read_record
 
 TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
     [
@@ -169,7 +161,7 @@ class Life(RuleBasedStateMachine):
     def what_serves_is_what_the_record_says(self):
         rows = self._rows()
         try:
-            serves = _champion.serving(self.jobs.deployment(1))
+            serves = aliases.load_serving(self.jobs.deployment(1))
         except ModelError:
             assert self.jobs.world.aliases.get("champion") != champion_of(rows)
             return
@@ -280,22 +272,22 @@ def test_an_alias_that_was_moved_by_hand_serves_nobody_and_says_what_to_type(job
     with pytest.raises(
         ModelError, match=r"points at version 1, and the audit .* says version 2 .* run: mlops deploy 2"
     ):
-        _champion.serving(jobs.deployment(1))
+        aliases.load_serving(jobs.deployment(1))
     jobs.deploy(2)
-    assert _champion.serving(jobs.deployment(1)).number == 2
+    assert aliases.load_serving(jobs.deployment(1)).number == 2
 
 
 def test_an_alias_without_any_row_serves_nobody(jobs):
     made(jobs)
     jobs.world.aliases["champion"] = 1
     with pytest.raises(ModelError, match="the audit table never made champion"):
-        _champion.serving(jobs.deployment(1))
+        aliases.load_serving(jobs.deployment(1))
 
 
 def test_tags_that_change_after_the_verdict_change_nothing_that_is_served(jobs):
     served(jobs, made(jobs))
     jobs.world.versions[1].tags.update(trained_as_of="1999-01-01T00:00:00Z", trained_by="x", artifact_digest="other")
-    tags = _champion.serving(jobs.deployment(1)).tags
+    tags = aliases.load_serving(jobs.deployment(1)).tags
     assert tags["trained_as_of"] == "2024-03-02T00:00:00+00:00"
     assert (tags["trained_by"], tags["artifact_digest"]) == ("trainer", "files of 1")
 
@@ -382,7 +374,7 @@ def test_a_decision_has_one_set_of_rules_and_gives_all_reasons(verdict, approval
 
 
 def test_columns_of_the_table_are_the_fields_of_a_row():
-    columns = [column.name for column in _layout.FIXED["audit"]]
+    columns = [column.name for column in table_schemas.TABLES["audit"]]
     assert columns == list(AuditRow.__dataclass_fields__)
 
 
@@ -390,7 +382,7 @@ def test_columns_of_the_table_are_the_fields_of_a_row():
     st.builds(row, st.sampled_from(["verdict", "approval", "rollback"]), st.integers(1), reason=TEXTS.map(clean_text))
 )
 def test_a_row_is_read_as_it_was_written(each):
-    columns = [column.name for column in _layout.FIXED["audit"]]
+    columns = [column.name for column in table_schemas.TABLES["audit"]]
     assert AuditRow.parse(dict(zip(columns, each.values(), strict=True))) == each
     text = {name: None if value is None else str(value) for name, value in zip(columns, each.values(), strict=True)}
     assert AuditRow.parse(text) == each
@@ -478,7 +470,7 @@ def test_a_move_ends_an_approval(ends):
 def test_a_fact_that_the_row_lacks_is_not_taken_from_a_tag(jobs):
     made(jobs, trained_as_of="2999-01-01T00:00:00Z", trained_by="trainer")
     version = jobs.deployment(1)
-    known = _champion.as_recorded(version.registry.version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
+    known = aliases.as_recorded(version.registry.version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
     assert {name: known.tags.get(name) for name in FACTS} == {**dict.fromkeys(FACTS), "artifact_digest": "f"}
 
 
@@ -487,14 +479,14 @@ def test_a_tag_that_cannot_be_set_stops_nobody(jobs, error, monkeypatch):
     made(jobs)
     job = jobs.deployment(1)
     version = job.registry.version(MODEL, 1)
-    _champion.show(job, version, {"approved_by": " ada\n" + "x" * 2000, "verdict": None})
+    aliases.show_tags(job, version, {"approved_by": " ada\n" + "x" * 2000, "verdict": None})
     assert jobs.world.versions[1].tags["approved_by"] == ("ada " + "x" * 2000)[:1000]
 
     def refuse(*_):
         raise error("no")
 
     monkeypatch.setattr(type(job.registry), "tag", refuse)
-    _champion.show(job, version, {"approved_by": "bob"})
+    aliases.show_tags(job, version, {"approved_by": "bob"})
 
 
 @pytest.mark.parametrize(

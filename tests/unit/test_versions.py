@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import DAY, FEATURES, HOUR, SHOP, SOURCES, START, Oracle, feeds
 
-from mlops.lifecycle.pointintime import compute_features
-from mlops.lifecycle.row_versions import newest_known
+from mlops.data.point_in_time import compute_features
+from mlops.data.row_versions import newest_known
 
 ENTITY = SHOP.entity
 EVER = START + 1000 * DAY

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from double import ACCOUNT, TOKEN, WORKSPACE_ID, Double, away, busy, denied
 
-from mlops import cli
-from mlops.adapters import account
-from mlops.adapters.resolved import resolved as read_bundle
 from mlops.contract import ConfigError
-from mlops.workspace.bootstrap import Missing, missing
-from mlops.workspace.identities import pipeline
-from mlops.workspace.protection import Environment
-from mlops.workspace.wanted import RIGHTS, Wanted
+from mlops_cli import account, cli
+from mlops_cli.resolved import load_resolved_bundle as read_bundle
+from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps
+from mlops_cli.workspace.identities import pipeline_from_options
+from mlops_cli.workspace.protection import Environment
+from mlops_cli.workspace.requirements import RIGHTS, TargetRequirements
 
 DEPLOY, TRAIN, SERVE = (f"{n * 8}-0000-0000-0000-000000000000" for n in "abc")
 JOBS = (
@@ -121,19 +120,19 @@ def ready(double: Double) -> None:
         double.rule_sets[name] = {"name": name, "etag": "e7", "grant_rules": [rule]}
 
 
-def look(given: dict[str, Any] | None = None, github: str | None = "octo@1/flights@2") -> Missing:
-    wanted = Wanted(given or document())
-    found = account.read(wanted)
-    return missing(wanted, found, pipeline(github, None, found.account_id))
+def look(given: dict[str, Any] | None = None, github: str | None = "octo@1/flights@2") -> MissingSteps:
+    wanted = TargetRequirements(given or document())
+    found = account.read_state(wanted)
+    return list_missing_steps(wanted, found, pipeline_from_options(github, None, found.account_id))
 
 
-def commands(answer: Missing) -> list[str]:
+def commands(answer: MissingSteps) -> list[str]:
     return [step.command for step in answer.steps]
 
 
 def test_nothing_is_missing_where_everything_is_there(double: Double) -> None:
     ready(double)
-    assert look() == Missing((), ())
+    assert look() == MissingSteps((), ())
 
 
 def test_looking_changes_nothing(double: Double) -> None:
@@ -295,9 +294,9 @@ def test_who_plans_browses_the_catalog_and_logs_in_from_a_place_of_its_own(
     given = document()
     given["variables"]["plan_principal"] = {"value": (plan := "d" * 8 + DEPLOY[8:])}
     double.service_principals.append({"id": "4", "applicationId": plan, "displayName": "flights-staging-plan"})
-    wanted = Wanted(given)
-    found = account.read(wanted)
-    _, trust, browse = missing(wanted, found, pipeline(*source, ACCOUNT)).steps
+    wanted = TargetRequirements(given)
+    found = account.read_state(wanted)
+    _, trust, browse = list_missing_steps(wanted, found, pipeline_from_options(*source, ACCOUNT)).steps
     assert browse.command == f"GRANT BROWSE ON CATALOG `staging` TO `{plan}`;"
     assert json.loads(shlex.split(trust.command)[-1])["oidc_policy"]["subject"] == subject
 
@@ -319,9 +318,11 @@ def test_who_promotes_reads_the_version_of_the_target_below(double: Double) -> N
 def test_azure_devops_is_trusted_per_pipeline(double: Double) -> None:
     ready(double)
     organisation = "12345678-aaaa-bbbb-cccc-1234567890ab"
-    wanted = Wanted(document())
-    found = account.read(wanted)
-    (step,) = missing(wanted, found, pipeline(None, f"{organisation}/octo/ml/deploy flights", ACCOUNT)).steps
+    wanted = TargetRequirements(document())
+    found = account.read_state(wanted)
+    (step,) = list_missing_steps(
+        wanted, found, pipeline_from_options(None, f"{organisation}/octo/ml/deploy flights", ACCOUNT)
+    ).steps
     assert json.loads(shlex.split(step.command)[-1])["oidc_policy"] == {
         "issuer": f"https://vstoken.dev.azure.com/{organisation}",
         "audiences": ["api://AzureADTokenExchange"],
@@ -332,7 +333,7 @@ def test_azure_devops_is_trusted_per_pipeline(double: Double) -> None:
 @pytest.mark.parametrize("github", ["octo/flights", "octo@1/flights", "octo@1/fli'ghts@2", "@1/x@2", ""])
 def test_a_repository_without_its_ids_is_refused_with_the_command_that_tells_them(github: str) -> None:
     with pytest.raises(ConfigError, match=r"gh api repos/OWNER/REPO"):
-        pipeline(github, None, ACCOUNT)
+        pipeline_from_options(github, None, ACCOUNT)
 
 
 def test_without_a_pipeline_the_question_is_asked(double: Double) -> None:
@@ -374,7 +375,7 @@ def test_catalogs_are_bound_for_what_they_are_used_for(double: Double) -> None:
 def test_a_catalog_that_is_read_may_be_bound_for_writing_too(double: Double) -> None:
     ready(double)
     double.bindings["prod"] = [{"workspace_id": WORKSPACE_ID, "binding_type": "BINDING_TYPE_READ_WRITE"}]
-    assert look() == Missing((), ())
+    assert look() == MissingSteps((), ())
 
 
 def test_a_catalog_of_a_person_goes_to_the_group(double: Double) -> None:
@@ -418,7 +419,7 @@ def test_pages_throttling_and_outages_are_waited_out(double: Double) -> None:
     double.fail("GET", "/effective-permissions/", busy(0), away(0))
     double.fail("GET", "/scim/v2/Groups", busy(0))
     double.fail("GET", "/federationPolicies", away(0))
-    assert look() == Missing((), ())
+    assert look() == MissingSteps((), ())
 
 
 # --- people and names ------------------------------------------------------------------------------------------------
@@ -443,7 +444,7 @@ def test_in_development_everybody_is_deployer_and_runner(double: Double) -> None
     double.schemas["staging.dev_ada_flights"] = {"owner": me}
     double.volumes["staging.dev_ada_flights.landing"] = {"owner": me}
     double.models["staging.dev_ada_flights.late"] = {"owner": me}
-    assert look(given) == Missing((), ())
+    assert look(given) == MissingSteps((), ())
 
 
 @pytest.mark.parametrize(
@@ -453,7 +454,7 @@ def test_a_principal_that_could_leave_its_quotes_is_refused(name: str) -> None:
     given = document()
     given["resources"]["registered_models"]["model"]["grants"][0]["principal"] = name
     with pytest.raises(ConfigError, match="cannot name a principal"):
-        Wanted(given).needs()
+        TargetRequirements(given).required_grants()
 
 
 @pytest.mark.parametrize("name", ["a b", "x'; DROP TABLE t;--", "a-b", "", "n" * 256])
@@ -461,7 +462,7 @@ def test_a_name_that_unity_catalog_refuses_is_refused(name: str) -> None:
     given = document()
     given["resources"]["schemas"]["lakehouse"]["name"] = name
     with pytest.raises(ConfigError, match="is no name of Unity Catalog"):
-        Wanted(given).needs()
+        TargetRequirements(given).required_grants()
 
 
 def test_every_command_is_one_line_that_the_shell_or_sql_can_parse(double: Double) -> None:
@@ -504,7 +505,7 @@ def test_the_command_prints_what_is_missing_and_exits_with_1(
     assert left.count("it could not be read: no token was given to read it with: export GH_TOKEN") == 3
     protected = Environment(reviewers=0, self_review=True, bypass=True, branches=("main",))
     known = {f"staging{role}": protected for role in ("", "-plan", "-promote")}
-    monkeypatch.setattr("mlops.workspace.commands._environments", lambda repository, token: known)
+    monkeypatch.setattr("mlops_cli.workspace.commands._environments", lambda repository, token: known)
     assert cli.run_args(arguments) == 0
 
 
@@ -526,15 +527,15 @@ def test_what_the_cli_leaves_for_the_deployment_is_filled_in(tmp_path: Path) -> 
     }
     file = tmp_path / "staging.json"
     file.write_text(json.dumps(given))
-    wanted = Wanted(read_bundle("staging", file))
-    assert wanted.places["data schema"] == ("schema", "prod.flights")
-    assert wanted.places["trial model"] == ("function", "staging.flights.late")
+    wanted = TargetRequirements(read_bundle("staging", file))
+    assert wanted.securable_names["data schema"] == ("schema", "prod.flights")
+    assert wanted.securable_names["trial model"] == ("function", "staging.flights.late")
     assert [each["default"] for each in wanted.document["resources"]["jobs"]["sample"]["parameters"]] == [
         "/Volumes/staging/flights/landing",
         "staging.flights.late",
         "${resources.jobs.training.id}",
     ]
-    assert not {need.who for need in wanted.needs()} & {"eve@example.com", "x"}
+    assert not {need.who for need in wanted.required_grants()} & {"eve@example.com", "x"}
 
 
 def test_the_wrong_target_s_document_is_refused(
@@ -566,11 +567,11 @@ def test_no_secret_is_printed_whatever_the_platform_says(
 
 @pytest.mark.parametrize("target", ["dev", "staging", "prod"])
 def test_the_bundle_s_own_targets_are_understood(target: str) -> None:
-    from laptop.bundle import load
+    from laptop.bundle import load_bundle
 
-    wanted = Wanted(load(Path(__file__).parents[2], target).document)
+    wanted = TargetRequirements(load_bundle(Path(__file__).parents[2], target).document)
     assert wanted.target == target
-    assert {need.kind for need in wanted.needs()} >= {"catalog"}
+    assert {need.kind for need in wanted.required_grants()} >= {"catalog"}
     jobs = set(wanted.document["resources"]["jobs"]) - {"connection"}
     assert {job for right in RIGHTS for job in right.jobs} == jobs
     assert {identity.role for identity in wanted.identities} >= {"deploy"} | (set() if target == "dev" else {"run"})

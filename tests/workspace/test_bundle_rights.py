@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from laptop.bundle import read, resolve
-from mlops.workspace.wanted import Wanted
+from laptop.bundle import read_source, resolve_target
+from mlops_cli.workspace.requirements import TargetRequirements
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/rights.md").read_text()
@@ -21,7 +21,7 @@ GROUPS = ("data-scientists", "ml-engineers", "consumers", "model-owners", "job-r
 def document(target: str) -> dict[str, Any]:
     """As a workspace has it: with principals of its own, and without the laptop's data of prod."""
     named = {"dev": {}, "staging": {**NAMED, "source_model": SOURCE}, "prod": NAMED}[target]
-    bundle, problems = resolve(read(ROOT), target, variables=named, overrides=False)
+    bundle, problems = resolve_target(read_source(ROOT), target, variables=named, overrides=False)
     assert problems == []
     return bundle.document
 
@@ -43,7 +43,9 @@ def called(principal: str) -> str:
 
 def test_what_the_jobs_need_on_their_own_schema_the_bundle_gives_but_for_two_things(target: dict[str, Any]) -> None:
     """A bundle has no words for CREATE MODEL VERSION; what its catalog's owner grants stands outside."""
-    left = {(need.privilege, need.who) for need in Wanted(target).needs() if need.kind != "catalog"}
+    left = {
+        (need.privilege, need.who) for need in TargetRequirements(target).required_grants() if need.kind != "catalog"
+    }
     readers = ("the-run-principal", "the-promote-principal")
     below = {(privilege, who) for privilege in ("USE_SCHEMA", "EXECUTE") for who in readers}  # on the target below
     below.add(("SELECT", "the-run-principal"))  # on its audit table

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from double import Double, Refused
 
-from mlops.adapters import bundle
-from mlops.cli import run_args
 from mlops.contract import MlopsError
+from mlops_cli import bundle_cli
+from mlops_cli.cli import run_args
 
 MODEL = "prod.toy.failing"
 PARAMETERS = {
@@ -75,13 +75,13 @@ def test_a_run_that_fails_is_told_with_its_page(workspace: Double, capsys: pytes
 
 
 def test_a_repair_takes_the_newest_run_of_that_version(workspace: Double) -> None:
-    place = bundle.deployed("prod", None)
+    place = bundle_cli.load_deployed("prod", None)
     for number in ("3", "4", "3"):
-        place.run("deployment", {"model_version": number})
-    place.repair("deployment", {"model_version": "4"})
+        place.run_job("deployment", {"model_version": number})
+    place.repair_job("deployment", {"model_version": "4"})
     assert workspace.bodies[-1] == {"run_id": 2, "rerun_all_failed_tasks": True}
     with pytest.raises(MlopsError, match="has no run of job deployment with"):
-        place.repair("deployment", {"model_version": "5"})
+        place.repair_job("deployment", {"model_version": "5"})
 
 
 def test_who_may_not_start_the_job_is_told_so(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:

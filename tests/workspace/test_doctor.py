@@ -12,9 +12,9 @@ import pytest
 from double import PIPELINE_TOKEN, Double, Refused, denied, missing
 from test_bootstrap import DEPLOY, SERVE, document, ready
 
-from mlops import cli
-from mlops.workspace import commands
-from mlops.workspace.protection import Environment
+from mlops_cli import cli
+from mlops_cli.workspace import commands
+from mlops_cli.workspace.protection import Environment
 
 CHECKS = (
     "cli", "login", "bundle", "metastore", "catalogs", "rights", "serverless", "environment", "registry", "aliases",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from double import Double, denied
 
-from mlops.adapters.profiling import profile
 from mlops.contract import MlopsError
+from mlops.platform.profiling import profile_table
 
 TABLE = "prod.flights.predictions"
 
@@ -19,8 +19,8 @@ def tables(double: Double) -> Double:
 
 
 def test_a_table_is_profiled_by_week_in_its_own_schema_and_a_repeat_changes_nothing(tables: Double) -> None:
-    assert profile(TABLE, "event_time")
-    assert not profile(TABLE, "event_time")
+    assert profile_table(TABLE, "event_time")
+    assert not profile_table(TABLE, "event_time")
     assert tables.count("POST", "/data-quality") == 1
     config = tables.monitors["t-1"]["data_profiling_config"]
     assert config["output_schema_id"] == "s-1"
@@ -33,15 +33,15 @@ def test_a_run_that_was_slower_than_another_is_content(tables: Double) -> None:
     from double import Refused
 
     tables.fail("POST", "/api/data-quality", Refused(409, "ALREADY_EXISTS", "The table has a monitor already."))
-    assert not profile(TABLE, "event_time")
+    assert not profile_table(TABLE, "event_time")
 
 
 def test_a_refusal_is_told_in_a_sentence(tables: Double) -> None:
     tables.refuse("POST", "/api/data-quality", denied("MANAGE on the table"))
     with pytest.raises(MlopsError, match=f"data profiling of {TABLE}: User does not have MANAGE on the table"):
-        profile(TABLE, "event_time")
+        profile_table(TABLE, "event_time")
 
 
 def test_a_table_that_is_not_there_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match=r"data profiling of .* does not exist"):
-        profile(TABLE, "event_time")
+        profile_table(TABLE, "event_time")

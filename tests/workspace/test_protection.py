@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import cli
-from mlops.adapters import forge
 from mlops.contract import MlopsError
-from mlops.workspace import commands
-from mlops.workspace.doctor import Facts
-from mlops.workspace.found import Unread
-from mlops.workspace.protection import PROTECTED, VARIABLES, Environment, list_weaknesses, protect
+from mlops_cli import cli, forge
+from mlops_cli.workspace import commands
+from mlops_cli.workspace.doctor import Facts
+from mlops_cli.workspace.protection import PROTECTED, VARIABLES, Environment, list_weaknesses, protection_steps
+from mlops_cli.workspace.state import Unreadable
 
 
 def env(
@@ -33,7 +32,7 @@ ALL = {"prod": SAFE, "prod-promote": SAFE, "prod-plan": env(0, ("main", "refs/pu
 
 def test_environments_that_main_and_a_reviewer_guard_are_in_order() -> None:
     assert list_weaknesses("prod", ALL) == ()
-    assert not [*protect("prod", "octo/flights", ALL)]
+    assert not [*protection_steps("prod", "octo/flights", ALL)]
     assert list_weaknesses("staging", dict.fromkeys(("staging", "staging-promote", "staging-plan"), OPEN)) == ()
 
 
@@ -57,7 +56,7 @@ def test_each_weakness_is_told_with_the_environment_that_has_it(
 ) -> None:
     environments = {**ALL, name: environment} if environment else {n: e for n, e in ALL.items() if n != name}
     assert list_weaknesses("prod", environments) == ((name, said),)
-    steps = [*protect("prod", "octo/flights", environments)]
+    steps = [*protection_steps("prod", "octo/flights", environments)]
     assert [f"environments/{name} " in step.command for step in steps] == ([] if "administrators" in said else [True])
 
 
@@ -70,7 +69,7 @@ def test_a_variable_that_the_repository_could_lend_is_told(lacking: str, name: s
     ((where, weakness),) = list_weaknesses("prod", environments)
     assert where == name
     assert weakness.startswith(f"has no {lacking} of its own")
-    assert not [*protect("prod", "octo/flights", environments)]
+    assert not [*protection_steps("prod", "octo/flights", environments)]
 
 
 names = st.sampled_from(["main", "*", "v*", PROTECTED, "refs/pull/*/merge"])
@@ -96,7 +95,7 @@ def test_prod_is_called_safe_only_where_nothing_but_approved_main_reaches_it(
 
 @given(known)
 def test_the_commands_name_what_is_weak_and_are_words_of_a_shell(environments: dict[str, Environment]) -> None:
-    for step in protect("prod", "octo/flights", environments):
+    for step in protection_steps("prod", "octo/flights", environments):
         words = shlex.split(step.command)
         assert words[:4] == ["gh", "api", "--method", "PUT"]
         assert ("reviewers[][type]=Team" in words) is words[4].endswith("/prod")
@@ -105,7 +104,7 @@ def test_the_commands_name_what_is_weak_and_are_words_of_a_shell(environments: d
 
 
 def test_what_could_not_be_read_is_perhaps_missing() -> None:
-    steps = [*protect("prod", "octo/flights", Unread("no right"))]
+    steps = [*protection_steps("prod", "octo/flights", Unreadable("no right"))]
     assert [step.unsure for step in steps] == ["no right"] * 3
     assert all("has to be protected" in step.what for step in steps)
 
@@ -154,14 +153,14 @@ def test_environments_are_read_as_github_tells_them(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_repository_token_or_right_nothing_is_taken_for_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert commands._environments(None, "t") is None
-    assert isinstance(commands._environments("octo/flights", None), Unread)
+    assert commands._read_environments(None, "t") is None
+    assert isinstance(commands._read_environments("octo/flights", None), Unreadable)
 
     def refuse(*_: object) -> object:
         raise MlopsError("GET was answered 403")
 
     monkeypatch.setattr(forge, "_call", refuse)
-    assert commands._environments("octo/flights", "t") == Unread("GET was answered 403")
+    assert commands._read_environments("octo/flights", "t") == Unreadable("GET was answered 403")
 
 
 @pytest.mark.parametrize("repository", ["octo/flights", "octo@1/flights@2"])

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import pytest
 from double import Double
 
-from mlops.adapters.registry import Registry, Version
 from mlops.contract import ModelError
+from mlops.platform.registry import Registry, Version
 
 MODEL = "prod.flights.late_arrival"
 VERSION = Version(MODEL, 1, "", datetime(2024, 1, 1, tzinfo=UTC), {"old": "x"}, ())
@@ -30,16 +30,16 @@ def registry(double: Double) -> Iterator[Registry]:
 
 
 QUESTIONS: dict[str, Callable[[Registry], object]] = {
-    "ensure": lambda registry: registry._ensure(MODEL),
+    "ensure": lambda registry: registry._ensure_model(MODEL),
     "create": lambda registry: registry._client.create_registered_model(MODEL),
-    "version": lambda registry: registry.version(MODEL, 1),
-    "versions": lambda registry: registry.versions(MODEL),
-    "holder": lambda registry: registry.holder(MODEL, "champion"),
+    "version": lambda registry: registry.get_version(MODEL, 1),
+    "versions": lambda registry: registry.list_versions(MODEL),
+    "holder": lambda registry: registry.find_alias_holder(MODEL, "champion"),
     "set_alias": lambda registry: registry.set_alias(VERSION, "champion"),
     "drop_alias": lambda registry: registry._client.delete_registered_model_alias(MODEL, "champion"),
-    "tag": lambda registry: registry.tag(VERSION, {"verdict": "accepted"}),
-    "untag": lambda registry: registry.tag(VERSION, {"old": None}),
-    "describe": lambda registry: registry.describe(VERSION, "text"),
+    "tag": lambda registry: registry.set_tags(VERSION, {"verdict": "accepted"}),
+    "untag": lambda registry: registry.set_tags(VERSION, {"old": None}),
+    "describe": lambda registry: registry.set_description(VERSION, "text"),
     "delete": lambda registry: registry._client.delete_model_version(MODEL, "1"),
 }
 

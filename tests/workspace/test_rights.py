@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops.workspace.wanted import RIGHTS, Right
+from mlops_cli.workspace.requirements import RIGHTS, CallPrivilege
 
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "src/mlops/jobs"
@@ -86,7 +86,7 @@ def test_every_call_of_a_job_has_its_right(job: str) -> None:
 
 
 @pytest.mark.parametrize("right", OF_CALLS, ids=lambda right: f"{right.privilege} on {right.on}")
-def test_no_job_has_a_right_that_none_of_its_calls_takes(right: Right) -> None:
+def test_no_job_has_a_right_that_none_of_its_calls_takes(right: CallPrivilege) -> None:
     needless = {job for job in right.jobs if (right.on, right.privilege) not in set().union(*_taken(job).values())}
     assert needless == set()
 

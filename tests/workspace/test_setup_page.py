@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops import cli
+from mlops_cli import cli
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/setup.md").read_text()

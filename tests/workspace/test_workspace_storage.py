@@ -9,53 +9,53 @@ from pathlib import Path
 import pytest
 from double import TOKEN, Double, Refused, away, busy, denied
 
-from mlops.adapters import storage
 from mlops.contract import ConfigError, MlopsError
+from mlops.platform import storage
 
 VOLUME = "/Volumes/prod/flights/landing"
 BIG = bytes(range(256)) * 10_000  # 2.4 MiB: three DBFS blocks
 
 
 def test_a_volume_is_written_and_read_through_the_files_api(double: Double) -> None:
-    assert storage.write(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
+    assert storage.write_text(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
     assert double.files == {f"{VOLUME}/schedule/2013-01-01.csv": b"a,b\n1,2\n"}
-    assert storage.read(f"{VOLUME}/schedule/2013-01-01.csv") == b"a,b\n1,2\n"
+    assert storage.read_file(f"{VOLUME}/schedule/2013-01-01.csv") == b"a,b\n1,2\n"
 
 
 def test_the_same_content_is_not_written_again_and_another_is(double: Double) -> None:
-    assert storage.write(f"{VOLUME}/a.csv", "one")
-    assert not storage.write(f"{VOLUME}/a.csv", "one")
+    assert storage.write_text(f"{VOLUME}/a.csv", "one")
+    assert not storage.write_text(f"{VOLUME}/a.csv", "one")
     assert double.count("PUT", "/fs/files/") == 1
-    assert storage.write(f"{VOLUME}/a.csv", "two")
+    assert storage.write_text(f"{VOLUME}/a.csv", "two")
     assert double.files[f"{VOLUME}/a.csv"] == b"two"
 
 
 def test_both_spellings_of_a_volume_are_one_place(double: Double) -> None:
-    storage.write(f"dbfs:{VOLUME}/a.csv", "x")
-    assert storage.read(f"{VOLUME}/a.csv") == storage.read(f"/dbfs{VOLUME}/a.csv") == b"x"
+    storage.write_text(f"dbfs:{VOLUME}/a.csv", "x")
+    assert storage.read_file(f"{VOLUME}/a.csv") == storage.read_file(f"/dbfs{VOLUME}/a.csv") == b"x"
     assert not double.dbfs
 
 
 def test_a_folder_is_listed_across_pages_and_depths(double: Double) -> None:
     double.files = {f"{VOLUME}/{name}": b"x" * i for i, name in enumerate(("a", "b", "c", "d/e", "d/f/g", "h"))}
-    assert storage.tree(VOLUME) == (("a", 0), ("b", 1), ("c", 2), ("d/e", 3), ("d/f/g", 4), ("h", 5))
+    assert storage.list_tree(VOLUME) == (("a", 0), ("b", 1), ("c", 2), ("d/e", 3), ("d/f/g", 4), ("h", 5))
     assert double.count("GET", "/fs/directories/") > 3
-    assert storage.tree(f"{VOLUME}/nowhere") == ()
+    assert storage.list_tree(f"{VOLUME}/nowhere") == ()
 
 
 def test_dbfs_root_works_and_says_what_replaces_it(double: Double, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert storage.write("dbfs:/mnt/old.bin", BIG)
+        assert storage.write_text("dbfs:/mnt/old.bin", BIG)
     assert double.dbfs == {"/mnt/old.bin": BIG}
-    assert storage.read("/dbfs/mnt/old.bin") == BIG
-    assert storage.tree("dbfs:/mnt") == (("old.bin", len(BIG)),)
+    assert storage.read_file("/dbfs/mnt/old.bin") == BIG
+    assert storage.list_tree("dbfs:/mnt") == (("old.bin", len(BIG)),)
     assert "DBFS root, which is deprecated" in caplog.text
     assert "mlops copy-dbfs SRC DST" in caplog.text
 
 
 def test_a_file_of_dbfs_is_replaced_whole(double: Double) -> None:
     double.dbfs["/a"] = b"old"
-    storage.write("dbfs:/a", b"new one")
+    storage.write_text("dbfs:/a", b"new one")
     assert double.dbfs == {"/a": b"new one"}
 
 
@@ -63,7 +63,7 @@ def test_an_upload_to_dbfs_that_breaks_off_leaves_the_old_file(double: Double) -
     double.dbfs["/a"] = b"old"
     double.fail("POST", "/dbfs/add-block", denied("MODIFY"))
     with pytest.raises(MlopsError, match=r"writing dbfs:/a: User does not have MODIFY.*you lack the right"):
-        storage.write("dbfs:/a", b"new one")
+        storage.write_text("dbfs:/a", b"new one")
     assert double.dbfs["/a"] == b"old"
 
 
@@ -71,7 +71,7 @@ def test_throttling_is_waited_out_as_long_as_the_platform_says(double: Double) -
     double.files[f"{VOLUME}/a"] = b"x"
     double.fail("GET", "/fs/directories/", busy(1), away(0))
     start = time.monotonic()
-    assert storage.tree(VOLUME) == (("a", 1),)
+    assert storage.list_tree(VOLUME) == (("a", 1),)
     assert time.monotonic() - start >= 1
     assert double.count("GET", "/fs/directories/") == 3
 
@@ -88,18 +88,18 @@ def test_throttling_is_waited_out_as_long_as_the_platform_says(double: Double) -
 def test_a_refusal_is_told_with_its_place_and_cure(double: Double, refusal: Refused, said: str) -> None:
     double.refuse("GET", "/fs/directories/", refusal)
     with pytest.raises(MlopsError, match=f"listing {VOLUME}.*{said}"):
-        storage.tree(VOLUME)
+        storage.list_tree(VOLUME)
 
 
 def test_a_missing_file_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match=rf"reading {VOLUME}/no.csv.*it is not there, or you may not see it"):
-        storage.read(f"{VOLUME}/no.csv")
+        storage.read_file(f"{VOLUME}/no.csv")
 
 
 def test_no_secret_reaches_an_error(double: Double) -> None:
     double.refuse("GET", "/fs/directories/", denied(f"rights; request had Authorization: Bearer {TOKEN}"))
     with pytest.raises(MlopsError) as failure:
-        storage.tree(VOLUME)
+        storage.list_tree(VOLUME)
     assert TOKEN not in str(failure.value)
     assert "[redacted]" in str(failure.value)
 
@@ -117,22 +117,22 @@ def test_a_path_that_unity_catalog_would_refuse_is_refused_everywhere(
 ) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"path .*"):
-        storage.write(path, "x")
+        storage.write_text(path, "x")
     assert not list(tmp_path.iterdir())
 
 
 def test_on_a_laptop_volumes_and_dbfs_are_folders_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
-    storage.write(f"dbfs:{VOLUME}/a.csv", "x")
-    storage.write("dbfs:/mnt/b.csv", "y")
+    storage.write_text(f"dbfs:{VOLUME}/a.csv", "x")
+    storage.write_text("dbfs:/mnt/b.csv", "y")
     assert (tmp_path / "Volumes/prod/flights/landing/a.csv").read_text() == "x"
     assert (tmp_path / "dbfs/mnt/b.csv").read_text() == "y"
-    assert storage.local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
+    assert storage.is_local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
 
 
 def test_what_spark_reads_cannot_lie_on_dbfs_root(double: Double) -> None:
     with pytest.raises(ConfigError, match=r"serverless compute cannot read; use a volume"):
-        storage.local("dbfs:/mnt/landing")
+        storage.is_local("dbfs:/mnt/landing")
 
 
 # --- copying ---------------------------------------------------------------------------------------------------------
@@ -141,11 +141,11 @@ def test_what_spark_reads_cannot_lie_on_dbfs_root(double: Double) -> None:
 def test_a_folder_of_dbfs_is_copied_into_a_volume_and_a_repeat_copies_nothing(double: Double) -> None:
     double.dbfs = {"/old/a.csv": b"1", "/old/deep/b.bin": BIG, "/old/empty": b"", "/older/no": b"x"}
     lines: list[str] = []
-    done = storage.copy("dbfs:/old", f"{VOLUME}/new", lines.append)
+    done = storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lines.append)
     assert done == storage.Copied(3, 0, len(BIG) + 1)
     assert double.files == {f"{VOLUME}/new/{n[5:]}": data for n, data in double.dbfs.items() if n.startswith("/old/")}
     assert len(lines) == 3
-    assert storage.copy("dbfs:/old", f"{VOLUME}/new", lines.append) == storage.Copied(0, 3, len(BIG) + 1)
+    assert storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lines.append) == storage.Copied(0, 3, len(BIG) + 1)
     assert double.count("PUT", "/fs/files/") == 3
 
 
@@ -153,16 +153,16 @@ def test_a_copy_that_broke_off_goes_on_where_it_was(double: Double) -> None:
     double.dbfs = {f"/old/{n}": n.encode() for n in "abcd"}
     double.fail("PUT", "/fs/files/.*/c", denied("WRITE VOLUME"))
     with pytest.raises(MlopsError, match="copying c from dbfs:/old"):
-        storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
+        storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lambda _: None)
     assert len(double.files) == 2
-    assert storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None) == storage.Copied(2, 2, 4)
+    assert storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lambda _: None) == storage.Copied(2, 2, 4)
 
 
 def test_a_file_with_another_content_is_left_alone(double: Double) -> None:
     double.dbfs = {"/old/a": b"mine"}
     double.files = {f"{VOLUME}/new/a": b"his!"}
     with pytest.raises(MlopsError, match="is there with another content: delete it, or copy to another folder"):
-        storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
+        storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lambda _: None)
     assert double.files == {f"{VOLUME}/new/a": b"his!"}
 
 
@@ -175,7 +175,7 @@ def test_what_reads_back_differently_is_an_error(double: Double, monkeypatch: py
 
     double.files = Rotten()
     with pytest.raises(MlopsError, match="reads back differently from what was written"):
-        storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
+        storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lambda _: None)
 
 
 def test_a_source_that_is_shorter_than_it_was_listed_is_not_taken_for_copied(double: Double) -> None:
@@ -185,17 +185,17 @@ def test_a_source_that_is_shorter_than_it_was_listed_is_not_taken_for_copied(dou
 
     double.dbfs = {"/old/a": Shrunk(b"mine")}
     with pytest.raises(MlopsError, match="/old/a has 4 bytes and had 9 when it was listed: copy again"):
-        storage.copy("dbfs:/old", f"{VOLUME}/new", lambda _: None)
+        storage.copy_folder("dbfs:/old", f"{VOLUME}/new", lambda _: None)
     assert double.files == {}
 
 
 def test_a_source_without_files_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match="dbfs:/nowhere holds no file, or is not there"):
-        storage.copy("dbfs:/nowhere", f"{VOLUME}/new", lambda _: None)
+        storage.copy_folder("dbfs:/nowhere", f"{VOLUME}/new", lambda _: None)
 
 
 def test_the_command_copies_and_tells_what_it_did(double: Double, capsys: pytest.CaptureFixture[str]) -> None:
-    from mlops import cli
+    from mlops_cli import cli
 
     double.dbfs = {"/FileStore/flights/a.csv": b"a,b\n"}
     assert cli.run_args(["copy-dbfs", "dbfs:/FileStore/flights", f"{VOLUME}/old"]) == 0

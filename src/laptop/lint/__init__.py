@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from laptop.bundle import Bundle, BundleError, Source, nearest, read, resolve
-from laptop.document import Node, Place, Problem
+from laptop.bundle import Bundle, BundleError, BundleSource, read_source, resolve_target, suggest_name
+from laptop.document import Diagnostic, Location, Node
 from laptop.lint import (
     catalog,
     causes,
@@ -32,9 +32,9 @@ from laptop.lint import (
     tables,
     wiring,
 )
+from laptop.lint.model import Job, LintTarget
 from laptop.lint.project import Project
-from laptop.lint.schema import held_against
-from laptop.lint.view import Job, View
+from laptop.lint.schema import schema_errors
 from laptop.normalize import Path as Steps
 
 RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *dynamic.RULES, *catalog.RULES)
@@ -44,9 +44,9 @@ HOUSE_RULES = (
 )  # fmt: skip
 
 
-def check(
+def lint_bundle(
     root: Path, targets: Sequence[str] | None = None, schema: Path | None = None, *, house: bool = True
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """All problems of the bundle, each once, by file and line; those of some targets only name these.
 
     Args:
@@ -59,23 +59,23 @@ def check(
         BundleError: a target does not exist.
         LaptopError: the schema cannot be read.
     """
-    source = read(root)
-    found = inspect(source, Project(root), targets, house=house)
-    return _sorted([*found, *held_against(source, schema)]) if schema else found
+    source = read_source(root)
+    found = lint_source(source, Project(root), targets, house=house)
+    return _sort_diagnostics([*found, *schema_errors(source, schema)]) if schema else found
 
 
-def inspect(
-    source: Source, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
-) -> tuple[Problem, ...]:
+def lint_source(
+    source: BundleSource, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
+) -> tuple[Diagnostic, ...]:
     """The same for a bundle that has been read."""
     if any(problem.rule == "yaml" for problem in source.problems):
-        return _sorted(source.problems)  # what is missing from such a file would be reported all over
+        return _sort_diagnostics(source.problems)  # what is missing from such a file would be reported all over
     wanted = tuple(targets or source.targets)
     unknown = [each for file in source.files for each in structure.unknown_keys(file)]
     unknown += [each for file in source.files for each in structure.wrong_words(file, resolved=False)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
     house = house and project.has_house_rules
-    found: dict[Problem, dict[str, None]] = {}
+    found: dict[Diagnostic, dict[str, None]] = {}
     for target in wanted:
         for problem in _of_target(source, project, target, [*unknown, *dropped], house=house):
             found.setdefault(problem, {})[target] = None
@@ -90,36 +90,36 @@ def inspect(
     problems += [*project.problems, *policy.default_target(source)] if house else []
     if house and not problems:  # where something is missing, reads would miss it too
         problems += tables.check_reads(source, project)
-    return _sorted(problems)
+    return _sort_diagnostics(problems)
 
 
-def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.place, problem.what)))
 
 
-def _two_defaults(source: Source) -> Iterator[Problem]:
+def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:
     """One target at most is meant when none is named."""
     defaults = [
         node for name in source.targets if (node := source.tree.get("targets", name, "default")) and node.value is True
     ]
     if len(defaults) > 1:
         what = f"{len(defaults)} targets are the default"
-        yield Problem("target", defaults[1].place, what, "the CLI wants one", "set default: true once")
+        yield Diagnostic("target", defaults[1].place, what, "the CLI wants one", "set default: true once")
 
 
 def _of_target(
-    source: Source, project: Project, target: str, known: Sequence[tuple[Steps, Problem]], *, house: bool
-) -> Iterator[Problem]:
+    source: BundleSource, project: Project, target: str, known: Sequence[tuple[Steps, Diagnostic]], *, house: bool
+) -> Iterator[Diagnostic]:
     """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
-    bundle, unresolved = resolve(source, target, deployed=True)
+    bundle, unresolved = resolve_target(source, target, deployed=True)
     bundle = _without_kinds(bundle, causes.missing_kinds(known))
-    _, on_laptop = resolve(source, target)
+    _, on_laptop = resolve_target(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
     wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.missing_keys(bundle.tree)]
     wrong += structure.wrong_words(bundle.tree, resolved=True)
     wrong = causes.without_consequences(source, target, wrong)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
-    yield from causes.unexplained([*unresolved, *on_laptop], known)
+    yield from causes.drop_consequences([*unresolved, *on_laptop], known)
     yield from (problem for _, problem in wrong)
     view = _view(source, bundle, project, broken)
     for rule in (*RULES, *HOUSE_RULES) if house else RULES:
@@ -135,10 +135,10 @@ def _without_kinds(bundle: Bundle, kinds: set[str]) -> Bundle:
     return replace(bundle, tree=bundle.tree.with_value("resources", kept))
 
 
-def _view(source: Source, bundle: Bundle, project: Project, broken: set[Steps]) -> View:
-    jobs = bundle.tree.get("resources", "jobs") or Node({}, Place(Path("databricks.yml"), 1))
+def _view(source: BundleSource, bundle: Bundle, project: Project, broken: set[Steps]) -> LintTarget:
+    jobs = bundle.tree.get("resources", "jobs") or Node({}, Location(Path("databricks.yml"), 1))
     sound = {key: Job(key, job) for key, job in jobs.items() if ("jobs", key) not in broken and job.value}
-    return View(source, bundle, project, sound, complete=len(sound) == len(dict(jobs.items())))
+    return LintTarget(source, bundle, project, sound, complete=len(sound) == len(dict(jobs.items())))
 
 
-__all__ = ["BundleError", "Problem", "check", "inspect", "nearest"]
+__all__ = ["BundleError", "Diagnostic", "lint_bundle", "lint_source", "suggest_name"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from laptop.document import Problem, nearest
-from laptop.lint.view import Rule, View, items, text
+from laptop.document import Diagnostic, suggest_name
+from laptop.lint.model import LintTarget, Rule, list_items, text_at
 
 DESCRIBED = ("schemas", "volumes", "registered_models")
 NAMING = ("catalog_name", "schema_name", "name", "default")
@@ -36,29 +36,31 @@ LEGACY = re.compile(
 )
 
 
-def described(view: View) -> Iterator[Problem]:
+def check_comments(view: LintTarget) -> Iterator[Diagnostic]:
     """What stands in the catalog says what it is, under a name of one part."""
     for kind in DESCRIBED:
         for key, node in view.resources(kind):
-            if isinstance(node.value, dict) and not text(node, "comment"):
+            if isinstance(node.value, dict) and not text_at(node, "comment"):
                 what = f"{kind}.{key} has no comment"
-                yield Problem("catalog", node.place, what, "the catalog shows it without a word", "add comment")
+                yield Diagnostic("catalog", node.place, what, "the catalog shows it without a word", "add comment")
             name = node.get("name")
             if name and isinstance(name.value, str) and not NAME.fullmatch(name.value):
                 what = f"{kind}.{key} is called {name.value!r}"
                 why = "a name has no dot, slash or blank; catalog and schema have their own keys"
-                yield Problem("catalog", name.place, what, why, "write the last part only")
+                yield Diagnostic("catalog", name.place, what, why, "write the last part only")
 
 
-def experiments(view: View) -> Iterator[Problem]:
+def check_experiments(view: LintTarget) -> Iterator[Diagnostic]:
     """An experiment has a path for a name: one that begins at the workspace's root."""
     for key, node in view.resources("experiments"):
-        if (name := node.get("name")) and not text(name).startswith(("/", "${")):
-            what = f"experiments.{key} is called {text(name)!r}"
-            yield Problem("catalog", name.place, what, "the workspace wants an absolute path", "begin it with /Users/")
+        if (name := node.get("name")) and not text_at(name).startswith(("/", "${")):
+            what = f"experiments.{key} is called {text_at(name)!r}"
+            yield Diagnostic(
+                "catalog", name.place, what, "the workspace wants an absolute path", "begin it with /Users/"
+            )
 
 
-def hard_coded(view: View) -> Iterator[Problem]:
+def hard_coded(view: LintTarget) -> Iterator[Diagnostic]:
     """No resource names the catalog of one target: it would be wrong in all others."""
     targets = view.source.targets
     values = (view.source.tree.get("targets", target, "variables", "catalog") for target in targets)
@@ -72,80 +74,83 @@ def hard_coded(view: View) -> Iterator[Problem]:
                 and str(value.value).removeprefix("/Volumes/").replace("/", ".").partition(".")[0] in catalogs
             ):
                 what = f"{value.value!r} names the catalog of one target"
-                yield Problem("hard-coded", value.place, what, "it is wrong in the others", "write ${var.catalog}")
+                yield Diagnostic("hard-coded", value.place, what, "it is wrong in the others", "write ${var.catalog}")
 
 
-def first_deployment(view: View) -> Iterator[Problem]:
+def first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
     """Nothing in the bundle needs what only a run makes."""
     for kind, why in NOT_YET.items():
         for key, node in view.resources(kind):
             what = f"{kind}.{key} is declared in the bundle"
-            yield Problem("first-deployment", node.place, what, why, "let a task create it once there is a champion")
+            yield Diagnostic("first-deployment", node.place, what, why, "let a task create it once there is a champion")
 
 
-def legacy(view: View) -> Iterator[Problem]:
+def check_legacy(view: LintTarget) -> Iterator[Diagnostic]:
     """No DBFS root, no mounts, no hive_metastore, no stages: new workspaces have none."""
     for node in view.texts:
         if found := LEGACY.search(node.value):
             what = f"{node.value!r} speaks of {found[0]}"
-            yield Problem(
+            yield Diagnostic(
                 "legacy", node.place, what, "new workspaces have no such thing", "use a volume and the catalog"
             )
 
 
-def rights(view: View) -> Iterator[Problem]:
+def check_rights(view: LintTarget) -> Iterator[Diagnostic]:
     """Nobody is given everything, and in production no person is given anything."""
     for node in view.tree.walk():
         listed = node.get("privileges")
-        for privilege in items(node, "privileges"):
+        for privilege in list_items(node, "privileges"):
             if privilege.value == "ALL_PRIVILEGES":
                 why = "who has it can do what nobody thought of"
-                yield Problem("rights", privilege.place, "ALL_PRIVILEGES is granted", why, "name what is needed")
+                yield Diagnostic("rights", privilege.place, "ALL_PRIVILEGES is granted", why, "name what is needed")
         person = node.get("user_name") or (node.get("principal") if listed else None)
-        if text(view.tree, "bundle", "mode") == "production" and person and "@" in str(person.value):
+        if text_at(view.tree, "bundle", "mode") == "production" and person and "@" in str(person.value):
             what = f"{person.value} is a person"
-            yield Problem("rights", person.place, what, "people leave", "name a group or a service principal")
+            yield Diagnostic("rights", person.place, what, "people leave", "name a group or a service principal")
 
 
-def grants(view: View) -> Iterator[Problem]:
+def check_grants(view: LintTarget) -> Iterator[Diagnostic]:
     """A grant names somebody and something."""
     for kind in GRANTED:
         for key, node in view.resources(kind):
-            for grant in items(node, "grants"):
+            for grant in list_items(node, "grants"):
                 for wanted in ("principal", "privileges"):
                     if not (found := grant.get(wanted)) or not found.value:
                         what = f"a grant on {kind}.{key} has no {wanted}"
-                        yield Problem("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
+                        yield Diagnostic("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
 
 
-def fitting_privileges(view: View) -> Iterator[Problem]:
+def fitting_privileges(view: LintTarget) -> Iterator[Diagnostic]:
     """A grant gives privileges that its kind of thing has: the CLI takes any word of its long list."""
     for kind, known in PRIVILEGES.items():
         for key, node in view.resources(kind):
-            for grant in items(node, "grants"):
-                for privilege in items(grant, "privileges"):
+            for grant in list_items(node, "grants"):
+                for privilege in list_items(grant, "privileges"):
                     if isinstance(privilege.value, str) and privilege.value not in {*known, "ALL_PRIVILEGES"}:
-                        what, cure = f"{privilege.value} is granted on {kind}.{key}", nearest(privilege.value, known)
-                        yield Problem("grant", privilege.place, what, "nothing of that kind has it", cure)
+                        what, cure = (
+                            f"{privilege.value} is granted on {kind}.{key}",
+                            suggest_name(privilege.value, known),
+                        )
+                        yield Diagnostic("grant", privilege.place, what, "nothing of that kind has it", cure)
 
 
-def identities(view: View) -> Iterator[Problem]:
+def check_identities(view: LintTarget) -> Iterator[Diagnostic]:
     """A permission is one's, and a job runs as one: exactly one name says who."""
     for node in view.tree.walk():
         for what, one in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
-            named = [key for key in WHO if one and text(one, key)]
+            named = [key for key in WHO if one and text_at(one, key)]
             if one and isinstance(one.value, dict) and len(named) != 1 and node is not view.tree:
                 has = f"{what} names {' and '.join(named) or 'nobody'}"
-                yield Problem("identity", one.place, has, "it is one's", f"write one of {', '.join(WHO)}")
+                yield Diagnostic("identity", one.place, has, "it is one's", f"write one of {', '.join(WHO)}")
 
 
-RULES: tuple[Rule, ...] = (grants, identities)
+RULES: tuple[Rule, ...] = (check_grants, check_identities)
 HOUSE_RULES: tuple[Rule, ...] = (
     fitting_privileges,
-    rights,
-    described,
-    experiments,
+    check_rights,
+    check_comments,
+    check_experiments,
     hard_coded,
     first_deployment,
-    legacy,
+    check_legacy,
 )

@@ -12,7 +12,7 @@ _NAMES = {"month": "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC", "day of we
 _SPECIAL = {"day of month": r"\?|L|LW|L-\d+|\d+W", "day of week": r"\?|L|(\d|[A-Z]{3})L|(\d|[A-Z]{3})#[1-5]"}
 
 
-def wrong(expression: str) -> str | None:
+def cron_error(expression: str) -> str | None:
     """What is wrong with an expression, None if nothing."""
     values = expression.upper().split()
     if len(values) not in {6, 7}:
@@ -21,12 +21,14 @@ def wrong(expression: str) -> str | None:
         return f"{expression!r} needs ? for day of month or for day of week"
     for value, (name, low, high) in zip(values, _FIELDS, strict=False):
         for part in value.split(","):
-            if not (re.fullmatch(_SPECIAL.get(name, "(?!)"), part) or _fits(part, low, high, _NAMES.get(name, ""))):
+            if not (
+                re.fullmatch(_SPECIAL.get(name, "(?!)"), part) or _field_fits(part, low, high, _NAMES.get(name, ""))
+            ):
                 return f"{part!r} is no {name}"
     return None
 
 
-def _fits(part: str, low: int, high: int, names: str) -> bool:
+def _field_fits(part: str, low: int, high: int, names: str) -> bool:
     """Whether a part is a value, a range or *, with or without a step."""
     body, slash, step = part.partition("/")
     if slash and not (step.isdigit() and int(step) > 0):

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from laptop.document import Problem, kind, nearest
-from laptop.lint.cron import wrong as cron_wrong
-from laptop.lint.view import TRIGGERS, Rule, View, items, text
+from laptop.document import Diagnostic, describe_kind, suggest_name
+from laptop.lint.cron import cron_error as cron_wrong
+from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
 from laptop.resolution import REFERENCE, VARIABLE
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
@@ -32,7 +32,7 @@ NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
 """Kinds that act as whoever deploys them."""
 
 
-def resource_keys(view: View) -> Iterator[Problem]:
+def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A resource's key is a name, without a reference."""
     trees = [view.source.tree, *(node for _, node in (view.source.tree.get("targets") or view.source.tree).items())]
     for tree in trees:
@@ -41,48 +41,52 @@ def resource_keys(view: View) -> Iterator[Problem]:
             for key, node in group.items():
                 if REFERENCE.search(key):
                     what, why = f"{group_name} has the key {key!r}", "the CLI resolves no reference in a key"
-                    yield Problem("keys", node.place, what, why, "write a name; its `name` may hold references")
+                    yield Diagnostic("keys", node.place, what, why, "write a name; its `name` may hold references")
 
 
-def scripts(view: View) -> Iterator[Problem]:
+def check_scripts(view: LintTarget) -> Iterator[Diagnostic]:
     """A script says what to do, and takes values of the bundle by its environment only."""
     found = view.source.tree.get("scripts")
     for key, script in found.items() if found else ():
         content = script.get("content")
-        if not text(script, "content"):
-            yield Problem("script", script.place, f"script {key!r} has no content", "the CLI refuses it", "add content")
-        elif content and REFERENCE.search(text(content)):
+        if not text_at(script, "content"):
+            yield Diagnostic(
+                "script", script.place, f"script {key!r} has no content", "the CLI refuses it", "add content"
+            )
+        elif content and REFERENCE.search(text_at(content)):
             what, why = f"the content of script {key!r} holds a reference", "the CLI does not resolve it there"
-            yield Problem("script", content.place, what, why, "give it a name in `env` and use $NAME")
+            yield Diagnostic("script", content.place, what, why, "give it a name in `env` and use $NAME")
         env = script.get("env")
         for name, value in env.items() if env else ():
-            for match in REFERENCE.finditer(text(value)):
+            for match in REFERENCE.finditer(text_at(value)):
                 if match[1].partition(".")[0] not in {"bundle", "workspace", "var", "variables"}:
                     what = f"env {name} of script {key!r} holds {match[0]}"
                     why = "scripts run before resources are known"
-                    yield Problem("script", value.place, what, why, "use ${var.name}, ${bundle...} or ${workspace...}")
+                    yield Diagnostic(
+                        "script", value.place, what, why, "use ${var.name}, ${bundle...} or ${workspace...}"
+                    )
 
 
-def early_references(view: View) -> Iterator[Problem]:
+def early_references(view: LintTarget) -> Iterator[Diagnostic]:
     """What the CLI reads first holds no reference."""
     root, target = view.source.tree, view.source.tree.get("targets", view.bundle.target)
     for path in (("bundle", "name"), *(("workspace", key) for key in LOGIN)):
         node = (target.get(*path) if target else None) or root.get(*path)
-        if node and REFERENCE.search(text(node)):
+        if node and REFERENCE.search(text_at(node)):
             what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
-            yield Problem("reference", node.place, what, why, "write the value")
+            yield Diagnostic("reference", node.place, what, why, "write the value")
 
 
-def cli_version(view: View) -> Iterator[Problem]:
+def cli_version(view: LintTarget) -> Iterator[Diagnostic]:
     """The constraint on the CLI's version is written as the CLI reads it."""
     node = view.tree.get("bundle", "databricks_cli_version")
-    if node and text(node) and not CONSTRAINT.fullmatch(text(node)):
-        what = f"databricks_cli_version is {text(node)!r}"
-        yield Problem("cli", node.place, what, "the CLI cannot read it", 'write as in ">=1.13.0, < 2.0.0"')
-    elif node and not all(map(_holds, text(node).split(","))):
+    if node and text_at(node) and not CONSTRAINT.fullmatch(text_at(node)):
+        what = f"databricks_cli_version is {text_at(node)!r}"
+        yield Diagnostic("cli", node.place, what, "the CLI cannot read it", 'write as in ">=1.13.0, < 2.0.0"')
+    elif node and not all(map(_holds, text_at(node).split(","))):
         version = ".".join(map(str, PINNED))
-        what = f"databricks_cli_version {text(node)!r} leaves out {version}"
-        yield Problem("cli", node.place, what, f"CLI {version} refuses the bundle", "name a range that holds it")
+        what = f"databricks_cli_version {text_at(node)!r} leaves out {version}"
+        yield Diagnostic("cli", node.place, what, f"CLI {version} refuses the bundle", "name a range that holds it")
 
 
 def _holds(constraint: str) -> bool:
@@ -94,16 +98,16 @@ def _holds(constraint: str) -> bool:
     return not wanted or compare.get(operator, ours == wanted)
 
 
-def words(view: View) -> Iterator[Problem]:
+def check_words(view: LintTarget) -> Iterator[Diagnostic]:
     """Of some keys the CLI knows a few words only, and stops at others."""
     for path, known in WORDS.items():
         node = view.tree.get(*path)
-        if node and text(node) not in {"", *known} and "${" not in text(node):
-            what = f"{path[-1]} is {text(node)!r} and has to be {' or '.join(known)}"
-            yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), known))
+        if node and text_at(node) not in {"", *known} and "${" not in text_at(node):
+            what = f"{path[-1]} is {text_at(node)!r} and has to be {' or '.join(known)}"
+            yield Diagnostic("type", node.place, what, "the CLI stops at it", suggest_name(text_at(node), known))
 
 
-def lookups(view: View) -> Iterator[Problem]:
+def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
     """What one lookup asks for hangs on no other."""
     declared = view.source.tree.get("variables")
     assigned = view.source.tree.get("targets", view.bundle.target, "variables")
@@ -111,67 +115,67 @@ def lookups(view: View) -> Iterator[Problem]:
     sought = {name: lookup for name, node in variables.items() if (lookup := node.get("lookup")) and lookup.value}
     for name, lookup in sought.items():
         for _, node in lookup.items():  # noqa: PERF102  # a Node has no values()
-            for other in {*VARIABLE.findall(text(node))} & sought.keys():
+            for other in {*VARIABLE.findall(text_at(node))} & sought.keys():
                 what = f"the lookup of variable {name!r} uses {other!r}, which is looked up, too"
-                yield Problem("variables", node.place, what, "the CLI refuses it", "write the name itself")
+                yield Diagnostic("variables", node.place, what, "the CLI refuses it", "write the name itself")
 
 
-def levels(view: View) -> Iterator[Problem]:
+def check_levels(view: LintTarget) -> Iterator[Diagnostic]:
     """What the bundle as a whole is given for is one of three levels."""
-    for entry in items(view.tree, "permissions"):
+    for entry in list_items(view.tree, "permissions"):
         node = entry.get("level")
-        if node and text(node) not in LEVELS and "${" not in text(node):
-            what = f"a permission of the bundle is {text(node)!r} and has to be one of {', '.join(LEVELS)}"
-            yield Problem("type", node.place, what, "the CLI stops at it", nearest(text(node), LEVELS))
+        if node and text_at(node) not in LEVELS and "${" not in text_at(node):
+            what = f"a permission of the bundle is {text_at(node)!r} and has to be one of {', '.join(LEVELS)}"
+            yield Diagnostic("type", node.place, what, "the CLI stops at it", suggest_name(text_at(node), LEVELS))
 
 
-def target_mappings(view: View) -> Iterator[Problem]:
+def target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
     """A target is written out: the CLI resolves no reference to a whole one."""
     node = view.source.tree.get("targets", view.bundle.target)
     if node and not isinstance(node.value, dict | None):
-        what = f"target {view.bundle.target!r} is {kind(node)} and has to be a mapping"
-        yield Problem("type", node.place, what, "the CLI stops at it", "write the target out")
+        what = f"target {view.bundle.target!r} is {describe_kind(node)} and has to be a mapping"
+        yield Diagnostic("type", node.place, what, "the CLI stops at it", "write the target out")
     values = node.get("variables") if node else None
     if values and not isinstance(values.value, dict | None):
-        what = f"the variables of target {view.bundle.target!r} are {kind(values)} and have to be a mapping"
-        yield Problem("type", values.place, what, "the CLI stops at it", "write them out")
+        what = f"the variables of target {view.bundle.target!r} are {describe_kind(values)} and have to be a mapping"
+        yield Diagnostic("type", values.place, what, "the CLI stops at it", "write them out")
 
 
-def volumes_as_roots(view: View) -> Iterator[Problem]:
+def volumes_as_roots(view: LintTarget) -> Iterator[Diagnostic]:
     """Only artifacts may lie in a volume."""
     for key in PATHS:
         node = view.tree.get("workspace", key)
-        if node and key != "artifact_path" and text(node).startswith("/Volumes/"):
-            what = f"workspace.{key} is {text(node)!r}"
-            yield Problem("home", node.place, what, "only artifact_path may lie in a volume", "use a workspace path")
+        if node and key != "artifact_path" and text_at(node).startswith("/Volumes/"):
+            what = f"workspace.{key} is {text_at(node)!r}"
+            yield Diagnostic("home", node.place, what, "only artifact_path may lie in a volume", "use a workspace path")
 
 
-def development(view: View) -> Iterator[Problem]:
+def check_development(view: LintTarget) -> Iterator[Diagnostic]:
     """In mode development nothing fires by itself, and all names and paths hold the name of the person."""
-    if text(view.tree, "bundle", "mode") != "development":
+    if text_at(view.tree, "bundle", "mode") != "development":
         return
     pause = view.tree.get("presets", "trigger_pause_status")
-    if pause and text(pause) == "UNPAUSED":
+    if pause and text_at(pause) == "UNPAUSED":
         what, why = "presets.trigger_pause_status is UNPAUSED in mode development", "the CLI refuses it"
-        yield Problem("development", pause.place, what, why, "remove it; a job may say pause_status itself")
+        yield Diagnostic("development", pause.place, what, why, "remove it; a job may say pause_status itself")
     prefix = view.tree.get("presets", "name_prefix")
-    if prefix and text(prefix) and not _is_own(text(prefix)):
-        what = f"presets.name_prefix {text(prefix)!r} does not hold the user's name"
+    if prefix and text_at(prefix) and not _is_own(text_at(prefix)):
+        what = f"presets.name_prefix {text_at(prefix)!r} does not hold the user's name"
         cure = "write ${workspace.current_user.short_name} into it, or remove it"
-        yield Problem("development", prefix.place, what, "the CLI refuses it in mode development", cure)
+        yield Diagnostic("development", prefix.place, what, "the CLI refuses it in mode development", cure)
     for key in PATHS:
         node, written = view.tree.get("workspace", key), _as_written(view, key)
-        if node and text(node) and "${workspace." not in written and not _is_own(text(node)):
-            what = f"workspace.{key} {text(node)!r} does not hold the user's name"
+        if node and text_at(node) and "${workspace." not in written and not _is_own(text_at(node)):
+            what = f"workspace.{key} {text_at(node)!r} does not hold the user's name"
             cure = "begin it with ~/, or write ${workspace.current_user.userName} into it"
-            yield Problem("development", node.place, what, "the CLI refuses it in mode development", cure)
+            yield Diagnostic("development", node.place, what, "the CLI refuses it in mode development", cure)
             return  # the other paths follow from it
 
 
-def _as_written(view: View, key: str) -> str:
+def _as_written(view: LintTarget, key: str) -> str:
     """A key of `workspace` before references are resolved, which on a laptop give its own paths."""
     trees = (view.source.tree.get("targets", view.bundle.target), view.source.tree)
-    return next((text(tree, "workspace", key) for tree in trees if tree and tree.get("workspace", key)), "")
+    return next((text_at(tree, "workspace", key) for tree in trees if tree and tree.get("workspace", key)), "")
 
 
 def _is_own(value: str) -> bool:
@@ -179,69 +183,72 @@ def _is_own(value: str) -> bool:
     return value.startswith("~") or user in value or re.sub(r"\W", "_", user) in value or "${" in value
 
 
-def production(view: View) -> Iterator[Problem]:
+def check_production(view: LintTarget) -> Iterator[Diagnostic]:
     """In mode production there is one copy, which runs on its own compute."""
-    if text(view.tree, "bundle", "mode") != "production":
+    if text_at(view.tree, "bundle", "mode") != "production":
         return
     target = view.source.tree.get("targets", view.bundle.target)
     jobs = [node for _, node in view.resources("jobs")]
-    if not (target and text(target, "workspace", "root_path")) and not all(job.get("run_as") for job in jobs):
-        place = view.place("bundle", "target")
+    if not (target and text_at(target, "workspace", "root_path")) and not all(job.get("run_as") for job in jobs):
+        place = view.locate("bundle", "target")
         what, why = f"target {view.bundle.target!r} has no workspace.root_path", "each deployer would make an own copy"
-        yield Problem("target", place, what, why, "add one that is the same for everybody")
+        yield Diagnostic("target", place, what, why, "add one that is the same for everybody")
     for key, pipeline in view.resources("pipelines"):
-        if text(pipeline, "development") == "true":
+        if text_at(pipeline, "development") == "true":
             node = pipeline.get("development") or pipeline
             what = f"pipeline {key!r} is in development in a target in production"
-            yield Problem("development", node.place, what, "the CLI refuses it", "remove development")
+            yield Diagnostic("development", node.place, what, "the CLI refuses it", "remove development")
     if cluster := view.tree.get("bundle", "cluster_id"):
         what = "cluster_id replaces the compute of every task in production"
-        yield Problem("classic", cluster.place, what, "the CLI warns: production keeps its own", "remove cluster_id")
+        yield Diagnostic("classic", cluster.place, what, "the CLI warns: production keeps its own", "remove cluster_id")
 
 
-def source_linked(view: View) -> Iterator[Problem]:
+def source_linked(view: LintTarget) -> Iterator[Diagnostic]:
     """Jobs run files of the deployment, unless it is made from within the workspace."""
     node = view.tree.get("presets", "source_linked_deployment")
-    if node and text(node) == "true":
+    if node and text_at(node) == "true":
         what = "presets.source_linked_deployment is true"
         why = "the CLI drops it with a warning outside of a workspace, and it is deprecated outside of development"
-        yield Problem("development", node.place, what, why, "remove it")
+        yield Diagnostic("development", node.place, what, why, "remove it")
 
 
-def run_as(view: View) -> Iterator[Problem]:
+def run_as(view: LintTarget) -> Iterator[Diagnostic]:
     """Who the jobs run as is one, and everything in the bundle can run as somebody."""
     node = view.tree.get("run_as")
     if not node or node.value is None:
         return
-    named = [key for key in ("user_name", "service_principal_name") if text(node, key)]
+    named = [key for key in ("user_name", "service_principal_name") if text_at(node, key)]
     if len(named) != 1:
         what = f"run_as names {' and '.join(named) or 'nobody'}"
-        yield Problem("identity", node.place, what, "it is one's", "write user_name or service_principal_name")
+        yield Diagnostic("identity", node.place, what, "it is one's", "write user_name or service_principal_name")
         return
-    if text(node, named[0]) == getpass.getuser() or text(view.tree, "experimental", "use_legacy_run_as") == "true":
+    if (
+        text_at(node, named[0]) == getpass.getuser()
+        or text_at(view.tree, "experimental", "use_legacy_run_as") == "true"
+    ):
         return
     acting = [each for kind in NO_RUN_AS for each in view.resources(kind)]
-    acting += [each for each in view.resources("dashboards") if text(each[1], "embed_credentials") == "true"]
+    acting += [each for each in view.resources("dashboards") if text_at(each[1], "embed_credentials") == "true"]
     for key, resource in acting:
         what = f"{key!r} would act with the deployer's rights, and the target has a run_as"
         cure = "use embed_credentials: false, or leave it out of this target"
-        yield Problem("run-as", resource.place, what, "the CLI refuses both", cure)
+        yield Diagnostic("run-as", resource.place, what, "the CLI refuses both", cure)
 
 
-def schedules(view: View) -> Iterator[Problem]:
+def check_schedules(view: LintTarget) -> Iterator[Diagnostic]:
     """A job is started in one way; a schedule can be read and names its zone."""
     for job in view.jobs.values():
         given = [(key, node) for key in TRIGGERS if (node := job.node.get(key))]
         if len(given) > 1:
             what = f"job {job.key!r} has {' and '.join(key for key, _ in given)}"
-            yield Problem("paused", given[1][1].place, what, "a job is started by one of them", "keep one")
+            yield Diagnostic("paused", given[1][1].place, what, "a job is started by one of them", "keep one")
         cron, zone = (job.node.get("schedule", key) for key in ("quartz_cron_expression", "timezone_id"))
-        if cron and "${" not in text(cron) and (wrong := cron_wrong(text(cron))):
+        if cron and "${" not in text_at(cron) and (wrong := cron_wrong(text_at(cron))):
             what, cure = f"the schedule of job {job.key!r}: {wrong}", "as in 0 30 6 * * ?"
-            yield Problem("cron", cron.place, what, "the platform refuses it", cure)
-        if zone and "${" not in text(zone) and not _is_zone(text(zone)):
-            what = f"the schedule of job {job.key!r} names time zone {text(zone)!r}"
-            yield Problem("cron", zone.place, what, "there is no such zone", "write UTC")
+            yield Diagnostic("cron", cron.place, what, "the platform refuses it", cure)
+        if zone and "${" not in text_at(zone) and not _is_zone(text_at(zone)):
+            what = f"the schedule of job {job.key!r} names time zone {text_at(zone)!r}"
+            yield Diagnostic("cron", zone.place, what, "there is no such zone", "write UTC")
 
 
 def _is_zone(name: str) -> bool:
@@ -263,6 +270,7 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, scripts, early_references, cli_version, words, lookups, levels, target_mappings, volumes_as_roots,
-    development, production, source_linked, run_as, schedules,
+    resource_keys, check_scripts, early_references, cli_version, check_words, check_lookups, check_levels,
+    target_mappings,
+    volumes_as_roots, check_development, check_production, source_linked, run_as, check_schedules,
 )  # fmt: skip

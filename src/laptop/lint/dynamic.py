@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from laptop.document import Node, Problem, nearest
-from laptop.lint.view import Rule, Task, View, is_dynamic
+from laptop.document import Diagnostic, Node, suggest_name
+from laptop.lint.model import LintTarget, Rule, Task, is_dynamic
 from laptop.references import split_reference
 from laptop.resolution import REFERENCE as REFERENCE_OF_BUNDLE
 from laptop.resolution import is_resolved
@@ -36,7 +36,7 @@ KNOWN = {
 """References that mean something wherever a task may use them."""
 
 
-def in_tasks(view: View) -> Iterator[Problem]:
+def in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
     """What a task refers to is there when the task starts."""
     for task in view.tasks:
         for node in task.dynamic:
@@ -46,7 +46,7 @@ def in_tasks(view: View) -> Iterator[Problem]:
                     yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
 
 
-def plain_in_tasks(view: View) -> Iterator[Problem]:
+def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
     """What stands in double braces in a task is something that the platform fills in."""
     for task in view.tasks:
         for node in task.dynamic:
@@ -55,12 +55,12 @@ def plain_in_tasks(view: View) -> Iterator[Problem]:
                     what, cure = f"uses {whole}: its syntax is wrong", "write a name like my-name as [my-name]"
                     yield task.problem("dynamic", node, what, "it stays plain text", cure)
                 elif parts[0] not in NAMESPACES:
-                    cure = nearest(".".join(filter(None, parts)), KNOWN)
+                    cure = suggest_name(".".join(filter(None, parts)), KNOWN)
                     what = f"uses {whole}: there is no such value"
                     yield task.problem("dynamic", node, what, "it stays plain text", cure)
 
 
-def in_jobs(view: View) -> Iterator[Problem]:
+def in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """What a job's parameter refers to is known before any task runs."""
     for job in view.jobs.values():
         for name, default in job.parameters.items():
@@ -68,24 +68,24 @@ def in_jobs(view: View) -> Iterator[Problem]:
                 dotted = ".".join(parts)
                 if dotted not in KNOWN or parts[0] == "task":
                     what = f"parameter {name!r} of job {job.key!r} uses {whole}: it is not known when the job starts"
-                    cure = nearest(dotted, [known for known in KNOWN if not known.startswith("task")])
-                    yield Problem("dynamic", default.place, what, "the task would get it as plain text", cure)
+                    cure = suggest_name(dotted, [known for known in KNOWN if not known.startswith("task")])
+                    yield Diagnostic("dynamic", default.place, what, "the task would get it as plain text", cure)
 
 
-def elsewhere(view: View) -> Iterator[Problem]:
+def check_placement(view: LintTarget) -> Iterator[Diagnostic]:
     """Outside tasks and parameters nobody fills it in; and braces have to be closed."""
     filled = {id(node) for task in view.tasks for node in task.dynamic}
     filled |= {id(node) for job in view.jobs.values() for node in job.parameters.values()}
     for node in view.texts:
         if view.complete and is_dynamic(node) and id(node) not in filled:
             what = f"{node.value!r} stands where nobody fills it in"
-            yield Problem("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
+            yield Diagnostic("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
         if node.value.count("{{") != node.value.count("}}"):
             what = f"the braces of {node.value!r} are not closed"
-            yield Problem("dynamic", node.place, what, "it stays plain text", "write {{name}}")
+            yield Diagnostic("dynamic", node.place, what, "it stays plain text", "write {{name}}")
         elif SINGLE.search(node.value):
             what = f"{node.value!r} has braces that nobody fills in"
-            yield Problem("dynamic", node.place, what, "they stay plain text", "write {{job.run_id}} or ${var.name}")
+            yield Diagnostic("dynamic", node.place, what, "they stay plain text", "write {{job.run_id}} or ${var.name}")
 
 
 def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
@@ -99,13 +99,13 @@ def _is_misspelled(parts: list[str]) -> bool:
     return not parts[0] and re.split(r"\W", parts[-1])[0] in NAMESPACES
 
 
-def _wrong_in_task(view: View, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
+def _wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
     """What is wrong with a reference, why it matters and the cure; None if it is right."""
     match parts:
         case ["job", "parameters", name]:
             if name in task.job.parameters:
                 return None
-            return f"the job has no parameter {name!r}", "the run ends there", nearest(name, task.job.parameters)
+            return f"the job has no parameter {name!r}", "the run ends there", suggest_name(name, task.job.parameters)
         case ["tasks", key, *rest]:
             return _wrong_upstream(view, task, key, rest)
         case ["input", *_]:
@@ -116,14 +116,16 @@ def _wrong_in_task(view: View, task: Task, parts: list[str]) -> tuple[str, str, 
             dotted = ".".join(parts)
             known = [*KNOWN, *(f"job.parameters.{name}" for name in task.job.parameters)]
             return (
-                None if dotted in KNOWN else ("there is no such value", "it is not filled in", nearest(dotted, known))
+                None
+                if dotted in KNOWN
+                else ("there is no such value", "it is not filled in", suggest_name(dotted, known))
             )
 
 
-def _wrong_upstream(view: View, task: Task, key: str, rest: list[str]) -> tuple[str, str, str] | None:
+def _wrong_upstream(view: LintTarget, task: Task, key: str, rest: list[str]) -> tuple[str, str, str] | None:
     upstream = task.job.upstream.get(task.loop or task.key, frozenset())
     if key not in task.job.outer:
-        return f"there is no task {key!r}", "the run ends there", nearest(key, task.job.outer)
+        return f"there is no task {key!r}", "the run ends there", suggest_name(key, task.job.outer)
     if key not in upstream:
         return f"{key!r} need not have ended", "its value may not be there", f"let the task depend on {key!r}"
     if rest[:1] != ["values"] or len(rest) != 2:
@@ -136,10 +138,10 @@ def _wrong_upstream(view: View, task: Task, key: str, rest: list[str]) -> tuple[
         return f"{key!r} runs no code", "it sets no task values", "refer to a task that does"
     if known is None or rest[1] in known:
         return None
-    return f"{key!r} never sets {rest[1]!r}", "the run ends there", nearest(rest[1], known)
+    return f"{key!r} never sets {rest[1]!r}", "the run ends there", suggest_name(rest[1], known)
 
 
-def unread(view: View) -> Iterator[Problem]:
+def check_unused_values(view: LintTarget) -> Iterator[Diagnostic]:
     """A task value is read somewhere, and in every job whose configuration has a field for it."""
     read = {(task.job.key, *found) for task in view.tasks for node in task.dynamic for found in _read(node)}
     configs = view.project.configs or {}
@@ -162,7 +164,7 @@ def _read(node: Node) -> Iterator[tuple[str, str]]:
 RULES: tuple[Rule, ...] = (in_tasks,)
 
 
-def literal_references(view: View) -> Iterator[Problem]:
+def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
     """What looks like a reference of the bundle is one that the CLI resolves."""
     for node in view.source.tree.walk():
         if not isinstance(node.value, str) or "${" not in node.value:
@@ -170,7 +172,7 @@ def literal_references(view: View) -> Iterator[Problem]:
         resolved = REFERENCE_OF_BUNDLE.sub(lambda match: "" if is_resolved(match) else match[0], node.value)
         if "${" in resolved:
             what, why = f"{node.value!r} has ${{ without a reference", "the CLI leaves it as it is"
-            yield Problem("reference", node.place, what, why, "write ${var.name} or the like")
+            yield Diagnostic("reference", node.place, what, why, "write ${var.name} or the like")
 
 
-HOUSE_RULES: tuple[Rule, ...] = (literal_references, plain_in_tasks, in_jobs, elsewhere, unread)
+HOUSE_RULES: tuple[Rule, ...] = (literal_references, plain_in_tasks, in_jobs, check_placement, check_unused_values)

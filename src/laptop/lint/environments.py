@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from laptop.document import Node, Place, Problem
-from laptop.lint.view import Rule, View, items, text
+from laptop.document import Diagnostic, Location, Node
+from laptop.lint.model import LintTarget, Rule, list_items, text_at
 
 PINNED = re.compile(r"[\w.-]+(\[[\w,-]+\])?==\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)?")
 
@@ -26,7 +26,7 @@ CLASSIC = (
 """Keys of jobs and tasks that need a cluster."""
 
 
-def serverless(view: View) -> Iterator[Problem]:
+def check_serverless(view: LintTarget) -> Iterator[Diagnostic]:
     """Nothing asks for a cluster: a serverless workspace has none."""
     for job in view.jobs.values():
         for node in (job.node, *(task.node for task in job.tasks)):
@@ -37,123 +37,132 @@ def serverless(view: View) -> Iterator[Problem]:
                         "that needs a cluster, and serverless workspaces have none",
                     )
                     cure = "use environment_key; resources/extras/classic.py moves all jobs to clusters"
-                    yield Problem("classic", found.place, what, why, cure)
+                    yield Diagnostic("classic", found.place, what, why, cure)
 
 
-def locked(view: View) -> Iterator[Problem]:
+def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
     """What the environments hold and bring is what uv.lock has: else the tests are of something else."""
     lock, seen = view.project.locked, set[str]()
     specs = [
-        spec for job in view.jobs.values() for each in items(job.node, "environments") if (spec := each.get("spec"))
+        spec
+        for job in view.jobs.values()
+        for each in list_items(job.node, "environments")
+        if (spec := each.get("spec"))
     ]
     for spec in specs if lock else ():
-        named, version = spec.get("environment_version"), text(spec, "environment_version")
+        named, version = spec.get("environment_version"), text_at(spec, "environment_version")
         held = HOLDS.get(version, {})
         moved = [f"{name} {held[name]}, not {lock[name]}" for name in held if not _is(lock.get(name), held[name])]
         if named and version.isdigit() and version not in seen and (moved or not held):
             what = f"environment version {version} holds {', '.join(moved) or 'nobody has said what'}"
             cure = "name the version that pyproject.toml is pinned to, or move the pins (HOLDS in lint/environments.py)"
-            yield Problem("environment", named.place, what, "uv.lock is what the laptop and the tests run", cure)
+            yield Diagnostic("environment", named.place, what, "uv.lock is what the laptop and the tests run", cure)
         seen.add(version)
-        for entry in items(spec, "dependencies"):
-            name, _, pin = text(entry).partition("==")
+        for entry in list_items(spec, "dependencies"):
+            name, _, pin = text_at(entry).partition("==")
             name = name.partition("[")[0]
             if name in SPARK:
-                what, why = f"dependency {text(entry)!r} brings a second Spark", "it breaks serverless sessions"
-                yield Problem("environment", entry.place, what, why, "remove it: the environment has one")
+                what, why = f"dependency {text_at(entry)!r} brings a second Spark", "it breaks serverless sessions"
+                yield Diagnostic("environment", entry.place, what, why, "remove it: the environment has one")
             elif pin and not _is(lock.get(name), pin):
-                what, why = f"dependency {text(entry)!r} is {lock[name]} in uv.lock", "what is tested is that"
-                yield Problem("environment", entry.place, what, why, f"write {name}=={lock[name]}")
+                what, why = f"dependency {text_at(entry)!r} is {lock[name]} in uv.lock", "what is tested is that"
+                yield Diagnostic("environment", entry.place, what, why, f"write {name}=={lock[name]}")
 
 
 def _is(version: str | None, wanted: str) -> bool:
     return version is None or f"{version}.".startswith(f"{wanted}.")
 
 
-def environments(view: View) -> Iterator[Problem]:
+def check_environments(view: LintTarget) -> Iterator[Diagnostic]:
     """A serverless environment names its version, the wheel that the bundle deploys, and pins everything else."""
-    wheels = dict(_wheels(view))
+    wheels = dict(_wheel_files(view))
     for job in view.jobs.values():
-        for environment in items(job.node, "environments"):
-            yield from _environment(job.key, environment, wheels)
+        for environment in list_items(job.node, "environments"):
+            yield from _check_environment(job.key, environment, wheels)
 
 
-def artifacts(view: View) -> Iterator[Problem]:
+def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
     """The bundle brings the jobs' code along, and nothing that none of them installs."""
     found = view.tree.get("artifacts")
-    wheels = dict(_wheels(view))
+    wheels = dict(_wheel_files(view))
     if any(task.entry_point for task in view.tasks) and not wheels:
         node = next((node for _, node in found.items()), found) if found else view.tree
         what = "no artifact of type whl has a build or files"
-        yield Problem("wheel", node.place, what, "the jobs have no code", "add one")
+        yield Diagnostic("wheel", node.place, what, "the jobs have no code", "add one")
     for key, node in found.items() if found else ():
-        if not text(node, "type"):
+        if not text_at(node, "type"):
             what = f"artifact {key!r} has no type"
-            yield Problem("wheel", node.place, what, "the CLI does not know what it is", "add type: whl")
+            yield Diagnostic("wheel", node.place, what, "the CLI does not know what it is", "add type: whl")
     specs = [
-        spec for job in view.jobs.values() for each in items(job.node, "environments") if (spec := each.get("spec"))
+        spec
+        for job in view.jobs.values()
+        for each in list_items(job.node, "environments")
+        if (spec := each.get("spec"))
     ]
-    installed = [file for spec in specs for entry in items(spec, "dependencies") if (file := _file(entry))]
+    installed = [file for spec in specs for entry in list_items(spec, "dependencies") if (file := _check_file(entry))]
     installed += [
-        _file(whl) for task in view.tasks for each in items(task.node, "libraries") if (whl := each.get("whl"))
+        _check_file(whl)
+        for task in view.tasks
+        for each in list_items(task.node, "libraries")
+        if (whl := each.get("whl"))
     ]
     known = view.complete and not view.tree.get("python")  # which makes jobs too
     for pattern, place in wheels.items() if known else ():
         if not any(fnmatchcase(file, pattern) for file in installed):
-            yield Problem(
+            yield Diagnostic(
                 "wheel", place, f"no job installs {pattern}", "it is deployed for nothing", "use or remove it"
             )
 
 
-def _wheels(view: View) -> Iterator[tuple[str, Place]]:
+def _wheel_files(view: LintTarget) -> Iterator[tuple[str, Location]]:
     """Where the wheels are, as patterns below the root of the bundle, and which line says so."""
     found = view.tree.get("artifacts")
     for _, node in found.items() if found else ():
-        root = PurePosixPath(node.place.file.parent.as_posix(), text(node, "path") or ".")
-        sources = [(text(each, "source"), (each.get("source") or each).place) for each in items(node, "files")]
-        if not sources and text(node, "build"):
+        root = PurePosixPath(node.place.file.parent.as_posix(), text_at(node, "path") or ".")
+        sources = [(text_at(each, "source"), (each.get("source") or each).place) for each in list_items(node, "files")]
+        if not sources and text_at(node, "build"):
             sources = [("dist/*.whl", node.place)]
-        for source, place in sources if text(node, "type") == "whl" else ():
-            yield _straight(root / source), place
+        for source, place in sources if text_at(node, "type") == "whl" else ():
+            yield _is_plain_path(root / source), place
 
 
-def _file(dependency: Node) -> str:
+def _check_file(dependency: Node) -> str:
     """The file that a dependency names, below the root of the bundle; empty for what comes from an index."""
-    path = text(dependency).partition("[")[0]
-    return _straight(PurePosixPath(dependency.place.file.parent.as_posix(), path)) if path.endswith(".whl") else ""
+    path = text_at(dependency).partition("[")[0]
+    return _is_plain_path(PurePosixPath(dependency.place.file.parent.as_posix(), path)) if path.endswith(".whl") else ""
 
 
-def _straight(path: PurePosixPath) -> str:
+def _is_plain_path(path: PurePosixPath) -> str:
     parts: list[str] = []
     for part in path.parts:
         parts = parts[:-1] if part == ".." and parts else [*parts, part]
     return "/".join(parts)
 
 
-def _environment(job: str, node: Node, wheels: Mapping[str, Place]) -> Iterator[Problem]:
+def _check_environment(job: str, node: Node, wheels: Mapping[str, Location]) -> Iterator[Diagnostic]:
     spec = node.get("spec") or node
     version = spec.get("environment_version")
-    if not text(spec, "environment_version").isdigit():
+    if not text_at(spec, "environment_version").isdigit():
         what, why = f"an environment of job {job!r} names no environment_version", "the platform would pick one"
-        yield Problem("environment", (version or spec).place, what, why, 'write a number, as in "6"')
+        yield Diagnostic("environment", (version or spec).place, what, why, 'write a number, as in "6"')
     if old := spec.get("client"):
         what = f"an environment of job {job!r} says client"
-        yield Problem("environment", old.place, what, "that name is deprecated", "write environment_version")
-    listed, entries = spec.get("dependencies"), items(spec, "dependencies")
-    paths = [entry for entry in entries if _file(entry)]
+        yield Diagnostic("environment", old.place, what, "that name is deprecated", "write environment_version")
+    listed, entries = spec.get("dependencies"), list_items(spec, "dependencies")
+    paths = [entry for entry in entries if _check_file(entry)]
     for entry in entries:
-        if entry not in paths and not PINNED.fullmatch(text(entry)):
-            what, why = f"dependency {text(entry)!r} of job {job!r} is not pinned", "tomorrow it is another one"
-            yield Problem("environment", entry.place, what, why, "write name==version")
+        if entry not in paths and not PINNED.fullmatch(text_at(entry)):
+            what, why = f"dependency {text_at(entry)!r} of job {job!r} is not pinned", "tomorrow it is another one"
+            yield Diagnostic("environment", entry.place, what, why, "write name==version")
     for entry in paths:
-        if not any(fnmatchcase(_file(entry), wheel) for wheel in wheels):
-            what = f"dependency {text(entry)!r} of job {job!r} is not where a wheel is built"
-            yield Problem("wheel", entry.place, what, "the deployment finds no file", "write ../dist/*.whl")
+        if not any(fnmatchcase(_check_file(entry), wheel) for wheel in wheels):
+            what = f"dependency {text_at(entry)!r} of job {job!r} is not where a wheel is built"
+            yield Diagnostic("wheel", entry.place, what, "the deployment finds no file", "write ../dist/*.whl")
     for wanted, cure in (("the wheel", "../dist/*.whl"), ("mlflow", "mlflow==<version>")):
-        if not (paths if wanted == "the wheel" else [e for e in entries if text(e).startswith("mlflow==")]):
+        if not (paths if wanted == "the wheel" else [e for e in entries if text_at(e).startswith("mlflow==")]):
             place = (listed or spec).place
             why = "the environment itself has none"
-            yield Problem("environment", place, f"an environment of job {job!r} lacks {wanted}", why, f"add {cure}")
+            yield Diagnostic("environment", place, f"an environment of job {job!r} lacks {wanted}", why, f"add {cure}")
 
 
-HOUSE_RULES: tuple[Rule, ...] = (environments, artifacts, serverless, locked)
+HOUSE_RULES: tuple[Rule, ...] = (check_environments, check_artifacts, check_serverless, check_lock)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from laptop.document import Node, Problem, nearest
-from laptop.lint.view import TASK_TYPES, Job, Rule, Task, View, items, text
+from laptop.document import Diagnostic, Node, suggest_name
+from laptop.lint.model import TASK_TYPES, Job, LintTarget, Rule, Task, list_items, text_at
 from laptop.resolution import job_id
 
 COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
@@ -20,7 +20,7 @@ PLATFORM_LEVELS, HOUSE_LEVELS = 3, 2
 """The platform ends at three levels of run_job; the house keeps one in hand (design rule 5)."""
 
 
-def task_types(view: View) -> Iterator[Problem]:
+def task_types(view: LintTarget) -> Iterator[Diagnostic]:
     """A task does exactly one thing."""
     for task in view.tasks:
         if len(task.types) != 1:
@@ -29,53 +29,53 @@ def task_types(view: View) -> Iterator[Problem]:
             yield task.problem("task-type", node, has, "a task does exactly one thing", f"keep one key *{TASK_TYPES}")
 
 
-def empty(view: View) -> Iterator[Problem]:
+def check_empty(view: LintTarget) -> Iterator[Diagnostic]:
     """A job does something."""
     for job in view.jobs.values():
         if not job.tasks:
             node = job.node.get("tasks") or job.node
-            yield Problem("empty", node.place, f"job {job.key!r} has no tasks", "it does nothing", "add one")
+            yield Diagnostic("empty", node.place, f"job {job.key!r} has no tasks", "it does nothing", "add one")
 
 
-def environment_keys(view: View) -> Iterator[Problem]:
+def environment_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A job has each environment once: the CLI joins the list of a target with that of the job."""
     for job in view.jobs.values():
-        yield from _repeated(job.key, job.node, {"environments": "environment_key"})
+        yield from _find_repeated(job.key, job.node, {"environments": "environment_key"})
 
 
-def names(view: View) -> Iterator[Problem]:
+def check_names(view: LintTarget) -> Iterator[Diagnostic]:
     """Within one file no two items of a job's list have the same name: the CLI merges them without a word."""
     for file in view.source.files:
         targets = file.get("targets")
         for tree in (file, *(node for _, node in (targets.items() if targets else ()))):
             jobs = tree.get("resources", "jobs")
             for key, job in jobs.items() if jobs else ():
-                yield from _repeated(key, job, MERGED)
+                yield from _find_repeated(key, job, MERGED)
     for task in view.tasks:
         if task.loop and task.key in task.job.outer:
             why = "references could mean either"
             yield task.problem("twice", None, "has the key of another task", why, "give it its own key")
 
 
-def _repeated(job: str, node: Node, lists: dict[str, str]) -> Iterator[Problem]:
+def _find_repeated(job: str, node: Node, lists: dict[str, str]) -> Iterator[Diagnostic]:
     for group, key in lists.items():
         seen: dict[str, Node] = {}
-        for item in items(node, group):
-            name = text(item, key)
+        for item in list_items(node, group):
+            name = text_at(item, key)
             if name in seen:
                 what = f"job {job!r} has two {group} named {name!r}"
                 why = f"the other one is at {seen[name].place}"
-                yield Problem("twice", item.place, what, why, "give each its own name")
+                yield Diagnostic("twice", item.place, what, why, "give each its own name")
             seen[name] = item
 
 
-def dependencies(view: View) -> Iterator[Problem]:
+def check_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
     """depends_on names other tasks of the job, and no circle."""
     for task in view.tasks:
         for entry in task.depends_on:
-            other, node = text(entry, "task_key"), entry.get("task_key") or entry
+            other, node = text_at(entry, "task_key"), entry.get("task_key") or entry
             if other not in task.job.outer:
-                cure = nearest(other, task.job.outer.keys() - {task.key})
+                cure = suggest_name(other, task.job.outer.keys() - {task.key})
                 yield task.problem("depends-on", node, f"depends on {other!r}, which is no task", "it never runs", cure)
             elif other == task.key:
                 yield task.problem("cycle", node, "depends on itself", "it never runs", "remove the entry")
@@ -84,12 +84,12 @@ def dependencies(view: View) -> Iterator[Problem]:
                 yield task.problem("cycle", node, what, "neither ever runs", "remove one of the two")
 
 
-def superfluous_dependencies(view: View) -> Iterator[Problem]:
+def superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
     """depends_on says nothing twice, and nothing within a loop."""
     for task in view.tasks:
         seen: set[str] = set()
         for entry in task.depends_on:
-            other, node = text(entry, "task_key"), entry.get("task_key") or entry
+            other, node = text_at(entry, "task_key"), entry.get("task_key") or entry
             if other in seen:
                 yield task.problem("depends-on", node, f"depends on {other!r} twice", "one is enough", "remove one")
             seen.add(other)
@@ -98,45 +98,45 @@ def superfluous_dependencies(view: View) -> Iterator[Problem]:
             yield task.problem("depends-on", None, "is inside a loop and has depends_on", why, "move it to the loop")
 
 
-def outcomes(view: View) -> Iterator[Problem]:
+def check_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
     """Only who depends on a condition speaks of answers, and of one that a condition gives."""
     for task in view.tasks:
         for entry in task.depends_on:
-            key, outcome = text(entry, "task_key"), entry.get("outcome")
+            key, outcome = text_at(entry, "task_key"), entry.get("outcome")
             other = task.job.outer.get(key)
             condition = other is not None and "condition_task" in other.types
             if outcome and other and not condition:
                 why = "only a condition_task has an answer"
                 yield task.problem("outcome", outcome, f"waits for an outcome of {key!r}", why, "remove outcome")
-            elif outcome and text(entry, "outcome") not in {"true", "false"}:
-                what = f"waits for outcome {text(entry, 'outcome')!r} of {key!r}"
+            elif outcome and text_at(entry, "outcome") not in {"true", "false"}:
+                what = f"waits for outcome {text_at(entry, 'outcome')!r} of {key!r}"
                 yield task.problem("outcome", outcome, what, "a condition is true or false", 'write "true" or "false"')
 
 
-def silent_outcomes(view: View) -> Iterator[Problem]:
+def silent_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
     """Who depends on a condition says on which answer."""
     for task in view.tasks:
         for entry in task.depends_on:
-            key = text(entry, "task_key")
+            key = text_at(entry, "task_key")
             other = task.job.outer.get(key)
             if other is not None and "condition_task" in other.types and not entry.get("outcome"):
                 what = f"depends on condition {key!r} and does not say on which answer"
                 yield task.problem("outcome", entry, what, "it would run on both", 'add outcome: "true"')
 
 
-def conditions(view: View) -> Iterator[Problem]:
+def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
     """An operator that compares numbers has numbers to compare."""
     for task in view.tasks:
         operator = task.text("condition_task", "op")
         for side in ("left", "right"):
             value = task.text("condition_task", side)
-            if operator.startswith(("GREATER", "LESS")) and "{{" not in value and not _numeric(value):
+            if operator.startswith(("GREATER", "LESS")) and "{{" not in value and not _is_numeric(value):
                 node = task.node.get("condition_task", side)
                 why = f"{operator} compares numbers"
                 yield task.problem("condition", node, f"compares {value!r}", why, "write a number, or use EQUAL_TO")
 
 
-def idle_conditions(view: View) -> Iterator[Problem]:
+def idle_conditions(view: LintTarget) -> Iterator[Diagnostic]:
     """A condition asks something, and somebody waits for the answer."""
     for task in view.tasks:
         if "condition_task" in task.types and not task.loop and not task.job.downstream[task.key]:
@@ -152,7 +152,7 @@ def idle_conditions(view: View) -> Iterator[Problem]:
             )
 
 
-def _numeric(value: str) -> bool:
+def _is_numeric(value: str) -> bool:
     try:
         float(value)
     except ValueError:
@@ -160,7 +160,7 @@ def _numeric(value: str) -> bool:
     return True
 
 
-def loops(view: View) -> Iterator[Problem]:
+def check_loops(view: LintTarget) -> Iterator[Diagnostic]:
     """A loop has inputs that can be read, and no loop inside."""
     for task in view.tasks:
         if task.loop and "for_each_task" in task.types:
@@ -178,27 +178,27 @@ def _is_list(inputs: str) -> bool:
         return False
 
 
-def called_jobs(view: View) -> Iterator[Problem]:
+def called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job runs in no circle, and in no more levels than the platform has."""
     yield from _called_deeper(view, PLATFORM_LEVELS, None)
 
 
-def flat_calls(view: View) -> Iterator[Problem]:
+def flat_calls(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job names a job of the bundle, in at most two levels."""
     for task in view.tasks:
         node = task.node.get("run_job_task", "job_id")
-        if node and _called(view, task) is None:
+        if node and _called_job(view, task) is None:
             why = "ids differ per workspace"
             cure = "write ${resources.jobs.<job>.id}"
-            yield task.problem("run-job", node, f"runs job {text(node)!r}, which is none of the bundle's", why, cure)
+            yield task.problem("run-job", node, f"runs job {text_at(node)!r}, which is none of the bundle's", why, cure)
     yield from _called_deeper(view, HOUSE_LEVELS, PLATFORM_LEVELS)
 
 
-def _called_deeper(view: View, levels: int, most: int | None) -> Iterator[Problem]:
+def _called_deeper(view: LintTarget, levels: int, most: int | None) -> Iterator[Diagnostic]:
     """Tasks that start more levels of run_job than allowed, up to `most`; without it circles, too."""
     for task in view.tasks:
-        node, called = task.node.get("run_job_task", "job_id"), _called(view, task)
-        depth, circle = _depth(view, called, (task.job.key,)) if called else (0, ())
+        node, called = task.node.get("run_job_task", "job_id"), _called_job(view, task)
+        depth, circle = _call_depth(view, called, (task.job.key,)) if called else (0, ())
         if circle and most is None:
             way = " -> ".join(circle)
             yield task.problem("run-job", node, f"runs in a circle: {way}", "it never ends", "break the circle")
@@ -207,59 +207,62 @@ def _called_deeper(view: View, levels: int, most: int | None) -> Iterator[Proble
             yield task.problem("run-job", node, what, f"{levels} are allowed", "make the jobs flatter")
 
 
-def _called(view: View, task: Task) -> str | None:
+def _called_job(view: LintTarget, task: Task) -> str | None:
     wanted = task.text("run_job_task", "job_id")
     ids = {job_id(view.bundle.target, job): job for job in view.every_job}
     return ids.get(wanted) if wanted else None
 
 
-def _depth(view: View, job: str, way: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+def _call_depth(view: LintTarget, job: str, way: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
     """How many levels of run_job start in a job, or the circle that is met."""
     if job in way:
         return 0, (*way, job)
-    called = [_called(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
-    depths = [_depth(view, other, (*way, job)) for other in called if other]
+    called = [_called_job(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
+    depths = [_call_depth(view, other, (*way, job)) for other in called if other]
     circle = next((found for _, found in depths if found), ())
     return max((depth + 1 for depth, _ in depths), default=0), circle
 
 
-def pushed_down(view: View) -> Iterator[Problem]:
+def pushed_down(view: LintTarget) -> Iterator[Diagnostic]:
     """A job's parameters reach the jobs that it runs, and win there (jobs/job-parameters): they have to be known."""
     for task in view.tasks:
-        called = view.jobs.get(_called(view, task) or "")
+        called = view.jobs.get(_called_job(view, task) or "")
         if called is None:
             continue
         for name in [*task.job.parameters, *task.named]:
             node = task.named.get(name) or task.job.parameters[name]
             if name not in called.parameters:
                 what = f"hands {name!r} to job {called.key!r}, which has no such parameter"
-                yield task.problem("pushed-down", node, what, "it reaches nothing", nearest(name, called.parameters))
+                yield task.problem(
+                    "pushed-down", node, what, "it reaches nothing", suggest_name(name, called.parameters)
+                )
         for name, default in called.parameters.items():
             if default.value == "" and name not in {*task.job.parameters, *task.named}:
                 what = f"runs job {called.key!r} without its parameter {name!r}"
                 yield task.problem("pushed-down", None, what, "it has no default", f"add {name} to job_parameters")
 
 
-def compute(view: View) -> Iterator[Problem]:
+def check_compute(view: LintTarget) -> Iterator[Diagnostic]:
     """What runs code says where, and that place exists."""
     for task in view.tasks:
         for key, group in (("environment_key", "environments"), ("job_cluster_key", "job_clusters")):
             node, known = task.node.get(key), _keys(task.job, group, key)
-            if node and text(node) not in known:
-                what, why = f"names {key} {text(node)!r}, which its job does not have", "it cannot start"
-                yield task.problem("compute", node, what, why, nearest(text(node), known))
+            if node and text_at(node) not in known:
+                what, why = f"names {key} {text_at(node)!r}, which its job does not have", "it cannot start"
+                yield task.problem("compute", node, what, why, suggest_name(text_at(node), known))
         if RUNS_CODE & set(task.types) and not any(map(task.node.get, COMPUTE)):
             why = "such a task has no environment of its own"
             yield task.problem("compute", None, "does not say where it runs", why, "add environment_key")
 
 
 def _keys(job: Job, group: str, key: str) -> set[str]:
-    return {text(item, key) for item in items(job.node, group)}
+    return {text_at(item, key) for item in list_items(job.node, group)}
 
 
 RULES: tuple[Rule, ...] = (
-    task_types, environment_keys, dependencies, outcomes, conditions, loops, called_jobs, compute,
+    task_types, environment_keys, check_dependencies, check_outcomes, check_conditions, check_loops, called_jobs,
+    check_compute,
 )  # fmt: skip
 HOUSE_RULES: tuple[Rule, ...] = (
-    empty, names, superfluous_dependencies, silent_outcomes, idle_conditions, flat_calls, pushed_down,
+    check_empty, check_names, superfluous_dependencies, silent_outcomes, idle_conditions, flat_calls, pushed_down,
 )  # fmt: skip

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from laptop.document import Node, Problem
+from laptop.document import Diagnostic, Node
 from laptop.go_glob import BadPatternError, find_files
-from laptop.lint.view import Rule, View, items, text
+from laptop.lint.model import LintTarget, Rule, list_items, text_at
 from laptop.resolution import REFERENCE
 
 NOTEBOOK, FILE, FOLDER, ARTIFACT = "notebook", "file", "folder", "artifact"
@@ -33,11 +33,11 @@ HEADS = {".py": "#", ".r": "#", ".scala": "//", ".sql": "--"}
 ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
 
 
-def named_files(view: View) -> Iterator[Problem]:
+def named_files(view: LintTarget) -> Iterator[Diagnostic]:
     """What a job, a pipeline or another resource names as a file is there, is of its kind, and is deployed."""
     root = _sync_root(view)
     for node, kind in _paths(view):
-        path = text(node).strip()
+        path = text_at(node).strip()
         if not path or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or REFERENCE.search(path):
             continue
         folder = view.source.root.absolute() / node.place.file.parent
@@ -47,20 +47,22 @@ def named_files(view: View) -> Iterator[Problem]:
         inside = kind == ARTIFACT or file.is_relative_to(root)
         wrong = _wrong_file(file, kind, path) if inside else _wrong_place(root, path)
         if wrong:
-            yield Problem("file", node.place, wrong[0], "the deployment stops", wrong[1])
+            yield Diagnostic("file", node.place, wrong[0], "the deployment stops", wrong[1])
         elif kind in {NOTEBOOK, FILE, FOLDER} and not _is_uploaded(view, file):
             what = f"{path!r} lies in no folder of sync.paths"
-            yield Problem("file", node.place, what, "it is not uploaded, and the task fails", "add its folder there")
+            yield Diagnostic("file", node.place, what, "it is not uploaded, and the task fails", "add its folder there")
 
 
-def _paths(view: View) -> Iterator[tuple[Node, str]]:
+def _paths(view: LintTarget) -> Iterator[tuple[Node, str]]:
     """Every path, and what has to be there."""
     for job in view.jobs.values():
         for task in job.tasks if not job.node.get("git_source") else ():
             yield from ((node, kind) for path, kind in TASK_PATHS.items() if (node := task.node.get(*path)))
-            yield from ((node, FILE) for each in items(task.node, "libraries") if (node := each.get("requirements")))
+            yield from (
+                (node, FILE) for each in list_items(task.node, "libraries") if (node := each.get("requirements"))
+            )
     for _, pipeline in view.resources("pipelines"):
-        for library in items(pipeline, "libraries"):
+        for library in list_items(pipeline, "libraries"):
             yield from ((node, kind) for path, kind in LIBRARY_PATHS.items() if (node := library.get(*path)))
         if node := pipeline.get("root_path"):
             yield node, FOLDER
@@ -78,23 +80,25 @@ def _is_expanded(folder: Path, pattern: str) -> bool:
         return False
 
 
-def _sync_root(view: View) -> Path:
+def _sync_root(view: LintTarget) -> Path:
     """The folder below which everything is deployed: the bundle's, or one above it that `sync.paths` names."""
     root = view.source.root.absolute()
     sync = view.tree.get("sync")
     paths = (
-        [os.path.normpath(root / node.place.file.parent / text(node)) for node in items(sync, "paths")] if sync else []
+        [os.path.normpath(root / node.place.file.parent / text_at(node)) for node in list_items(sync, "paths")]
+        if sync
+        else []
     )
     return Path(os.path.commonpath([str(root), *paths]))
 
 
-def _is_uploaded(view: View, file: Path) -> bool:
+def _is_uploaded(view: LintTarget, file: Path) -> bool:
     """Whether `sync.paths` sends a file; without such a list everything is sent, with an empty one nothing."""
     paths = view.tree.get("sync", "paths")
     if not paths or not isinstance(paths.value, list):
         return True
     root = view.source.root.absolute()
-    folders = [os.path.normpath(root / node.place.file.parent / text(node)) for node in paths.value]
+    folders = [os.path.normpath(root / node.place.file.parent / text_at(node)) for node in paths.value]
     return any(file.is_relative_to(folder) for folder in folders)
 
 
@@ -134,19 +138,19 @@ def is_notebook(file: Path) -> bool:
     return bool(head) and first == [f"{head} Databricks notebook source".encode()]
 
 
-def sync_patterns(view: View) -> Iterator[Problem]:
+def sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
     """Every path of `sync` is there, and every pattern matches a file."""
-    for node in items(sync, "paths") if (sync := view.tree.get("sync")) else ():
-        if not (view.source.root / node.place.file.parent / text(node)).exists():
-            what = f"there is no folder {text(node)!r}"
-            yield Problem("sync", node.place, what, "the deployment stops", "mend the path or remove it")
+    for node in list_items(sync, "paths") if (sync := view.tree.get("sync")) else ():
+        if not (view.source.root / node.place.file.parent / text_at(node)).exists():
+            what = f"there is no folder {text_at(node)!r}"
+            yield Diagnostic("sync", node.place, what, "the deployment stops", "mend the path or remove it")
     for key in ("include", "exclude"):
         sync = view.tree.get("sync")
-        for node in items(sync, key) if sync else ():
-            pattern = os.path.normpath(node.place.file.parent / text(node).removeprefix("!"))
+        for node in list_items(sync, key) if sync else ():
+            pattern = os.path.normpath(node.place.file.parent / text_at(node).removeprefix("!"))
             if not _matches_some(view.source.root, pattern):
-                what = f"sync.{key} {text(node)!r} matches no file"
-                yield Problem("sync", node.place, what, "it changes nothing", "mend the pattern or remove it")
+                what = f"sync.{key} {text_at(node)!r} matches no file"
+                yield Diagnostic("sync", node.place, what, "it changes nothing", "mend the pattern or remove it")
 
 
 def _matches_some(root: Path, pattern: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from laptop.bundle import Source
-from laptop.document import Node, Problem
+from laptop.bundle import BundleSource
+from laptop.document import Diagnostic, Node
 from laptop.go_glob import BadPatternError, find_files
-from laptop.lint.view import TRIGGERS, Rule, View, items, text
+from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
 
 TOLD = {
     ("email_notifications", "on_failure"): "nobody would hear of a failure",
@@ -20,175 +20,177 @@ APPROVAL = "approval"
 """A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
 
-def default_target(source: Source) -> Iterator[Problem]:
+def default_target(source: BundleSource) -> Iterator[Diagnostic]:
     """One of several targets is meant when none is named."""
     if len(source.targets) > 1 and not any(
         (node := source.tree.get("targets", name, "default")) and node.value is True for name in source.targets
     ):
-        place = source.tree.place_of("targets")
-        yield Problem("target", place, "0 targets are the default", "one has to be", "set default: true once")
+        place = source.tree.locate("targets")
+        yield Diagnostic("target", place, "0 targets are the default", "one has to be", "set default: true once")
 
 
-def deployment(view: View) -> Iterator[Problem]:
+def check_deployment(view: LintTarget) -> Iterator[Diagnostic]:
     """The bundle deploys with the direct engine, from a CLI that knows it, to a target that says what it is."""
     bundle = view.tree.get("bundle") or view.tree
-    if text(bundle, "engine") != "direct":
+    if text_at(bundle, "engine") != "direct":
         place = (bundle.get("engine") or bundle).place
-        yield Problem(
+        yield Diagnostic(
             "engine", place, "the engine is not direct", "the other one is deprecated", "write engine: direct"
         )
-    floor = text(bundle, "databricks_cli_version")
+    floor = text_at(bundle, "databricks_cli_version")
     if not re.fullmatch(r">=\s*\d+\.\d+\.\d+(\s*,\s*<\s*\d+\.\d+\.\d+)?", floor):
         place = (bundle.get("databricks_cli_version") or bundle).place
         what, why = "no floor for the CLI's version", "an older CLI drops what it does not know"
-        yield Problem("cli", place, what, why, 'write databricks_cli_version: ">=1.13.0"')
+        yield Diagnostic("cli", place, what, why, 'write databricks_cli_version: ">=1.13.0"')
 
 
-def target(view: View) -> Iterator[Problem]:
+def check_target(view: LintTarget) -> Iterator[Diagnostic]:
     """A target says its mode; one that is in production has one owner, one place and one word about schedules."""
-    place = view.place("bundle", "target")
+    place = view.locate("bundle", "target")
     name = view.bundle.target
-    mode = text(view.tree, "bundle", "mode")
+    mode = text_at(view.tree, "bundle", "mode")
     if not mode:
-        yield Problem("target", place, f"target {name!r} has no mode", "nothing protects it", "add mode")
+        yield Diagnostic("target", place, f"target {name!r} has no mode", "nothing protects it", "add mode")
     if mode != "production":
         return
-    if not any(text(view.tree, "run_as", key) for key in ("service_principal_name", "user_name")):
+    if not any(text_at(view.tree, "run_as", key) for key in ("service_principal_name", "user_name")):
         what, why = f"target {name!r} does not say who its jobs run as", "they would run as whoever deploys"
-        yield Problem("target", place, what, why, "add run_as with a service_principal_name")
-    if text(view.tree, "run_as", "user_name"):
+        yield Diagnostic("target", place, what, why, "add run_as with a service_principal_name")
+    if text_at(view.tree, "run_as", "user_name"):
         node = view.tree.get("run_as", "user_name") or view.tree
-        yield Problem("target", node.place, "jobs run as a person", "people leave", "use service_principal_name")
-    if not text(view.tree, "workspace", "root_path"):
+        yield Diagnostic("target", node.place, "jobs run as a person", "people leave", "use service_principal_name")
+    if not text_at(view.tree, "workspace", "root_path"):
         what, why = f"target {name!r} has no workspace.root_path", "each deployer would make a copy of its own"
-        yield Problem("target", place, what, why, "add one that is the same for everybody")
-    if not text(view.tree, "bundle", "git", "branch"):
+        yield Diagnostic("target", place, what, why, "add one that is the same for everybody")
+    if not text_at(view.tree, "bundle", "git", "branch"):
         what = f"target {name!r} does not say which branch it is deployed from"
-        yield Problem("target", place, what, "a branch that nobody has reviewed would do", "add git.branch")
-    if not text(view.tree, "presets", "trigger_pause_status"):
+        yield Diagnostic("target", place, what, "a branch that nobody has reviewed would do", "add git.branch")
+    if not text_at(view.tree, "presets", "trigger_pause_status"):
         what = f"target {name!r} does not say whether schedules fire"
-        yield Problem("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
+        yield Diagnostic("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
 
 
-def includes(view: View) -> Iterator[Problem]:
+def check_includes(view: LintTarget) -> Iterator[Diagnostic]:
     """Every pattern of `include` finds something; to the CLI one without files is nothing to speak of."""
-    for node in items(view.source.files[0], "include"):
+    for node in list_items(view.source.files[0], "include"):
         try:
-            found = find_files(view.source.root, text(node))
+            found = find_files(view.source.root, text_at(node))
         except BadPatternError:
             continue  # refused where files are read
-        if not found and set("*?[") & set(text(node)):
+        if not found and set("*?[") & set(text_at(node)):
             why = "what it should bring is missing"
-            cure = "name each level: ** is one level to the CLI" if "**" in text(node) else "mend the path or remove it"
-            yield Problem("include", node.place, f"include {text(node)!r} matches no file", why, cure)
+            cure = (
+                "name each level: ** is one level to the CLI" if "**" in text_at(node) else "mend the path or remove it"
+            )
+            yield Diagnostic("include", node.place, f"include {text_at(node)!r} matches no file", why, cure)
 
 
-def homes(view: View) -> Iterator[Problem]:
+def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
     """Where it goes is the login's to say, and nothing of production lies in a person's home."""
     for node in (view.source.tree, view.source.tree.get("targets", view.bundle.target)):
-        if (host := node.get("workspace", "host") if node else None) and text(host):
-            what, why = f"{text(host)!r} is the host", "whoever forks this would deploy there"
-            yield Problem("host", host.place, what, why, "remove it: DATABRICKS_HOST or the profile says it")
-    for node in view.texts if text(view.tree, "bundle", "mode") == "production" else ():
+        if (host := node.get("workspace", "host") if node else None) and text_at(host):
+            what, why = f"{text_at(host)!r} is the host", "whoever forks this would deploy there"
+            yield Diagnostic("host", host.place, what, why, "remove it: DATABRICKS_HOST or the profile says it")
+    for node in view.texts if text_at(view.tree, "bundle", "mode") == "production" else ():
         if re.match(r"/(Workspace/)?Users/[^/]*@", node.value):
             what = f"{node.value!r} is in the home of a person"
-            yield Problem("home", node.place, what, "people leave", "use that of the principal that deploys")
-    if text(view.tree, "bundle", "mode") == "production" and re.match(
-        r"(/Workspace)?/Shared\b", text(view.tree, "workspace", "root_path")
+            yield Diagnostic("home", node.place, what, "people leave", "use that of the principal that deploys")
+    if text_at(view.tree, "bundle", "mode") == "production" and re.match(
+        r"(/Workspace)?/Shared\b", text_at(view.tree, "workspace", "root_path")
     ):
-        what, place = "the deployment lies in /Workspace/Shared", view.place("workspace", "root_path")
-        yield Problem("home", place, what, "everybody may write there", "use the home of the principal that deploys")
+        what, place = "the deployment lies in /Workspace/Shared", view.locate("workspace", "root_path")
+        yield Diagnostic("home", place, what, "everybody may write there", "use the home of the principal that deploys")
 
 
-def separation(view: View) -> Iterator[Problem]:
+def check_separation(view: LintTarget) -> Iterator[Diagnostic]:
     """Who trains is not who deploys: the job that only trains runs as somebody else than the one that only deploys."""
-    if text(view.tree, "bundle", "mode") != "production":
+    if text_at(view.tree, "bundle", "mode") != "production":
         return
     runs: dict[str, dict[str, Node]] = {"training": {}, "deployment": {}}
     for job in view.jobs.values():
         does = [name for name in runs if any(task.entry_point == name for task in job.tasks)]
         if len(does) == 1:
             run_as = job.node.get("run_as", "service_principal_name") or job.node
-            runs[does[0]][text(run_as)] = run_as
+            runs[does[0]][text_at(run_as)] = run_as
     for who in runs["training"].keys() & runs["deployment"].keys():
         place, what = runs["training"][who].place, f"training and deployment both run as {who!r}"
-        yield Problem("run-as", place, what, "who trains could let a version through", "give training a run_as")
+        yield Diagnostic("run-as", place, what, "who trains could let a version through", "give training a run_as")
 
 
-def variables(view: View) -> Iterator[Problem]:
+def check_variables(view: LintTarget) -> Iterator[Diagnostic]:
     """A variable is described, of the type of its value, and used."""
     declared = view.tree.get("variables")
     for name, variable in declared.items() if declared else ():
-        if not text(variable, "description"):
+        if not text_at(variable, "description"):
             what = f"variable {name!r} has no description"
-            yield Problem("variables", variable.place, what, "who sets it has to know what it is", "add one")
+            yield Diagnostic("variables", variable.place, what, "who sets it has to know what it is", "add one")
         if name not in view.source.variables_used:
             what = f"variable {name!r} is used nowhere"
-            yield Problem("variables", variable.place, what, "setting it changes nothing", "use or remove it")
+            yield Diagnostic("variables", variable.place, what, "setting it changes nothing", "use or remove it")
         for value in filter(None, (variable.get("default"), variable.get("value"))):
-            if isinstance(value.value, dict | list) and text(variable, "type") != "complex":
+            if isinstance(value.value, dict | list) and text_at(variable, "type") != "complex":
                 what, why = f"variable {name!r} is no single value", "the CLI wants it to be called complex"
-                yield Problem("variables", value.place, what, why, "add type: complex, or write a single value")
+                yield Diagnostic("variables", value.place, what, why, "add type: complex, or write a single value")
         if variable.get("value") and not any(map(variable.get, ("default", "lookup"))):
             targets = view.source.targets
             if not any(view.source.tree.get("targets", target, "variables", name) for target in targets):
                 what = f"variable {name!r} has neither a default nor a value in any target"
-                yield Problem("variables", variable.place, what, "deployments would stop", "give it one")
+                yield Diagnostic("variables", variable.place, what, "deployments would stop", "give it one")
 
 
-def jobs(view: View) -> Iterator[Problem]:
+def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """A job has a name, ends some day, waits for its turn, and tells somebody when it fails."""
     for job in view.jobs.values():
         for key, why in (
             ("name", "it would be called Untitled"),
             ("description", "who meets it should know what it does"),
         ):
-            if not text(job.node, key):
-                yield _lacks(job.key, job.node, key, why)
-        if text(job.node, "max_concurrent_runs") != "1":
+            if not text_at(job.node, key):
+                yield _missing_field(job.key, job.node, key, why)
+        if text_at(job.node, "max_concurrent_runs") != "1":
             node = job.node.get("max_concurrent_runs") or job.node
-            yield _lacks(
+            yield _missing_field(
                 job.key, node, "max_concurrent_runs: 1", "two runs would write the same tables, four in development"
             )
-        if text(job.node, "queue", "enabled") != "true":
+        if text_at(job.node, "queue", "enabled") != "true":
             node = job.node.get("queue") or job.node
-            yield _lacks(job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped")
-        if not _positive(job.node, "timeout_seconds"):
+            yield _missing_field(job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped")
+        if not _is_positive(job.node, "timeout_seconds"):
             limit = job.node.get("timeout_seconds")
             what = (
-                f"job {job.key!r} has timeout_seconds {text(limit)}"
+                f"job {job.key!r} has timeout_seconds {text_at(limit)}"
                 if limit
                 else f"job {job.key!r} has no timeout_seconds"
             )
             cure = "write a number of seconds above 0"
-            yield Problem("job", (limit or job.node).place, what, "it could hang for ever", cure)
+            yield Diagnostic("job", (limit or job.node).place, what, "it could hang for ever", cure)
         for path, why in TOLD.items():
             found = job.node.get(*path)
             if not (found and found.value):
                 node = found or job.node.get(*path[:-1]) or job.node
-                yield _lacks(job.key, node, ".".join(path), why)
+                yield _missing_field(job.key, node, ".".join(path), why)
 
 
-def _lacks(job: str, node: Node, key: str, why: str) -> Problem:
-    return Problem("job", node.place, f"job {job!r} has no {key}", why, f"add {key}")
+def _missing_field(job: str, node: Node, key: str, why: str) -> Diagnostic:
+    return Diagnostic("job", node.place, f"job {job!r} has no {key}", why, f"add {key}")
 
 
-def _positive(node: Node, key: str) -> bool:
-    value = text(node, key)
+def _is_positive(node: Node, key: str) -> bool:
+    value = text_at(node, key)
     return value.isdigit() and int(value) > 0
 
 
-def tasks(view: View) -> Iterator[Problem]:
+def check_tasks(view: LintTarget) -> Iterator[Diagnostic]:
     """A task ends some day, and only one that may run twice is repeated."""
     for task in view.tasks:
-        if "condition_task" not in task.types and not _positive(task.node, "timeout_seconds"):
+        if "condition_task" not in task.types and not _is_positive(task.node, "timeout_seconds"):
             node = task.node.get("timeout_seconds")
-            what = f"has timeout_seconds {text(node)}" if node else "has no timeout_seconds"
+            what = f"has timeout_seconds {text_at(node)}" if node else "has no timeout_seconds"
             yield task.problem("timeout", node, what, "it could hang for ever", "write a number of seconds above 0")
         repeatable = view.project.repeatable
         repeats = task.entry_point in repeatable
         for key in ("max_retries", "retry_on_timeout", "min_retry_interval_millis"):
-            if (node := task.node.get(key)) and not repeats and text(node) not in {"0", "false"}:
+            if (node := task.node.get(key)) and not repeats and text_at(node) not in {"0", "false"}:
                 why = f"of these only {', '.join(repeatable) or 'none'} leave the same when they run twice"
                 yield task.problem("retries", node, f"has {key}", why, f"remove {key}")
         retries, pause = task.node.get("max_retries"), task.node.get("min_retry_interval_millis")
@@ -196,13 +198,17 @@ def tasks(view: View) -> Iterator[Problem]:
             what = "has one of max_retries and min_retry_interval_millis"
             why = "a retry at once meets the same trouble, and a pause alone does nothing"
             yield task.problem("retries", None, what, why, "give it both or neither")
-        if "python_wheel_task" in task.types and not repeats and text(task.node, "disable_auto_optimization") != "true":
+        if (
+            "python_wheel_task" in task.types
+            and not repeats
+            and text_at(task.node, "disable_auto_optimization") != "true"
+        ):
             node = task.node.get("disable_auto_optimization")
             what, why = "may be repeated by the platform", "serverless retries unless it is told not to"
             yield task.problem("retries", node, what, why, "add disable_auto_optimization: true")
 
 
-def chains(view: View) -> Iterator[Problem]:
+def check_chains(view: LintTarget) -> Iterator[Diagnostic]:
     """The tasks of a job hang together: one begins, all others wait for something."""
     for job in view.jobs.values():
         first = [task for task in job.outer.values() if not task.depends_on]
@@ -212,7 +218,7 @@ def chains(view: View) -> Iterator[Problem]:
             yield task.problem("chain", None, "waits for no other task", why, cure)
 
 
-def approval(view: View) -> Iterator[Problem]:
+def check_approval(view: LintTarget) -> Iterator[Diagnostic]:
     """A job with an approval has the shape of a Databricks deployment job."""
     for task in view.tasks:
         if task.loop or not task.key.lower().startswith(APPROVAL):
@@ -234,39 +240,41 @@ def approval(view: View) -> Iterator[Problem]:
             yield task.job.outer[key].problem("approval", None, what, why, f"let it depend on {task.key!r}")
 
 
-def paused(view: View) -> Iterator[Problem]:
+def check_paused(view: LintTarget) -> Iterator[Diagnostic]:
     """Whether schedules fire is the target's to say, not that of a flag that somebody forgot in a job."""
-    developing = text(view.tree, "bundle", "mode") == "development"
-    meant = text(view.tree, "presets", "trigger_pause_status") or ("PAUSED" if developing else "")
+    developing = text_at(view.tree, "bundle", "mode") == "development"
+    meant = text_at(view.tree, "presets", "trigger_pause_status") or ("PAUSED" if developing else "")
     for job in view.jobs.values():
         given = [(key, node) for key in TRIGGERS if (node := job.node.get(key))]
         for key, node in given:
             flag = node.get("pause_status")
-            if meant and flag and text(flag) != meant:
-                what = f"the {key} of job {job.key!r} says {text(flag)}, and target {view.bundle.target!r} {meant}"
-                yield Problem("paused", flag.place, what, "the job's own word wins", "remove it")
+            if meant and flag and text_at(flag) != meant:
+                what = f"the {key} of job {job.key!r} says {text_at(flag)}, and target {view.bundle.target!r} {meant}"
+                yield Diagnostic("paused", flag.place, what, "the job's own word wins", "remove it")
 
 
-def silent_schedules(view: View) -> Iterator[Problem]:
+def silent_schedules(view: LintTarget) -> Iterator[Diagnostic]:
     """Somebody has said whether a schedule fires."""
     for job in view.jobs.values():
         node = job.node.get("schedule")
-        if node and not text(node, "pause_status"):
+        if node and not text_at(node, "pause_status"):
             what = f"the schedule of job {job.key!r} does not say whether it fires"
-            yield Problem("cron", node.place, what, "it does unless told otherwise", "add presets.trigger_pause_status")
+            yield Diagnostic(
+                "cron", node.place, what, "it does unless told otherwise", "add presets.trigger_pause_status"
+            )
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    includes,
-    deployment,
-    target,
-    homes,
-    separation,
-    variables,
-    jobs,
-    tasks,
-    chains,
-    approval,
-    paused,
+    check_includes,
+    check_deployment,
+    check_target,
+    check_root_paths,
+    check_separation,
+    check_variables,
+    check_jobs,
+    check_tasks,
+    check_chains,
+    check_approval,
+    check_paused,
     silent_schedules,
 )

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Node, Place, Problem
+from laptop.document import Diagnostic, Location, Node
 from laptop.includes import read_laptop
 
 SETTER = "set_task_value"
@@ -64,13 +64,13 @@ class Project:
         return tuple(str(each.value) for each in named.value) if named and isinstance(named.value, list) else ()
 
     @cached_property
-    def _read_pyproject(self) -> tuple[dict[str, Any], Problem | None]:
+    def _read_pyproject(self) -> tuple[dict[str, Any], Diagnostic | None]:
         file = Path("pyproject.toml")
         try:
             return tomllib.loads(self._text(file)), None
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             what, why = f"{file} cannot be read: {error}", "it says what the wheel holds"
-            return {}, Problem("project", Place(file, 1), what, why, "mend the syntax")
+            return {}, Diagnostic("project", Location(file, 1), what, why, "mend the syntax")
 
     @property
     def pyproject(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Project:
         return self._read_pyproject[0]
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[Diagnostic, ...]:
         """Why the file cannot be read, if so."""
         return tuple(filter(None, self._read_pyproject[1:]))
 
@@ -112,16 +112,16 @@ class Project:
         """The commands of the wheel, as `module:function`."""
         return {name: str(target) for name, target in self._table("project", "scripts").items()}
 
-    def place(self, start: str, file: Path = Path("pyproject.toml")) -> Place:
+    def place(self, start: str, file: Path = Path("pyproject.toml")) -> Location:
         """The first line of a file that begins so, else its first line."""
         lines = self._text(file).splitlines()
-        return Place(file, next((number for number, line in enumerate(lines, 1) if line.startswith(start)), 1))
+        return Location(file, next((number for number, line in enumerate(lines, 1) if line.startswith(start)), 1))
 
     @cached_property
     def modules(self) -> dict[str, ast.Module]:
         """The syntax trees of the modules that entry points name, and of the configuration, as far as they parse."""
         wanted = {self.configurations, *(target.partition(":")[0] for target in self.entry_points.values())} - {""}
-        found = {name: _parsed(self.root / self.file(name)) for name in wanted}
+        found = {name: _parse_module(self.root / self.file(name)) for name in wanted}
         return {name: tree for name, tree in found.items() if tree}
 
     def file(self, module: str) -> Path:
@@ -148,10 +148,10 @@ class Project:
     @cached_property
     def configs(self) -> dict[str, dict[str, Parameter]] | None:
         """For each job its parameters, by name; None if there is no module of configurations."""
-        return _configs(self.modules[self.configurations]) if self.configurations in self.modules else None
+        return _read_configs(self.modules[self.configurations]) if self.configurations in self.modules else None
 
 
-def _parsed(file: Path) -> ast.Module | None:
+def _parse_module(file: Path) -> ast.Module | None:
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -171,28 +171,28 @@ def _texts(tree: ast.AST) -> Iterator[str]:
     yield from (value for value in constants if isinstance(value, str))
 
 
-def _configs(tree: ast.Module) -> dict[str, dict[str, Parameter]]:
+def _read_configs(tree: ast.Module) -> dict[str, dict[str, Parameter]]:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     named = {ast.unparse(node.target): node.value for node in tree.body if isinstance(node, ast.AnnAssign)}
     listed = named.get("CONFIGS")
     if not isinstance(listed, ast.Dict):
         return {}
     pairs = zip(listed.keys, listed.values, strict=True)
-    return {ast.literal_eval(key): _parameters(ast.unparse(cls), classes) for key, cls in pairs if key}
+    return {ast.literal_eval(key): _read_parameters(ast.unparse(cls), classes) for key, cls in pairs if key}
 
 
-def _parameters(name: str, classes: dict[str, ast.ClassDef]) -> dict[str, Parameter]:
+def _read_parameters(name: str, classes: dict[str, ast.ClassDef]) -> dict[str, Parameter]:
     """The fields of a class and of its bases in that module, by name or alias."""
     found: dict[str, Parameter] = {}
     for base in classes[name].bases if name in classes else ():
-        found |= _parameters(ast.unparse(base), classes)
+        found |= _read_parameters(ast.unparse(base), classes)
     for node in classes[name].body if name in classes else ():
         if isinstance(node, ast.AnnAssign):
             options = {keyword.arg: keyword.value for keyword in _field_options(node)}
             alias = options.get("alias")
             label = ast.literal_eval(alias) if alias else ast.unparse(node.target)
             required = node.value is None and not {"default", "default_factory"} & options.keys()
-            found[label] = Parameter(required, frozenset(_literals(node.annotation)))
+            found[label] = Parameter(required, frozenset(_literal_values(node.annotation)))
     return found
 
 
@@ -201,7 +201,7 @@ def _field_options(node: ast.AnnAssign) -> list[ast.keyword]:
     return [keyword for call in calls for keyword in call.keywords]
 
 
-def _literals(annotation: ast.expr) -> Iterator[str]:
+def _literal_values(annotation: ast.expr) -> Iterator[str]:
     for node in ast.walk(annotation):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
             yield from _texts(node.slice)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from laptop.document import Problem
+from laptop.document import Diagnostic
 
 
-def sarif(problems: Iterable[Problem]) -> dict[str, Any]:
+def to_sarif(problems: Iterable[Diagnostic]) -> dict[str, Any]:
     """The document; every problem is an error, its rule the linter's."""
     found = list(problems)
     rules = [{"id": rule} for rule in sorted({problem.rule for problem in found})]
@@ -16,12 +16,12 @@ def sarif(problems: Iterable[Problem]) -> dict[str, Any]:
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [
-            {"tool": {"driver": {"name": "laptop", "rules": rules}}, "results": [_result(each) for each in found]}
+            {"tool": {"driver": {"name": "laptop", "rules": rules}}, "results": [_to_result(each) for each in found]}
         ],
     }
 
 
-def _result(problem: Problem) -> dict[str, Any]:
+def _to_result(problem: Diagnostic) -> dict[str, Any]:
     place = {"artifactLocation": {"uri": problem.place.file.as_posix()}, "region": {"startLine": problem.place.line}}
     return {
         "ruleId": problem.rule,

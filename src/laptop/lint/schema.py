@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from laptop.bundle import Source
-from laptop.document import Problem
+from laptop.bundle import BundleSource
+from laptop.document import Diagnostic
 from laptop.home import LaptopError
 
 
-def held_against(source: Source, file: Path) -> Iterator[Problem]:
+def schema_errors(source: BundleSource, file: Path) -> Iterator[Diagnostic]:
     """What the schema refuses in the merged files, before a target is laid over them.
 
     Args:
@@ -29,7 +29,7 @@ def held_against(source: Source, file: Path) -> Iterator[Problem]:
             if cause.validator == "required" and path[:1] == ["targets"]:
                 continue  # what a target lays over a resource need not be whole
             what = f"{'.'.join(map(str, path)) or 'databricks.yml'}: {cause.message[:300]}"
-            yield Problem("schema", source.tree.place_of(*path), what, "the CLI's schema refuses it", "mend it")
+            yield Diagnostic("schema", source.tree.locate(*path), what, "the CLI's schema refuses it", "mend it")
 
 
 def _causes(error: Any) -> Iterator[Any]:

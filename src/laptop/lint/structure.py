@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from laptop.cli_keys import Structure, load_root, load_structures
-from laptop.document import Node, Problem, kind, nearest
+from laptop.document import Diagnostic, Node, describe_kind, suggest_name
 from laptop.normalize import Path, spell_path, type_below
 
 REQUIRED = {
@@ -28,37 +28,37 @@ ELSEWHERE = {"resources.Alert": "file_path"}
 """The key of a file that may hold what is required."""
 
 
-def unknown_keys(file: Node) -> Iterator[tuple[Path, Problem]]:
+def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """What the CLI drops of a file since it knows no such key."""
     for path, node, expected in _walk(load_root(), file, ()):
         for key, child in node.items():
             if key not in expected.keys and not _is_spare(path, key, child, expected.keys):
                 what = f"{spell_path(path)} has no key {key!r}"
                 why = "the CLI drops it with no more than a warning"
-                cure = nearest(key, expected.keys)
+                cure = suggest_name(key, expected.keys)
                 cure = cure if cure.startswith("did you") else "remove it, or look its name up"
-                yield (*path, key), Problem("unknown", child.place, what, why, cure)
+                yield (*path, key), Diagnostic("unknown", child.place, what, why, cure)
 
 
-def missing_keys(tree: Node) -> Iterator[tuple[Path, Problem]]:
+def missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """What a resolved bundle lacks, and the keys in it that only the CLI may set."""
     for path, node, expected in _walk(load_root(), tree, ()):
         if node.value is None and (path[:1], len(path)) in {(("resources",), 3), (("artifacts",), 2)}:
-            yield path, _wrong(path, node, "a mapping", "write it or remove its key")
+            yield path, _wrong_kind(path, node, "a mapping", "write it or remove its key")
             continue
         for key in (*expected.required, *REQUIRED.get(expected.name, ())):
             given = node.get(key)
             empty = (None, "") if key not in expected.required else (None,)
             if (given is None or given.value in empty) and not node.get(ELSEWHERE.get(expected.name, "")):
                 what, why = f"{spell_path(path)} has no {key!r}", "it cannot be deployed without"
-                yield path, Problem("required", node.place, what, why, f"add {key}")
+                yield path, Diagnostic("required", node.place, what, why, f"add {key}")
         for key in RESERVED.get(expected.name, ()):
             if given := node.get(key):
                 what, why = f"{spell_path(path)} has {key!r}", "the CLI sets it itself and refuses another"
-                yield path, Problem("unknown", given.place, what, why, "remove it")
+                yield path, Diagnostic("unknown", given.place, what, why, "remove it")
 
 
-def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Problem]]:
+def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Diagnostic]]:
     """The texts that are none of a key's few.
 
     Args:
@@ -74,7 +74,7 @@ def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Problem]]
                 if value not in {"", *names} and "${" not in value and not (resolved and value.isdigit()):
                     some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
                     wanted = f"one of {', '.join(some)}"
-                    yield (*path, key), _wrong((*path, key, *step), text, wanted, nearest(value, names))
+                    yield (*path, key), _wrong_kind((*path, key, *step), text, wanted, suggest_name(value, names))
 
 
 def _texts(written: str, node: Node) -> Iterator[tuple[Path, Node]]:
@@ -116,6 +116,6 @@ def _holds_anchors(node: Node) -> bool:
     return node.anchor or (bool(below) and all(map(_holds_anchors, below)))
 
 
-def _wrong(path: Iterable[str | int], node: Node, wanted: str, cure: str) -> Problem:
-    what = f"{spell_path(tuple(path))} is {kind(node)} and has to be {wanted}"
-    return Problem("type", node.place, what, "the deployment refuses or drops it", cure)
+def _wrong_kind(path: Iterable[str | int], node: Node, wanted: str, cure: str) -> Diagnostic:
+    what = f"{spell_path(tuple(path))} is {describe_kind(node)} and has to be {wanted}"
+    return Diagnostic("type", node.place, what, "the deployment refuses or drops it", cure)

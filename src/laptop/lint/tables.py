@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from laptop.bundle import Source, resolve
-from laptop.document import Node, Place, Problem
+from laptop.bundle import BundleSource, resolve_target
+from laptop.document import Diagnostic, Location, Node
+from laptop.lint.model import list_items, text_at
 from laptop.lint.project import Project
-from laptop.lint.view import items, text
 
-Read = tuple[tuple[str, ...], str, Place]
+Read = tuple[tuple[str, ...], str, Location]
 """Catalog and schema, the job that reads them, and where the last of them is written."""
 
 
-def check_reads(source: Source, project: Project) -> Iterator[Problem]:
+def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
     """Every pair of catalog and schema that a job reads is one that a job of some target writes."""
     written, read = project.tables
     if not written or not read:
         return
-    bundles = [resolve(source, target)[0].tree for target in source.targets]
+    bundles = [resolve_target(source, target)[0].tree for target in source.targets]
     jobs = [(key, job) for tree in bundles if (group := tree.get("resources", "jobs")) for key, job in group.items()]
     known = {values for key, job in jobs for values, _, _ in _values(key, job, written)}
-    readers: dict[tuple[str, ...], dict[str, Place]] = {}
+    readers: dict[tuple[str, ...], dict[str, Location]] = {}
     for job_key, job in jobs:
         for values, reader, place in _values(job_key, job, read):
             readers.setdefault(values, {}).setdefault(reader, place)
@@ -33,12 +33,12 @@ def check_reads(source: Source, project: Project) -> Iterator[Problem]:
             what = f"{', '.join(places)}: no job of any target writes {'.'.join(values)}, which they read"
             have = ", ".join(sorted(".".join(each) for each in known))
             cure = f"mend {' and '.join(read)} in laptop.yml or in the bundle; written are {have}"
-            yield Problem("tables", min(places.values()), what, "they would find no tables", cure)
+            yield Diagnostic("tables", min(places.values()), what, "they would find no tables", cure)
 
 
 def _values(key: str, job: Node, names: tuple[str, ...]) -> Iterator[Read]:
     """The defaults of some parameters of a job, if it has them all."""
-    parameters = {text(item, "name"): item for item in items(job, "parameters")}
+    parameters = {text_at(item, "name"): item for item in list_items(job, "parameters")}
     if all(name in parameters for name in names):
         last = parameters[names[-1]].get("default") or job
-        yield tuple(text(parameters[name], "default") for name in names), key, last.place
+        yield tuple(text_at(parameters[name], "default") for name in names), key, last.place

@@ -6,37 +6,37 @@ import ast
 import re
 from collections.abc import Iterator
 
-from laptop.document import Node, Problem, nearest
+from laptop.document import Diagnostic, Node, suggest_name
+from laptop.lint.model import LintTarget, Rule, Task, text_at
 from laptop.lint.project import Parameter
-from laptop.lint.view import Rule, Task, View, text
 
 OWN = ("job", "run_id")
 """What every job has and no job may hand on: the platform pushes a job's parameters down to the jobs that it runs, and
 lets them win (jobs/job-parameters)."""
 
 
-def entry_points(view: View) -> Iterator[Problem]:
+def entry_points(view: LintTarget) -> Iterator[Diagnostic]:
     """A wheel task runs an entry point of this wheel, and one name means the task, the entry point and the module."""
     known = view.project.entry_points
     for task in view.tasks if view.project.name else ():
         package, entry = (task.node.get("python_wheel_task", key) for key in ("package_name", "entry_point"))
-        if package and text(package) != view.project.name:
-            what = f"runs package {text(package)!r}"
+        if package and text_at(package) != view.project.name:
+            what = f"runs package {text_at(package)!r}"
             yield task.problem("wheel", package, what, "the wheel has another name", f"write {view.project.name}")
         if not entry:
             continue
-        name = text(entry)
+        name = text_at(entry)
         module = known.get(name, "").partition(":")[0].rpartition(".")[2]
         if name not in known:
             why = "pyproject.toml [project.scripts] does not have it"
-            yield task.problem("entry-point", entry, f"runs entry point {name!r}", why, nearest(name, known))
+            yield task.problem("entry-point", entry, f"runs entry point {name!r}", why, suggest_name(name, known))
         elif name != task.key or name != module:
             what = f"runs entry point {name!r} of module {module!r}"
             why = "one name has to mean task, entry point and module"
             yield task.problem("entry-point", entry, what, why, "give the three one name")
 
 
-def modules(view: View) -> Iterator[Problem]:
+def check_modules(view: LintTarget) -> Iterator[Diagnostic]:
     """Behind every entry point that a task runs there is a function."""
     used = {task.entry_point for task in view.tasks}
     for name, target in view.project.entry_points.items():
@@ -46,7 +46,7 @@ def modules(view: View) -> Iterator[Problem]:
         tree = view.project.modules.get(module)
         if tree is None or function not in _top_level(tree):
             what = f"entry point {name!r} is {target}, and there is no such {'function' if tree else 'module'}"
-            yield Problem(
+            yield Diagnostic(
                 "entry-point", view.project.place(f"{name} ="), what, "the task fails at its start", "mend it"
             )
 
@@ -57,17 +57,17 @@ def _top_level(tree: ast.Module) -> set[str]:
     return names | {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def unused_entry_points(view: View) -> Iterator[Problem]:
+def unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
     """Every entry point that is a task of some job is run by one."""
     used = {task.entry_point for task in view.tasks}
     for name, target in view.project.entry_points.items() if view.complete else ():
         if ".jobs." in target and name not in used:
             what, why = f"entry point {name!r} is run by no task", "it was meant to be a task"
             place = view.project.place(f"{name} =")
-            yield Problem("entry-point", place, what, why, "add the task or remove the entry point")
+            yield Diagnostic("entry-point", place, what, why, "add the task or remove the entry point")
 
 
-def keyword_arguments(view: View) -> Iterator[Problem]:
+def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
     """A wheel task is told everything by name: job parameters reach no other one (jobs/task-parameters)."""
     for task in view.tasks:
         wheel = task.node.get("python_wheel_task")
@@ -79,17 +79,17 @@ def keyword_arguments(view: View) -> Iterator[Problem]:
             yield task.problem("keywords", wheel, "has no named_parameters", why, "add job and run_id")
 
 
-def own_parameters(view: View) -> Iterator[Problem]:
+def own_parameters(view: LintTarget) -> Iterator[Diagnostic]:
     """What is each job's own never stands among a job's parameters."""
     for job in view.jobs.values():
         for name in OWN:
             if node := job.parameters.get(name):
                 what = f"job {job.key!r} has parameter {name!r}"
                 why = "it would win over that of the jobs that this one runs"
-                yield Problem("parameters", node.place, what, why, "move it to the named_parameters of the tasks")
+                yield Diagnostic("parameters", node.place, what, why, "move it to the named_parameters of the tasks")
 
 
-def parameters(view: View) -> Iterator[Problem]:
+def check_parameters(view: LintTarget) -> Iterator[Diagnostic]:
     """What the bundle tells a task is what its job's configuration takes: all of it, and nothing else."""
     configs = view.project.configs
     for task in view.tasks if configs is not None else ():
@@ -101,21 +101,23 @@ def parameters(view: View) -> Iterator[Problem]:
             yield task.problem("parameters", node, what, why, f"write job: {job}")
         elif job not in configs:
             why = "nothing says which parameters it takes"
-            yield task.problem("parameters", node, f"has no configuration {job!r}", why, nearest(job, configs))
+            yield task.problem("parameters", node, f"has no configuration {job!r}", why, suggest_name(job, configs))
         else:
             yield from _held_against(task, configs[job])
 
 
-def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Problem]:
+def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Diagnostic]:
     given: dict[str, Node] = {**task.job.parameters, **task.named}
     for name, node in given.items():
         if name not in fields:
             what = f"is told {name!r}, which the configuration of job {task.job.key!r} does not have"
             word = task.named.get(name) or task.job.parameter_names[name]
-            yield task.problem("parameters", word, what, "unknown parameters end the task", nearest(name, fields))
-        elif fields[name].allowed and not _may_be(text(node), fields[name]):
-            what, allowed = f"is told {name} {text(node)!r}", fields[name].allowed
-            yield task.problem("parameters", node, what, "such values end the task", nearest(text(node), allowed))
+            yield task.problem("parameters", word, what, "unknown parameters end the task", suggest_name(name, fields))
+        elif fields[name].allowed and not _may_be(text_at(node), fields[name]):
+            what, allowed = f"is told {name} {text_at(node)!r}", fields[name].allowed
+            yield task.problem(
+                "parameters", node, what, "such values end the task", suggest_name(text_at(node), allowed)
+            )
     for name, field in fields.items():
         if field.required and name not in given:
             own = name in OWN or any(name in other.named for other in task.job.tasks)
@@ -129,16 +131,16 @@ def _may_be(value: str, field: Parameter) -> bool:
     return value in field.allowed or value == "" or "{{" in value or "${" in value
 
 
-def unused_configurations(view: View) -> Iterator[Problem]:
+def unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:
     """Every configuration belongs to a job."""
     for job in view.project.configs or ():
         if job not in view.every_job:
             place = view.project.place(f'    "{job}":', view.project.file(view.project.configurations))
             what, why = f"configuration {job!r} belongs to no job", "it was meant for one"
-            yield Problem("parameters", place, what, why, "add the job or remove the configuration")
+            yield Diagnostic("parameters", place, what, why, "add the job or remove the configuration")
 
 
-def conditions(view: View) -> Iterator[Problem]:
+def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
     """A condition compares a task value with something that the task can say."""
     for task in view.tasks:
         sides = [task.text("condition_task", side) for side in ("left", "right")]
@@ -152,17 +154,17 @@ def conditions(view: View) -> Iterator[Problem]:
             yield task.problem("condition", node, what, why, "write a value that stands there")
 
 
-def overridden(view: View) -> Iterator[Problem]:
+def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
     """A parameter that both a job and its task have is the job's: the task's value would be lost."""
     for task in view.tasks:
         for name in task.named.keys() & task.job.parameters.keys():
             mine, theirs = task.named[name], task.job.parameters[name]
-            if text(mine) not in {text(theirs), f"{{{{job.parameters.{name}}}}}"}:
+            if text_at(mine) not in {text_at(theirs), f"{{{{job.parameters.{name}}}}}"}:
                 what = f"sets parameter {name!r}, which its job has too"
                 yield task.problem("overridden", mine, what, "the job's value wins", "remove one of the two")
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    entry_points, modules, unused_entry_points, keyword_arguments, own_parameters, parameters,
-    unused_configurations, conditions, overridden,
+    entry_points, check_modules, unused_entry_points, keyword_arguments, own_parameters, check_parameters,
+    unused_configurations, check_conditions, check_overridden,
 )  # fmt: skip

@@ -20,12 +20,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from mlops.contract.answers import (
-    Decision,
-    Metrics,
-    Rule,
-    Verdict,
-)
 from mlops.contract.data import (
     Action,
     Column,
@@ -53,11 +47,9 @@ from mlops.contract.errors import (
     ModelError,
     UntrustedModel,
 )
-from mlops.contract.limits import (
-    Model,
-    Policy,
-)
-from mlops.contract.texts import clean_text
+from mlops.contract.policy import Model, Policy
+from mlops.contract.results import Decision, Metrics, Rule, Verdict
+from mlops.contract.text import clean_text
 
 __all__ = [
     "Action",

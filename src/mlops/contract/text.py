@@ -1,6 +1,11 @@
-"""Foreign text as it may be shown: in a log, a message, a page or a table."""
+"""Text that persons and other systems wrote: as it is kept, and as it may be shown in a log, a message or a page."""
 
 from __future__ import annotations
+
+
+def clean_text(text: str) -> str:
+    """A free text as it is kept: on one line, without outer blanks, control characters or marks that turn its order."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def printable(text: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlops.config import IntegrationConfig
+from mlops.context import Context, task
 from mlops.contract import ConfigError
-from mlops.jobs import _layout
-from mlops.jobs._launch import Context, task
+from mlops.data import table_schemas
 
 SUFFIX = "_integration"
 
@@ -14,13 +14,13 @@ def run(job: Context[IntegrationConfig]) -> None:
     """Delete every row of every table and every version of the model; landed files stay, to be read again."""
     if not (job.config.schema_name.endswith(SUFFIX) and job.config.model_name.split(".")[1].endswith(SUFFIX)):
         raise ConfigError(f"schema {job.config.schema_name!r} is not one to be emptied: its name ends with {SUFFIX}")
-    for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *_layout.FIXED):
+    for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *table_schemas.TABLES):
         if job.own.exists(table):
-            job.own.empty(table)
-    for version in job.registry.versions(job.config.model_name):
+            job.own.delete_rows(table)
+    for version in job.registry.list_versions(job.config.model_name):
         for alias in version.aliases:
             job.registry.drop_alias(version.model, alias)
-        job.registry.delete(version)
+        job.registry.delete_model(version)
 
 
 main = task(run)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mlops.adapters import platform
 from mlops.config import PromotionConfig, TrainingConfig
+from mlops.context import Context, task
 from mlops.contract import ConfigError
-from mlops.jobs._launch import Context, task
+from mlops.platform import runtime
 
 
 def run(job: Context[TrainingConfig | PromotionConfig]) -> None:
@@ -20,7 +20,7 @@ def run(job: Context[TrainingConfig | PromotionConfig]) -> None:
         "model_version": str(number),
         "as_of": job.config.as_of.isoformat(),
     }
-    platform.start_job(job.config.deployment_job_id, parameters)
+    runtime.start_job(job.config.deployment_job_id, parameters)
     job.log.info("%s version %d handed over to the deployment job", job.config.model_name, number)
 
 

@@ -7,33 +7,33 @@ from datetime import datetime
 from pyspark.sql import functions as F
 
 from mlops.config import InferenceConfig
+from mlops.context import Context, task
 from mlops.contract import ModelError
-from mlops.jobs import _layout, _matured
-from mlops.jobs._champion import serving
-from mlops.jobs._launch import Context, task
+from mlops.data import labels, table_schemas
+from mlops.release.aliases import load_serving
 
 
 def run(job: Context[InferenceConfig]) -> None:
     """Resolve the champion once, score the features that came after its training, append."""
-    champion = serving(job)
+    champion = load_serving(job)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
-    pipeline = job.registry.load(champion, job.use_case.model)
-    _layout.create_predictions(job.own, job.use_case)
-    key = [column.name for column in _layout.entity_columns(job.use_case) if column.name != "event_time"]
+    pipeline = job.registry.load_model(champion, job.use_case.model)
+    table_schemas.create_predictions(job.own, job.use_case)
+    key = [column.name for column in table_schemas.entity_columns(job.use_case) if column.name != "event_time"]
     trained = datetime.fromisoformat(champion.tags["trained_as_of"])
-    done = job.own.read("predictions").where(F.col("prediction_time") > F.lit(trained)).select(*key)
-    rows = job.data.read("features").where(
+    done = job.own.read_table("predictions").where(F.col("prediction_time") > F.lit(trained)).select(*key)
+    rows = job.data.read_table("features").where(
         (F.col("prediction_time") > F.lit(trained)) & (F.col("prediction_time") <= F.lit(job.config.as_of))
     )
     use_case = job.use_case
-    columns = [column.name for column in _layout.entity_columns(use_case)]
-    scored = _matured.scored(rows.join(done, key, "left_anti"), use_case, pipeline, columns, "prediction")
+    columns = [column.name for column in table_schemas.entity_columns(use_case)]
+    scored = labels.score_rows(rows.join(done, key, "left_anti"), use_case, pipeline, columns, "prediction")
     scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
         "model_version", F.lit(champion.number).cast("bigint")
     )
     # Runs of this job queue up behind each other, so nobody else adds the same; a merge would read the table once more.
-    job.own.append("predictions", scored)
+    job.own.append_rows("predictions", scored)
     job.log.info("scored with %s as of %s", champion, job.config.as_of.isoformat())
 
 

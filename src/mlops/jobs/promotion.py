@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mlops.adapters import platform
-from mlops.adapters.inspection import artifact_digest
-from mlops.adapters.registry import Version
 from mlops.config import PromotionConfig
+from mlops.context import Context, task
 from mlops.contract import ModelError, UntrustedModel
-from mlops.jobs import _audit
-from mlops.jobs._champion import as_recorded
-from mlops.jobs._launch import Context, task
-from mlops.lifecycle.version_record import parse_facts, read_record
+from mlops.platform import runtime
+from mlops.platform.model_scan import artifact_digest
+from mlops.platform.registry import Version
+from mlops.release import audit_log
+from mlops.release.aliases import as_recorded
+from mlops.release.version_record import parse_facts, read_record
 
 _DROPPED = ("verdict", "approv", "champion_", "validation_", "promoted_", "trained_in")
 """Tags that begin so are about the target that the version comes from."""
@@ -18,48 +18,50 @@ _DROPPED = ("verdict", "approv", "champion_", "validation_", "promoted_", "train
 
 def run(job: Context[PromotionConfig]) -> None:
     """Copy once per source version: a repeat finds the copy and passes its number on."""
-    source = job.registry.version(job.config.source_model, job.config.source_version)
-    record = read_record(_audit.read_rows(job.source, source.model), source.number)
+    source = job.registry.get_version(job.config.source_model, job.config.source_version)
+    record = read_record(audit_log.read_rows(job.source, source.model), source.number)
     verdict = record.verdict
     if verdict is None or not record.accepted:
         answer = "rejected" if record.rejection else verdict.verdict if verdict else "no verdict"
         raise ModelError(f"{source} was not accepted where it comes from ({answer})")
     source = as_recorded(source, verdict)
     origin = f"{source.model}/{source.number}@{verdict.artifact_digest}"
-    if not _copies(job, origin):
+    if not _find_copies(job, origin):
         kept = {name: text for name, text in source.tags.items() if not name.startswith(_DROPPED)}
-        made = {"promoted_from": origin, "promoted_by": platform.identity()}
-        job.registry.copy(source, job.config.model_name, kept | made)
-    version = _one(job, origin)
-    _compare(job, source, version)
+        made = {"promoted_from": origin, "promoted_by": runtime.identity()}
+        job.registry.copy_version(source, job.config.model_name, kept | made)
+    version = _copy_once(job, origin)
+    _compare_digests(job, source, version)
     reason = f"version {source.number} of {source.model}"
-    row = _audit.new_row(job, "promotion", version, source=origin, reason=reason, **parse_facts(source.tags))
-    new = _audit.add(job, row, lambda rows: any(each.move == "promotion" and each.source == origin for each in rows))
-    platform.set_task_value("model_version", str(version.number))
+    row = audit_log.new_row(job, "promotion", version, source=origin, reason=reason, **parse_facts(source.tags))
+    new = audit_log.add_row(
+        job, row, lambda rows: any(each.move == "promotion" and each.source == origin for each in rows)
+    )
+    runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s %s %s", source, "promoted as" if new else "was promoted before as", version)
 
 
-def _copies(job: Context[PromotionConfig], origin: str) -> list[Version]:
+def _find_copies(job: Context[PromotionConfig], origin: str) -> list[Version]:
     """Copies of one source version, oldest first; one whose files are not all there yet is none."""
-    versions = job.registry.versions(job.config.model_name)
+    versions = job.registry.list_versions(job.config.model_name)
     return [version for version in versions if version.ready and version.tags.get("promoted_from") == origin]
 
 
-def _one(job: Context[PromotionConfig], origin: str) -> Version:
+def _copy_once(job: Context[PromotionConfig], origin: str) -> Version:
     """The oldest copy. Others come from runs at the same moment, each of which takes the oldest one, too."""
-    first, *others = _copies(job, origin)
+    first, *others = _find_copies(job, origin)
     for other in others:
         if not other.aliases:
-            job.registry.delete(other)
+            job.registry.delete_model(other)
     return first
 
 
-def _compare(job: Context[PromotionConfig], source: Version, version: Version) -> None:
+def _compare_digests(job: Context[PromotionConfig], source: Version, version: Version) -> None:
     """Hold the copy's own bytes against the digest that the verdict was given on."""
-    with job.registry.fetch(version) as folder:
+    with job.registry.fetch_files(version) as folder:
         found = artifact_digest(folder)
     if found != (wanted := source.tags.get("artifact_digest", "none")):
-        job.registry.delete(version)
+        job.registry.delete_model(version)
         raise UntrustedModel(
             f"the copy {version} had digest {found[:12]}, its source {wanted[:12]}: "
             "the copy was deleted; look at who can write where the files lie, then promote again"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mlops.adapters import platform
-from mlops.adapters.inspection import artifact_digest
-from mlops.adapters.registry import Version
 from mlops.config import ReviewConfig
+from mlops.context import Context, task
 from mlops.contract import ModelError
-from mlops.jobs import _audit, _champion
-from mlops.jobs._champion import CHALLENGER
-from mlops.jobs._launch import Context, task
-from mlops.jobs._verdict import DOCUMENT, PAGE, report_digest
-from mlops.lifecycle import approvals
-from mlops.lifecycle.version_record import AuditRow, VersionRecord, champion_of, read_record
+from mlops.platform import runtime
+from mlops.platform.model_scan import artifact_digest
+from mlops.platform.registry import Version
+from mlops.release import aliases, approvals, audit_log
+from mlops.release.aliases import CHALLENGER
+from mlops.release.verdicts import DOCUMENT, PAGE, report_digest
+from mlops.release.version_record import AuditRow, VersionRecord, champion_of, read_record
 
 _APPLICATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """How the platform names a service principal."""
@@ -23,34 +22,34 @@ _APPLICATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 def run(job: Context[ReviewConfig]) -> None:
     """Record the decision of whoever started this run, as the platform knows him; a repeat records nothing more."""
-    by = platform.starter(job.config.run_id)
-    version = job.registry.version(job.config.model_name, job.config.model_version)
-    rows = _audit.rows(job)
+    by = runtime.starter(job.config.run_id)
+    version = job.registry.get_version(job.config.model_name, job.config.model_version)
+    rows = audit_log.load_rows(job)
     record = read_record(rows, version.number)
     if not by:
         raise ModelError(
             f"nobody is known to have started run {job.config.run_id}, so nothing was decided on {version}"
         )
     if job.config.decision == "rejected":
-        _reject(job, version, rows, by)
+        _reject_version(job, version, rows, by)
         return
     objections = [
         *approvals.object_to_verdict(record, champion_of(rows)),
         *approvals.object_to_approver(record, by, person=not _APPLICATION.fullmatch(by)),
     ]
     if not objections:
-        objections += approvals.object_to_files(record, _digests(job, version, record))
+        objections += approvals.object_to_files(record, _check_digests(job, version, record))
     approvals.raise_first(objections, "nothing was approved")
     verdict = record.verdict
     if verdict is None:
         raise ModelError(f"{version} was not judged")
-    row = _audit.new_row(
+    row = audit_log.new_row(
         job, "approval", version, by=by, reason=job.config.reason, verdict="approved",
         artifact_digest=verdict.artifact_digest, verdict_digest=verdict.verdict_digest,
-        expires=platform.now() + approvals.APPROVAL_LASTS,
+        expires=runtime.now() + approvals.APPROVAL_LASTS,
     )  # fmt: skip
-    _add(job, row, rows)
-    _champion.show(job, version, {"approved_by": by})
+    _add_row(job, row, rows)
+    aliases.show_tags(job, version, {"approved_by": by})
     job.log.info(
         "%s approved by %s until %s, for files %s, judged as of %s on %s against champion %s",
         version, by, f"{row.expires:%Y-%m-%d %H:%M} UTC", row.artifact_digest[:12], f"{verdict.as_of:%Y-%m-%d}",
@@ -58,7 +57,7 @@ def run(job: Context[ReviewConfig]) -> None:
     )  # fmt: skip
 
 
-def _add(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]) -> None:
+def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]) -> None:
     """Add the row if nothing was decided on the version since `seen`, and this run has not added it before."""
 
     def is_overtaken(rows: Sequence[AuditRow]) -> bool:
@@ -67,27 +66,29 @@ def _add(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]) ->
 
     if any((each.run_id, each.move, each.to_version) == (row.run_id, row.move, row.to_version) for each in seen):
         return
-    if _audit.add(job, row, is_overtaken) is None:
+    if audit_log.add_row(job, row, is_overtaken) is None:
         raise ModelError(f"something was decided on version {row.to_version} at the same moment: look and run again")
 
 
-def _reject(job: Context[ReviewConfig], version: Version, rows: Sequence[AuditRow], by: str) -> None:
+def _reject_version(job: Context[ReviewConfig], version: Version, rows: Sequence[AuditRow], by: str) -> None:
     if champion_of(rows) == version.number:
-        cure = platform.command("mlops", "rollback", "--target", job.config.target, "--reason", job.config.reason)
+        cure = runtime.command("mlops", "rollback", "--target", job.config.target, "--reason", job.config.reason)
         raise ModelError(f"{version} is champion; roll back first: {cure}")
-    _add(job, _audit.new_row(job, "rejection", version, by=by, reason=job.config.reason, verdict="rejected"), rows)
+    _add_row(
+        job, audit_log.new_row(job, "rejection", version, by=by, reason=job.config.reason, verdict="rejected"), rows
+    )
     if CHALLENGER in version.aliases:
         job.registry.drop_alias(version.model, CHALLENGER)
-    _champion.show(job, version, {"verdict": "rejected", "approved_by": None})
+    aliases.show_tags(job, version, {"verdict": "rejected", "approved_by": None})
     job.log.info("%s rejected by %s: %s", version, by, job.config.reason)
 
 
-def _digests(job: Context[ReviewConfig], version: Version, record: VersionRecord) -> tuple[str, str]:
+def _check_digests(job: Context[ReviewConfig], version: Version, record: VersionRecord) -> tuple[str, str]:
     """Of the version's files and of its verdict's report, as they are now."""
     run_id = record.verdict.validation_run if record.verdict else ""
-    with job.registry.fetch(version) as folder:
+    with job.registry.fetch_files(version) as folder:
         files = artifact_digest(folder)
-    return files, report_digest(*(job.registry.document(run_id, name) for name in (DOCUMENT, PAGE)))
+    return files, report_digest(*(job.registry.read_document(run_id, name) for name in (DOCUMENT, PAGE)))
 
 
 main = task(run)

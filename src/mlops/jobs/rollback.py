@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mlops.adapters import platform
 from mlops.config import RollbackConfig
+from mlops.context import Context, task
 from mlops.contract import ModelError
-from mlops.jobs import _audit, _champion
-from mlops.jobs._launch import Context, task
+from mlops.platform import runtime
+from mlops.release import aliases, audit_log
 
 
 def run(job: Context[RollbackConfig]) -> None:
@@ -16,7 +16,7 @@ def run(job: Context[RollbackConfig]) -> None:
     back what the first one took away, so it is refused. Which version served before is what the audit table says.
     """
     model = job.config.model_name
-    last = _champion.settle(job)
+    last = aliases.reconcile_aliases(job)
     if last is not None and last.move == "rollback":
         if last.run_id == job.config.run_id:
             job.log.info("version %d was put back by this run before", last.to_version)
@@ -24,17 +24,17 @@ def run(job: Context[RollbackConfig]) -> None:
         raise ModelError(
             f"{model} was rolled back from version {last.from_version} to {last.to_version} already; a "
             f"second time would bring version {last.from_version} back: deploy the version that you want instead, "
-            f"as in: {platform.command('mlops', 'deploy', 'N', '--target', job.config.target)}"
+            f"as in: {runtime.command('mlops', 'deploy', 'N', '--target', job.config.target)}"
         )
     if last is None or last.from_version is None:
-        cure = platform.command("mlops", "history", "--target", job.config.target)
+        cure = runtime.command("mlops", "history", "--target", job.config.target)
         raise ModelError(f"{model} has no previous champion to go back to; see: {cure}")
-    record = _audit.record_of(job, last.from_version)
-    previous = job.registry.version(model, last.from_version)
+    record = audit_log.record_of(job, last.from_version)
+    previous = job.registry.get_version(model, last.from_version)
     served = record.move or record.verdict
-    job.registry.load(previous if served is None else _champion.as_recorded(previous, served), job.use_case.model)
-    row = _champion.row_of_move(job, "rollback", previous, record, job.config.reason)
-    _champion.move(job, previous, row, last)
+    job.registry.load_model(previous if served is None else aliases.as_recorded(previous, served), job.use_case.model)
+    row = aliases.row_of_move(job, "rollback", previous, record, job.config.reason)
+    aliases.move_champion(job, previous, row, last)
 
 
 main = task(run)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mlops.adapters import storage
 from mlops.config import SampleConfig
+from mlops.context import Context, task
 from mlops.contract import ConfigError
-from mlops.jobs._launch import Context, task
+from mlops.platform import storage
 
 
 def run(job: Context[SampleConfig]) -> None:
@@ -13,7 +13,9 @@ def run(job: Context[SampleConfig]) -> None:
     since, until = job.config.since, job.config.until
     if until < since:
         raise ConfigError(f"until ({until}) is before since ({since}): give the earlier day as since")
-    landed = [storage.write(f"{job.config.landing}/{path}", text) for path, text in job.use_case.sample(since, until)]
+    landed = [
+        storage.write_text(f"{job.config.landing}/{path}", text) for path, text in job.use_case.sample(since, until)
+    ]
     if not landed:
         raise ConfigError(f"the sample has no files for {since}..{until}")
     job.log.info("%d files landed, %d were there", sum(landed), len(landed) - sum(landed))

@@ -11,45 +11,47 @@ import joblib
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mlops.adapters import inspection, platform
 from mlops.config import TrainingConfig
+from mlops.context import Context, task
 from mlops.contract import ConfigError, DataError
-from mlops.jobs import _answers, _matured, _study
-from mlops.jobs._launch import Context, task
-from mlops.lifecycle import splits
+from mlops.data import labels as _matured
+from mlops.data import predictions
+from mlops.modeling import backtest as _study
+from mlops.modeling import splits
+from mlops.platform import model_scan, runtime
 
 Job = Context[TrainingConfig]
 
 
 def run(job: Job) -> None:
     """Train, register, and publish the number of the very version that the registry returned; once in a job run."""
-    for before in job.registry.versions(job.config.model_name):
+    for before in job.registry.list_versions(job.config.model_name):
         if before.tags.get("trained_in") == job.config.run_id:
-            platform.set_task_value("model_version", str(before.number))
+            runtime.set_task_value("model_version", str(before.number))
             job.log.info("%s was registered by this run before", before)
             return
     as_of, model = job.config.as_of, job.use_case.model
-    train_until = splits.windows(as_of, job.use_case.policy).train_until
-    tables = _tables(job)
-    rows = _rows(job, train_until, tables)
-    inputs, labels = _answers.features_of(rows, job.use_case), rows[_matured.LABEL].astype("int64")
-    tags = _tags(job, train_until, tables)
+    train_until = splits.split_windows(as_of, job.use_case.policy).train_until
+    tables = _log_input_tables(job)
+    rows = _training_rows(job, train_until, tables)
+    inputs, labels = predictions.model_input(rows, job.use_case), rows[_matured.LABEL].astype("int64")
+    tags = _version_tags(job, train_until, tables)
     # On one thread: with another number of threads the same data gives another fitted state.
-    packages = (*inspection.PACKAGES, *model.packages)
-    with job.registry.run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags), threadpool_limits(limits=1):
+    packages = (*model_scan.PACKAGES, *model.packages)
+    with job.registry.open_run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags), threadpool_limits(limits=1):
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
-        folds = splits.folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
-        parameters = _study.search(job, inputs, labels, folds)
+        folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
+        parameters = _study.search_parameters(job, inputs, labels, folds)
         with ThreadPoolExecutor(1) as beside:  # not a process, which would hold the rows a second time
-            backtest = beside.submit(_study.backtest, model.build, parameters, inputs, labels, folds[-1])
+            backtest = beside.submit(_study.run_backtest, model.build, parameters, inputs, labels, folds[-1])
             pipeline = model.build(parameters).fit(inputs, labels)
         study = backtest.result()
         tags = {**tags, "model_digest": joblib.hash(pipeline)}
-        card = _study.card(job, study, tags, len(rows), parameters)
+        card = _study.render_model_card(job, study, tags, len(rows), parameters)
         told = {**job.config.model_dump(mode="json"), **{f"model.{name}": value for name, value in parameters.items()}}
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log(told, metrics, {**documents, "environment.txt": _installed()}, tags)
-        version = job.registry.register(
+        job.registry.log_to_run(told, metrics, {**documents, "environment.txt": _installed_digest()}, tags)
+        version = job.registry.register_model(
             job.config.model_name,
             pipeline,
             inputs.head(5),
@@ -58,11 +60,11 @@ def run(job: Job) -> None:
             tags=tags,
             description=card,
         )
-    platform.set_task_value("model_version", str(version.number))
+    runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), tags["model_digest"][:12])
 
 
-def _tables(job: Job) -> dict[str, int]:
+def _log_input_tables(job: Job) -> dict[str, int]:
     """The version of each table that is read: the newest, or what the configuration says.
 
     Raises:
@@ -75,13 +77,13 @@ def _tables(job: Job) -> dict[str, int]:
         raise ConfigError(f"table_versions names {', '.join(unknown)}: training reads {' and '.join(names)}")
     for name, version in given.items():
         job.data.check_version(name, int(version))
-    return {name: int(given[name]) if name in given else job.data.version(name) for name in names}
+    return {name: int(given[name]) if name in given else job.data.newest_version(name) for name in names}
 
 
-def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
+def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
     label = job.use_case.label.source
-    early = _matured.between(job.data.read("features", tables["features"]), None, train_until)
-    rows = _matured.labelled(early, job.data, job.use_case, job.config.as_of, version=tables[label])
+    early = _matured.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
+    rows = _matured.join_labels(early, job.data, job.use_case, job.config.as_of, version=tables[label])
     before = f"before {train_until:%Y-%m-%d}"
     if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
@@ -93,23 +95,23 @@ def _rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.Data
     return rows
 
 
-def _tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
+def _version_tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
     """What it takes to train the same again: the code, what was installed, the tables, the moment, the parameters."""
     return {
         "trained_until": train_until.isoformat(),
         "trained_as_of": job.config.as_of.isoformat(),
-        "trained_by": platform.identity(),
+        "trained_by": runtime.identity(),
         "trained_in": job.config.run_id,
         "table_versions": ",".join(f"{name}={version}" for name, version in tables.items()),
         "search_trials": str(job.config.search_trials),
         "seed": str(job.use_case.model.seed),
         "git_commit": job.config.git_commit.removeprefix("git:") or "unknown",
         "wheel_version": importlib.metadata.version("mlops-template"),
-        "environment_digest": joblib.hash(_installed()),
+        "environment_digest": joblib.hash(_installed_digest()),
     }
 
 
-def _installed() -> str:
+def _installed_digest() -> str:
     """Every distribution that is installed, pinned, one a line: what the lock became here."""
     found = {f"{each.name}=={each.version}" for each in importlib.metadata.distributions()}
     return "\n".join(sorted(found, key=str.lower))

@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlops.adapters import platform
-from mlops.adapters.registry import Version
+from mlops.context import task
 from mlops.contract import ModelError, Rule, Verdict
-from mlops.jobs import _audit, _champion, _evidence, _settings, _verdict
-from mlops.jobs._champion import as_recorded
-from mlops.jobs._evidence import Evidence, Holdout, Job
-from mlops.jobs._launch import task
-from mlops.lifecycle import gates, splits
-from mlops.lifecycle.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record
+from mlops.modeling import gates, splits
+from mlops.modeling import holdout as _evidence
+from mlops.modeling.holdout import Holdout, HoldoutScores, Job
+from mlops.platform import runtime
+from mlops.platform.registry import Version
+from mlops.release import aliases, audit_log, target_settings, verdicts
+from mlops.release.aliases import as_recorded
+from mlops.release.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record
 
 
 def run(job: Job) -> None:
@@ -22,31 +23,33 @@ def run(job: Job) -> None:
 
     The version that serves is not judged: it is deployed already, and only its aliases are put in order.
     """
-    _settings.check(job)
-    version = job.registry.version(job.config.model_name, job.config.model_version)
-    rows = _audit.rows(job)
+    target_settings.check_settings(job)
+    version = job.registry.get_version(job.config.model_name, job.config.model_version)
+    rows = audit_log.load_rows(job)
     record = read_record(rows, version.number)
     if champion_of(rows) == version.number:
-        _champion.settle(job)
+        aliases.reconcile_aliases(job)
         answer = "champion"
         job.log.info("%s is champion already: there is nothing to judge or to approve", version)
     elif record.rejection is not None:
         answer = "rejected"
         job.log.info("%s was rejected by %s: %s", version, record.rejection.by, record.rejection.reason)
     else:
-        answer = _answer(job, _as_known(version, record), record, rows)
-    platform.set_task_value("verdict", answer)
+        answer = _publish_verdict(job, _as_known(version, record), record, rows)
+    runtime.set_task_value("verdict", answer)
 
 
-def _answer(job: Job, version: Version, record: VersionRecord, rows: Sequence[AuditRow]) -> str:
+def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Sequence[AuditRow]) -> str:
     """The recorded verdict, if it was given on this very case; else a new one."""
     champion, holdout = _champion_of(job, newest_move(rows)), _read_holdout(job)
-    case = _case(job, version, champion, holdout)
+    case = _case_digest(job, version, champion, holdout)
     if record.verdict is not None and record.verdict.verdict_case == case:
         job.log.info("%s was judged on this very case before: %s", version, record.verdict.verdict)
-        _verdict.show(job, version, record.verdict)
+        verdicts.show_verdict(job, version, record.verdict)
         return record.verdict.verdict
-    kept = _verdict.keep(job, version, (case, champion_of(rows)), *_judge(job, version, champion, holdout))
+    kept = verdicts.save_verdict(
+        job, version, (case, champion_of(rows)), *_judge_version(job, version, champion, holdout)
+    )
     answer = "accepted" if kept.accepted else "refused"
     job.log.info("%s %s", version, answer)
     return answer
@@ -64,7 +67,7 @@ def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
     if last is None:
         return None
     try:
-        return as_recorded(job.registry.version(job.config.model_name, last.to_version), last)
+        return as_recorded(job.registry.get_version(job.config.model_name, last.to_version), last)
     except ModelError as error:
         return error
 
@@ -77,9 +80,9 @@ def _read_holdout(job: Job) -> Holdout | Exception:
         return error
 
 
-def _case(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception) -> str:
+def _case_digest(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception) -> str:
     """What a verdict depends on, as one digest: artifacts, holdout (its data, not only its dates) and policy."""
-    windows = splits.windows(job.config.as_of, job.use_case.policy)
+    windows = splits.split_windows(job.config.as_of, job.use_case.policy)
     artifacts = [
         each.tags.get("artifact_digest") if isinstance(each, Version) else repr(each) for each in (version, champion)
     ]
@@ -87,15 +90,15 @@ def _case(job: Job, version: Version, champion: Version | Exception | None, hold
     return hashlib.sha256(repr((artifacts, windows, data, job.use_case.policy)).encode()).hexdigest()
 
 
-def _judge(
+def _judge_version(
     job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception
-) -> tuple[Verdict, Evidence | None]:
+) -> tuple[Verdict, HoldoutScores | None]:
     """The verdict, and what it was made of; None where that could not be had."""
     if isinstance(holdout, Exception):
-        return _unjudged(holdout), None
+        return _needs_no_verdict(holdout), None
     try:
-        evidence = _evidence.gather(job, version, champion, holdout)
-        verdict = gates.decide(
+        evidence = _evidence.score_holdout(job, version, champion, holdout)
+        verdict = gates.decide_verdict(
             challenger=evidence.challenger,
             contract=evidence.contract,
             champion=evidence.champion,
@@ -103,11 +106,11 @@ def _judge(
             policy=job.use_case.policy,
         )
     except Exception as error:  # noqa: BLE001 (fail closed: what could not be judged is refused, and says why)
-        return _unjudged(error), None
+        return _needs_no_verdict(error), None
     return verdict, evidence
 
 
-def _unjudged(error: Exception) -> Verdict:
+def _needs_no_verdict(error: Exception) -> Verdict:
     reason = f"{type(error).__name__}: {error}"
     return Verdict((Rule("judged", passed=False, value=None, limit=None, reason=reason),))
 

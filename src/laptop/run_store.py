@@ -1,0 +1,159 @@
+"""What ran, with which parameters, how it ended: one JSON file and one log per job run, in `runs/` of a home."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from laptop.home import LaptopError, disk_errors, write_atomically
+
+State = Literal[
+    "PENDING", "RUNNING",
+    "SUCCESS", "EXCLUDED", "SUCCESS_WITH_FAILURES",
+    "FAILED", "TIMEDOUT", "CANCELED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED",
+]  # fmt: skip
+"""The platform's result states, after its two states of what has not ended. Only a job is SUCCESS_WITH_FAILURES."""
+GOOD: tuple[State, ...] = get_args(State)[2:5]
+_writing = Lock()
+
+
+def format_time(time: datetime) -> str:
+    """A time as text, UTC: 2026-11-24T08:30:00.000Z."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def current_time() -> str:
+    """The present moment as text."""
+    return format_time(datetime.now(UTC))
+
+
+@dataclass
+class TaskRun:
+    """One task of one job run, or one iteration of a for_each_task."""
+
+    key: str
+    run_id: str
+    state: State = "PENDING"
+    start: str = ""
+    """UTC; "" before it starts. Of the last attempt."""
+    duration: float = 0.0
+    """Seconds, all attempts together."""
+    attempts: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    """Task values."""
+    outcome: str = ""
+    """"true" or "false" of a condition_task."""
+    error: dict[str, str] | None = None
+    """Of the last attempt: `type` and `message`."""
+    child: str = ""
+    """The job run that a run_job_task started."""
+    iterations: list[TaskRun] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """One run of a job, with its repairs."""
+
+    run_id: str
+    job: str
+    """Key in the bundle."""
+    name: str
+    job_id: str
+    target: str
+    trigger: Literal["onetime", "run_job_task"]
+    identity: str
+    start: str
+    """UTC."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, TaskRun] = field(default_factory=dict)
+    state: State = "RUNNING"
+    duration: float = 0.0
+    """Seconds, of the run or of its last repair."""
+    repair_count: int = 0
+    pid: int = field(default_factory=os.getpid)
+    """The process that runs it, or ran it last."""
+    request: str = ""
+    """The file in the queue that asked for it; stays there until the run has ended."""
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The runs of one home."""
+
+    folder: Path
+    active: set[str] = field(default_factory=set)
+    """Ids of the runs that this process runs now."""
+
+    def next_id(self) -> str:
+        """Reserve a run id: digits, higher than every other of this home."""
+        with _writing, disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            number = max((int(log.stem) for log in self.folder.glob("*.log")), default=0) + 1
+            self.log_path(str(number)).touch(exist_ok=False)
+        return str(number)
+
+    def log_path(self, run_id: str) -> Path:
+        """The file that takes what the tasks of a run log and print."""
+        return self.folder / f"{run_id}.log"
+
+    def save_run(self, run: Run) -> None:
+        """Write the run's file whole; called at every change of state."""
+        with _writing:
+            write_atomically(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
+
+    def list_runs(self) -> Iterator[Run]:
+        """Every run, newest first. One whose process was killed is written down as canceled when it is met here."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
+            run = _read(path)
+            gone = run.run_id not in self.active if run.pid == os.getpid() else not _is_alive(run.pid)
+            if run.state == "RUNNING" and gone:
+                _cancel_run(run)
+                self.save_run(run)
+            yield run
+
+    def latest_run(self, job: str, target: str, given: Mapping[str, str]) -> Run | None:
+        """The newest run of a job in a target that had these parameters."""
+        of_job = (run for run in self.list_runs() if (run.job, run.target) == (job, target))
+        return next((run for run in of_job if given.items() <= run.parameters.items()), None)
+
+    def of_request(self, request: str) -> Run | None:
+        """The run that a request in the queue has got already."""
+        return next((run for run in self.list_runs() if run.request == request), None)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _cancel_run(run: Run) -> None:
+    """What was left of a run when its process went."""
+    run.state = "CANCELED"
+    for task in run.tasks.values():
+        if task.state == "RUNNING":
+            task.state, task.error = "CANCELED", {"type": "Killed", "message": f"process {run.pid} is gone"}
+        elif task.state == "PENDING":
+            task.state = "UPSTREAM_CANCELED"
+
+
+def _read(path: Path) -> Run:
+    try:
+        document = json.loads(path.read_text())
+        return Run(**{**document, "tasks": {key: _to_task(task) for key, task in document["tasks"].items()}})
+    except (ValueError, TypeError, KeyError) as error:
+        raise LaptopError(f"{path} is no run of this version of laptop ({error}); remove it") from None
+
+
+def _to_task(document: Mapping[str, Any]) -> TaskRun:
+    return TaskRun(**{**document, "iterations": [_to_task(each) for each in document["iterations"]]})

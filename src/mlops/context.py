@@ -1,0 +1,102 @@
+"""Composition root: argv becomes a configuration, a configuration becomes a context, a context runs a task."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import cast
+
+from mlops import config
+from mlops.config import JobConfig
+from mlops.contract import ConfigError, UseCase
+from mlops.platform import delta_errors, runtime, tables
+from mlops.platform.registry import Registry
+from mlops.platform.tables import Schema
+
+USE_CASE_GROUP = "mlops.use_case"
+"""Entry-point group in which a wheel names its use case, as in `default = "usecase:USE_CASE"`."""
+
+
+@dataclass(frozen=True)
+class Context[C: JobConfig]:
+    """All that a task may reach."""
+
+    config: C
+    use_case: UseCase
+
+    @cached_property
+    def own(self) -> Schema:
+        """The tables of this target: what the task may write."""
+        return tables.open_schema(self.config.catalog, self.config.schema_name)
+
+    @cached_property
+    def data(self) -> Schema:
+        """The tables that features and labels are read from; the target's own where the job does not say."""
+        own = (self.config.catalog, self.config.schema_name)
+        catalog = getattr(self.config, "data_catalog", self.config.catalog)
+        name = getattr(self.config, "data_schema", self.config.schema_name)
+        remark = "" if (catalog, name) == own else _explain_data(".".join(own), f"{catalog}.{name}")
+        return tables.open_schema(catalog, name, remark)
+
+    @cached_property
+    def source(self) -> Schema:
+        """The tables of the target below, whose audit table says what was accepted there; of promotion only."""
+        catalog, schema, _ = str(getattr(self.config, "source_model", "..")).split(".")
+        return tables.open_schema(catalog, schema)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Experiments and models."""
+        return Registry(runtime.home())
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """What the task tells a person while it runs."""
+        return logging.getLogger(f"mlops.{self.config.job}")
+
+
+def _explain_data(own: str, data: str) -> str:
+    """Why a table is looked for where the job does not write."""
+    return (
+        f"this target writes to {own} and reads features and labels from {data} (its variables data_catalog and "
+        f"data_schema), so land and ingest in the target that writes to {data}; "
+    )
+
+
+def load_use_case() -> UseCase:
+    """Load the use case that the installed wheel declares.
+
+    It is found by its entry point, so that no module here imports it by name. A task starts in seconds only if nothing
+    imports the use case, and with it scikit-learn, before the arguments have been checked.
+
+    Raises:
+        ConfigError: no installed package declares a use case, or more than one does.
+    """
+    declared = entry_points(group=USE_CASE_GROUP)
+    if len(declared) != 1:
+        names = ", ".join(sorted(point.value for point in declared)) or "none"
+        raise ConfigError(f"one use case is expected in the entry-point group {USE_CASE_GROUP}; declared: {names}")
+    return cast("UseCase", next(iter(declared)).load())
+
+
+def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[str] | None], None]:
+    """Make a task's entry point: `main(argv=None)`, which raises on failure and returns nothing.
+
+    A parameter that is missing, unknown or malformed raises ConfigError before anything is touched. A table that Spark
+    cannot read raises DataError with its name and the cure.
+    """
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        parsed = config.parse_arguments(sys.argv[1:] if argv is None else argv)
+        try:
+            run(Context(cast("C", parsed), load_use_case()))
+        except Exception as error:
+            if explained := delta_errors.explain_error(error):
+                raise explained from error
+            raise
+
+    return main

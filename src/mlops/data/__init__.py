@@ -1,0 +1,1 @@
+"""From files in the landing volume to features and labels."""

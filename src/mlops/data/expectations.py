@@ -1,0 +1,138 @@
+"""Expectations: the only module that knows Great Expectations.
+
+A rule is one Great Expectations object and nothing else says what it means: its own run counts the rows that break it
+and says which they are (those go to quarantine), and its own arguments are the words in catalog and documentation.
+(Rejected: a row predicate of ours per kind of expectation, which would be a second definition to keep equal.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops.contract import ConfigError, Expectation, Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_NAMED = 20
+"""Values of a set that are named; a comment of the catalog has no room for all airports."""
+_HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
+
+
+def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
+    """Run expectations on a typed batch; outcomes in their order.
+
+    Those that set rows aside run first, on all rows; the others judge what stays: one row of a thousandfold distance is
+    one bad row, and no other mean.
+
+    Raises:
+        ConfigError: an expectation cannot run on these columns, or is marked quarantine and says nothing of single
+            rows.
+    """
+    if not expectations:
+        return ()
+    frame, definition = batch.to_pandas(), _definition()
+    rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"])
+    aside = {position for outcome in rows for position in outcome.positions}
+    stays = frame.drop(index=list(aside)).reset_index(drop=True)
+    whole = iter(_run(definition, stays, [e for e in expectations if e.action != "quarantine"]))
+    single = iter(rows)
+    return tuple(next(single if e.action == "quarantine" else whole) for e in expectations)
+
+
+def _definition() -> Any:
+    """What turns a frame into a batch of Great Expectations."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("typed").add_dataframe_asset("batch")
+    return asset.add_batch_definition_whole_dataframe("whole")
+
+
+def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Outcome]:
+    import great_expectations as gx
+
+    if not expectations:
+        return []
+    # Results come in another order than expectations are given.
+    numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
+    suite = gx.ExpectationSuite(name="contract", expectations=numbered)
+    results = (
+        definition.get_batch({"dataframe": frame}).validate(suite, result_format={"result_format": "COMPLETE"}).results
+    )
+    found = {result.expectation_config.meta["position"]: result for result in results}
+    return [_to_outcome(e, found[n], len(frame)) for n, e in enumerate(expectations)]
+
+
+def rule_name(expectation: Expectation) -> str:
+    """`column:be_between`, the name under which a broken rule is reported; a condition follows in brackets."""
+    rule = expectation.rule
+    kind = str(rule.expectation_type).removeprefix("expect_")
+    for start in ("column_values_to_", "column_pair_values_", "column_", "compound_columns_to_", "multicolumn_"):
+        kind = kind.removeprefix(start)
+    condition = _row_condition(rule)
+    return f"{'+'.join(_columns_of(rule)) or 'table'}:{kind}{f'[{condition}]' if condition else ''}"
+
+
+def describe_expectation(expectation: Expectation) -> str:
+    """A rule for people: its name, its arguments, and what happens to data that break it."""
+    given = {name: value for name, value in expectation.rule.configuration.kwargs.items() if name not in _HIDDEN}
+    if expectation.max_share:
+        given["max_share"] = expectation.max_share
+    arguments = ", ".join(f"{name} {_format_value(value)}" for name, value in given.items())
+    return f"{rule_name(expectation)}{f' ({arguments})' if arguments else ''}, else {expectation.action}"
+
+
+def column_comments(expectations: Sequence[Expectation]) -> Mapping[str, str]:
+    """What is expected of each column, for the catalog."""
+    words: dict[str, list[str]] = {}
+    for expectation in expectations:
+        for column in _columns_of(expectation.rule):
+            words.setdefault(column, []).append(describe_expectation(expectation))
+    return {column: "; ".join(lines) for column, lines in words.items()}
+
+
+def _columns_of(rule: Any) -> list[str]:
+    named = [getattr(rule, name, None) for name in ("column", "column_A", "column_B")]
+    return [name for name in (*named, *(getattr(rule, "column_list", None) or ())) if name]
+
+
+def _row_condition(rule: Any) -> str:
+    condition = rule.configuration.kwargs.get("row_condition") or ""
+    return str(condition.get("pass_through_filter", condition) if isinstance(condition, dict) else condition)
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, dict):  # ranges of quantiles
+        ranges = zip(value["quantiles"], value["value_ranges"], strict=True)
+        return ", ".join(f"{quantile:g} in [{low}, {high}]" for quantile, (low, high) in ranges)
+    if not isinstance(value, list | tuple | set):
+        return f"{value}"
+    more = f", … ({len(value)} in all)" if len(value) > _NAMED else ""
+    return ", ".join(map(str, list(value)[:_NAMED])) + more
+
+
+def _to_outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
+    name, found = rule_name(expectation), result.result
+    if "unexpected_index_list" in found:
+        positions = tuple(int(position) for position in found["unexpected_index_list"] or ())
+        held = bool(result.success) or rows < expectation.min_rows or 0 < len(positions) <= expectation.max_share * rows
+        return Outcome(
+            name, describe_expectation(expectation), expectation.action, found["element_count"], len(positions), held,
+            positions,
+        )  # fmt: skip
+    if "observed_value" not in found:
+        raise ConfigError(f"expectation {name} cannot run: {str(result.exception_info)[-300:]}")
+    if expectation.action == "quarantine":
+        raise ConfigError(f"expectation {name} judges the batch, not single rows: mark it block or warn")
+    observed = found["observed_value"]
+    held = bool(result.success) or rows < expectation.min_rows or observed is None
+    value = observed.item() if hasattr(observed, "item") else observed
+    if isinstance(value, dict):  # quantiles
+        value = ", ".join(f"{each:.6g}" for each in value["values"])
+    return Outcome(name, describe_expectation(expectation), expectation.action, rows, 0, held, observed=value)

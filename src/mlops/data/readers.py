@@ -1,0 +1,282 @@
+"""From the bytes of landed files to typed rows: nothing is nulled in silence, every bad row keeps its file and line.
+
+Each line is read on its own, so that a broken one spoils no other: a field cannot hold a line break. LF, CR LF and CR
+each end a line. A value that does not read as its column's type, a missing one that is required and a line that is no
+row each break a rule; what they were is kept as text.
+
+Text is compared as people read it: composed (NFC), without blanks around it, any kind of blank inside it as the plain
+one; and words that stand for no value (`NULL`, `N/A`, ...) are none. Otherwise two spellings of a key are two keys, and
+all aircraft named "NULL" are one. Numbers and moments are not tidied: there a blank or a word breaks a rule.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from codecs import BOM_UTF8
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlops.contract import Column, Source
+from mlops.contract.text import printable
+
+ROW_RULES = {
+    "row:encoding": "bytes that are no UTF-8, or a zero byte",
+    "row:control": "a control character",
+    "row:csv": "an open quote, or a value in quotes of more than 131,072 characters",
+    "row:fields": "another number of fields than the header has",
+    "row:truncated": "the file ends in the middle of the line",
+}
+"""Rules about a line as a whole, with what breaks each."""
+_PATTERNS = {
+    "long": r"^-?\d{1,18}$",
+    "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
+    "timestamp": r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\dZ$",
+}
+_ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
+_SKEW = timedelta(days=1)
+"""A row that is known later than this after its file was written is wrong about one of the two clocks."""
+_NO_TEXT = re.compile("[\udc80-\udcff\x00]")
+"""What bytes that are no UTF-8 were decoded to, and what no text holds."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
+"""What moves or hides the text beside it on a terminal or a page; a tab does not."""
+_HEADER = re.compile(rb"[^\r\n]+")
+_LONGEST = 100_000
+"""A first line of more bytes is no header. (Field names are compared with one another: megabytes would take hours.)"""
+_SPARE = 200
+"""Among so many names of a header the likely new name of a column is looked for."""
+_BLANKS = " \t\u200b\u200c\u200d\u2060\ufeff"
+"""What is taken off both ends of a text, once every kind of blank is the plain one."""
+_NOTHING = pa.array(
+    ["", "null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"]
+)
+"""Texts that stand for no value, in small letters; `NA` only in capitals: what R writes, and no word."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One landed file, known by its content."""
+
+    name: str
+    sha256: str
+    size: int
+    modified: datetime
+    content: bytes
+
+    @cached_property
+    def first_line(self) -> bytes:
+        """The first line that is not empty, without its end; b"" where there is none."""
+        line = _HEADER.search(self.content, len(BOM_UTF8) if self.content.startswith(BOM_UTF8) else 0)
+        return line[0] if line else b""
+
+    @cached_property
+    def header(self) -> list[str]:
+        """Its column names, as they stand there; none where the first line is too long for a header."""
+        if not 0 < len(self.first_line) <= _LONGEST:
+            return []
+        return next(csv.reader([self.first_line.decode("utf-8", "replace")]))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one source's new files. A row's position is its place in all of these."""
+
+    table: pa.Table
+    """The source's columns, typed; null where a value was missing or could not be read."""
+    raw: list[str]
+    """The lines as they came."""
+    file: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """Number of the row's file."""
+    line: list[int]
+    """The row's line in its file; the header is line 1."""
+    broken: dict[int, list[str]]
+    """Rules that a row breaks, by position; rows that could be read are not in it."""
+
+    @property
+    def read(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Positions of the rows that could be read: expectations judge these."""
+        return np.flatnonzero(valid_mask(len(self.raw), self.broken))
+
+
+def valid_mask(count: int, broken: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Whether each of so many rows breaks no rule; `broken` are the positions of those that do."""
+    whole = np.ones(count, dtype=bool)
+    whole[list(broken)] = False
+    return whole
+
+
+def header_error(file: File, source: Source) -> str:
+    """Why a file's header does not fit the source, in words, with the likely new name of a column; "" if it fits."""
+    why = _no_header(file) or _other_columns(file.header, source)
+    return f"{source.name}/{file.name} {why}" if why else ""
+
+
+def _no_header(file: File) -> str:
+    """Why the first line is no header of any table."""
+    line = file.first_line
+    if not line:
+        return "is empty, without even a header"
+    if b"\0" in line or "\ufffd" in line.decode("utf-8", "replace"):
+        return "is no UTF-8 text"
+    if len(line) > _LONGEST:
+        start = printable(line[:60].decode("utf-8", "replace"))
+        return f"has no header: its first line has {len(line):,} bytes, of {_LONGEST:,} at most, and begins {start}"
+    return ""
+
+
+def _other_columns(header: list[str], source: Source) -> str:
+    """Which columns of the source the header lacks, or has twice."""
+    counts = Counter(header)
+    if twice := sorted(printable(name) for name, count in counts.items() if name and count > 1):
+        return f"has {', '.join(twice)} more than once"
+    missing = [column.name for column in source.columns if column.name not in counts]
+    if not missing:
+        return ""
+    known = {column.name for column in source.columns}
+    spare = [name for name in header if name not in known][:_SPARE]
+    renamed = [f"{name} (renamed to {printable(near[0])}?)" for name in missing if (near := _same_name(name, spare))]
+    plain = [name for name in missing if not _same_name(name, spare)]
+    there = printable(", ".join(header)[:300])
+    return f"lacks {', '.join(renamed + plain)}; it has {there}"
+
+
+def _same_name(name: str, spare: Sequence[str]) -> list[str]:
+    lower = {other.strip().lower(): other for other in spare}
+    return [lower[near] for near in get_close_matches(name, lower, 1, 0.5)]
+
+
+def unknown_columns(files: Iterable[File], source: Source) -> tuple[str, ...]:
+    """Columns that files have and the source does not know: they are reported and left out."""
+    known = {column.name for column in source.columns}
+    named = {(n, name) for header in {tuple(file.header) for file in files} for n, name in enumerate(header, start=1)}
+    return tuple(sorted({printable(name) or f"number {n} (no name)" for n, name in named if name not in known}))
+
+
+def read_files(source: Source, files: Sequence[File]) -> Rows:
+    """Rows of files whose headers fit, in their order; none can be known long after its file was written.
+
+    Rules: those of a line, `ROW_RULES`; `<column>:<type>` unreadable; `<column>:required` missing; `<known_at>:future`
+    known more than a day after the file was last changed. (Rejected: a day after the run's `as_of`: a run as of an
+    older moment would set good rows aside for ever.)
+    """
+    raw: list[str] = []
+    line: list[int] = []
+    counts: list[int] = []
+    broken: dict[int, list[str]] = defaultdict(list)
+    parts: list[pa.Table] = []
+    for header, group in groupby(files, lambda file: file.header):
+        fields: list[list[str]] = []
+        for file in group:
+            before = len(raw)
+            for number, text, rule in _split_lines(file.content):
+                values, why = ([], rule) if rule else _split_fields(text, len(header))
+                if why:
+                    broken[len(raw)].append(why)
+                    values = [""] * len(header)
+                fields.append(values)
+                raw.append(text)
+                line.append(number)
+            counts.append(len(raw) - before)
+        parts.append(_to_texts(source, header, fields))
+    texts = pa.concat_tables(parts)
+    whole = valid_mask(len(raw), broken)
+    columns = {c.name: _check_fields(c, texts[c.name], whole, broken) for c in source.columns}
+    owner = np.repeat(np.arange(len(files)), counts)
+    latest = pa.array([file.modified + _SKEW for file in files], _ARROW["timestamp"]).take(pa.array(owner))
+    for position in np.flatnonzero(_valid_values(pc.greater(columns[source.known_at], latest))):
+        broken[int(position)].append(f"{source.known_at}:future")
+    return Rows(pa.table(columns), raw, owner, line, dict(broken))
+
+
+def _split_lines(content: bytes) -> Iterable[tuple[int, str, str]]:
+    """Number, text and broken rule ("" if none) of every line below the header that is not empty."""
+    text = content.decode("utf-8-sig", "surrogateescape")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    odd = _CONTROL.search(text) is not None
+    lines = text.split("\n")
+    header = next((number for number, line in enumerate(lines) if line), 0)
+    for number, line in enumerate(lines[header + 1 :], start=header + 2):
+        if not line:
+            continue
+        if number == len(lines):
+            yield number, printable(line), "row:truncated"
+        elif odd and _CONTROL.search(line):
+            yield number, printable(line), "row:encoding" if _NO_TEXT.search(line) else "row:control"
+        else:
+            yield number, line, ""
+
+
+def _split_fields(line: str, wanted: int) -> tuple[list[str], str]:
+    """A line's values, and the rule that it breaks if it cannot be cut into as many as are wanted."""
+    try:
+        values = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
+    except csv.Error:
+        return [], "row:csv"
+    return values, "" if len(values) == wanted else "row:fields"
+
+
+def _to_texts(source: Source, header: list[str], fields: list[list[str]]) -> pa.Table:
+    by_name = dict(zip(header, zip(*fields, strict=True), strict=True)) if fields else {}
+    return pa.table({c.name: pa.array(by_name.get(c.name, ()), pa.string()) for c in source.columns})
+
+
+def _check_fields(
+    column: Column,
+    texts: pa.ChunkedArray,
+    whole: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    broken: dict[int, list[str]],
+) -> pa.ChunkedArray:
+    """A column typed; rules that its values break are noted at their positions."""
+    given = _clean_text(texts) if column.type == "string" else pc.if_else(pc.equal(texts, ""), None, texts)
+    typed = _cast_columns(column.type, given)
+    lost = _valid_values(pc.and_(pc.is_valid(given), pc.is_null(typed)))
+    for position in np.flatnonzero(lost):
+        broken[int(position)].append(f"{column.name}:{column.type}")
+    if column.required:
+        for position in np.flatnonzero(_valid_values(pc.is_null(given)) & whole):
+            broken[int(position)].append(f"{column.name}:required")
+    return typed
+
+
+def _valid_values(array: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """As truth values; null is false."""
+    return np.asarray(array.to_numpy(), dtype=bool)
+
+
+def _cast_columns(kind: str, given: pa.ChunkedArray) -> pa.ChunkedArray:
+    if kind == "string":
+        return given
+    readable = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None)
+    if kind == "timestamp":  # not Arrow's own reading, for which 30 February is 2 March
+        moments = pd.to_datetime(readable.to_pandas(), format="%Y-%m-%dT%H:%M:%SZ", errors="coerce", utc=True)
+        return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW[kind])])
+    numbers = readable.cast(_ARROW[kind])
+    return pc.if_else(pc.is_finite(numbers), numbers, None)  # 400 digits are no number, though Arrow says infinity
+
+
+def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text as the module's first lines say; null where it stands for no value."""
+    untidy = texts.filter(pc.match_substring_regex(texts, "[^!-~]")).unique()
+    if len(untidy):
+        tidied = pa.array([_clean_column(text) for text in untidy.to_pylist()], pa.string())
+        texts = pc.coalesce(pc.take(tidied, pc.index_in(texts, untidy)), texts)
+    nothing = pc.or_(pc.is_in(pc.utf8_lower(texts), _NOTHING), pc.equal(texts, "NA"))
+    return pc.if_else(nothing, None, texts)
+
+
+def _clean_column(text: str) -> str:
+    # (Rejected: Arrow's utf8_normalize, whose NFC of version 21 decomposes.)
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in composed).strip(_BLANKS)

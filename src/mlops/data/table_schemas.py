@@ -1,0 +1,280 @@
+"""What the tables look like: one row of each, its grain and its key.
+
+| table        | one row per                                        | key                                             |
+|--------------|----------------------------------------------------|-------------------------------------------------|
+| `<source>`   | version of a row of a feed                         | the source's, its known-at column               |
+| ledger       | landed file                                        | source, sha256                                  |
+| quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
+| features     | entity at a prediction time                        | entity key, prediction_time                     |
+| predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
+| counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
+| metrics      | window of a model's predictions, and each slice    | model_name, window_start, window_end, slice     |
+| drift        | column of a week, and each slice                   | week, column, slice                             |
+| decisions    | rule of one decision on retraining                 | model_name, as_of, rule                         |
+| alerts       | rule that fires, however long                      | model_name, rule, subject, first_seen           |
+| audit        | verdict, decision or move of a version             | model_name, sequence                            |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops.contract import Column, ConfigError, Feature, Source, UseCase
+from mlops.data.quarantine import FILE_MODIFIED
+from mlops.platform.tables import SQL_TYPES, Schema, TableColumn
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+_AS_OF = TableColumn("as_of", "timestamp", "Moment of the run that wrote the row, UTC", required=True)
+_MODEL = TableColumn("model_name", "string", "catalog.schema.model", required=True)
+_WINDOW = (
+    TableColumn("window_start", "timestamp", "First moment of the window, UTC", required=True),
+    TableColumn("window_end", "timestamp", "End of the window, excluded, UTC", required=True),
+)
+_WEEK = TableColumn("week", "timestamp", "Monday, UTC", required=True)
+_COLUMN = (
+    TableColumn("column", "string", "Feature, prediction, or *: rows as such", required=True),
+    TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
+)
+_ROWS = TableColumn("rows", "long", "Rows")
+
+TABLES: dict[str, tuple[TableColumn, ...]] = {
+    "ledger": (
+        TableColumn("source", "string", "Feed", required=True),
+        TableColumn("file", "string", "File name"),
+        TableColumn("sha256", "string", "Digest of the file's content", required=True),
+        TableColumn("bytes", "long", "Length of the file"),
+        TableColumn("modified", "timestamp", "When the file was last changed, UTC"),
+        TableColumn("batch", "long", "Number of the delivery that it was part of", required=True),
+        TableColumn("first_known", "timestamp", "Earliest moment at which a row of the feed's delivery was known, UTC"),
+        TableColumn("last_known", "timestamp", "Latest such moment, UTC"),
+        _AS_OF,
+    ),
+    "quarantine": (
+        TableColumn("source", "string", "Feed", required=True),
+        TableColumn("file", "string", "File name", required=True),
+        TableColumn("sha256", "string", "Digest of the file's content", required=True),
+        TableColumn("line", "long", "Line of the file; the header is line 1", required=True),
+        TableColumn("column", "string", "Column that the rule is about; row: the line as a whole", required=True),
+        TableColumn("rule", "string", "Rule that the row breaks", required=True),
+        TableColumn("row", "string", "The line as it came", required=True),
+        _AS_OF,
+    ),
+    "counts": (_WEEK, *_COLUMN, TableColumn("bin", "string", "Empty: missing; =text; else lower end"), _ROWS, _AS_OF),
+    "metrics": (
+        _MODEL,
+        *_WINDOW,
+        TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
+        TableColumn("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
+        TableColumn("model_version", "long", "Version that made most of the predictions"),
+        _ROWS,
+        TableColumn("labelled", "long", "Predictions with a label"),
+        TableColumn("positives", "long", "Of them with label 1"),
+        TableColumn("unreported", "double", "Share of predictions whose outcome is not reported"),
+        TableColumn("expected_rate", "double", "Mean prediction"),
+        TableColumn("expected_log_loss", "double", "Log-loss if the predictions are calibrated, nats"),
+        TableColumn("rate", "double", "Mean label"),
+        TableColumn("auc", "double", "Area under the ROC curve"),
+        TableColumn("auc_low", "double", "95 % day-block interval"),
+        TableColumn("auc_high", "double", "95 % day-block interval"),
+        TableColumn("log_loss", "double", "Mean log-loss, nats"),
+        TableColumn("log_loss_low", "double", "95 % day-block interval"),
+        TableColumn("log_loss_high", "double", "95 % day-block interval"),
+        TableColumn("brier", "double", "Mean squared error"),
+        TableColumn("calibration_gap", "double", "Mean prediction - mean label"),
+        TableColumn("gap_low", "double", "95 % day-block interval"),
+        TableColumn("gap_high", "double", "95 % day-block interval"),
+        TableColumn("surprise", "double", "Log-loss minus the expected one"),
+        TableColumn("first_auc", "double", "AUC of the first champion, never retrained, on the same rows"),
+        TableColumn("first_log_loss", "double", "Its log-loss"),
+        TableColumn("saved", "double", "Its log-loss minus the predictions'"),
+        TableColumn("saved_low", "double", "95 % day-block interval"),
+        TableColumn("saved_high", "double", "95 % day-block interval"),
+        _AS_OF,
+    ),
+    "drift": (
+        _WEEK,
+        *_COLUMN,
+        _ROWS,
+        TableColumn("psi", "double", "Population stability index against the weeks before"),
+        TableColumn("jensen_shannon", "double", "Distance, 0 to 1"),
+        TableColumn("wasserstein", "double", "In standard deviations of the weeks before; numbers only"),
+        TableColumn("missing", "double", "Share of missing values minus that of the weeks before"),
+        TableColumn("limit", "double", "Of the PSI: what the column's clean weeks allow"),
+        TableColumn("state", "string", "clean, drift, missing, rows or hold", required=True),
+        _AS_OF,
+    ),
+    "decisions": (
+        _MODEL,
+        TableColumn("model_version", "long", "Champion that the decision is about"),
+        TableColumn("rule", "string", "Rule", required=True),
+        TableColumn("fired", "boolean", "Whether it asks for a training", required=True),
+        TableColumn("value", "double", "What it looked at"),
+        TableColumn("limit", "double", "What is allowed"),
+        TableColumn("reason", "string", "In words"),
+        _AS_OF,
+    ),
+    "alerts": (
+        _MODEL,
+        TableColumn("rule", "string", "Rule that fires", required=True),
+        TableColumn("subject", "string", "Feed, column or slice; empty: the model", required=True),
+        TableColumn("severity", "string", "page: look today; ticket: this week"),
+        TableColumn("owner", "string", "Who looks"),
+        TableColumn("evidence", "string", "Of the last time it fired"),
+        TableColumn("first_seen", "timestamp", "Moment of the run that fired first, UTC", required=True),
+        TableColumn("last_seen", "timestamp", "Moment of the last one that fired, UTC"),
+        TableColumn("resolved", "timestamp", "Moment of the run that found it gone, UTC; empty: it is open"),
+    ),
+    "audit": (
+        _MODEL,
+        TableColumn("sequence", "long", "Number of the row, without gaps, from 1", required=True),
+        TableColumn("move_id", "string", "Tells two rows of one job run apart", required=True),
+        TableColumn("move", "string", "promotion, verdict, approval, rejection, deployment or rollback", required=True),
+        TableColumn("from_version", "long", "Of a move: champion before; empty: none"),
+        TableColumn("to_version", "long", "Version that the row is about; of a move: champion after", required=True),
+        TableColumn(
+            "source", "string", "model/number@artifact digest that the version is a copy of; empty: trained here"
+        ),
+        TableColumn("artifact_digest", "string", "Of the version's files"),
+        TableColumn("verdict_digest", "string", "Of the verdict's report"),
+        TableColumn("approved_by", "string", "Of a deployment: who approved it; empty: this target approves by itself"),
+        TableColumn("by", "string", "Identity that the job ran as; of an approval or a rejection: the person"),
+        TableColumn("reason", "string", "Why"),
+        TableColumn("run_id", "string", "Job run", required=True),
+        TableColumn("at", "timestamp", "When the row was written, by the clock, UTC", required=True),
+        _AS_OF,
+        TableColumn("verdict", "string", "accepted or refused; of a person: approved or rejected"),
+        TableColumn("judged_against", "long", "Champion that the verdict compared with; empty: none"),
+        TableColumn("verdict_case", "string", "Digest of all that the verdict depends on; empty: an error made it"),
+        TableColumn("judged_on", "string", "catalog.schema of the features and labels"),
+        TableColumn("validation_run", "string", "Tracking run that holds the report"),
+        TableColumn("trained_by", "string", "Who trained it"),
+        TableColumn("trained_until", "timestamp", "End of the training days, UTC"),
+        TableColumn("trained_as_of", "timestamp", "Moment that it was trained as of, UTC"),
+        TableColumn("expires", "timestamp", "Of an approval: until when it counts, UTC"),
+    ),
+}
+_COMMENTS = {
+    "ledger": "Landed files that were taken in",
+    "quarantine": "Rules that rows broke, which were set aside",
+    "counts": "Rows per bin of every feature, of which all drift figures are made",
+    "metrics": "Quality of the predictions per window and slice, expected before the labels and measured after",
+    "drift": "How far each column of a week lies from the weeks before, and what is allowed",
+    "decisions": "Every decision on retraining, rule by rule",
+    "alerts": "What somebody should look at",
+    "audit": "Every promotion, verdict, approval, rejection, deployment and rollback: the record that decides",
+}
+
+
+def create_tables(schema: Schema, *tables: str) -> None:
+    """Make tables of FIXED unless they are there."""
+    for table in tables:
+        schema.create_table(table, TABLES[table], _COMMENTS[table])
+
+
+def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:
+    """Make a source's table unless it is there.
+
+    Args:
+        schema: where.
+        source: the feed.
+        expected: what is expected of each column, in words.
+
+    Raises:
+        ConfigError: the source has a column of the name that we add.
+    """
+    if any(column.name == FILE_MODIFIED for column in source.columns):
+        raise ConfigError(f"source {source.name!r} has a column {FILE_MODIFIED!r}, which its table adds: rename it")
+    required = {*source.key, source.known_at}
+    columns = [
+        TableColumn(
+            c.name,
+            c.type,
+            f"{_with_unit(c)}{_expected_columns(expected, c.name)}",
+            c.name in required,
+        )
+        for c in source.columns
+    ]
+    modified = TableColumn(FILE_MODIFIED, "timestamp", "When the file that the row is from was last changed, UTC")
+    schema.create_table(source.name, [*columns, modified], source.comment)
+
+
+def check_source(schema: Schema, source: Source) -> None:
+    """Raises DataError if a source's table has a column with another type than the source."""
+    schema.missing_columns(source.name, [TableColumn(column.name, column.type) for column in source.columns])
+
+
+def _with_unit(named: Column | Feature) -> str:
+    return f"{named.comment} [{named.unit}]" if named.unit else named.comment
+
+
+def _expected_columns(words: Mapping[str, str], column: str) -> str:
+    return f". Expected: {words[column]}" if column in words else ""
+
+
+def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
+    """Make the feature table unless it is there; returns the columns that an older one lacks: new features."""
+    columns = feature_columns(use_case)
+    key = [*use_case.entity.key, "prediction_time"]
+    schema.create_table("features", columns, f"Features of: {use_case.question}", key)
+    return schema.missing_columns("features", columns)
+
+
+def feature_columns(use_case: UseCase) -> list[TableColumn]:
+    """Columns of the feature table: the entity's key and times, one per feature, and the batch."""
+    return [
+        *entity_columns(use_case),
+        *(TableColumn(f.name, f.dtype, f"{_with_unit(f)}; known from {f.known_from}") for f in use_case.features),
+        TableColumn("batch", "long", "Newest ingestion batch that the row was made from", required=True),
+    ]
+
+
+def create_predictions(schema: Schema, use_case: UseCase) -> None:
+    """Make the inference table unless it is there."""
+    columns = [
+        *entity_columns(use_case),
+        TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
+        TableColumn("prediction", "double", f"Probability of: {use_case.question}", required=True),
+        TableColumn("model_version", "long", "Version that scored it", required=True),
+    ]
+    schema.create_table("predictions", columns, f"Predictions of: {use_case.question}")
+
+
+def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:
+    """Key, event time and prediction time of an entity."""
+    entity = use_case.entity
+    types = {column.name: column for column in use_case.source(entity.source).columns}
+    return (
+        *(TableColumn(name, types[name].type, types[name].comment, required=True) for name in entity.key),
+        TableColumn("event_time", "timestamp", "When it happens, UTC", required=True),
+        TableColumn("prediction_time", "timestamp", "When the prediction is made, UTC", required=True),
+    )
+
+
+def spark_schema(columns: Iterable[tuple[str, str]]) -> str:
+    """A frame's schema, from names and our types, as Spark writes it."""
+    return ", ".join(f"`{name}` {SQL_TYPES[type_]}" for name, type_ in columns)
+
+
+def make_frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> DataFrame:
+    """Rows of a table of FIXED, in its columns' order, as a frame."""
+    zoned = [tuple(to_utc(value) if isinstance(value, datetime) else value for value in row) for row in rows]
+    return schema.spark.createDataFrame(zoned, _ddl_of(table))
+
+
+def describe_table(schema: Schema, name: str, rows: pd.DataFrame) -> DataFrame:
+    """Rows of a table of FIXED as a frame, from columns by their names; times are UTC without zone."""
+    return schema.spark.createDataFrame(rows[[column.name for column in TABLES[name]]], _ddl_of(name))
+
+
+def _ddl_of(table: str) -> str:
+    return spark_schema((column.name, column.type) for column in TABLES[table])
+
+
+def to_utc(moment: datetime) -> datetime:
+    """A moment with its zone. One without is as Spark's `collect` gives them: in the process's local time."""
+    return moment.astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Splits, metrics, the gate and what it judges."""

@@ -1,0 +1,148 @@
+"""What training finds out beside the model: the best parameters, how it would have done, what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from mlops.config import TrainingConfig
+from mlops.context import Context
+from mlops.contract import DataError
+from mlops.modeling.baselines import fit_baselines
+from mlops.modeling.metrics import compute_metrics
+from mlops.reports import pages
+
+FOLDS = 3
+_SHUFFLED = 2000
+"""Rows of the backtest on which importances are measured, once: an answer to twice the rows costs less than two."""
+_LINE = 50_000
+"""Rows that the linear baseline is fitted on: 450 coefficients gain nothing from more, and time grows with them."""
+Build = Callable[[Mapping[str, Any]], Pipeline]
+Fold = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """How the model and its baselines do on the newest fold of the training days, fitted on those before."""
+
+    metrics: Mapping[str, float]
+    """By `backtest_<who>_<figure>`."""
+    plots: Mapping[str, str]
+    """SVG by file name."""
+
+
+def search_parameters(
+    job: Context[TrainingConfig], inputs: pd.DataFrame, labels: pd.Series[Any], folds: Sequence[Fold]
+) -> Any:
+    """The parameters with the least mean log-loss over the folds, the defaults among them; each trial a run of its own.
+
+    Returns:
+        Parameters for `Model.build`; none without a search, or if nothing beats the defaults.
+    """
+    model, trials = job.use_case.model, job.config.search_trials
+    if not trials:
+        return {}
+    count = min(trials, len(ParameterGrid(dict(model.space))))
+    tried: list[tuple[float, int, Mapping[str, Any]]] = []
+    for parameters in ({}, *ParameterSampler(dict(model.space), count, random_state=model.seed)):
+        found = [_measure_folds(model.build(parameters), inputs, labels, fold)[1] for fold in folds]
+        means = {name: float(np.mean([each[name] for each in found])) for name in ("log_loss", "auc")}
+        with job.registry.open_run(job.config.experiment, f"trial {len(tried)}", {}):
+            job.registry.log_to_run(parameters, means, {})
+        tried.append((means["log_loss"], len(tried), parameters))
+    loss, number, best = min(tried)
+    job.log.info("trial %d of %d has the least log-loss, %.4f: %s", number, len(tried), loss, best or "the defaults")
+    return best
+
+
+def run_backtest(
+    build: Build, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+) -> Backtest:
+    """Fit the model and the baselines on the days before the newest, and measure them there; on one thread."""
+    contestants = {"model": build(parameters), **fit_baselines(inputs)}
+    answers, metrics = {}, {}
+    train, test = fold
+    some = _sample_rows(test, _SHUFFLED)
+    with threadpool_limits(limits=1):  # OpenMP keeps its limit per thread: the caller's is not this one's
+        for who, pipeline in contestants.items():
+            part = _sample_rows(train, _LINE) if who == "linear" else train
+            answers[who], found = _measure_folds(pipeline, inputs, labels, (part, test))
+            metrics.update({f"backtest_{who}_{name}": value for name, value in found.items()})
+        lost = permutation_importance(
+            contestants["model"],
+            inputs.iloc[some],
+            labels.iloc[some],
+            scoring="neg_log_loss",
+            n_repeats=1,
+            random_state=0,
+        )
+    plots = pages.quality_plots(labels.to_numpy()[test], answers)
+    plots["importance"] = pages.importance_plot(dict(zip(inputs.columns, lost.importances_mean, strict=True)))
+    return Backtest(metrics, {f"{name}.svg": svg for name, svg in plots.items()})
+
+
+def render_model_card(
+    job: Context[TrainingConfig], study: Backtest, tags: Mapping[str, str], rows: int, parameters: Mapping[str, Any]
+) -> str:
+    """The model card, as Markdown: what it answers, out of what, how well, and how to make it again."""
+    use_case, found = job.use_case, study.metrics
+    lines = [
+        f"| {who} | {found[f'backtest_{who}_auc']:.4f} | {found[f'backtest_{who}_log_loss']:.4f} |"
+        for who in ("model", "linear", "dummy")
+    ]
+    again = " ".join(
+        f"-p {name}={value}"
+        for name, value in {
+            "as_of": tags["trained_as_of"],
+            "table_versions": tags["table_versions"],
+            "search_trials": tags["search_trials"],
+        }.items()
+    )
+    return "\n".join(
+        [
+            f"**{use_case.question}** Answered {use_case.entity.lead} before the event, as a probability.",
+            "",
+            (
+                f"Trained on {rows:,} rows until {tags['trained_until'][:10]}, of {len(use_case.features)} features; "
+                f"tables {tags['table_versions']}; parameters {dict(parameters) or 'as the use case has them'}."
+            ),
+            "",
+            "On the newest quarter of those days, fitted on the rest:",
+            "",
+            "| | AUC | log-loss |",
+            "|---|---|---|",
+            *lines,
+            "",
+            (
+                "Not for events of another kind, or asked at another moment, than it was trained on. Its run holds "
+                "calibration, precision over recall, importances and what was installed."
+            ),
+            "",
+            (
+                f"To train it again: commit `{tags['git_commit']}`, job training, `{again}`; "
+                f"the model digest is then `{tags['model_digest']}`."
+            ),
+        ]
+    )
+
+
+def _sample_rows(positions: Any, rows: int) -> Any:
+    return np.sort(np.random.default_rng(0).choice(positions, min(rows, len(positions)), replace=False))
+
+
+def _measure_folds(
+    pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+) -> tuple[np.ndarray[Any, Any], dict[str, float]]:
+    train, test = fold
+    if labels.iloc[train].nunique() < 2:
+        raise DataError(f"all {len(train)} rows of the oldest days have the same label: land more days")
+    answers = pipeline.fit(inputs.iloc[train], labels.iloc[train]).predict_proba(inputs.iloc[test])[:, 1]
+    return answers, asdict(compute_metrics(labels.iloc[test], answers))

@@ -1,0 +1,77 @@
+"""Whether the holdout accounts for every entity: what has no outcome is missing from a join, and nobody sees it there.
+
+Counted are the entities that could be asked about, not the rows that happen to have a label. The stretch before the
+holdout says what is usual: how many days have events, and which share of the reported outcomes carries a label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mlops.contract import Policy
+
+COUNTS = ("entities", "featured", "reported", "labelled")
+_EXPECTED = 10
+"""A day that should have this many labels and has none is no chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """How far the entities of the holdout and of as long a stretch before it are accounted for."""
+
+    days: pd.DataFrame
+    """One row per UTC day with events: `day` (datetime64), and of its entities how many there are, have features, have
+    a reported outcome and have a label (COUNTS); entities without features count in the first only."""
+    holdout_from: pd.Timestamp
+    """First day of the holdout, UTC without zone."""
+
+    @property
+    def holdout(self) -> pd.DataFrame:
+        """The days of the holdout."""
+        return self.days[self.days["day"] >= self.holdout_from]
+
+    @property
+    def reference(self) -> pd.DataFrame:
+        """The days before it."""
+        return self.days[self.days["day"] < self.holdout_from]
+
+
+def find_gaps(coverage: Coverage, policy: Policy) -> tuple[str, ...]:
+    """What of the holdout is not accounted for, in words; nothing: all of it is.
+
+    Args:
+        coverage: the counts.
+        policy: `max_unlabelled` for entities without features or reported outcome, `missing_floor` for reported ones
+            without label, `min_volume` for days.
+    """
+    holdout, reference = coverage.holdout, coverage.reference
+    total, usual = holdout[list(COUNTS)].sum(), _labelled_share(reference)
+    gaps = [
+        *_missing_reasons("have no features", total["entities"], total["entities"] - total["featured"],
+                          policy.max_unlabelled),
+        *_missing_reasons("have no reported outcome", total["featured"], total["featured"] - total["reported"],
+                          policy.max_unlabelled),
+    ]  # fmt: skip
+    share = _labelled_share(holdout)
+    if usual is not None and share is not None and share < usual - policy.missing_floor:
+        gaps.append(f"{share:.1%} of the reported outcomes carry a label; in the days before it were {usual:.1%}")
+    share = share if usual is None else usual
+    empty = holdout[(holdout["labelled"] == 0) & (holdout["entities"] * (share or 0.0) >= _EXPECTED)]
+    if len(empty):
+        gaps.append(f"{len(empty)} of {len(holdout)} days have no label at all, first {empty['day'].min():%Y-%m-%d}")
+    if len(holdout) < policy.min_volume * len(reference):
+        gaps.append(f"only {len(holdout)} days have events; as many days before it were {len(reference)}")
+    return tuple(gaps)
+
+
+def _missing_reasons(what: str, rows: int, missing: int, allowed: float) -> list[str]:
+    if rows and missing <= allowed * rows:
+        return []
+    return [f"{missing:,} of {rows:,} entities {what}; {allowed:.1%} is allowed"]
+
+
+def _labelled_share(days: pd.DataFrame) -> float | None:
+    reported = days["reported"].sum()
+    return float(days["labelled"].sum() / reported) if reported else None

@@ -1,0 +1,124 @@
+"""What the gate looks at: the holdout, and what challenger and champion answer on the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import functions as F
+
+from mlops.config import DeploymentConfig, ValidationConfig
+from mlops.context import Context
+from mlops.data import feature_blocks, labels, predictions
+from mlops.modeling import splits
+from mlops.modeling.coverage import Coverage
+from mlops.modeling.gates import Scored, ServingChecks
+from mlops.modeling.isolated_scoring import run_trial
+from mlops.modeling.splits import Windows
+from mlops.platform.registry import Version
+
+Job = Context[ValidationConfig | DeploymentConfig]
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """The rows that versions are judged on, and how far they are all that there should be."""
+
+    rows: pd.DataFrame
+    """Key, event_time, features and label of every matured entity, in the order of their key."""
+    coverage: Coverage
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of rows and counts: the same for the same data, another one as soon as a value is another."""
+        digest = hashlib.sha256()
+        for frame in (self.rows, self.coverage.days):
+            digest.update(repr(list(frame.columns)).encode())
+            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class HoldoutScores:
+    """Answers on one holdout, or why there are none."""
+
+    challenger: Scored | Exception
+    contract: ServingChecks | Exception
+    champion: Scored | Exception | None
+
+
+def read_holdout(job: Job) -> Holdout:
+    """Read the rows of the holdout and count the entities that they should come from."""
+    use_case = job.use_case
+    windows = splits.split_windows(job.config.as_of, use_case.policy)
+    rows = labels.select_event_times(job.data.read_table("features"), windows.holdout_from, windows.holdout_until)
+    labelled = labels.join_labels(rows.drop("batch"), job.data, use_case, job.config.as_of)
+    return Holdout(labelled, _count_days(job, windows))
+
+
+def _count_days(job: Job, windows: Windows) -> Coverage:
+    """Count entities per day: those known when they had to be asked about, and of them those accounted for."""
+    use_case, entity, label = job.use_case, job.use_case.entity, job.use_case.label
+    source, outcomes, key = use_case.source(entity.source), use_case.source(label.source), list(entity.key)
+    start = windows.holdout_from - use_case.policy.holdout
+    event = F.col(entity.event_time)
+    asked = event - feature_blocks.to_interval(entity.lead)
+    inside = (event >= F.lit(start)) & (event < F.lit(windows.holdout_until)) & (F.col(source.known_at) <= asked)
+    entities = job.data.read_table(entity.source).where(inside).groupBy(*key)
+    entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
+    featured = labels.select_event_times(job.data.read_table("features"), start, windows.holdout_until)
+    told = job.data.read_table(outcomes.name).where(F.col(outcomes.known_at) <= F.lit(job.config.as_of)).groupBy(*key)
+    told = told.agg(F.max_by(F.expr(label.matured), outcomes.known_at).alias("labelled"), F.lit(1).alias("reported"))
+    rows = entities.join(featured.select(*key, F.lit(1).alias("featured")).distinct(), key, "left")
+    rows = rows.join(told, key, "left").withColumn("day", F.date_trunc("day", F.col("event_time")))
+    has = F.col("featured").isNotNull()
+    counts = rows.groupBy("day").agg(
+        F.count("*").alias("entities"),
+        F.count("featured").alias("featured"),
+        F.count(F.when(has, F.col("reported"))).alias("reported"),
+        F.count(F.when(has & F.col("labelled"), 1)).alias("labelled"),
+    )
+    days: pd.DataFrame = counts.toPandas().sort_values("day", ignore_index=True)
+    return Coverage(days, pd.Timestamp(windows.holdout_from).tz_localize(None))
+
+
+def score_holdout(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> HoldoutScores:
+    """Have both versions answer the holdout."""
+    challenger, contract = _check_serving(job, version, holdout.rows)
+    if isinstance(champion, Version):
+        return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows))
+    return HoldoutScores(challenger, contract, champion)
+
+
+def _check_serving(
+    job: Job, version: Version, holdout: pd.DataFrame
+) -> tuple[Scored | Exception, ServingChecks | Exception]:
+    """Whatever goes wrong with a version is the gate's finding about it, and not this job's failure."""
+    try:
+        trial = run_trial(job.registry, version, job.use_case, holdout)
+        return _score_version(job, version, holdout, trial.p), trial.contract
+    except Exception as error:  # noqa: BLE001
+        return error, error
+
+
+def _score_champion(job: Job, champion: Version, holdout: pd.DataFrame) -> Scored | Exception:
+    """The champion was accepted, so it answers in this process."""
+    try:
+        opened = job.registry.open_version(champion, job.use_case.model)
+        return _score_version(job, champion, holdout, predictions.predict(opened.pipeline, holdout, job.use_case))
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def _score_version(job: Job, version: Version, holdout: pd.DataFrame, p: np.ndarray[Any, Any]) -> Scored:
+    return Scored(
+        y=holdout[labels.LABEL].to_numpy(),
+        p=p,
+        day=holdout["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]")),
+        slices=holdout[list(job.use_case.policy.slices)],
+        trained_until=datetime.fromisoformat(version.tags["trained_until"]),
+    )

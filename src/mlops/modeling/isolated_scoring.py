@@ -1,0 +1,132 @@
+"""Have a version that nobody has accepted yet answer in a process of its own, with limits: a crash is a refusal.
+
+Its files were inspected before, and still compiled code may read foreign memory, never end or take all memory. What
+comes back is numbers and JSON: nothing that the process writes is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops.contract import Model, ModelError, UntrustedModel, UseCase
+from mlops.data.predictions import model_input, select_features
+from mlops.modeling import serving_checks
+from mlops.modeling.gates import ServingChecks
+from mlops.platform import model_scan
+from mlops.platform.registry import Registry, Version
+
+_MEMORY = 8 * 2**30
+"""Bytes of address space: some times what a model of `_ARCHIVE` bytes and a holdout take."""
+_SECONDS = 600
+"""Wall time, and processor time of all threads; the sample's model needs 3."""
+_BY_NAME = {"ModelError": ModelError, "UntrustedModel": UntrustedModel}
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a version answered."""
+
+    p: np.ndarray[Any, Any]
+    """Probabilities of 1, one per row."""
+    contract: ServingChecks | Exception
+
+
+def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.DataFrame) -> Trial:
+    """A version's answers on rows, and what it promises beyond.
+
+    Args:
+        registry: where its files are.
+        version: whose tag `artifact_digest` its files have to fit.
+        use_case: whose features it must take.
+        rows: with the features.
+
+    Raises:
+        UntrustedModel: its files are refused, or its process ended, ran out of memory or did not end.
+        ModelError: it raised an error.
+    """
+    with registry.fetch_files(version) as folder, tempfile.TemporaryDirectory(prefix="trial-") as place:
+        request = {
+            "folder": str(folder), "name": str(version), "digest": version.tags.get("artifact_digest", "none"),
+            "trusted_types": use_case.model.trusted_types, "packages": use_case.model.packages,
+        }  # fmt: skip
+        (Path(place) / "request.json").write_text(json.dumps(request))
+        model_input(rows, use_case).to_pickle(Path(place) / "inputs.pkl")
+        _start_process(Path(place), str(version))
+        answer = json.loads((Path(place) / "answer.json").read_text())
+        if "error" in answer:
+            raise _BY_NAME.get(answer["error"], ModelError)(answer["message"])
+        p = np.load(Path(place) / "p.npy", allow_pickle=False)
+    if p.shape != (len(rows),):
+        raise UntrustedModel(f"{version} gave {p.shape} answers for {len(rows)} rows")
+    return Trial(p, _contract_of(answer, use_case))
+
+
+def _contract_of(answer: dict[str, Any], use_case: UseCase) -> ServingChecks | Exception:
+    if "contract_error" in answer:
+        return ModelError(answer["contract_error"])
+    problems = [*serving_checks.signature_problems(answer["inputs"], use_case), *answer["problems"]]
+    return ServingChecks(tuple(problems), float(answer["latency_ms"]), answer["size"] / 2**20)
+
+
+def _start_process(place: Path, name: str) -> None:
+    command = [sys.executable, "-m", "mlops.modeling.isolated_scoring", str(place)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 (fixed words)
+    except subprocess.TimeoutExpired:
+        raise UntrustedModel(f"{name} did not answer within {_SECONDS} s in a process of its own") from None
+    if done.returncode:
+        how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise UntrustedModel(
+            f"the process that {name} answered in ended with {how}{': ' if said else ''}{''.join(said)}"
+        )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Load and ask one version; what it raised is an answer, too."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    place = Path(arguments[0])
+    request = json.loads((place / "request.json").read_text())
+    inputs = pd.read_pickle(place / "inputs.pkl")  # noqa: S301 (written by the process that started this one)
+    try:
+        answer = _ask_process(place, request, inputs)
+    except Exception as error:  # noqa: BLE001 (whatever the version raised is the gate's finding about it)
+        kind = type(error).__name__
+        message = str(error) if kind in _BY_NAME else f"{kind}: {error}"
+        answer = {"error": kind, "message": message[:2000]}
+    (place / "answer.json").write_text(json.dumps(answer))
+
+
+def _ask_process(place: Path, request: dict[str, Any], inputs: pd.DataFrame) -> dict[str, Any]:
+    model = Model(
+        build=lambda _: None,
+        trusted_types=tuple(request["trusted_types"]),
+        packages=tuple(request["packages"]),
+    )
+    opened = model_scan.open_model(Path(request["folder"]), model, request["name"], request["digest"])
+    p = opened.pipeline.predict_proba(select_features(inputs, opened.pipeline))[:, 1]
+    np.save(place / "p.npy", np.asarray(p, dtype=np.float64), allow_pickle=False)
+    answer: dict[str, Any] = {"inputs": dict(opened.inputs), "size": opened.size}
+    try:
+        answer["problems"], answer["latency_ms"] = serving_checks.run_serving_checks(opened.pipeline, inputs)
+    except Exception as error:  # noqa: BLE001 (as above)
+        answer["contract_error"] = f"{type(error).__name__}: {error}"
+    return answer
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

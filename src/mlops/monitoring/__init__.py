@@ -1,0 +1,1 @@
+"""Counts, drift, quality, alerts and the decision to retrain."""

@@ -1,0 +1,81 @@
+"""When a new model is due: the champion is badly calibrated on matured labels, or old. Drift alone is no reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from mlops.contract import Decision, Policy, Rule
+
+_DAY = timedelta(days=1)
+
+
+def decide_retraining(
+    *,
+    calibration_gap: float | None,
+    trained_until: datetime,
+    last_training: datetime | None,
+    as_of: datetime,
+    policy: Policy,
+) -> Decision:
+    """Decide whether retraining is due; a rule that did not pass is one that fired.
+
+    Args:
+        calibration_gap: the champion's mean prediction - mean label in the matured window; None while it is immature
+            or its labels cannot be right.
+        trained_until: the champion was trained on events before this moment, UTC.
+        last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
+        as_of: the moment of the decision, UTC.
+        policy: `retrain_gap`, `retrain_age`, `cool_down`.
+    """
+    cooling = _cooling_reason(last_training, as_of, policy)
+    rules = (_check_gap(calibration_gap, cooling, policy), _check_age(trained_until, as_of, cooling, policy))
+    return Decision(due=not all(rule.passed for rule in rules), rules=rules)
+
+
+def find_answer(as_of: datetime, trainings: Sequence[datetime], next_run: datetime | None) -> str:
+    """Why a decision of a moment starts no training, though a rule has fired; "": it does.
+
+    Args:
+        as_of: the moment of the decision, UTC.
+        trainings: moments as of which versions were trained.
+        next_run: when the next decision was made; None: this is the newest.
+    """
+    answers = [moment for moment in trainings if moment >= as_of]
+    if answers:
+        return f"a version was trained as of {min(answers):%Y-%m-%d %H:%M} already: one cause starts one training"
+    if next_run is not None:
+        return f"a later run, as of {next_run:%Y-%m-%d %H:%M}, has decided since: a run in the past starts nothing"
+    return ""
+
+
+def _check_gap(gap: float | None, cooling: str, policy: Policy) -> Rule:
+    name, limit = "calibration_gap", policy.retrain_gap
+    if gap is None:
+        return Rule(
+            name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured, or cannot be right"
+        )
+    if not math.isfinite(gap):
+        return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
+    reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"
+    return _make_rule(name, gap, limit, reason, fired=abs(gap) > limit, cooling=cooling)
+
+
+def _check_age(trained_until: datetime, as_of: datetime, cooling: str, policy: Policy) -> Rule:
+    age, limit = (as_of - trained_until) / _DAY, policy.retrain_age / _DAY
+    reason = f"the newest training day is {age:.1f} days old; from {limit:.1f} on it is too old"
+    return _make_rule("age", age, limit, reason, fired=as_of - trained_until >= policy.retrain_age, cooling=cooling)
+
+
+def _make_rule(name: str, value: float, limit: float, reason: str, *, fired: bool, cooling: str) -> Rule:
+    held = fired and cooling
+    return Rule(name, not fired or bool(held), value, limit, f"{reason}, but {cooling}" if held else reason)
+
+
+def _cooling_reason(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:
+    """Why no training may start yet; "": it may."""
+    if last_training is None or as_of - last_training >= policy.cool_down:
+        return ""
+    since = (as_of - last_training) / _DAY
+    return f"the last training was {since:.1f} days ago and the next may come after {policy.cool_down / _DAY:.1f}"

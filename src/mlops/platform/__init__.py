@@ -1,0 +1,1 @@
+"""What talks to Spark, Delta, MLflow and the workspace."""

@@ -1,0 +1,57 @@
+"""Says what is wrong with a table that Spark cannot read: one sentence with the table and the cure."""
+
+from __future__ import annotations
+
+import re
+
+from mlops.contract import DataError
+
+_LOG = re.compile(
+    r"_delta_log/|DELTA_(TRUNCATED_TRANSACTION_LOG|VERSIONS_NOT_CONTIGUOUS|NO_RECREATABLE_HISTORY_FOUND|LOG_FILE\w*|"
+    r"STATE_RECOVER\w*|MISSING_\w+|TABLE_NOT_FOUND|TABLE_ONLY_OPERATION)"
+)
+_VERSION = re.compile(r"DELTA_VERSION_NOT_FOUND\W.*?version (\d+).*?\[(\d+), (\d+)\]", re.DOTALL)
+_DATA = re.compile(r"FAILED_READ_FILE|DELTA_FILE_NOT_FOUND")
+_FILE = re.compile(r"[\w.-]+\.(?:parquet|json|crc)\b")
+_LAPTOP = re.compile(r"/warehouse/(\w+)/(\w+)/(\w+)")
+_CATALOG = re.compile(r"`(\w+)`\.`(\w+)`\.`(\w+)`|\b(\w+)\.(\w+)\.(\w+)/_delta_log")
+
+
+def explain_error(error: BaseException, table: str = "") -> DataError | None:
+    """Say what a Spark error means for a user; None: it is of another kind, or not Spark's.
+
+    Args:
+        error: as it was raised.
+        table: catalog.schema.table, where the caller knows it; else it is looked for in the error.
+    """
+    if not type(error).__module__.startswith("pyspark."):
+        return None
+    text = str(error).partition("JVM stacktrace")[0]
+    named = f"table {table or _table_in(text)}"
+    if version := _VERSION.search(text):
+        asked, first, last = version.groups()
+        return DataError(
+            f"{named} has no version {asked} any more, only {first} to {last}: it is past its retention. Train on the "
+            f"newest tables (-p table_versions=newest)"
+        )
+    if _LOG.search(text):
+        return DataError(
+            f"the log of {named} is broken{_file_in(text)}: restore its folder _delta_log from a copy, or delete the "
+            f"table and run the job that writes it. Sources and features are made anew, from the files that have landed"
+        )
+    if _DATA.search(text):
+        return DataError(
+            f"a file of {named} is gone or broken{_file_in(text)}. A version past its retention has lost its files: "
+            f"read a newer one. Else restore the file from a copy, or delete the table and run the job that writes it"
+        )
+    return None
+
+
+def _table_in(text: str) -> str:
+    found = _LAPTOP.search(text) or _CATALOG.search(text)
+    return ".".join(part for part in found.groups() if part) if found else "(its name is not in the error)"
+
+
+def _file_in(text: str) -> str:
+    found = _FILE.search(text)
+    return f" ({found[0]})" if found else ""

@@ -1,0 +1,357 @@
+"""Runs, models, versions, aliases: the only module that knows MLflow's client.
+
+On a laptop tracking and registry are one sqlite file; on Databricks they are the workspace and Unity Catalog. What
+Unity Catalog refuses is refused on both: a name that is not catalog.schema.model, a model without full signature.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.contract import Forbidden, Model, ModelError
+from mlops.platform import model_scan
+from mlops.platform.home_store import FILE, check_store, explain_store_errors
+from mlops.platform.model_scan import REWRITTEN, artifact_digest
+from mlops.platform.uc_limits import (
+    check_name,
+    check_tags,
+    local_path,
+    permission_errors,
+    translate_permission_errors,
+    unless_absent,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+_QUIET = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # the requirements are given; without this MLflow runs `uv export` at each log
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one registered model."""
+
+    model: str
+    number: int
+    run_id: str
+    created: datetime
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+    description: str = ""
+    """Markdown that the registry shows: what training and validation wrote about it."""
+    ready: bool = True
+    """False: its files are still being copied, or whoever copied them was stopped."""
+    created_by: str = ""
+    """Who made it, as the registry itself knows it; a laptop's does not."""
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.number}"
+
+
+class Registry:
+    """MLflow's tracking server and model registry.
+
+    Args:
+        home: the laptop's home folder; None: the workspace that MLflow is logged in to.
+    """
+
+    def __init__(self, home: Path | None) -> None:
+        os.environ.update(_QUIET)
+        import mlflow
+
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)
+            check_store(home)
+        self._file = None if home is None else home / FILE
+        self._artifacts = None if home is None else home / "artifacts"
+        uri = "databricks" if home is None else f"sqlite:///{self._file}"
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri("databricks-uc" if home is None else uri)
+        self._client = translate_permission_errors(mlflow.MlflowClient(), self._file)
+
+    @contextmanager
+    def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A tracking run in an experiment, made if it is not there; yields the run's id. Failed if the body raises.
+
+        Within another run it becomes a part of that.
+        """
+        import mlflow
+
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            own = self._artifacts
+            place = None if own is None else (own / experiment.strip("/").replace("/", "_")).as_uri()
+            experiment_id = self._client.create_experiment(experiment, artifact_location=place)
+        else:
+            experiment_id = found.experiment_id
+        with (
+            explain_store_errors(self._file),
+            mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run,
+        ):
+            yield run.info.run_id
+
+    def log_to_run(
+        self,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        documents: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add to the run that is open: parameters, metrics, text files by their name, tags."""
+        import mlflow
+
+        mlflow.set_tags(dict(tags or {}))
+        mlflow.log_params(dict(parameters))
+        mlflow.log_metrics(dict(metrics))
+        for name, text in documents.items():
+            mlflow.log_text(text, name)
+
+    def read_document(self, run_id: str, name: str) -> str:
+        """A text file of a run."""
+        import mlflow
+
+        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
+
+    def read_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The metrics of a run; none where it cannot be found, as that of another workspace."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client.get_run(run_id).data.metrics) if run_id else {}
+        except (MlflowException, Forbidden):
+            return {}
+
+    def latest_figures(self, version: Version, experiment: str) -> tuple[str | None, Mapping[str, float]]:
+        """What was measured of a version last, and the name of the run that did: monitoring, else its validation."""
+        found = self._client.get_experiment_by_name(experiment)
+        if found is not None:
+            newest, of = ["attributes.start_time DESC"], f"tags.version = '{version}'"
+            runs = self._client.search_runs([found.experiment_id], of, order_by=newest, max_results=1)
+            for run in runs:
+                return run.info.run_name, dict(run.data.metrics)
+        run_id = version.tags.get("validation_run", "")
+        return ("validation" if run_id else None), self.read_metrics(run_id)
+
+    def log_tables(self, tables: Mapping[str, int]) -> None:
+        """Name the tables, catalog.schema.table, and their versions as inputs of the run that is open."""
+        import mlflow
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+
+        for name, version in tables.items():
+            # As a path: by a name MLflow asks a workspace for the table's id, on a laptop in vain.
+            source = DeltaDatasetSource(path=name, delta_table_version=version)
+            dataset = MetaDataset(source, name=name, digest=f"version {version}")  # type: ignore[abstract]
+            mlflow.log_input(dataset, context="training")
+
+    def register_model(
+        self,
+        model: str,
+        pipeline: Pipeline,
+        example: pd.DataFrame,
+        *,
+        trusted_types: Sequence[str],
+        requirements: Sequence[str],
+        tags: Mapping[str, str],
+        description: str = "",
+    ) -> Version:
+        """Log a fitted pipeline with the run that is open and register it; returns the very version that this made.
+
+        One call makes the version and its tags, `artifact_digest` among them, so that whoever is stopped leaves both or
+        neither. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
+        """
+        import mlflow
+        from mlflow.models import infer_signature
+
+        check_name(model)
+        info = mlflow.sklearn.log_model(
+            pipeline,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=[*model_scan.HARMLESS, *trusted_types],
+            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(example, pipeline.predict_proba(example)),
+            input_example=example,
+            pip_requirements=list(requirements),
+        )
+        self._ensure_model(model)
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
+            known = {**tags, "artifact_digest": artifact_digest(Path(files))}
+        check_tags(known)
+        origin = {"source": info.model_uri, "run_id": info.run_id, "model_id": info.model_id}
+        made = self._client.create_model_version(model, **origin, tags=known, description=description)
+        return self.get_version(model, int(made.version))
+
+    def get_version(self, model: str, number: int) -> Version:
+        """A version by its number.
+
+        Raises:
+            ModelError: there is no such model or version; says which versions there are.
+        """
+        check_name(model)
+        found = self._find_version(model, number)
+        if found is None:
+            known = ", ".join(str(v.number) for v in self.list_versions(model)) or "none"
+            raise ModelError(f"{model} has no version {number}; versions: {known}")
+        return found
+
+    def list_versions(self, model: str) -> tuple[Version, ...]:
+        """All versions, oldest first; none where there is no such model."""
+        check_name(model)
+        # Unity Catalog's search gives neither tags nor aliases; and a version may be deleted between the two calls.
+        numbers = sorted(int(v.version) for v in self._client.search_model_versions(f"name = '{model}'"))
+        return tuple(found for number in numbers if (found := self._find_version(model, number)))
+
+    def _find_version(self, model: str, number: int) -> Version | None:
+        found = unless_absent(lambda: self._client.get_model_version(model, str(number)))
+        return None if found is None else self._to_version(found)
+
+    def find_alias_holder(self, model: str, alias: str) -> Version | None:
+        """The version that holds an alias; None where nothing does."""
+        check_name(model)
+        found = unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
+        return None if found is None else self._to_version(found)
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Point an alias at a version, and read back that it does."""
+        self._client.set_registered_model_alias(version.model, alias, str(version.number))
+        holder = self.find_alias_holder(version.model, alias)
+        if holder is None or holder.number != version.number:
+            raise ModelError(
+                f"alias {alias} of {version.model} does not point at version {version.number} after it was set"
+            )
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Take an alias away, if there is one."""
+        if self.find_alias_holder(model, alias) is not None:
+            self._client.delete_registered_model_alias(model, alias)
+
+    def set_tags(self, version: Version, tags: Mapping[str, str | None]) -> None:
+        """Set tags of a version; None deletes.
+
+        Raises:
+            ModelError: Unity Catalog would not take such a tag; nothing was set.
+        """
+        check_tags(tags)
+        for key, value in tags.items():
+            if value is not None:
+                self._client.set_model_version_tag(version.model, str(version.number), key, value)
+            elif key in version.tags:
+                self._client.delete_model_version_tag(version.model, str(version.number), key)
+
+    def set_description(self, version: Version, text: str) -> None:
+        """Write the description that the registry shows of a version."""
+        self._client.update_model_version(version.model, str(version.number), description=text)
+
+    def copy_version(self, source: Version, model: str, tags: Mapping[str, str]) -> Version:
+        """Copy a version, files and all, to another model, where it begins with these tags and no others.
+
+        One call makes the version and its tags, so that whoever is stopped leaves both or neither.
+        (Rejected: MLflow's `copy_model_version`, which takes every tag along, verdict and approval among them.)
+        """
+        check_name(model)
+        check_tags(tags)
+        self._ensure_model(model)
+        origin = self._client.get_model_version(source.model, str(source.number))
+        made = self._client.create_model_version(
+            model, source=self._source_of(source, model), run_id=origin.run_id or None, tags=dict(tags),
+            description=origin.description, model_id=origin.model_id,
+        )  # fmt: skip
+        return self.get_version(model, int(made.version))
+
+    def link_job(self, model: str, job_id: str) -> bool:
+        """Let each new version of a model start a job, or none where the id is empty; False: that is so already."""
+        if (self._client.get_registered_model(model).deployment_job_id or "") == job_id:
+            return False
+        self._client.update_registered_model(model, deployment_job_id=job_id)
+        return True
+
+    def _ensure_model(self, model: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        # (Rejected: a search by name, which Unity Catalog's store refuses.)
+        if unless_absent(lambda: self._client.get_registered_model(model)) is None:
+            with suppress(MlflowException):  # another run made it in between: then the version will find it
+                self._client.create_registered_model(model)
+
+    def _source_of(self, source: Version, model: str) -> str:
+        """Where a copy's files come from: Unity Catalog copies them itself, a laptop's registry would only point."""
+        if self._artifacts is None:
+            return f"models:/{source.model}/{source.number}"
+        folder = self._artifacts / "copies" / model / uuid.uuid4().hex
+        with self.fetch_files(source) as files:
+            shutil.copytree(files, folder, ignore=lambda _, names: REWRITTEN & set(names))
+        return folder.as_uri()
+
+    def delete_model(self, version: Version) -> None:
+        """Delete a version that serves nowhere; done already is done.
+
+        Raises:
+            ModelError: it holds an alias.
+        """
+        found = self._find_version(version.model, version.number)
+        if found is not None and found.aliases:
+            raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
+        unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
+
+    @contextmanager
+    def fetch_files(self, version: Version) -> Iterator[Path]:
+        """The version's files in a folder of their own, gone afterwards.
+
+        Raises:
+            ModelError: there are no files.
+            UntrustedModel: where they lie there are links or pipes, which a copy would follow or wait for.
+        """
+        import mlflow
+
+        if self._artifacts is not None:
+            where = self._client.get_model_version_download_uri(version.model, str(version.number))
+            model_scan.check_stored(local_path(where), str(version))
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            uri = f"models:/{version.model}/{version.number}"
+            with permission_errors(f"read the files of {version}"):
+                files = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+            if not any(path.name not in REWRITTEN for path in files.iterdir()):
+                raise ModelError(f"the files of {version} are gone: train or promote it again")
+            yield files
+
+    def load_model(self, version: Version, model: Model) -> Pipeline:
+        """The fitted pipeline, after its files were found to be the judged ones and to want no more than they may.
+
+        Raises:
+            UntrustedModel: the digest differs from the version's tag, or the files want more; says all that was found.
+        """
+        return self.open_version(version, model).pipeline
+
+    def open_version(self, version: Version, model: Model) -> model_scan.OpenedModel:
+        """As `load`, with what the files say of themselves."""
+        with self.fetch_files(version) as folder:
+            return model_scan.open_model(folder, model, str(version), version.tags.get("artifact_digest", "none"))
+
+    def _to_version(self, found: Any) -> Version:
+        return Version(
+            model=found.name,
+            number=int(found.version),
+            run_id=found.run_id or "",
+            created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
+            tags=dict(found.tags),
+            aliases=tuple(found.aliases),
+            description=found.description or "",
+            ready=found.status == "READY",
+            created_by=getattr(found, "user_id", None) or "",
+        )

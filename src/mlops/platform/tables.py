@@ -1,0 +1,326 @@
+"""Delta tables: the only module that knows table names, paths and Delta's statements.
+
+On Databricks a table is `catalog.schema.name`; on a laptop, which has no catalog, it is Delta's path identifier of
+`<home>/warehouse/catalog/schema/name`. Every statement below works on both.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.contract import ConfigError, Conflict, DataError
+from mlops.platform import delta_errors, runtime
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+_BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PART = re.compile(r"[A-Za-z0-9_]{1,255}")
+_KEPT = "interval 400 days"
+"""The audit horizon: so long a training can be repeated from the table versions that it logged."""
+SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """One column of a table: `type` is string, long, double, timestamp (UTC) or boolean."""
+
+    name: str
+    type: str
+    comment: str = ""
+    required: bool = False
+
+
+Span = tuple[str, datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one schema of one catalog."""
+
+    spark: SparkSession
+    warehouse: Path | None
+    """Where tables lie on a laptop; None on Databricks."""
+    catalog: str
+    name: str
+    remark: str = ""
+    """What a person is told beside a table that is missing: why it is looked for in this schema."""
+
+    def identifier(self, table: str) -> str:
+        """How SQL names a table.
+
+        Raises:
+            ConfigError: a part of the name holds anything but letters, digits and underscores.
+        """
+        for part in (self.catalog, self.name, table):
+            if not _PART.fullmatch(part):
+                raise ConfigError(f"{part!r} cannot be part of a table name: letters, digits and underscores only")
+        if self.warehouse is None:
+            return f"`{self.catalog}`.`{self.name}`.`{table}`"
+        return f"delta.`{self.warehouse / self.catalog / self.name / table}`"
+
+    def _known_as(self, table: str) -> str:
+        return f"{self.catalog}.{self.name}.{table}"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table is there."""
+        identifier = self.identifier(table)
+        if self.warehouse is None:
+            return bool(self.spark.catalog.tableExists(identifier))
+        return (self.warehouse / self.catalog / self.name / table / "_delta_log").is_dir()
+
+    def _must_exist(self, table: str) -> None:
+        if not self.exists(table):
+            raise DataError(f"there is no table {self._known_as(table)}: {self.remark}run the job that writes it first")
+
+    def read_table(self, table: str, version: int | None = None) -> DataFrame:
+        """The table, now or as it was at a version.
+
+        Raises:
+            DataError: there is no such table.
+        """
+        self._must_exist(table)
+        at = "" if version is None else f" VERSION AS OF {int(version)}"
+        return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
+
+    def newest_version(self, table: str) -> int:
+        """The table's newest version.
+
+        Raises:
+            DataError: there is no such table.
+        """
+        self._must_exist(table)
+        newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
+        return int(newest["version"])
+
+    def check_version(self, table: str, version: int) -> None:
+        """Raises DataError if the table's log does not hold a version."""
+        try:
+            self.read_table(table, version).schema  # noqa: B018 - Spark looks for the version when it is asked for the columns
+        except Exception as error:
+            if explained := delta_errors.explain_error(error, self._known_as(table)):
+                raise explained from error
+            raise
+
+    def create_table(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> None:
+        """Make the table unless it is there; its parameters are those of `definition`."""
+        if self.exists(table):
+            return
+        with (
+            suppress(Conflict),
+            _raise_conflicts(self._known_as(table)),
+        ):  # another run makes it at this moment, just so
+            self.spark.sql(self.create_statement(table, columns, comment, key))
+
+    def create_statement(
+        self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()
+    ) -> str:
+        """The statement that makes the table.
+
+        Args:
+            table: its name.
+            columns: in their order.
+            comment: on the table.
+            key: required columns, the last one a time: with it the table is a feature table in Unity Catalog. A key is
+                declared on Databricks only, open-source Delta knows none.
+        """
+        lines = [
+            f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quote_text(c.comment)}"
+            for c in columns
+        ]
+        if key and self.warehouse is None:
+            names = ", ".join(f"`{name}`" for name in key)
+            lines.append(f"CONSTRAINT `{table}_key` PRIMARY KEY ({names} TIMESERIES)")
+        kept = ", ".join(f"'delta.{what}Duration' = '{_KEPT}'" for what in ("logRetention", "deletedFileRetention"))
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({', '.join(lines)}) USING DELTA "
+            f"COMMENT {_quote_text(comment)} TBLPROPERTIES ({kept})"
+        )
+
+    def delete_rows(self, table: str) -> None:
+        """Delete every row; the table and its history stay."""
+        self.spark.sql(f"DELETE FROM {self.identifier(table)}")
+
+    def missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
+        """Those of the columns that the table does not have.
+
+        Raises:
+            DataError: the table has one of them with another type.
+        """
+        there = {field.name: field.dataType.simpleString().upper() for field in self.read_table(table).schema.fields}
+        for c in columns:
+            if c.name in there and there[c.name] != SQL_TYPES[c.type]:
+                raise DataError(
+                    f"table {self._known_as(table)} has column {c.name!r} as {there[c.name]}, the code makes it "
+                    f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
+                )
+        return [column for column in columns if column.name not in there]
+
+    def set_comments(self, table: str, columns: Sequence[TableColumn]) -> None:
+        """Give columns of the table their comments."""
+        for c in columns:
+            self.spark.sql(
+                f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quote_text(c.comment)}"
+            )
+
+    def merge_rows(
+        self,
+        table: str,
+        frame: DataFrame,
+        key: Sequence[str],
+        *,
+        newer: str | None = None,
+        span: Span | None = None,
+        first: bool = False,
+    ) -> int | None:
+        """Upsert rows on their key, atomically; returns how many have a key that was not there, None if all do.
+
+        Args:
+            table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
+            frame: at most one row per key.
+            key: columns, never null.
+            newer: a column; an incoming row replaces one in the table only if it is greater there, or equal there and
+                greater in the columns that follow: in whatever order rows come, the same ones stay. None: always.
+            span: a time column of the key, its first and its last value in the frame: other files are not read.
+            first: the table may never have been written to; then rows are appended, which is much cheaper.
+
+        Raises:
+            Conflict: another writer was faster; nothing was written.
+        """
+        names = [name for name in frame.columns if name not in key]
+        update = ", ".join(f"`{name}` = s.`{name}`" for name in names)
+        order = [newer, *(name for name in names if name != newer)]
+        mine, theirs = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
+        condition = f" AND struct({mine}) > struct({theirs})" if newer else ""
+        matched = f"WHEN MATCHED{condition} THEN UPDATE SET {update}"
+        return self._merge(table, frame, key, matched, span=span, first=first)
+
+    def append_rows(self, table: str, frame: DataFrame) -> None:
+        """Add rows; it takes a fifth of the time of a merge, and knows nothing of keys."""
+        frame.writeTo(self.identifier(table)).append()
+
+    def replace_rows(self, table: str, frame: DataFrame, where: Column) -> None:
+        """Put a frame in the place of all rows that fulfil a condition, in one commit; the frame's rows fulfil it, too.
+
+        Columns of the frame that the table lacks are added, empty in all other rows.
+
+        Raises:
+            Conflict: another writer was faster; nothing was written.
+        """
+        with _raise_conflicts(self._known_as(table)):
+            frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
+
+    def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
+        """Add the rows whose key is not there yet.
+
+        Raises:
+            Conflict: another writer was faster; nothing was written.
+        """
+        self._merge(table, frame, key, "", first=first)
+
+    def append_once(self, table: str, frame: DataFrame, after: int) -> None:
+        """Append rows, provided that nobody has appended any this way since the table's version `after`.
+
+        Raises:
+            Conflict: somebody has; nothing was written.
+        """
+        token = uuid.uuid4().hex
+        # Delta keeps the number in the commit: an append with one that is not greater is silently no commit at all.
+        options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
+        with _raise_conflicts(self._known_as(table)):
+            frame.writeTo(self.identifier(table)).options(**options).append()
+        newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
+        if token not in {row["userMetadata"] for row in newest}:
+            raise Conflict(_BEATEN.format(self._known_as(table)))
+
+    def _merge(
+        self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, span: Span | None = None, first: bool
+    ) -> int | None:
+        if first and self.newest_version(table) == 0:
+            with suppress(Conflict):
+                self.append_once(table, frame, after=0)
+                return None
+        on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
+        if span:
+            on += f" AND t.`{span[0]}` BETWEEN {_time_literal(span[1])} AND {_time_literal(span[2])}"
+        names = ", ".join(f"`{name}`" for name in frame.columns)
+        values = ", ".join(f"s.`{name}`" for name in frame.columns)
+        with _view(frame) as view, _raise_conflicts(self._known_as(table)):
+            counts = self.spark.sql(
+                f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
+                f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+            ).collect()[0]
+        return int(counts["num_inserted_rows"])
+
+
+def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows, by column, with times in UTC.
+
+    (Rejected: `collect`, which gives times without zone in the process's local time, where an hour of autumn is there
+    twice.)
+    """
+    rows: list[dict[str, Any]] = frame.toArrow().to_pylist()
+    return rows
+
+
+@contextmanager
+def _raise_conflicts(table: str) -> Iterator[None]:
+    """Delta has several names for a lost race."""
+    try:
+        yield
+    except Exception as error:
+        if not re.search(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED)", str(error)):
+            raise
+        raise Conflict(_BEATEN.format(table)) from None
+
+
+def open_schema(catalog: str, name: str, remark: str = "") -> Schema:
+    """A schema's tables where this runs: on Databricks, or in the laptop's home."""
+    home = runtime.home()
+    return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark)
+
+
+def read_without_spark(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:
+    """The rows of a laptop's table, without Spark, which takes seconds to start; none where there is no such table."""
+    folder = home / "warehouse" / catalog / schema / table
+    if not (folder / "_delta_log").is_dir():
+        return []
+    import pyarrow as pa
+    from deltalake import DeltaTable, QueryBuilder
+
+    # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
+    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
+    found: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
+    return found
+
+
+class _view:  # noqa: N801 (reads as a function)
+    """A temporary view of a frame, gone afterwards: SQL names frames that way on Spark Connect and classic alike."""
+
+    def __init__(self, frame: DataFrame) -> None:
+        self._frame = frame
+        self._name = f"incoming_{uuid.uuid4().hex}"
+
+    def __enter__(self) -> str:
+        self._frame.createOrReplaceTempView(self._name)
+        return self._name
+
+    def __exit__(self, *_: object) -> None:
+        self._frame.sparkSession.catalog.dropTempView(self._name)
+
+
+def _time_literal(moment: datetime) -> str:
+    """As SQL, whatever the session's zone."""
+    return f"timestamp_micros({(moment - _EPOCH) // timedelta(microseconds=1)})"
+
+
+def _quote_text(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,102 @@
+"""What a registry refuses: names and tags that Unity Catalog would not take, and identities that lack a right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlops.contract import Forbidden, ModelError
+from mlops.platform.home_store import explain_store_errors
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+"""What the registries answer about something that is not there."""
+_TAG_KEY = re.compile(r"[^.,\-=/:]{1,255}")
+_TAG_VALUE = 1000
+"""Unity Catalog's limits of a tag (database-objects/tags), which a laptop's registry lacks; blanks may not end one."""
+
+
+def check_tags(tags: Mapping[str, str | None]) -> None:
+    """Raises ModelError unless Unity Catalog would take every tag."""
+    for key, value in tags.items():
+        if not _TAG_KEY.fullmatch(key) or key != key.strip():
+            raise ModelError(f"tag {key[:80]!r}: a key has 1 to 255 characters, none of . , - = / : and no outer blank")
+        if value is not None and (len(value) > _TAG_VALUE or value != value.strip()):
+            raise ModelError(
+                f"tag {key!r} has {len(value)} characters: at most {_TAG_VALUE}, and no blank at an end, so shorten it"
+            )
+
+
+def check_name(model: str) -> None:
+    """Raises ModelError unless it is catalog.schema.model."""
+    if not _NAME.fullmatch(model):
+        raise ModelError(
+            f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
+        )
+
+
+def local_path(uri: str) -> Path:
+    """The folder that a file URI or a plain path names."""
+    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
+
+
+class _TranslatingClient:
+    """MLflow's client; what it may not do is told in a sentence."""
+
+    def __init__(self, client: MlflowClient, file: Path | None) -> None:
+        self._client, self._file = client, file
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            doing = f"{name.replace('_', ' ')} {' '.join(str(word) for word in given[:2])}"
+            with explain_store_errors(self._file), permission_errors(doing):
+                return method(*given, **named)
+
+        return call
+
+
+def translate_permission_errors(client: MlflowClient, file: Path | None) -> MlflowClient:
+    """MLflow's client; its 401 and 403 are raised as Forbidden, what is wrong with a laptop's file as DataError."""
+    return cast("MlflowClient", _TranslatingClient(client, file))
+
+
+@contextmanager
+def permission_errors(doing: str) -> Iterator[None]:
+    """Tell a 401 and a 403 of MLflow as one sentence.
+
+    Raises:
+        Forbidden: in their place; `doing` completes "you may not ...".
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
+            raise
+        raise Forbidden(
+            f"you may not {doing}: the registry refuses it ({error.error_code}), and nothing of it was done; "
+            "docs/rights.md tells who may"
+        ) from None
+
+
+def unless_absent[T](ask: Callable[[], T]) -> T | None:
+    """What a registry answers; None if it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None

@@ -1,0 +1,1 @@
+"""A version's record: verdict, approval, audit log, aliases."""

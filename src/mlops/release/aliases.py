@@ -1,0 +1,165 @@
+"""The champion is who the audit table says. A move commits its row, and then moves the aliases that show it.
+
+A run that was stopped in between leaves a row whose aliases are behind; whoever comes next finishes it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from mlops.config import ModelConfig
+from mlops.context import Context
+from mlops.contract import Conflict, Forbidden, ModelError, clean_text
+from mlops.platform import runtime
+from mlops.platform.registry import Version
+from mlops.release import audit_log
+from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, newest_move
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous_champion"
+MOVING = "moving"
+"""Held while a version is made champion. Whoever may not set aliases is refused here, before a row is written."""
+_TAG = 1000
+"""Longest value of a tag that Unity Catalog takes."""
+
+
+def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
+    """The champion: the version that the audit table says, with the files that were judged; None: there is none.
+
+    Raises:
+        ModelError: the alias shows another version, or the version was deleted.
+    """
+    rows = audit_log.load_rows(job)
+    last = newest_move(rows)
+    model = job.config.model_name
+    holder = job.registry.find_alias_holder(model, CHAMPION)
+    if last is None:
+        if holder is not None:
+            raise ModelError(
+                f"alias champion of {model} points at version {holder.number}, which the audit table never made "
+                "champion: somebody moved the alias by hand. Take it away, and start the deployment job for the version"
+            )
+        return None
+    if holder is None or holder.number != last.to_version:
+        shown = "no version" if holder is None else f"version {holder.number}"
+        cure = runtime.command("mlops", "deploy", str(last.to_version), "--target", job.config.target)
+        raise ModelError(
+            f"alias champion of {model} points at {shown}, and the audit table says version {last.to_version} "
+            f"({last.move} by {last.by}): the move was interrupted, or somebody moved the alias by hand; nothing was "
+            f"done, run: {cure}"
+        )
+    return as_recorded(holder, last)
+
+
+def as_recorded(version: Version, row: AuditRow) -> Version:
+    """The version with the tags of FACTS as a row of the audit table has them; a tag that it lacks is left out."""
+    tags = {name: text for name, text in version.tags.items() if name not in FACTS}
+    return replace(version, tags={**tags, **row.facts})
+
+
+def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
+    """Bring the aliases to what the newest move of the audit table says; returns that move.
+
+    Who had to move one looks again: if he was overtaken meanwhile, his must not stay.
+    """
+    last = newest_move(audit_log.load_rows(job))
+    while last is not None and _apply_move(job, last):
+        last = newest_move(audit_log.load_rows(job))
+    return last
+
+
+def row_of_move[C: ModelConfig](
+    job: Context[C], kind: Kind, version: Version, record: VersionRecord, reason: str
+) -> AuditRow:
+    """The row that makes a version champion, with what its record says of files and training."""
+    # A rollback brings back the files that served, whatever was judged since.
+    known = record.verdict if kind == "deployment" else record.move or record.verdict
+    return audit_log.new_row(
+        job, kind, version, reason=reason,
+        source=record.promotion.source if record.promotion else "",
+        approved_by=record.approval.by if record.approval else "",
+        **({name: getattr(known, name) for name in (*FACTS, "verdict_digest")} if known else {}),
+    )  # fmt: skip
+
+
+def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditRow, last: AuditRow | None) -> None:
+    """Make a version champion.
+
+    Args:
+        job: deployment or rollback.
+        version: the new champion.
+        row: as `row_of_move` made it.
+        last: the newest move when it was decided, as `settle` returned it.
+
+    Raises:
+        Conflict: another run moved the champion since; nothing was changed.
+    """
+
+    def is_overtaken(rows: Sequence[AuditRow]) -> bool:
+        newest = newest_move(rows)
+        return (newest and newest.move_id) != (last and last.move_id)
+
+    with suppress(ModelError):  # another move took the alias in between: the table decides between the two
+        job.registry.set_alias(version, MOVING)
+    added = audit_log.add_row(job, replace(row, from_version=last.to_version if last else None), is_overtaken)
+    reconcile_aliases(job)
+    if added is None:
+        _drop_alias(job, MOVING, version.number)
+        raise Conflict(
+            f"another run moved the champion of {version.model} first; nothing was changed: see "
+            f"{runtime.command('mlops', 'history', '--target', job.config.target)}"
+        )
+
+
+def show_tags[C: ModelConfig](job: Context[C], version: Version, tags: dict[str, str | None]) -> None:
+    """Show facts of the record as tags, for people. They decide nothing, so a tag that is refused stops nobody."""
+    shown = {name: None if text is None else clean_text(text)[:_TAG].rstrip() for name, text in tags.items()}
+    different = {name: text or None for name, text in shown.items() if version.tags.get(name) != (text or None)}
+    try:
+        job.registry.set_tags(version, different)
+    except (ModelError, Forbidden) as error:
+        job.log.warning("%s shows no tags %s: %s", version, ", ".join(sorted(different)), error)
+
+
+def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow) -> bool:
+    """Bring aliases and tags to what a row says; returns whether an alias had to be moved."""
+    version = find_version(job, row.to_version)
+    if version is None:
+        job.log.warning("version %d was made champion of %s and then deleted", row.to_version, row.model_name)
+        return False
+    moved = row.from_version != row.to_version and _point_alias(job, PREVIOUS, row.from_version)
+    if _point_alias(job, CHAMPION, row.to_version):
+        moved = True
+        job.log.info("%s is champion", version)
+    for alias in (CHALLENGER, MOVING):
+        _drop_alias(job, alias, row.to_version)
+    show_tags(job, version, {"champion_by": row.by, "champion_since": f"{row.at:%Y-%m-%dT%H:%M:%SZ}"})
+    return moved
+
+
+def _point_alias[C: ModelConfig](job: Context[C], alias: str, number: int | None) -> bool:
+    """Whether the alias had to be moved, and there was a version to move it to."""
+    holder = job.registry.find_alias_holder(job.config.model_name, alias)
+    if number is None or (holder is not None and holder.number == number):
+        return False
+    version = find_version(job, number)
+    if version is not None:
+        job.registry.set_alias(version, alias)
+    return version is not None
+
+
+def _drop_alias[C: ModelConfig](job: Context[C], alias: str, number: int) -> None:
+    holder = job.registry.find_alias_holder(job.config.model_name, alias)
+    if holder is not None and holder.number == number:
+        job.registry.drop_alias(holder.model, alias)
+
+
+def find_version[C: ModelConfig](job: Context[C], number: int) -> Version | None:
+    """A version by its number; None: it was deleted."""
+    try:
+        return job.registry.get_version(job.config.model_name, number)
+    except ModelError:
+        return None

@@ -1,0 +1,148 @@
+"""Record a verdict: its report in a run of its own, one row of the audit table, and what the registry shows of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+
+from mlops.contract import Conflict, MlopsError, Rule, Verdict
+from mlops.modeling import splits
+from mlops.modeling.gates import Scored
+from mlops.modeling.holdout import HoldoutScores, Job
+from mlops.modeling.metrics import compute_metrics
+from mlops.platform.registry import Version
+from mlops.release import aliases, audit_log
+from mlops.release.aliases import CHALLENGER
+from mlops.release.version_record import AuditRow, champion_of, parse_facts
+from mlops.reports import pages
+
+DOCUMENT, PAGE = "verdict.json", "verdict.html"
+"""Files of a validation's run."""
+_HEADING = "\n\n## Verdict\n\n"
+
+
+def save_verdict(
+    job: Job, version: Version, judged: tuple[str, int | None], verdict: Verdict, evidence: HoldoutScores | None
+) -> Verdict:
+    """Write the report, then the row of the audit table that decides, then what the registry shows.
+
+    A verdict that something failed in is no answer to its case, which is then judged again when it is asked again.
+
+    Args:
+        job: validation or deployment.
+        version: that was judged.
+        judged: digest of the case, and the champion that it was judged against.
+        verdict: the gate's answer.
+        evidence: what it was made of; None: it could not be had.
+
+    Returns:
+        The verdict; one whose report cannot be written becomes a refusal.
+    """
+    case, champion = judged
+    run_id = ""
+    try:
+        run_id, digest = _log_report(job, version, verdict, evidence)
+    except Exception as error:  # noqa: BLE001 (fail closed)
+        reason = f"its report could not be written: {type(error).__name__}: {error}"
+        verdict = Verdict((*verdict.rules, Rule("report", passed=False, value=None, limit=None, reason=reason)))
+        digest = report_digest(_verdict_document(version, verdict), "")
+    row = audit_log.new_row(
+        job, "verdict", version, verdict=answer_of(verdict), verdict_digest=digest, judged_against=champion,
+        verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
+        judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_refused_by(verdict),
+        **parse_facts(version.tags),
+    )  # fmt: skip
+    added = audit_log.add_row(job, row, lambda rows: champion_of(rows) != champion)
+    if added is None:
+        raise Conflict(f"the champion changed while {version} was judged; nothing was recorded: start the job again")
+    words = f"{version.description.split(_HEADING)[0]}{_HEADING}{_describe_verdict(verdict, added)}"
+    job.registry.set_description(version, words)
+    show_verdict(job, version, added)
+    for rule in verdict.rules:
+        job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
+    return verdict
+
+
+def show_verdict(job: Job, version: Version, row: AuditRow) -> None:
+    """Show a verdict as alias and tags; a bare approval of the platform's button was given on an older one."""
+    if row.verdict == "accepted":
+        job.registry.set_alias(version, CHALLENGER)
+    elif CHALLENGER in version.aliases:
+        job.registry.drop_alias(version.model, CHALLENGER)
+    report = f"runs:/{row.validation_run}/verdict.html" if row.validation_run else None
+    tags = {"verdict": row.verdict, "verdict_report": report, "validation_run": row.validation_run or None}
+    aliases.show_tags(job, version, {**tags, "approved_by": None, "approval": None})
+
+
+def report_digest(document: str, page: str) -> str:
+    """What a verdict is known by: digest of its document and its page."""
+    return hashlib.sha256(f"{document}\0{page}".encode()).hexdigest()
+
+
+def answer_of(verdict: Verdict) -> str:
+    """The verdict in one word, as the audit table has it."""
+    return "accepted" if verdict.accepted else "refused"
+
+
+def _refused_by(verdict: Verdict) -> str:
+    refused = [rule.name for rule in verdict.rules if not rule.passed]
+    return f"refused by {', '.join(refused)}" if refused else f"passed {len(verdict.rules)} rules"
+
+
+def _verdict_document(version: Version, verdict: Verdict) -> str:
+    return json.dumps({"version": str(version), "verdict": answer_of(verdict), **asdict(verdict)}, indent=1)
+
+
+def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None) -> tuple[str, str]:
+    """Write the report into a run of its own; returns the run's id and the report's digest."""
+    document, page = _verdict_document(version, verdict), _render_page(job, version, verdict, evidence)
+    figures = {rule.name: rule.value for rule in verdict.rules if rule.value is not None}
+    with job.registry.open_run(
+        job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}
+    ) as run_id:
+        job.registry.log_to_run(job.config.model_dump(mode="json"), figures, {DOCUMENT: document, PAGE: page})
+    return run_id, report_digest(document, page)
+
+
+def _render_page(job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None) -> str:
+    windows = splits.split_windows(job.config.as_of, job.use_case.policy)
+    last = windows.holdout_until - timedelta(days=1)
+    answers = _scores_to_draw(evidence)
+    metrics = {who: asdict(compute_metrics(scored.y, scored.p)) for who, scored in answers.items()}
+    plots: dict[str, str] = {}
+    if answers:
+        first, said = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
+        plots = {**pages.quality_plots(first.y, said), "per day": pages.daily_plot(first.day, first.y, said)}
+    return pages.render_verdict(
+        title=str(version),
+        summary=f"{job.use_case.question} Judged as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events of "
+        f"{windows.holdout_from:%Y-%m-%d} to {last:%Y-%m-%d}, beside "
+        f"{'the champion' if 'champion' in answers else 'no champion'}.",
+        accepted=verdict.accepted,
+        rules=verdict.rules,
+        metrics=metrics,
+        plots=plots,
+    )
+
+
+def _scores_to_draw(evidence: HoldoutScores | None) -> Mapping[str, Scored]:
+    """Who answered the challenger's rows with something that can be drawn; the rules say what was wrong with others."""
+    drawn: dict[str, Scored] = {}
+    for who in ("challenger", "champion"):
+        scored = getattr(evidence, who, None)
+        if isinstance(scored, Scored):
+            try:
+                compute_metrics(scored.y, scored.p)
+            except (ValueError, MlopsError):
+                continue
+            drawn[who] = scored
+    return drawn
+
+
+def _describe_verdict(verdict: Verdict, row: AuditRow) -> str:
+    lines = [f"- {'passed' if rule.passed else '**refused**'} {rule.name}: {rule.reason}" for rule in verdict.rules]
+    report = f"runs:/{row.validation_run}/{PAGE}" if row.validation_run else "none"
+    return "\n".join([f"**{row.verdict}**, report `{report}`", "", *lines])

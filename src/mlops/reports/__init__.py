@@ -1,0 +1,1 @@
+"""Pages for people: a batch of data, a verdict, the life of a model."""

@@ -1,0 +1,150 @@
+"""Plots and pages for people: the only module that knows Matplotlib and Jinja. Text in, text out; all of it escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Answers = Mapping[str, np.ndarray[Any, Any]]
+"""Predicted probabilities by who gave them, each of shape (n_rows,)."""
+_COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
+_BINS = 10
+_EXAMPLES = 5
+
+
+def render_verdict(
+    *,
+    title: str,
+    summary: str,
+    accepted: bool,
+    rules: Sequence[Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    plots: Mapping[str, str],
+) -> str:
+    """A verdict as one HTML file that needs nothing else.
+
+    Args:
+        title: what was judged.
+        summary: on what, in a sentence.
+        accepted: the answer.
+        rules: `mlops.contract.Rule`s, in the order of the page.
+        metrics: quality by who (challenger, champion) and name of the figure; the same names for each.
+        plots: SVG by name.
+    """
+    images = {
+        name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for name, svg in plots.items()
+    }
+    names = list(next(iter(metrics.values()), {}))
+    return _render_template(
+        "verdict.html", title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names,
+        plots=images, figure=_format_figure,
+    )  # fmt: skip
+
+
+def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequence[str]) -> str:
+    """What ingestion found in one delivery, as one HTML file that needs nothing else.
+
+    (Rejected: Great Expectations' own pages, which fetch scripts from elsewhere and fail on numpy 2.)
+
+    Args:
+        title: heading.
+        subtitle: when and by what it was made.
+        feeds: one `mlops.data.quarantine.Judged` per source.
+        problems: why it was blocked; none: it was published.
+    """
+    return _render_template(
+        "delivery.html", title=title, subtitle=subtitle, feeds=feeds, problems=problems, examples=_first_examples
+    )
+
+
+def _first_examples(feed: Any, rule: str) -> list[Any]:
+    return list(islice((each for each in feed.broken if each.rule == rule), _EXAMPLES))
+
+
+def _render_template(template: str, **values: Any) -> str:
+    import jinja2
+
+    loader = jinja2.PackageLoader("mlops", "reports")
+    known = jinja2.Environment(autoescape=True, loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    return known.get_template(template).render(**values)
+
+
+def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
+    """Calibration and precision over recall, as SVG by name.
+
+    Args:
+        y: labels, 1 or 0, shape (n_rows,), both there.
+        answers: for the same rows.
+    """
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import precision_recall_curve
+
+    def calibration(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            truth, said = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
+            axes.plot(said, truth, marker="o", markersize=3, color=colour, label=who)
+
+    def precision_recall(axes: Axes) -> None:
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            precision, recall, _ = precision_recall_curve(y, p)
+            kept = np.linspace(0, len(recall) - 1, 200).astype("int64")
+            axes.plot(recall[kept], precision[kept], color=colour, label=who)
+
+    return {
+        "calibration": _draw_plot("Calibration", "predicted", "happened", calibration),
+        "precision_recall": _draw_plot("Precision over recall", "recall", "precision", precision_recall),
+    }
+
+
+def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answers) -> str:
+    """Mean label and mean predictions per day, as SVG; `day` is datetime64, shape (n_rows,)."""
+    days, index = np.unique(day.astype("datetime64[D]"), return_inverse=True)
+    rows = np.bincount(index)
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(len(days)), np.bincount(index, y) / rows, color="#222", linewidth=2, label="happened")
+        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
+            axes.plot(range(len(days)), np.bincount(index, p) / rows, color=colour, label=who)
+
+    return _draw_plot("Per day", f"days since {days[0]}", "mean", draw)
+
+
+def importance_plot(values: Mapping[str, float]) -> str:
+    """The 20 greatest as bars, greatest first, as SVG."""
+    top = sorted(values.items(), key=lambda item: item[1])[-20:]
+
+    def draw(axes: Axes) -> None:
+        axes.barh([name for name, _ in top], [value for _, value in top], color=_COLOURS[0])
+
+    return _draw_plot("Loss when a feature is shuffled", "log-loss more", "", draw)
+
+
+def _draw_plot(title: str, x: str, y: str, draw: Any) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # Words stay words, and equal figures are equal files.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlops"}):
+        figure: Figure = Figure(figsize=(5, 4), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.set(title=title, xlabel=x, ylabel=y)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def _format_figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")

@@ -1,0 +1,1 @@
+"""The command `mlops`: what people and pipelines run. No task imports it."""

@@ -1,0 +1,24 @@
+"""The audit table of a target, read by people's commands: from outside of the jobs, and without Spark."""
+
+from __future__ import annotations
+
+from mlops.platform import tables
+from mlops.release.version_record import AuditRow
+from mlops_cli import warehouse
+from mlops_cli.bundle_cli import DeployedBundle
+
+
+def read_rows(place: DeployedBundle) -> list[AuditRow]:
+    """All rows about a target's model, oldest first; in a workspace a SQL warehouse reads them.
+
+    Raises:
+        ConfigError: the workspace has no warehouse that the login may use.
+        DataError: a row cannot be read.
+    """
+    catalog, schema = (place.parameter_default("deployment", name) for name in ("catalog", "schema"))
+    if place.home is None:
+        rows = warehouse.query_rows(f"{catalog}.{schema}.audit", "model_name", place.model)
+    else:
+        rows = tables.read_without_spark(place.home, catalog, schema, "audit")
+    about = (row for row in rows if row["model_name"] == place.model)
+    return sorted(map(AuditRow.parse, about), key=lambda row: row.sequence)

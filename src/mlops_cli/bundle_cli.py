@@ -1,0 +1,204 @@
+"""What is deployed where: names and job ids of a target, as `databricks bundle summary -o json` prints them.
+
+The laptop writes the same document into its home, so that one command line serves both. Jobs are started and repaired
+here too: through the SDK in a workspace, through the command `laptop` in a home.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops.contract import ConfigError, MlopsError
+from mlops.platform import runtime, sdk
+
+TARGETS = ("dev", "staging", "prod")
+_REFERENCE = re.compile(r"\$\{resources\.(\w+)\.(\w+)\.(\w+)\}")
+_COMPUTED = {
+    ("schemas", "full_name"): "{catalog_name}.{name}",
+    ("registered_models", "full_name"): "{catalog_name}.{schema_name}.{name}",
+    ("volumes", "volume_path"): "/Volumes/{catalog_name}/{schema_name}/{name}",
+}
+_LONGEST = timedelta(hours=4)
+"""How long a run is followed: longer than any job's own limit."""
+
+
+@dataclass(frozen=True)
+class DeployedBundle:
+    """One target of the bundle, where it is deployed."""
+
+    target: str
+    home: Path | None
+    """The laptop's home; None: the workspace that the Databricks CLI is logged in to."""
+    document: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        where = self.home or self.document.get("workspace", {}).get("host", "the workspace")
+        return f"target {self.target} in {where}"
+
+    @property
+    def model(self) -> str:
+        """catalog.schema.model of this target."""
+        return self.parameter_default("deployment", "model_name")
+
+    def parameter_default(self, job: str, parameter: str) -> str:
+        """The default of a job's parameter.
+
+        Raises:
+            ConfigError: the bundle that is deployed has no such job or parameter.
+        """
+        found = [p["default"] for p in self._find_job(job).get("parameters", ()) if p["name"] == parameter]
+        if not found:
+            raise ConfigError(f"job {job!r} of {self} has no parameter {parameter!r}: deploy this bundle")
+        return str(found[0])
+
+    def source_model(self, given: Mapping[str, str]) -> str:
+        """The model that promotion into this target copies from: as given to the job, else as deployed."""
+        return given.get("source_model") or self.parameter_default("promotion", "source_model")
+
+    def job_id(self, job: str) -> str:
+        """The id of a job there."""
+        return str(self._find_job(job)["id"])
+
+    def command(self, *words: str) -> str:
+        """A command for a person to type, which acts on this target."""
+        return runtime.command_line((*words, "--target", self.target), self.home)
+
+    def run_job(self, job: str, parameters: Mapping[str, str], starter: str | None = None) -> None:
+        """Start a job and follow it to its end.
+
+        Args:
+            job: its key in the bundle.
+            parameters: that differ from their defaults.
+            starter: who starts it, in a home only; None: the user. A workspace knows who is logged in.
+
+        Raises:
+            MlopsError: it did not end well.
+        """
+        if self.home is not None:
+            with runtime.started_by(starter):
+                self._call_laptop("run", job, parameters)
+            return
+        with sdk.translate_errors(f"job {job} of {self}"):
+            started = sdk.workspace_client().jobs.run_now(int(self.job_id(job)), job_parameters=dict(parameters))
+            _follow_run(started)
+
+    def repair_job(self, job: str, parameters: Mapping[str, str]) -> None:
+        """Run again what failed in the newest run of a job that had these parameters.
+
+        Raises:
+            MlopsError: there is no such run, or it did not end well.
+        """
+        if self.home is not None:
+            self._call_laptop("repair", job, parameters)
+            return
+        with sdk.translate_errors(f"repairing job {job} of {self}"):
+            jobs = sdk.workspace_client().jobs
+            for run in jobs.list_runs(job_id=int(self.job_id(job)), completed_only=True):
+                given = {p.name: p.value for p in run.job_parameters or []}
+                if run.run_id and all(given.get(name) == value for name, value in parameters.items()):
+                    _follow_run(jobs.repair_run(run.run_id, rerun_all_failed_tasks=True))
+                    return
+        raise MlopsError(f"{self} has no run of job {job} with {dict(parameters)} to repair: start the job instead")
+
+    def _find_job(self, key: str) -> Mapping[str, Any]:
+        jobs: Mapping[str, Any] = self.document.get("resources", {}).get("jobs", {})
+        if key not in jobs:
+            raise ConfigError(f"{self} has no job {key!r}; it has {', '.join(sorted(jobs)) or 'none'}")
+        return dict(jobs[key])
+
+    def _call_laptop(self, verb: Literal["run", "repair"], job: str, parameters: Mapping[str, str]) -> None:
+        given = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
+        arguments = ["run", job, *(["--repair"] if verb == "repair" else []), *given]
+        found = importlib.metadata.entry_points(group="console_scripts", name="laptop")
+        if not found:
+            raise ConfigError("the command `laptop` is not installed here: run this in a checkout, after `uv sync`")
+        # In this process, so that a chain of commands shares one Spark session.
+        try:
+            next(iter(found)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
+        except SystemExit as end:
+            if end.code:
+                raise MlopsError(f"`laptop {' '.join(arguments)}` ended with exit code {end.code}, see above") from None
+
+
+def fill_references(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of the Databricks CLI with the references that it leaves for the deployment: `${resources...}`.
+
+    What only a deployment makes, as the id of a job before the first one, stays as it is.
+    """
+    resources = document.get("resources", {})
+
+    def of(match: re.Match[str]) -> str:
+        kind, key, name = match.groups()
+        body = resources.get(kind, {}).get(key, {})
+        if body and name not in body and (kind, name) in _COMPUTED:
+            return _REFERENCE.sub(of, _COMPUTED[kind, name].format_map(body))
+        return _REFERENCE.sub(of, str(body[name])) if name in body else match[0]
+
+    def fill(node: Any) -> Any:
+        match node:
+            case dict():
+                return {name: fill(child) for name, child in node.items()}
+            case list():
+                return [fill(child) for child in node]
+            case str():
+                return _REFERENCE.sub(of, node)
+        return node
+
+    return dict(fill(dict(document)))
+
+
+def _follow_run(waiting: Any) -> None:
+    """Wait for a run's end; its page and each change of its state are told on stderr.
+
+    Raises:
+        MlopsError: it did not end well.
+    """
+    from databricks.sdk.service.jobs import RunResultState
+
+    told: list[str] = []
+
+    def tell(run: Any) -> None:
+        state = run.state.life_cycle_state.value
+        if not told:
+            sys.stderr.write(f"{run.run_page_url}\n")
+        if told[-1:] != [state]:
+            told.append(state)
+            sys.stderr.write(f"run {run.run_id}: {state}\n")
+
+    run = waiting.result(timeout=_LONGEST, callback=tell)
+    if run.state.result_state != RunResultState.SUCCESS:
+        raise MlopsError(f"run {run.run_id} did not end well ({run.state.state_message}), see {run.run_page_url}")
+
+
+def load_deployed(target: str, home: Path | None) -> DeployedBundle:
+    """Read what is deployed for a target.
+
+    Raises:
+        ConfigError: nothing is, or the Databricks CLI is missing or not logged in.
+    """
+    if home is not None:
+        file = home / "summary" / f"{target}.json"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "no target yet"
+            cure = runtime.command_line(("laptop", "run", "sample", "--target", target), home)
+            raise ConfigError(f"{home} knows {known}, not {target!r}: run a job of it first, as in: {cure}")
+        return DeployedBundle(target, home.resolve(), json.loads(file.read_text()))
+    cli = shutil.which("databricks")
+    if cli is None:
+        raise ConfigError("the Databricks CLI is not on the PATH; install it, or name a laptop's home with --home DIR")
+    answer = subprocess.run(  # noqa: S603 (a fixed command; the target is one argument)
+        [cli, "bundle", "summary", "--target", target, "--output", "json"], capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        raise ConfigError(f"databricks bundle summary failed for target {target!r}: {answer.stderr.strip()}")
+    return DeployedBundle(target, None, fill_references(json.loads(answer.stdout)))

@@ -1,0 +1,270 @@
+"""`mlops ci`: what GitHub's workflows and Azure's pipelines call. They hold no logic of their own."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from mlops.contract import ConfigError, MlopsError
+from mlops.platform.registry import Registry
+from mlops_cli import bundle_cli, checkout, delivery, options, plans
+from mlops_cli.bundle_cli import TARGETS
+from mlops_cli.ci_notices import NOTICES
+
+_EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+_planner = click.option("--planner", help="Principal that made the plan; its own right is taken as it was deployed.")
+_out = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
+_folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="dist", show_default=True)
+
+
+@click.group(epilog=_EXITS)
+def ci() -> None:
+    """What a pipeline decides: plan, drift, provenance, weaknesses, secrets.
+
+    Example: mlops ci plan plan.json --target prod
+    """
+
+
+@ci.command(epilog=_EXITS)
+@_folder
+def build(folder: Path) -> None:
+    """Build the one wheel that every target gets, with its bill of materials and release.json.
+
+    Example: mlops ci build
+    """
+    made = delivery.Release(
+        checkout.head_commit(), checkout.project_version(), checkout.lock_digest(), checkout.build_release(folder)
+    )
+    (folder / checkout.RECORD).write_text(json.dumps(asdict(made), indent=1) + "\n")
+    for name, digest in made.files.items():
+        click.echo(f"{digest}  {name}")
+
+
+@ci.command(epilog=_EXITS)
+@_folder
+@click.option("--commit", help="That has to have been built. Default: the one that is checked out.")
+@click.option("--attestations", type=_file, help="What `gh attestation verify --format json` printed.")
+def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
+    """Stop unless the files in a folder are those that were built from this commit.
+
+    Example: mlops ci verify --attestations attestations.json
+    """
+    record = folder / checkout.RECORD
+    if not record.is_file():
+        raise ConfigError(f"{folder} has no {checkout.RECORD}: download what `mlops ci build` made")
+    attested = None if attestations is None else _parse_attestations(attestations.read_text())
+    found = delivery.release_errors(
+        delivery.parse_release(record.read_text()),
+        files=checkout.file_digests(folder),
+        commit=commit or checkout.head_commit(),
+        lock=checkout.lock_digest(),
+        attested=attested,
+    )
+    _stop_if("not what was built", found)
+    click.echo(f"{folder} holds what was built from {(commit or checkout.head_commit())[:12]}")
+
+
+def _parse_attestations(text: str) -> list[dict[str, object]]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ConfigError("this is no list of attestations: give what `gh attestation verify --format json` printed")
+    return found
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_target
+@_planner
+@_out
+def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
+    """Write a plan for its reviewers: what costs, who may do what, what is destroyed, then everything.
+
+    Example: mlops ci plan plan.json --target prod --out plan.md
+    """
+    out.write(plans.summarise_plan(_as_deployer(plan, planner), target))
+
+
+def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
+    found = plans.parse_plan(file.read_text())
+    return plans.as_deployer(found, planner) if planner else found
+
+
+@ci.command("same-plan", epilog=_EXITS)
+@click.argument("approved", type=_file)
+@click.argument("now", type=_file)
+@click.option("--planner", "planners", multiple=True, help="Who made the approved plan; then who made the other one.")
+def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
+    """Stop unless what would be done now is what was approved.
+
+    Example: mlops ci same-plan approved/plan.json plan.json --planner PLANNER --planner DEPLOYER
+    """
+    if len(planners) not in (0, 2):
+        raise click.UsageError("give --planner twice: who made the approved plan, then who made the other one")
+    before, after = (plans.parse_plan(file.read_text()) for file in (approved, now))
+    planner, deployer = planners or (None, None)
+    found = plans.plan_differences(before, after, planner=planner, deployer=deployer)
+    _stop_if("not the plan that was approved; plan again and have it approved", found)
+    click.echo(f"{len(after.actions)} actions, each as approved")
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_planner
+def settled(plan: Path, planner: str | None) -> None:
+    """Stop unless a plan made right after a deployment does nothing.
+
+    Example: mlops ci settled after.json
+    """
+    found = [f"{entry.action} {entry.key}" for entry in _as_deployer(plan, planner).actions]
+    _stop_if("deployed, and the next plan is not empty", found)
+    click.echo("the next plan is empty")
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_target
+@_planner
+@_out
+def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
+    """Stop if somebody changed what is deployed; what only waits for deployment is no drift.
+
+    Example: mlops ci drift plan.json --target prod --out drift.md
+    """
+    found = plans.config_drift(_as_deployer(plan, planner))
+    out.write(plans.report_drift(found, target))
+    _stop_if(f"target {target} has drifted", [f"{key} {change.path}" for key, change in found.drifted])
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--on", default="", help="Targets that have a workspace, as in variable DEPLOY_TARGETS: staging, prod.")
+@_out
+def targets(on: str, out: TextIO) -> None:
+    """Print which targets a pipeline may touch, as a line for GITHUB_OUTPUT, and write what is skipped.
+
+    Example: mlops ci targets --on staging --out targets.md
+    """
+    chosen = delivery.switched_on(on, TARGETS[1:])
+    for target in TARGETS[1:]:
+        skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/switch-on.md"
+        out.write(f"- {target}: {'on' if target in chosen else skipped}\n")
+    click.echo(f"targets={json.dumps(chosen)}")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--version", required=True, type=click.IntRange(min=1), help="Of the source model.")
+@_target
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path, exists=True), help="A laptop's home folder.")
+@options.parameter
+@_out
+def journal(version: int, target: str, home: Path | None, param: Sequence[str], out: TextIO) -> None:
+    """Tell where a version of the target below stands on its way into this one; stop if it was refused.
+
+    Example: mlops ci journal --version 3 --target prod --home .laptop
+    """
+    given = options.parse_pairs(param)  # the words of `mlops promote`, so that both speak of one source
+    place = bundle_cli.load_deployed(target, home)
+    registry = Registry(place.home)
+    source = registry.get_version(place.source_model(given), version)
+    champion = registry.find_alias_holder(place.model, "champion")
+    copies = [(v.number, v.tags) for v in registry.list_versions(place.model)]
+    origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"
+    words = ["--target", place.target, *(["--home", str(place.home)] if place.home else [])]
+    steps = delivery.promotion_status(
+        source.tags, copies, origin=origin, champion=champion.number if champion else None, place=words
+    )
+    out.writelines(f"- {step.name}: {step.state}, {plans.escape_html(step.what)}\n" for step in steps)
+    _stop_if(f"{source} was refused on its way to {target}", [s.what for s in steps if s.state == "refused"])
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--exceptions", type=_file, default=".ci/vulnerabilities.toml", show_default=True)
+@click.option("--report", type=_file, help="What `uv audit --output-format json` printed. Default: ask it.")
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Default: today, UTC.")
+def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None:
+    """Stop if a locked package has a known weakness that nobody has accepted, or an exception has ended.
+
+    Example: mlops ci audit
+    """
+    found = delivery.parse_vulnerabilities(report.read_text() if report else checkout.audit_lock())
+    accepted = delivery.parse_exceptions(exceptions.read_text())
+    day: date = (today or datetime.now(UTC)).date()
+    _stop_if("the lock must not stay as it is", delivery.open_vulnerabilities(found, accepted, day))
+    click.echo(f"{len(found)} known weaknesses, {len(accepted)} accepted")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--history/--no-history", default=False, help="Every commit, too.")
+def secrets(*, history: bool) -> None:
+    """Stop if a tracked file holds what looks like a credential; says where, never what.
+
+    Example: mlops ci secrets --history
+    """
+    found = [
+        f"{name}:{n}: {kind}"
+        for name, text in checkout.read_texts(history=history)
+        for n, kind in delivery.find_secrets(text)
+    ]
+    _stop_if("credentials in the repository: revoke them first, then remove them", found)
+    click.echo("no credential found")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--tag", required=True, help="As v0.1.0.")
+@_out
+def notes(tag: str, out: TextIO) -> None:
+    """Write what CHANGELOG.md says about a release; stop unless its tag is the project's version.
+
+    Example: mlops ci notes --tag v0.1.0
+    """
+    version = delivery.check_tag(tag, checkout.project_version()).removeprefix("v")
+    out.write(delivery.release_notes(Path("CHANGELOG.md").read_text(), version) + "\n")
+
+
+@ci.command(epilog=_EXITS)
+@click.option("--known", type=_file, default=".ci/licences.toml", show_default=True, help="What packages do not say.")
+@_out
+def licences(known: Path, out: TextIO) -> None:
+    """Write which licence each package that the wheel needs is under; stop at one that is unknown or not allowed.
+
+    Example: mlops ci licences --out licences.md
+    """
+    found = {**checkout.read_licences(), **tomllib.loads(known.read_text())}
+    out.write("| package | licence |\n|---|---|\n")
+    out.writelines(
+        f"| {name} | {plans.escape_html(text.partition(chr(10))[0])} |\n" for name, text in sorted(found.items())
+    )
+    _stop_if("licences to look at", delivery.licence_errors(found))
+
+
+@ci.command(epilog=_EXITS)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--platform", "platforms", multiple=True, default=("manylinux_2_28_x86_64", "manylinux_2_17_x86_64"))
+def wheelhouse(folder: Path, platforms: tuple[str, ...]) -> None:
+    """Download a wheel of everything that the wheel needs, for a workspace that reaches no package index.
+
+    Example: mlops ci wheelhouse wheels
+    """
+    click.echo(f"{checkout.download_wheels(folder, platforms)} wheels in {folder}, each as the lock has it")
+
+
+for _command in NOTICES:
+    ci.add_command(_command)
+
+
+def _stop_if(what: str, reasons: object) -> None:
+    """Stop with each reason on its own line; none of them can pass for a command of the pipeline that shows them."""
+    lines = [str(reason) for reason in (reasons if isinstance(reasons, list | tuple) else ())]
+    if lines:
+        raise MlopsError("\n  ".join([f"{what}:", *(options.escape_control(line) for line in lines)]))

@@ -1,0 +1,97 @@
+"""`mlops ci comment`, `issue` and `nightly`: what a pipeline writes into pull requests and issues, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from mlops.contract import ConfigError
+from mlops_cli import plans
+from mlops_cli.bundle_cli import TARGETS
+from mlops_cli.forge import AzureDevOps, GitHub
+
+_EXITS = "Exit codes: 0 written, 1 refused or failed, 2 wrong arguments."
+_PLAN_MARK = "<!-- mlops: plan of {} -->"
+_DRIFT_MARK = "<!-- mlops: drift of {} -->"
+_NIGHTLY_MARK = "<!-- mlops: nightly tests -->"
+_LONGEST = 65_000
+"""Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
+_SUCCESS = ("success", "succeeded")
+"""How GitHub and Azure DevOps name the result of a job that ended well."""
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+
+
+def _forge_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say where to write."""
+    for option in (
+        click.option("--token", envvar="FORGE_TOKEN", help="Of the run. Default: FORGE_TOKEN."),
+        click.option(
+            "--azure-devops", nargs=3, metavar="COLLECTION PROJECT REPOSITORY", help="The repository in Azure Repos."
+        ),
+        click.option("--api", default="https://api.github.com", show_default=True, help="Of GitHub."),
+        click.option("--github", metavar="OWNER/NAME", help="The repository on GitHub."),
+    ):
+        command = option(command)
+    return command
+
+
+def _open_forge(
+    *, github: str | None, api: str, azure_devops: tuple[str, str, str] | None, token: str | None
+) -> GitHub | AzureDevOps:
+    if (github is None) == (azure_devops is None) or not token:
+        raise click.UsageError("give a token, and one of --github and --azure-devops")
+    return GitHub(api, github, token) if github is not None else AzureDevOps(*(azure_devops or ("", "", "")), token)
+
+
+@click.command(epilog=_EXITS)
+@click.argument("body", type=_file)
+@_target
+@click.option("--pull-request", required=True, type=click.IntRange(min=1))
+@_forge_options
+def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None:
+    """Write the plan of a target as the one comment of a pull request that says so.
+
+    Example: mlops ci comment plan.md --target prod --pull-request 7 --github octo/flights
+    """
+    text = plans.truncate_markdown(body.read_text(), _LONGEST)
+    click.echo(_open_forge(**where).write_comment(pull_request, _PLAN_MARK.format(target), text))
+
+
+@click.command(epilog=_EXITS)
+@click.argument("plan", type=_file)
+@_target
+@_forge_options
+def issue(*, plan: Path, target: str, **where: Any) -> None:
+    """Keep the one issue about a target's drift: opened or updated where a plan shows some, else closed.
+
+    Example: mlops ci issue plan.json --target prod --github octo/flights
+    """
+    forge = _open_forge(**where)
+    found = plans.config_drift(plans.parse_plan(plan.read_text()))
+    body = plans.truncate_markdown(plans.report_drift(found, target), _LONGEST) if found.drifted else None
+    click.echo(forge.keep_issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
+
+
+@click.command(epilog=_EXITS)
+@click.option("--result", required=True, help="How the tests' job ended, in GitHub's or Azure's word.")
+@click.option("--run", required=True, help="Address of the run.")
+@_forge_options
+def nightly(*, result: str, run: str, **where: Any) -> None:
+    """Keep the one issue about the nightly tests: opened or updated unless they succeeded, else closed.
+
+    Example: mlops ci nightly --result failure --run https://example.com/runs/1 --github octo/flights
+    """
+    forge = _open_forge(**where)
+    if not run.startswith("https://"):
+        raise ConfigError(f"{run[:100]!r} is no address of a run: it begins with https://")
+    failed = f"The job of the nightly tests ended with {plans.escape_html(result)}: {quote(run, safe=':/?=&%')}\n"
+    body = None if result.lower() in _SUCCESS else failed
+    click.echo(forge.keep_issue(_NIGHTLY_MARK, "The nightly tests fail", body))
+
+
+NOTICES = (comment, issue, nightly)

@@ -1,0 +1,189 @@
+"""`mlops`: what ML engineers and pipelines do with versions. Every change goes through a job of the bundle."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlops import config
+from mlops.contract import ModelError, clean_text
+from mlops.platform.registry import Registry
+from mlops.release import approvals
+from mlops.release.version_record import champion_of, read_record
+from mlops_cli import audit_records, options
+from mlops_cli.bundle_cli import DeployedBundle
+from mlops_cli.ci import ci
+from mlops_cli.versions import compare, history, status
+from mlops_cli.workspace.commands import COMMANDS
+
+_version = click.argument("version", type=click.IntRange(min=1))
+_approver = click.option("--approver", help="Who decides; in a home only, since a workspace knows who you are.")
+
+
+@click.group(epilog=options.EXITS)
+@click.version_option(package_name="mlops-cli")
+def cli() -> None:
+    """Promote, approve, roll back and look at model versions, in a workspace or in a laptop's home.
+
+    Example: mlops status --home .laptop
+    """
+
+
+@cli.command(epilog=options.EXITS)
+@_version
+@options.target
+@options.home
+@_approver
+@click.option(
+    "--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table."
+)
+def approve(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
+    """Approve a version that the gate accepted, and repair the run that waits for it.
+
+    Example: mlops approve 1 --target prod --home .laptop --approver ada
+    """
+    place = _start_review(version, target, home, approver, {"decision": "approved", "reason": reason})
+    place.repair_job("deployment", {"model_version": str(version)})
+
+
+@cli.command(epilog=options.EXITS)
+@_version
+@options.target
+@options.home
+@_approver
+@click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
+def reject(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
+    """Close a version with a reason: it is not deployed, and no validation opens it again.
+
+    Example: mlops reject 3 --target prod --reason "trained on the wrong feed"
+    """
+    _start_review(version, target, home, approver, {"decision": "rejected", "reason": reason})
+
+
+def _start_review(
+    version: int, target: str, home: Path | None, approver: str | None, given: dict[str, str]
+) -> DeployedBundle:
+    """Start the job that records a person's decision; who that is, the platform says.
+
+    Raises:
+        MlopsError: the decision is refused before the job starts, or by it.
+    """
+    if approver is not None and home is None:
+        raise click.UsageError("--approver goes with --home only: in a workspace you are who is logged in")
+    place = options.resolve_target(target, home)
+    by = None if home is None else clean_text(approver or getpass.getuser())
+    found = Registry(place.home).get_version(place.model, version)
+    if by is not None:
+        _check_version(place, found.number, by, given["decision"])
+    place.run_job("review", {"model_version": str(version), **given}, by)
+    options.print_line(f"{found} {given['decision']}{f' by {by}' if by else ''}: {given['reason']}")
+    return place
+
+
+def _check_version(place: DeployedBundle, number: int, by: str, decision: str) -> None:
+    """Refuse at once what the job would refuse when it has started; a home's table can be read without Spark."""
+    rows = audit_records.read_rows(place)
+    record = replace(read_record(rows, number), model_name=place.model)
+    champion = champion_of(rows)
+    if decision == "rejected" and champion == number:
+        cure = place.command("mlops", "rollback", "--reason", "REASON")
+        raise ModelError(f"{record} is champion; roll back first: {cure}")
+    if decision == "approved":
+        found = [
+            *approvals.object_to_verdict(record, champion), *approvals.object_to_approver(record, by, person=True)
+        ]  # fmt: skip
+        cure = place.command("mlops", "deploy", str(number))
+        approvals.raise_first(found, f"nothing was approved; to have it judged again: {cure}")
+
+
+@cli.command(epilog=options.EXITS)
+@_version
+@options.target
+@options.home
+@options.parameter
+def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -> None:
+    """Judge a version and make it champion; of the champion, mend the aliases.
+
+    Example: mlops deploy 3 --target prod --home .laptop
+    """
+    place = options.resolve_target(target, home)
+    found = Registry(place.home).get_version(place.model, version)
+    place.run_job("deployment", {"model_version": str(found.number), **options.parse_pairs(param)})
+
+
+@cli.command(epilog=options.EXITS)
+@options.target
+@options.home
+@click.option("--version", type=click.IntRange(min=1), help="Of the source model. Default: its champion.")
+@options.parameter
+def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
+    """Copy a version of the target below into this target, where gate and approval decide again.
+
+    Example: mlops promote --target staging -p source_model=dev.dev_ada_flights.dev_ada_late_arrival
+    """
+    given = options.parse_pairs(param)
+    config.check_given("promotion", given)
+    place = options.resolve_target(target, home)
+    source = place.source_model(given)
+    registry = Registry(place.home)
+    chosen = (
+        registry.find_alias_holder(source, "champion") if version is None else registry.get_version(source, version)
+    )
+    if chosen is None:
+        raise ModelError(f"{source} has no champion to promote; name a version with --version")
+    options.print_line(f"promoting {chosen} to {place.model}", err=True)
+    place.run_job("promotion", {"source_version": str(chosen.number), **given})
+    for copy in registry.list_versions(place.model):
+        if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
+            options.print_line(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
+
+
+@cli.command(epilog=options.EXITS)
+@options.target
+@options.home
+@click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
+@options.parameter
+def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) -> None:
+    """Put the previous champion back.
+
+    Example: mlops rollback --target prod --reason "late rate doubled"
+    """
+    given = {"reason": reason, **options.parse_pairs(param)}
+    config.check_given("rollback", given)
+    options.resolve_target(target, home).run_job("rollback", given)
+
+
+for _command in (status, history, compare, *COMMANDS, ci):
+    cli.add_command(_command)
+
+
+def run_args(args: Sequence[str]) -> int:
+    """Run one command in this process and return its exit code; a user's mistake is told in a sentence."""
+    command: Callable[..., Any] = cli.main
+    try:
+        return int(command(args=list(args), prog_name="mlops", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        told = io.StringIO()
+        error.show(told)
+        options.print_line(*told.getvalue().rstrip().split("\n"), err=True)
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except Exception as error:
+        sentence = options.print_errors(error)
+        if sentence is None:
+            raise
+        options.print_line(*f"error: {sentence}".split("\n"), err=True)
+        return 1
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the command; ends with SystemExit, as every command."""
+    sys.exit(run_args(sys.argv[1:] if argv is None else argv))

@@ -1,0 +1,342 @@
+"""What a pipeline decides on its way to a target: is this the wheel, where is this version, may this weakness stay.
+
+Facts in, answers out; `mlops ci` fetches the facts and prints the answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from mlops.contract import ConfigError
+
+_TAG = re.compile(r"v(\d+\.\d+\.\d+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")
+LONGEST_EXCEPTION = timedelta(days=90)
+"""An accepted weakness is looked at again after this long, at the latest."""
+
+
+# --- one release -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was built, once: every file with its sha256, and the commit that it was built from."""
+
+    commit: str
+    version: str
+    lock: str
+    """sha256 of uv.lock."""
+    files: Mapping[str, str]
+    """Name to sha256: wheel, bill of materials, licences."""
+
+
+def parse_release(text: str) -> Release:
+    """Read release.json.
+
+    Raises:
+        ConfigError: it is none, or a digest, a commit or a name in it has another form.
+    """
+    try:
+        found = Release(**json.loads(text))
+        whole = _COMMIT.fullmatch(found.commit) and all(
+            _SHA256.fullmatch(d) for d in (found.lock, *found.files.values())
+        )
+        named = all(_FILE.fullmatch(name) for name in found.files) and found.version
+    except (ValueError, TypeError, AttributeError):
+        whole = named = None
+    if not whole or not named:
+        raise ConfigError("this is no release.json: build again with `mlops ci build`")
+    return found
+
+
+def release_errors(
+    record: Release, *, files: Mapping[str, str], commit: str, lock: str, attested: Sequence[Mapping[str, Any]] | None
+) -> tuple[str, ...]:
+    """Why these files must not be deployed; none: they are what was built from this commit.
+
+    Args:
+        record: as the build wrote it.
+        files: name to sha256 of what lies there now.
+        commit: that is being deployed.
+        lock: sha256 of the lock of that commit.
+        attested: what `gh attestation verify --format json` printed for the wheel; None where the system has none.
+    """
+    found = [f"{name} was not built here" for name in sorted(files.keys() - record.files.keys())]
+    for name, digest in sorted(record.files.items()):
+        if name not in files:
+            found.append(f"{name} is missing")
+        elif files[name] != digest:
+            found.append(f"{name} is not what was built: sha256 {files[name][:12]}, built {digest[:12]}")
+    if record.commit != commit:
+        found.append(f"it was built from commit {record.commit[:12]}, not {commit[:12]}")
+    if record.lock != lock:
+        found.append("uv.lock is not the one that it was built with")
+    wheels = [digest for name, digest in record.files.items() if name.endswith(".whl")]
+    if len(wheels) != 1:
+        found.append(f"there are {len(wheels)} wheels, not one")
+    elif attested is not None:
+        found += _attestation_errors(attested, {*record.files.values()}, commit)
+    return tuple(found)
+
+
+def _attestation_errors(statements: Sequence[Mapping[str, Any]], digests: Set[str], commit: str) -> Iterator[str]:
+    """`gh` has checked signature and workflow; what is left is that it speaks of these files and this commit."""
+    for each in statements:
+        result = each.get("verificationResult", {})
+        subjects = {s.get("digest", {}).get("sha256") for s in result.get("statement", {}).get("subject", ())}
+        source = result.get("signature", {}).get("certificate", {}).get("sourceRepositoryDigest")
+        if digests <= subjects and source == commit:
+            return
+    yield f"no attestation says that all of these files were built from commit {commit[:12]}"
+
+
+def check_tag(text: str, version: str) -> str:
+    """A release's tag, as v1.2.3, which has to be the version of the project.
+
+    Raises:
+        ConfigError: it has another form, or says another version.
+    """
+    found = _TAG.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{text!r} is no release tag: write it as v1.2.3")
+    if found[1] != version:
+        raise ConfigError(f"tag {text} is not version {version} of pyproject.toml: set the version, then tag")
+    return text
+
+
+def release_notes(changelog: str, version: str) -> str:
+    """The section of a version in CHANGELOG.md.
+
+    Raises:
+        ConfigError: there is none, or it is empty.
+    """
+    parts = re.split(r"^## \[([^\]]+)\].*$", changelog, flags=re.MULTILINE)
+    section = dict(zip(parts[1::2], parts[2::2], strict=True)).get(version, "").strip()
+    if not section:
+        raise ConfigError(f"CHANGELOG.md says nothing about {version}: add a section ## [{version}]")
+    return section
+
+
+# --- which targets have a workspace ----------------------------------------------------------------------------------
+
+
+def switched_on(text: str, order: Sequence[str]) -> tuple[str, ...]:
+    """Read which targets a pipeline may touch, in their order; an empty text means none.
+
+    Args:
+        text: names with spaces or commas between them, as in "staging, prod".
+        order: every target that pipelines deploy, each after the one that has to prove a release first.
+
+    Raises:
+        ConfigError: a name is no target, or a target is named without those before it.
+    """
+    names = {name for name in re.split(r"[\s,]+", text) if name}
+    if unknown := sorted(names - set(order)):
+        raise ConfigError(f"DEPLOY_TARGETS names {unknown[0][:40]!r}: write one or more of {', '.join(order)}")
+    targets = tuple(name for name in order if name in names)
+    if targets != tuple(order[: len(targets)]):
+        missing = next(name for name in order if name not in names)
+        raise ConfigError(f"DEPLOY_TARGETS names {targets[-1]} without {missing}, which proves a release first: add it")
+    return targets
+
+
+# --- one version on its way ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PromotionStep:
+    """One step of a promotion."""
+
+    name: str
+    state: Literal["done", "waiting", "refused", "open"]
+    what: str
+
+
+def promotion_status(
+    source: Mapping[str, str],
+    copies: Iterable[tuple[int, Mapping[str, str]]],
+    *,
+    origin: str,
+    champion: int | None,
+    place: Sequence[str],
+) -> tuple[PromotionStep, ...]:
+    """Where a version stands on its way into a target, as tags and aliases show it; they decide nothing.
+
+    Args:
+        source: tags of the version in the target below.
+        copies: number and tags of the target's versions.
+        origin: what a copy of it carries as `promoted_from`.
+        champion: the target's.
+        place: how a command names the target: --target and, on a laptop, --home.
+    """
+    accepted = source.get("verdict") == "accepted"
+    steps = [
+        PromotionStep("source", "done" if accepted else "refused", f"verdict there: {source.get('verdict', 'none')}")
+    ]
+    made = [(number, tags) for number, tags in copies if tags.get("promoted_from") == origin]
+    number, tags = made[0] if made else (None, {})
+    steps.append(PromotionStep("copy", "done" if made else "open", f"version {number}" if made else "not made yet"))
+    if len(made) > 1:
+        steps.append(PromotionStep("copies", "refused", f"{len(made)} copies of one version: {[n for n, _ in made]}"))
+    same = tags.get("artifact_digest") == source.get("artifact_digest")
+    if made and not same:
+        steps.append(PromotionStep("digest", "refused", "the copy's files are not the source's"))
+    verdict = tags.get("verdict")
+    state: Literal["done", "refused", "open"] = (
+        "done" if verdict == "accepted" else "open" if verdict is None else "refused"
+    )
+    steps.append(PromotionStep("verdict", state, verdict or "not judged here yet"))
+    serves = number is not None and number == champion
+    approved = "approved_by" in tags
+    approve = shlex.join(["mlops", "approve", str(number or "N"), *place])
+    waits: Literal["waiting", "open"] = "waiting" if state == "done" else "open"
+    by = f"by {tags.get('approved_by', 'nobody named')}" if approved else f"a person decides: {approve}"
+    if serves and not approved:
+        by = "automatic in this target"
+    steps.append(PromotionStep("approval", "done" if approved or serves else waits, by))
+    steps.append(
+        PromotionStep("champion", "done" if serves else "open", f"version {champion}" if champion else "none yet")
+    )
+    return tuple(steps)
+
+
+# --- weaknesses ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Vulnerability:
+    """A known vulnerability of a locked package."""
+
+    id: str
+    package: str
+    version: str
+    fixed: str
+    """Versions that have a fix; empty: none."""
+
+
+@dataclass(frozen=True)
+class AcceptedVulnerability:
+    """A weakness that may stay for a while."""
+
+    id: str
+    reason: str
+    until: date
+
+
+def parse_vulnerabilities(text: str) -> tuple[Vulnerability, ...]:
+    """Read what `uv audit --output-format json` printed.
+
+    Raises:
+        ConfigError: it is none of that.
+    """
+    try:
+        rows = json.loads(text)["vulnerabilities"]
+        return tuple(
+            Vulnerability(
+                str(row["display_id"]),
+                str(row["dependency"]["name"]),
+                str(row["dependency"]["version"]),
+                ", ".join(str(version) for version in row.get("fix_versions", ())),
+            )
+            for row in rows
+        )
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError("this is no audit: give what `uv audit --output-format json` printed") from None
+
+
+def parse_exceptions(text: str) -> tuple[AcceptedVulnerability, ...]:
+    """Read the file of exceptions (TOML): a table `accepted.<id>` with `reason` and `until` for each.
+
+    Raises:
+        ConfigError: it is malformed, or an exception gives no reason or no day.
+    """
+    try:
+        found = tomllib.loads(text).get("accepted", {})
+        rows = tuple(AcceptedVulnerability(key, str(row["reason"]).strip(), row["until"]) for key, row in found.items())
+    except (tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError):
+        raise ConfigError('an exception is written as [accepted.ID] with reason = "…" and until = 2026-01-31') from None
+    for row in rows:
+        if not row.reason or type(row.until) is not date:
+            raise ConfigError(f"exception {row.id} needs a reason and a day: until = 2026-01-31, without quotes")
+    return rows
+
+
+def open_vulnerabilities(
+    found: Iterable[Vulnerability], accepted: Iterable[AcceptedVulnerability], today: date
+) -> tuple[str, ...]:
+    """Why the lock must not stay as it is; none: it may."""
+    rows = {row.id: row for row in accepted}
+    answer: list[str] = []
+    seen = set()
+    for each in found:
+        seen.add(each.id)
+        row = rows.get(each.id)
+        cure = f"lock {each.fixed}" if each.fixed else "there is no fix yet: replace it, or accept it with a reason"
+        if row is None:
+            answer.append(f"{each.package} {each.version}: {each.id}; {cure}")
+        elif row.until < today:
+            answer.append(f"{each.package} {each.version}: {each.id} was accepted until {row.until}; {cure}")
+    for row in rows.values():
+        if row.until - today > LONGEST_EXCEPTION:
+            answer.append(f"exception {row.id} lasts until {row.until}: at most {LONGEST_EXCEPTION.days} days")
+        if row.id not in seen:
+            answer.append(f"exception {row.id} has no weakness any more: remove it")
+    return tuple(answer)
+
+
+# --- licences --------------------------------------------------------------------------------------------------------
+
+_PERMISSIVE = re.compile(
+    r"MIT|Apache|BSD|ISC|PSF|Python Software Foundation|Mozilla Public License 2|MPL-2|Unlicense|CC0|Zlib|HPND|0BSD"
+    r"|Public Domain",
+    re.IGNORECASE,
+)
+_COPYLEFT = re.compile(r"\bA?GPL|Affero|\bGNU General|SSPL|Commons Clause|BUSL|proprietary", re.IGNORECASE)
+
+
+def licence_errors(found: Mapping[str, str]) -> tuple[str, ...]:
+    """Packages, by name and declared licence, that somebody has to look at: none is declared, or no permissive one."""
+    return tuple(
+        f"{name}: {text.splitlines()[0][:80] if text else 'declares no licence'}"
+        for name, text in sorted(found.items())
+        if not _PERMISSIVE.search(text) or _COPYLEFT.search(text.partition("\n")[0])
+    )
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+SECRETS: dict[str, re.Pattern[str]] = {
+    "Databricks token or secret": re.compile(r"\b(?:dapi|dose|dkea|dsapi)[0-9a-f]{32}(?:-\d)?\b"),
+    "GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,})\b"),
+    "Entra client secret": re.compile(r"[\w.~-]{3}8Q~[\w.~-]{31,34}"),
+    "Azure storage key": re.compile(r"AccountKey=[A-Za-z0-9+/]{86}=="),
+    "AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    "PyPI token": re.compile(r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
+    "Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    "private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
+    "signed token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+    "password in an address": re.compile(
+        r"\b[a-z][a-z0-9+]{1,12}://[^\s:/@{}$<>\"']{1,64}:[^\s:/@{}$<>\"']{6,}@[\w.-]+"
+    ),
+}
+"""What a credential looks like, by what it is. None of them may stand in a commit, not even one that was revoked."""
+
+
+def find_secrets(text: str) -> tuple[tuple[int, str], ...]:
+    """Line numbers, from 1, and kinds of everything in a text that looks like a credential; never the credential."""
+    return tuple(
+        (number, kind)
+        for number, line in enumerate(text.splitlines(), 1)
+        for kind, pattern in SECRETS.items()
+        if pattern.search(line)
+    )

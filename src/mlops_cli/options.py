@@ -1,0 +1,83 @@
+"""What the commands of `mlops` share: options, and how they say where they act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mlops.contract import MlopsError, clean_text
+from mlops.platform import sdk
+from mlops_cli import bundle_cli
+from mlops_cli.bundle_cli import TARGETS, DeployedBundle
+
+EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
+ALIASES = ("champion", "challenger", "previous_champion")
+
+home = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path, exists=True),
+    help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
+)
+target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+parameter = click.option("--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of.")
+output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+class _Reason(click.ParamType[str]):
+    """Text that says something: a blank one is refused before anything is asked or started."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Clean the text; fail if nothing or too much is left."""
+        text = clean_text(value)
+        if not text:
+            self.fail("it is blank: say why in a few words", param, ctx)
+        if len(text) > 500:
+            self.fail(f"it has {len(text)} characters, and 500 at most are kept: say it shorter", param, ctx)
+        return text
+
+
+REASON = _Reason()
+
+
+def print_errors(error: Exception) -> str | None:
+    """The sentence that tells a person what went wrong; None: it is no error that a person can mend."""
+    if isinstance(error, MlopsError):
+        return str(error)
+    # By its name, since importing MLflow takes seconds.
+    if any(kind.__name__ == "MlflowException" for kind in type(error).__mro__):
+        return f"the registry answered: {' '.join(sdk.redact_secrets(str(error)).split())}"
+    return None
+
+
+def resolve_target(of: str, folder: Path | None) -> DeployedBundle:
+    """What is deployed for a target; says on stderr where that is, before anything is done there."""
+    found = bundle_cli.load_deployed(of, folder)
+    print_line(f"{found}", err=True)
+    return found
+
+
+def parse_pairs(given: Sequence[str]) -> dict[str, str]:
+    """Parameters that were given as KEY=VALUE."""
+    parts = [text.partition("=") for text in given]
+    wrong = [name for name, equals, _ in parts if not equals]
+    if wrong:
+        raise click.UsageError(f"-p {wrong[0]}: write it as KEY=VALUE, as in -p as_of=2013-04-01T00:00:00Z")
+    return {name: value for name, _, value in parts}
+
+
+def print_line(*lines: str, err: bool = False) -> None:
+    """Print what tags, people or a workspace say, each argument on one line whatever it holds.
+
+    None of it can pass for another line, or for a command of the pipeline that shows it.
+    """
+    click.echo("\n".join(map(escape_control, lines)), err=err)
+
+
+def escape_control(line: str) -> str:
+    """A line in which nothing begins a logging command of GitHub (::) or Azure DevOps (##)."""
+    shown = "".join(c if c.isprintable() or c == "\t" else "?" for c in line)
+    return shown.replace("::", ": :").replace("##", "# #")

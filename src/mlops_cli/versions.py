@@ -1,0 +1,202 @@
+"""`mlops status`, `history` and `compare`: what is where, how it came there, and how two versions differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlops.contract import MlopsError, ModelError, clean_text
+from mlops.platform import runtime
+from mlops.platform.model_scan import artifact_digest
+from mlops.platform.registry import Registry, Version
+from mlops.release.version_record import MOVES, AuditRow
+from mlops_cli import audit_records, options
+from mlops_cli.bundle_cli import TARGETS, DeployedBundle
+
+_COMPARED = ("verdict", "promoted_from", "trained_until", "trained_by", "model_digest")
+
+
+@click.command(epilog=options.EXITS)
+@options.home
+@click.option("--target", "-t", "chosen", multiple=True, type=click.Choice(TARGETS), help="Default: all.")
+@options.output
+def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
+    """Which version holds which alias in which target; digests are recomputed from the files.
+
+    A target that cannot be read is told, and keeps no other from being shown; then the exit code is 1.
+
+    Example: mlops status --home .laptop --output json
+    """
+    rows: list[dict[str, Any]] = []
+    unread: dict[str, str] = {}
+    for target in chosen or TARGETS:
+        try:
+            rows += _alias_holders(target, home)
+        except Exception as error:
+            sentence = options.print_errors(error)
+            if sentence is None:
+                raise
+            unread[target] = sentence
+    if output == "json":
+        click.echo(json.dumps([*rows, *({"target": name, "error": text} for name, text in unread.items())], indent=1))
+    elif rows:
+        shown = ("target", "alias", "version", "digest", "age_hours", "since", "by", "measured", "metrics")
+        _print_rows([shown, *([_format_value(row[name]) for name in shown] for row in rows)])
+    elif not unread:
+        click.echo("no version holds an alias yet")
+    for name, text in unread.items():
+        options.print_line(*f"error: target {name}: {text}".split("\n"), err=True)
+    problems = dict.fromkeys(str(row["problem"]) for row in rows if row["problem"])
+    for text in problems:
+        options.print_line(f"error: {text}", err=True)
+    if unread or problems:
+        raise click.exceptions.Exit(1)
+
+
+def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
+    """One row for each alias that a version of a target holds."""
+    place = options.resolve_target(target, home)
+    registry = Registry(place.home)
+    held = [(alias, registry.find_alias_holder(place.model, alias)) for alias in options.ALIASES]
+    return [_target_status(place, registry, alias, version) for alias, version in held if version is not None]
+
+
+def _short_digest(registry: Registry, version: Version) -> tuple[str | None, str | None]:
+    """The digest of a version's files, and what is wrong with them."""
+    try:
+        with registry.fetch_files(version) as folder:
+            digest = artifact_digest(folder)
+    except MlopsError as error:
+        return None, str(error)
+    recorded = version.tags.get("artifact_digest", "none")
+    return digest, None if digest == recorded else (
+        f"the files of {version} have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"
+    )
+
+
+def _target_status(place: DeployedBundle, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
+    digest, problem = _short_digest(registry, version)
+    tags, age = version.tags, runtime.now() - version.created
+    measured, metrics = registry.latest_figures(version, place.parameter_default("deployment", "experiment"))
+    serves = alias == "champion"
+    return {
+        "target": place.target,
+        "alias": alias,
+        "model": version.model,
+        "version": version.number,
+        "digest": digest,
+        "problem": problem,
+        "run": version.run_id,
+        "age_hours": round(age.total_seconds() / 3600, 2),
+        "since": tags.get("champion_since") if serves else None,
+        "by": tags.get("champion_by") if serves else tags.get("promoted_by", tags.get("trained_by")),
+        "verdict": tags.get("verdict"),
+        "measured": measured,
+        "metrics": metrics,
+    }
+
+
+@click.command(epilog=options.EXITS)
+@options.target
+@options.home
+@options.output
+def history(target: str, home: Path | None, output: str) -> None:
+    """Every row of a target's audit table, oldest first: verdicts, decisions, promotions, moves.
+
+    In a workspace a SQL warehouse that you may use reads the table.
+
+    Example: mlops history --target prod --home .laptop
+    """
+    place = options.resolve_target(target, home)
+    rows = audit_records.read_rows(place)
+    if output == "json":
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
+        return
+    for row in rows:
+        options.print_line(_history_line(row))
+    if not rows:
+        click.echo(f"nothing was judged, promoted or deployed in {target} yet")
+
+
+def _history_line(row: AuditRow) -> str:
+    """A row on one line, whatever its texts hold."""
+    before = "" if row.move not in MOVES or row.from_version is None else f"{row.from_version} -> "
+    verdict = row.verdict if row.move == "verdict" else row.verdict_digest
+    also = {"verdict": verdict, "approved by": row.approved_by, "copy of": row.source}
+    told = [f"{name} {text[:60]}" for name, text in also.items() if text]
+    move = f"{row.move} {before}{row.to_version} by {row.by}: {row.reason}"
+    said = clean_text(f"{move} ({', '.join(told)})" if told else move)
+    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {said}"
+
+
+@click.command(epilog=options.EXITS)
+@click.argument("a")
+@click.argument("b")
+@options.target
+@options.home
+@options.output
+def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None:
+    """Two versions side by side: A and B are numbers or aliases of the target's model.
+
+    Example: mlops compare champion challenger --target prod --home .laptop
+    """
+    place = options.resolve_target(target, home)
+    registry = Registry(place.home)
+    pages = [_version_facts(registry, _find_version(registry, place.model, name)) for name in (a, b)]
+    names = list(dict.fromkeys(name for page in pages for name in page))
+    rows = [(name, *(page.get(name) for page in pages)) for name in names]
+    if output == "json":
+        click.echo(json.dumps([dict(zip(("what", "a", "b"), row, strict=True)) for row in rows], indent=1))
+    else:
+        _print_rows(
+            [("", a, b, ""), *((*map(_format_value, row), "" if row[1] == row[2] else "differs") for row in rows)]
+        )
+
+
+def _find_version(registry: Registry, model: str, name: str) -> Version:
+    if name.isdigit():
+        return registry.get_version(model, int(name))
+    found = registry.find_alias_holder(model, name)
+    if found is None:
+        raise ModelError(f"no version of {model} is {name!r}: give a number, or one of {', '.join(options.ALIASES)}")
+    return found
+
+
+def _version_facts(registry: Registry, version: Version) -> dict[str, Any]:
+    """Everything that is known about a version, by name."""
+    digest, problem = _short_digest(registry, version)
+    runs = {"training": version.run_id, "validation": version.tags.get("validation_run", "")}
+    figures = {
+        f"{name} {key}": value for name, run in runs.items() for key, value in registry.read_metrics(run).items()
+    }
+    tags = {name: version.tags[name] for name in _COMPARED if name in version.tags}
+    return {
+        "version": version.number,
+        "artifact_digest": digest or problem,
+        "aliases": ", ".join(version.aliases),
+        **tags,
+        **figures,
+    }
+
+
+def _format_value(value: object) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case float():
+            return f"{value:.4g}"
+        case Mapping():
+            return " ".join(f"{name} {figure:.4g}" for name, figure in value.items()) or "-"
+        case _:
+            return str(value)[:40]
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+    for row in rows:
+        options.print_line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

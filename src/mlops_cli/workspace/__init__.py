@@ -1,0 +1,1 @@
+"""What a workspace must hold, what it holds, and the commands between."""

@@ -1,0 +1,45 @@
+"""From what a target needs and what is there to the commands that are missing, in the order in which to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops_cli.workspace import catalogs, identities, protection
+from mlops_cli.workspace.identities import Pipeline
+from mlops_cli.workspace.protection import Environment
+from mlops_cli.workspace.requirements import TargetRequirements
+from mlops_cli.workspace.state import Unreadable, WorkspaceState
+from mlops_cli.workspace.steps import SetupStep
+
+
+@dataclass(frozen=True)
+class MissingSteps:
+    """All that is missing, as far as it can be known now."""
+
+    steps: tuple[SetupStep, ...]
+    later: tuple[str, ...]
+    """What can only be told once these steps, or the first deployment, have been taken."""
+
+
+def list_missing_steps(
+    wanted: TargetRequirements,
+    found: WorkspaceState,
+    source: Pipeline | None,
+    environments: Mapping[str, Environment] | Unreadable | None = None,
+) -> MissingSteps:
+    """The commands that are missing: identities, catalogs, rights, then the repository's environments."""
+    later: list[str] = []
+    steps = [
+        *identities.identity_steps(wanted, found),
+        *identities.membership_steps(wanted, found, later),
+        *identities.federation_steps(wanted, found, source),
+        *catalogs.catalog_steps(wanted, found, later),
+        *catalogs.binding_steps(wanted, found),
+        *identities.role_steps(wanted, found),
+        *catalogs.ownership_steps(wanted, found),
+        *catalogs.grant_steps(wanted, found, later),
+    ]
+    if source is not None and source.repository and environments is not None:
+        steps += protection.protection_steps(wanted.target, source.repository, environments)
+    return MissingSteps(tuple(steps), tuple(dict.fromkeys(later)))

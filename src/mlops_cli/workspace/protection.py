@@ -1,0 +1,109 @@
+"""What protects the environments of a repository, through which its workflows log in: reviewers and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlops_cli.workspace.state import Unreadable
+from mlops_cli.workspace.steps import SetupStep
+
+PROTECTED = "protected branches"
+"""In place of names: every branch that has a protection rule."""
+REVIEWED = ("prod",)
+"""Targets that nothing is deployed to before a person has approved it."""
+_ROLES = ("", "-promote", "-plan")
+"""Ends of the names of a target's environments: who deploys, who promotes, who plans."""
+_MAIN = ("main", PROTECTED)
+VARIABLES = ("DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "BUNDLE_VARIABLES")
+"""What a job is told by its environment. The first one decides who is sent the token that logs in."""
+_BYPASS = "lets administrators pass without approval"
+"""No documented field of GitHub's API switches it off: `mlops doctor` says where a person does."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment of a repository on GitHub."""
+
+    reviewers: int
+    """Users and teams of whom one has to approve."""
+    self_review: bool
+    """Whether who started a run may approve it."""
+    bypass: bool
+    """Whether an administrator may start a job without approval."""
+    branches: tuple[str, ...] | None
+    """Whose jobs may use it; None: those of every branch and tag."""
+    variables: tuple[str, ...] = VARIABLES
+    """Names of its own variables."""
+
+
+def list_weaknesses(target: str, environments: Mapping[str, Environment]) -> tuple[tuple[str, str], ...]:
+    """Name and weakness of every environment of a target that more may use than should."""
+    return tuple(
+        (f"{target}{role}", weakness)
+        for role in _ROLES
+        for weakness in (
+            *_protection_gaps(environments.get(f"{target}{role}"), role, reviewed=target in REVIEWED),
+            *_inherited_variables(environments.get(f"{target}{role}")),
+        )
+    )
+
+
+def _inherited_variables(environment: Environment | None) -> Iterator[str]:
+    """Variables that the environment lacks: one of the repository counts then, which everybody who writes can set."""
+    lacking = [name for name in VARIABLES if environment is not None and name not in environment.variables]
+    if lacking:
+        names = ", ".join(lacking)
+        yield f"has no {names} of its own: one of the repository, which everybody who writes can set, would count"
+
+
+def _protection_gaps(environment: Environment | None, role: str, *, reviewed: bool) -> Iterator[str]:
+    if environment is None:
+        yield "is not there: the first job that names it makes it, without protection"
+        return
+    if environment.branches is None:
+        yield "takes jobs of every branch and tag"
+    elif role != "-plan" and (not environment.branches or set(environment.branches) - set(_MAIN)):
+        yield f"takes jobs of {', '.join(environment.branches) or 'no branch'}: main alone may deploy and promote"
+    if reviewed and not role:
+        if not environment.reviewers:
+            yield "has no required reviewers, so everything that staging takes goes to prod"
+        elif environment.self_review:
+            yield "lets a person approve a run of their own"
+        if environment.bypass:
+            yield _BYPASS
+
+
+def protection_steps(
+    target: str, repository: str, environments: Mapping[str, Environment] | Unreadable
+) -> Iterator[SetupStep]:
+    """The commands that make the environments of a target, or give them the protection that they lack."""
+    unsure = environments.why if isinstance(environments, Unreadable) else ""
+    known = {} if isinstance(environments, Unreadable) else environments
+    for role in _ROLES:
+        name = f"{target}{role}"
+        weak = _protection_gaps(known.get(name), role, reviewed=target in REVIEWED)
+        reasons = [why for why in weak if why != _BYPASS]
+        if reasons:
+            yield SetupStep(
+                f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}",
+                _protect_command(name, repository, role, reviewed=target in REVIEWED and not role),
+                "shell",
+                "administrator of the repository",
+                f"gh api --method DELETE repos/{repository}/environments/{name}",
+                unsure,
+            )
+
+
+def _protect_command(name: str, repository: str, role: str, *, reviewed: bool) -> str:
+    address = f"repos/{repository}/environments/{name}"
+    field = "deployment_branch_policy"
+    policy = f"-F '{field}[protected_branches]=false' -F '{field}[custom_branch_policies]=true'"
+    owner = repository.partition("/")[0]
+    reviewers = (
+        " -F prevent_self_review=true -F 'reviewers[][type]=Team'"
+        f' -F "reviewers[][id]=$(gh api orgs/{owner}/teams/TEAM --jq .id)"'
+    )
+    branches = ["main", *(["refs/pull/*/merge"] if role == "-plan" else [])]
+    named = [f"gh api --method POST {address}/deployment-branch-policies -f 'name={branch}'" for branch in branches]
+    return " && ".join([f"gh api --method PUT {address} {policy}{reviewers if reviewed else ''}", *named])

@@ -1,0 +1,291 @@
+"""What a target of the bundle needs: who acts in it, and the right that each job's calls take.
+
+Read from the resolved bundle, the document that `databricks bundle validate --output json` prints. RIGHTS is the table
+of docs/rights.md; what the bundle grants itself is left out of what has to be granted beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from mlops.contract import ConfigError
+from mlops_cli.workspace.state import Kind
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_PART = re.compile(r"[A-Za-z0-9_]{1,255}")
+_PRINCIPAL = re.compile(r"[^\x00-\x1f\x7f`'\"\\]{1,255}")
+UNSET = "unset-"
+"""Begins the value of a principal that nobody has given yet."""
+
+Place = Literal[
+    "catalog", "schema", "volume", "model",
+    "data catalog", "data schema", "source catalog", "source schema", "source model", "trial model",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CallPrivilege:
+    """A privilege, the jobs whose run_as needs it, and the calls that take it."""
+
+    jobs: tuple[str, ...]
+    on: Place
+    privilege: str
+    calls: str
+
+
+_WRITERS = ("ingestion", "validation", "deployment", "inference", "monitoring", "promotion", "rollback", "review")
+_READERS = ("training", "validation", "deployment", "inference", "monitoring")
+_LOADERS = (*_READERS, "promotion", "rollback", "review")
+_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback", "review")
+_MOVERS = ("promotion", "validation", "deployment", "rollback", "review")
+_EVERY = ("sample", "ingestion", *_LOADERS)
+RIGHTS: tuple[CallPrivilege, ...] = (
+    CallPrivilege(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
+    CallPrivilege(_EVERY, "schema", "USE_SCHEMA", "everything inside it"),
+    CallPrivilege(
+        ("sample", "ingestion"), "volume", "READ_VOLUME", "storage.entries, storage.write (compares what is there)"
+    ),
+    CallPrivilege(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
+    CallPrivilege(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
+    CallPrivilege(_WRITERS, "schema", "SELECT", "tables.Schema.read"),
+    CallPrivilege(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new, tables.Schema.append"),
+    CallPrivilege(_READERS, "data catalog", "USE_CATALOG", "reading features and labels"),
+    CallPrivilege(_READERS, "data schema", "USE_SCHEMA", "reading features and labels"),
+    CallPrivilege(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),
+    CallPrivilege(_LOADERS, "model", "EXECUTE", "registry: version, versions, holder, fetch, load, open"),
+    CallPrivilege(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register, copy"),
+    CallPrivilege(_TAGGERS, "model", "APPLY_TAG", "registry: tag"),
+    CallPrivilege(_MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete, describe; or ownership"),
+    CallPrivilege(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
+    CallPrivilege(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
+    CallPrivilege(("promotion",), "source schema", "SELECT", "reading its audit table: was the version accepted there"),
+    CallPrivilege(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
+    CallPrivilege(("integration",), "trial model", "CREATE_MODEL_VERSION", "registry: register"),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody who acts in the target."""
+
+    name: str
+    """As the bundle names it: application id, user name or group; or UNSET and the variable."""
+    kind: Literal["user", "service principal", "group"]
+    variable: str = ""
+    """The bundle variable that names it, as in run_principal; empty where grants or permissions do."""
+
+    @property
+    def role(self) -> str:
+        """What it is there for, as in `run`: the variable's name without the ending."""
+        return self.variable.removesuffix("_principal")
+
+
+@dataclass(frozen=True)
+class RequiredGrant:
+    """A privilege that somebody has to have on something, and who says so."""
+
+    kind: Kind
+    name: str
+    who: str
+    privilege: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TargetRequirements:
+    """A target of the bundle, resolved."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's name."""
+        return str(self.document["bundle"]["name"])
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return str(self.document["bundle"]["target"])
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether everybody has a deployment of their own, as in development mode."""
+        return bool(self.document["bundle"].get("mode") == "development")
+
+    def variable_value(self, name: str) -> str:
+        """A variable's value; empty where the bundle has none of that name."""
+        found = self.document.get("variables", {}).get(name, {})
+        return str(found.get("value", found.get("default", "")))
+
+    @cached_property
+    def securable_names(self) -> dict[Place, tuple[Kind, str]]:
+        """Kind and full name of everything that rights are on.
+
+        Raises:
+            ConfigError: a name is none that Unity Catalog takes.
+        """
+        schema, volume, model = (self._first_resource(kind) for kind in ("schemas", "volumes", "registered_models"))
+        catalog = str(schema["catalog_name"])
+        own = f"{catalog}.{schema['name']}"
+        data = (
+            f"{self.variable_value('data_catalog') or catalog}.{self.variable_value('data_schema') or schema['name']}"
+        )
+        source = self.variable_value("source_model")
+        if not source or source.startswith(UNSET):  # nobody has said yet where promotion reads
+            source = f"{own}.{model['name']}"
+        for name in (own, data, source, f"{own}.{volume['name']}", f"{own}.{model['name']}"):
+            if not all(_PART.fullmatch(part) for part in name.split(".")):
+                raise ConfigError(f"{name!r} is no name of Unity Catalog: letters, digits and underscores, at most 255")
+        return {
+            "catalog": ("catalog", catalog),
+            "schema": ("schema", own),
+            "volume": ("volume", f"{own}.{volume['name']}"),
+            "model": ("function", f"{own}.{model['name']}"),
+            "data catalog": ("catalog", data.partition(".")[0]),
+            "data schema": ("schema", data),
+            "source catalog": ("catalog", source.partition(".")[0]),
+            "source schema": ("schema", source.rsplit(".", 1)[0]),
+            "source model": ("function", source),
+            "trial model": ("function", self._trial_model),
+        }
+
+    @property
+    def owner(self) -> str:
+        """The group that owns the model; empty where whoever deploys owns what is theirs."""
+        return "" if self.is_personal else self.variable_value("model_owners")
+
+    @cached_property
+    def identities(self) -> tuple[Identity, ...]:
+        """Everybody that the bundle names, each once, those of variables first.
+
+        Raises:
+            ConfigError: a name holds a quote, a backslash or a control character.
+        """
+        found: dict[str, Identity] = {}
+        for variable in self.document.get("variables", {}):
+            name = self.variable_value(variable)
+            if variable.endswith("_principal") and name:
+                found.setdefault(name, Identity(name, "user" if "@" in name else "service principal", variable))
+        for name in (*self._principals_in(self.document.get("resources", {})), self.owner):
+            if name:
+                kind = "user" if "@" in name else "service principal" if _UUID.fullmatch(name) else "group"
+                found.setdefault(name, Identity(name, kind))  # type: ignore[arg-type]
+        for name in found:
+            if not _PRINCIPAL.fullmatch(name):
+                raise ConfigError(f"{name!r} cannot name a principal: no quote, backslash or control character")
+        return tuple(found.values())
+
+    def identity_of_job(self, job: str) -> str:
+        """Who a job runs as.
+
+        Raises:
+            ConfigError: neither the job, nor the target, nor a variable says so.
+        """
+        for run_as in (self._jobs[job].get("run_as"), self.document.get("run_as")):
+            if run_as:
+                return str(run_as.get("service_principal_name") or run_as.get("user_name"))
+        deployer = self.variable_value("deploy_principal")
+        if not deployer:
+            raise ConfigError(f"nothing says who job {job!r} runs as: give target {self.target} a run_as")
+        return deployer
+
+    def required_grants(self) -> tuple[RequiredGrant, ...]:
+        """Every privilege that has to be there beside those that the bundle grants itself, each once."""
+        found: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
+        for need in (*self._of_people(), *self._of_jobs()):
+            if need.privilege not in self._bundle_privileges(need):
+                found.setdefault((need.kind, need.name, need.who, need.privilege), need)
+        return tuple(found.values())
+
+    def _of_people(self) -> Iterator[RequiredGrant]:
+        kind, catalog = self.securable_names["catalog"]
+        for identity in self.identities:
+            match identity.role:
+                case "deploy":
+                    for privilege in ("USE_CATALOG", "CREATE_SCHEMA"):
+                        yield RequiredGrant(kind, catalog, identity.name, privilege, "deploys the bundle")
+                case "plan":
+                    yield RequiredGrant(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
+                case "promote":
+                    for right in RIGHTS:
+                        if (
+                            right.on.startswith("source ") and right.privilege != "SELECT"
+                        ):  # the audit table is the job's
+                            yield RequiredGrant(
+                                *self.securable_names[right.on],
+                                identity.name,
+                                right.privilege,
+                                "reads the version to promote",
+                            )
+        # Not of permissions: the CLI gives them to everything and to whoever asks it, and they take no catalog.
+        for name in dict.fromkeys(self._principals_in(self._resources, ("principal",))):
+            yield RequiredGrant(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
+
+    def _of_jobs(self) -> Iterator[RequiredGrant]:
+        for right in RIGHTS:
+            kind, name = self.securable_names[right.on]
+            jobs = [job for job in right.jobs if job in self._jobs]
+            for who in (
+                dict.fromkeys(map(self.identity_of_job, jobs)) if right.privilege != "MANAGE" or not self.owner else ()
+            ):
+                why = f"{', '.join(job for job in jobs if self.identity_of_job(job) == who)}: {right.calls}"
+                yield RequiredGrant(kind, name, who, right.privilege, why)
+
+    @property
+    def _trial_model(self) -> str:
+        """The model that the job integration makes versions of; empty without that job."""
+        found = self._resources.get("registered_models", {}).get("trial_model", {})
+        return ".".join(str(found[key]) for key in ("catalog_name", "schema_name", "name")) if found else ""
+
+    def job_identities(self) -> tuple[str, ...]:
+        """Everybody that a job runs as, each once."""
+        return tuple(dict.fromkeys(self.identity_of_job(job) for job in self._jobs))
+
+    def alias_movers(self) -> tuple[str, ...]:
+        """Who has to be able to move aliases, and so has to belong to the model's owner."""
+        jobs = next(right.jobs for right in RIGHTS if right.privilege == "MANAGE")
+        return tuple(dict.fromkeys(self.identity_of_job(job) for job in jobs if job in self._jobs))
+
+    @property
+    def _resources(self) -> Mapping[str, Any]:
+        return dict(self.document.get("resources", {}))
+
+    @property
+    def _jobs(self) -> Mapping[str, Mapping[str, Any]]:
+        return dict(self._resources.get("jobs", {}))
+
+    def _first_resource(self, kind: str) -> Mapping[str, Any]:
+        found = list(self._resources.get(kind, {}).values())
+        if not found:
+            raise ConfigError(
+                f"target {self.target} has no {kind}: give what `databricks bundle validate -o json` prints"
+            )
+        return dict(found[0])
+
+    def _bundle_privileges(self, need: RequiredGrant) -> set[str]:
+        """What the bundle grants on the thing itself or, since grants are inherited, on the schema around it."""
+        granted: set[str] = set()
+        around = {"schemas": "schema", "volumes": "volume", "registered_models": "model"}
+        for kind, place in around.items():
+            name = self.securable_names[place][1]  # type: ignore[index]
+            if need.name == name or need.name.startswith(f"{name}."):
+                for grant in self._first_resource(kind).get("grants", ()):
+                    if grant["principal"] == need.who:
+                        granted.update(grant["privileges"])
+        return granted
+
+    def _principals_in(
+        self, node: Any, keys: tuple[str, ...] = ("principal", "group_name", "service_principal_name", "user_name")
+    ) -> Iterator[str]:
+        """Principals of grants and permissions, wherever they stand."""
+        if isinstance(node, Mapping):
+            for key in keys:
+                if isinstance(node.get(key), str):
+                    yield str(node[key])
+        children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+        for child in children:
+            yield from self._principals_in(child, keys)

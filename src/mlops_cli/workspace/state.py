@@ -1,0 +1,91 @@
+"""What is there in a workspace and its account, as plain values. What may not be read is not what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["catalog", "schema", "volume", "function"]
+"""Securable types as Unity Catalog's REST API and SQL name them: a registered model is a function there."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """It may be there: it could not be read."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, a service principal or a group of the workspace."""
+
+    name: str
+    """User name, application id or group name: how grants name it."""
+    id: str
+    """How SCIM and federation policies name it."""
+    groups: frozenset[str] = frozenset()
+    local: bool = False
+    """True: a workspace-local group, which Unity Catalog cannot grant anything to."""
+
+
+@dataclass(frozen=True)
+class Securable:
+    """A catalog, schema, volume or model."""
+
+    owner: str
+    isolated: bool = False
+    """Of a catalog: only the workspaces that it is bound to see it."""
+
+
+@dataclass(frozen=True)
+class FederationPolicy:
+    """Whose tokens a service principal is trusted with, instead of a secret."""
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Who may act as a service principal; updating replaces it whole, and `etag` guards that."""
+
+    etag: str
+    rules: tuple[tuple[str, tuple[str, ...]], ...]
+    """Role and principals, as in ("roles/servicePrincipal.user", ("servicePrincipals/<application id>",))."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceState:
+    """What was found of the things that a target needs; keys are the names that were asked for."""
+
+    host: str
+    workspace_id: int
+    account_id: str
+    me: Principal
+    principals: Mapping[str, Principal | Unreadable | None] = field(default_factory=dict)
+    securables: Mapping[tuple[Kind, str], Securable | Unreadable | None] = field(default_factory=dict)
+    privileges: Mapping[tuple[Kind, str], Mapping[str, frozenset[str]] | Unreadable] = field(default_factory=dict)
+    """Effective privileges by principal, inherited ones included; none for what is not there."""
+    bindings: Mapping[str, Mapping[int, str] | Unreadable] = field(default_factory=dict)
+    """By catalog: workspace id and binding type."""
+    policies: Mapping[str, tuple[FederationPolicy, ...] | Unreadable] = field(default_factory=dict)
+    rule_sets: Mapping[str, RuleSet | Unreadable] = field(default_factory=dict)
+
+    def find_principal(self, name: str) -> Principal | None:
+        """A principal that is there for certain."""
+        found = self.me if name == self.me.name else self.principals.get(name)
+        return found if isinstance(found, Principal) else None
+
+    def has_privilege(self, kind: Kind, name: str, who: str, privilege: str) -> bool | Unreadable:
+        """Whether a principal has a privilege on what is there: itself, by a group, as owner, or by ALL_PRIVILEGES."""
+        securable, given = self.securables.get((kind, name)), self.privileges.get((kind, name), {})
+        principal = self.find_principal(who)
+        names = {who, "account users", *(principal.groups if principal else ())}
+        if isinstance(securable, Securable) and securable.owner in names:
+            return True
+        if isinstance(given, Unreadable):
+            return given
+        held = frozenset[str]().union(*(given.get(n, frozenset()) for n in names))
+        return bool(held & {privilege, "ALL_PRIVILEGES"}) and (privilege != "MANAGE" or "MANAGE" in held)
