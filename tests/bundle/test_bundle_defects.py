@@ -546,7 +546,7 @@ def rules() -> Iterator[str]:
     folder = Path(__file__).parents[2] / "src/laptop"
     for file in [*folder.glob("lint/*.py"), *(folder / f"{name}.py" for name in ("bundle", "document", "resolution"))]:
         for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
-            if ast.unparse(call.func) in {"Problem", "task.problem"} and isinstance(call.args[0], ast.Constant):
+            if ast.unparse(call.func) in {"Diagnostic", "task.problem"} and isinstance(call.args[0], ast.Constant):
                 yield str(call.args[0].value)
 
 

@@ -40,6 +40,8 @@ LEGAL = {
     "rename presets.tags.*": "which tags a job has is free",
     "dangle variables.schema.default": "a schema may have any name",
     "dangle variables.model.default": "a model may have any name",
+    "delete variables.data_schema.default": "dev has a value and laptop.yml one; elsewhere the CLI stops and names it",
+    "delete targets.dev.variables.data_schema": "a target may read any schema; the laptop reads the one of laptop.yml",
     "dangle variables.*.description": "free text",
     "dangle resources.jobs.*.description": "free text",
     "dangle resources.*.*.comment": "free text",
@@ -60,6 +62,15 @@ LEGAL = {
             "delete targets.*.resources",
         ),
         "who may do what is no matter of form: tests/workspace/test_bundle_rights.py holds it against the jobs' calls",
+    ),
+    **dict.fromkeys(
+        (
+            "delete resources.schemas.*.properties",
+            "delete resources.schemas.*.properties.*",
+            "rename resources.schemas.*.properties.*",
+            "dangle resources.schemas.*.properties.*",
+        ),
+        "properties are free text; jobs refuse what they do not say: tests/unit/test_settings_of_a_target.py",
     ),
     "delete resources.jobs.integration.tasks.*.python_wheel_task.named_parameters.model_version": "the other is told",
 }

@@ -105,7 +105,7 @@ def test_a_build_that_is_not_reproducible_stops(clone: Path, monkeypatch: pytest
         made.write_text(next(numbers))
         return made
 
-    monkeypatch.setattr(checkout, "_wheel", differing)
+    monkeypatch.setattr(checkout, "_build_wheel", differing)
     with pytest.raises(MlopsError, match="not reproducible"):
         checkout.build_release(Path("dist"))
 
@@ -376,7 +376,7 @@ def test_a_wheel_house_installs_without_an_index(monkeypatch: pytest.MonkeyPatch
     click = next(part for part in "\n".join(some).split("\n") if part.startswith("click=="))
     whole = checkout.export_requirements()
     wanted = whole[whole.index(click) :]
-    monkeypatch.setattr(checkout, "requirements", lambda: wanted[: wanted.index("# via")])
+    monkeypatch.setattr(checkout, "export_requirements", lambda: wanted[: wanted.index("# via")])
     house = tmp_path / "wheels"
     assert run_args(["ci", "wheelhouse", str(house)]) == 0
     assert [file.name.partition("-")[0] for file in house.glob("*.whl")] == ["click"]

@@ -505,7 +505,7 @@ def test_the_command_prints_what_is_missing_and_exits_with_1(
     assert left.count("it could not be read: no token was given to read it with: export GH_TOKEN") == 3
     protected = Environment(reviewers=0, self_review=True, bypass=True, branches=("main",))
     known = {f"staging{role}": protected for role in ("", "-plan", "-promote")}
-    monkeypatch.setattr("mlops_cli.workspace.commands._environments", lambda repository, token: known)
+    monkeypatch.setattr("mlops_cli.workspace.commands._read_environments", lambda repository, token: known)
     assert cli.run_args(arguments) == 0
 
 

@@ -74,7 +74,7 @@ def ask(
 ) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
     """Run the command; its exit code and findings by check."""
 
-    monkeypatch.setattr(commands, "_environments", lambda repository, token: GUARDED)
+    monkeypatch.setattr(commands, "_read_environments", lambda repository, token: GUARDED)
 
     def run() -> tuple[int, dict[str, dict[str, str]]]:
         code = cli.run_args(["doctor", "-t", "staging", "--output", "json", "--github", "octo/flights"])

@@ -140,7 +140,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, environments: list[Row]) -> None:
         assert path == "/prod/deployment-branch-policies?per_page=100"
         return {"total_count": 1, "branch_policies": [{"id": 1, "name": "main", "type": "branch"}]}
 
-    monkeypatch.setattr(forge, "_call", call)
+    monkeypatch.setattr(forge, "_call_api", call)
 
 
 def test_environments_are_read_as_github_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_without_repository_token_or_right_nothing_is_taken_for_safe(monkeypatch
     def refuse(*_: object) -> object:
         raise MlopsError("GET was answered 403")
 
-    monkeypatch.setattr(forge, "_call", refuse)
+    monkeypatch.setattr(forge, "_call_api", refuse)
     assert commands._read_environments("octo/flights", "t") == Unreadable("GET was answered 403")
 
 
@@ -170,7 +170,7 @@ def test_the_doctor_finds_prod_without_reviewers(
     answer(monkeypatch, rows())
     monkeypatch.setenv("GH_TOKEN", "t")
     monkeypatch.delenv("FORGE_TOKEN", raising=False)
-    monkeypatch.setattr(commands, "_examine", lambda target, file: Facts(target=target))
+    monkeypatch.setattr(commands, "_gather_facts", lambda target, file: Facts(target=target))
     assert cli.run_args(["doctor", "-t", "prod", "--output", "json", "--github", repository]) == 1
     finding = json.loads(capsys.readouterr().out)[-1]
     assert (finding["check"], finding["state"]) == ("approvals", "bad")
@@ -182,6 +182,6 @@ def test_the_doctor_finds_prod_without_reviewers(
 def test_the_doctor_does_not_know_what_nobody_said(
     target: str, state: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(commands, "_examine", lambda target, file: Facts(target=target))
+    monkeypatch.setattr(commands, "_gather_facts", lambda target, file: Facts(target=target))
     cli.run_args(["doctor", "-t", target, "--output", "json"])
     assert json.loads(capsys.readouterr().out)[-1]["state"] == state

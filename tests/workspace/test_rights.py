@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from reached import code_reached
 
 from mlops_cli.workspace.requirements import RIGHTS, CallPrivilege
 
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "src/mlops/jobs"
 _EXECUTE, _TAG, _MAKE = ("model", "EXECUTE"), ("model", "APPLY_TAG"), ("model", "CREATE_MODEL_VERSION")
+READS = ("get_version", "list_versions", "find_alias_holder", "fetch_files", "load_model", "open_version")
 TAKES = {
-    "registry.register": {_MAKE, _EXECUTE, _TAG},  # it reads back what it registered, and tags its digest
-    "registry.copy": {_MAKE, _EXECUTE, _TAG},  # it tags the version that it makes
-    "registry.tag": {_TAG},
+    "registry.register_model": {_MAKE, _EXECUTE, _TAG},  # it reads back what it registered, and tags its digest
+    "registry.copy_version": {_MAKE, _EXECUTE, _TAG},  # it tags the version that it makes
+    "registry.set_tags": {_TAG},
     "registry.set_alias": {("model", "MANAGE"), _EXECUTE},
     "registry.drop_alias": {("model", "MANAGE"), _EXECUTE},
-    "registry.delete": {("model", "MANAGE"), _EXECUTE},
-    "registry.describe": {("model", "MANAGE")},
-    **{f"registry.{name}": {_EXECUTE} for name in ("version", "versions", "holder", "fetch", "load", "open")},
-    "own.read": {("schema", "SELECT")},
-    "own.merge": {("schema", "MODIFY")},
-    "own.replace": {("schema", "MODIFY")},
+    "registry.delete_model": {("model", "MANAGE"), _EXECUTE},
+    "registry.set_description": {("model", "MANAGE")},
+    **{f"registry.{name}": {_EXECUTE} for name in READS},
+    "own.read_table": {("schema", "SELECT")},
+    "own.merge_rows": {("schema", "MODIFY")},
+    "own.replace_rows": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
-    "own.append": {("schema", "MODIFY")},
+    "own.append_rows": {("schema", "MODIFY")},
     "own.append_once": {("schema", "MODIFY")},
-    "own.version": {("schema", "SELECT")},
-    "own.explain": {("schema", "MODIFY")},
-    "own.create": {("schema", "CREATE_TABLE")},
+    "own.newest_version": {("schema", "SELECT")},
+    "own.set_comments": {("schema", "MODIFY")},
+    "own.create_table": {("schema", "CREATE_TABLE")},
     "own.exists": {("schema", "SELECT")},
-    "data.read": {("data schema", "SELECT")},
-    "data.version": {("data schema", "SELECT")},
+    "data.read_table": {("data schema", "SELECT")},
+    "data.newest_version": {("data schema", "SELECT")},
     "data.check_version": {("data schema", "SELECT")},
-    "storage.write": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
-    "feeds.landed": {("volume", "READ_VOLUME")},
+    "storage.write_text": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
+    "storage.list_entries": {("volume", "READ_VOLUME")},
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
-FREE = {"registry.run", "registry.log", "registry.log_tables", "registry.document", "feeds.deliveries"}
+FREE = {f"registry.{name}" for name in ("open_run", "log_to_run", "log_tables", "read_document")}
 """What takes a permission on the experiment, which the bundle gives, or nothing at all."""
 
 
@@ -54,21 +55,15 @@ def _tasks() -> dict[str, set[str]]:
     return tasks
 
 
-@cache
-def _calls(module: str) -> frozenset[str]:
+def _calls(task: str) -> set[str]:
     """What a task calls of the outside world, through the modules that the jobs share, too."""
-    tree = ast.parse((JOBS / f"{module}.py").read_text())
-    found: set[str] = set()
-    for node in ast.walk(tree):
+    calls: set[str] = set()
+    for node in (part for code in code_reached(task) for part in ast.walk(code)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            found.add(".".join(ast.unparse(node.func).split(".")[-2:]))
-            if ast.unparse(node.func).startswith("_layout.create"):
-                found.add("own.create")
-        if isinstance(node, ast.ImportFrom) and node.module == "mlops.jobs":
-            for alias in node.names:
-                if alias.name.startswith("_") and alias.name != "_layout":
-                    found |= _calls(alias.name)
-    return frozenset(call for call in found if call.split(".")[0] in {"registry", "own", "data", "storage", "feeds"})
+            calls.add(".".join(ast.unparse(node.func).split(".")[-2:]))
+            if ast.unparse(node.func).startswith("table_schemas.create"):
+                calls.add("own.create_table")
+    return {call for call in calls if call.split(".")[0] in {"registry", "own", "data", "storage"}}
 
 
 def _taken(job: str) -> dict[str, set[tuple[str, str]]]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mlops.config import DeploymentConfig
 from mlops.context import Context, task
-from mlops.contract import ApprovalPending
 from mlops.platform import runtime
-from mlops.release import approvals, audit_log, target_settings
-from mlops.release.version_record import VersionRecord, champion_of, read_record
+from mlops.release import aliases, approvals, audit_log, target_settings
 
 BUTTON = "approval"
 """Tag that Databricks' own button sets, as Approved: the name of this task."""
@@ -23,27 +19,8 @@ def run(job: Context[DeploymentConfig]) -> None:
         return
     if job.config.approval_binding == "platform":
         _record_button(job)
-    record = require_approval(job)
+    record = aliases.require_approval(job)
     job.log.info("%s approved by %s", record, record.approval.by if record.approval else "nobody")
-
-
-def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
-    """The record of the job's version, which may become champion.
-
-    Raises:
-        MlopsError: it may not; says every reason, and what to type.
-    """
-    number, rows = job.config.model_version, audit_log.load_rows(job)
-    record = replace(read_record(rows, number), model_name=job.config.model_name)
-    found = approvals.object_to_deployment(record, champion_of(rows), job.config.approval, runtime.now())
-    text, target = str(number), job.config.target
-    if found and found[0].error is ApprovalPending:
-        cure = f"have somebody else run: {runtime.command('mlops', 'approve', text, '--target', target)}"
-    else:
-        typed = runtime.command("mlops", "deploy", text, "--target", target)
-        cure = f"nothing was changed: to have it judged anew, run: {typed}"
-    approvals.raise_first(found, cure)
-    return record
 
 
 def _record_button(job: Context[DeploymentConfig]) -> None:

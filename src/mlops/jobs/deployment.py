@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlops.config import DeploymentConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError
-from mlops.jobs import approval
 from mlops.release import aliases, target_settings
 
 
@@ -17,7 +16,7 @@ def run(job: Context[DeploymentConfig]) -> None:
     if last is not None and last.to_version == version.number:
         job.log.info("%s is champion already", version)
         return
-    record = approval.require_approval(job)
+    record = aliases.require_approval(job)
     if record.verdict is None:
         raise ModelError(f"{version} was not judged")
     job.registry.load_model(aliases.as_recorded(version, record.verdict), job.use_case.model)

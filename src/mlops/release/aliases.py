@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from mlops.config import ModelConfig
+from mlops.config import DeploymentConfig, ModelConfig
 from mlops.context import Context
-from mlops.contract import Conflict, Forbidden, ModelError, clean_text
+from mlops.contract import ApprovalPending, Conflict, Forbidden, ModelError, clean_text
 from mlops.platform import runtime
 from mlops.platform.registry import Version
-from mlops.release import audit_log
-from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, newest_move
+from mlops.release import approvals, audit_log
+from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, champion_of, newest_move, read_record
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -71,6 +71,25 @@ def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
     return last
 
 
+def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
+    """The record of the job's version, which may become champion: what the approval task and deployment both ask.
+
+    Raises:
+        MlopsError: it may not; says every reason, and what to type.
+    """
+    number, rows = job.config.model_version, audit_log.load_rows(job)
+    record = replace(read_record(rows, number), model_name=job.config.model_name)
+    objections = approvals.object_to_deployment(record, champion_of(rows), job.config.approval, runtime.now())
+    text, target = str(number), job.config.target
+    if objections and objections[0].error is ApprovalPending:
+        cure = f"have somebody else run: {runtime.command('mlops', 'approve', text, '--target', target)}"
+    else:
+        typed = runtime.command("mlops", "deploy", text, "--target", target)
+        cure = f"nothing was changed: to have it judged anew, run: {typed}"
+    approvals.raise_first(objections, cure)
+    return record
+
+
 def row_of_move[C: ModelConfig](
     job: Context[C], kind: Kind, version: Version, record: VersionRecord, reason: str
 ) -> AuditRow:
@@ -92,7 +111,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
         job: deployment or rollback.
         version: the new champion.
         row: as `row_of_move` made it.
-        last: the newest move when it was decided, as `settle` returned it.
+        last: the newest move when it was decided, as `reconcile_aliases` returned it.
 
     Raises:
         Conflict: another run moved the champion since; nothing was changed.

@@ -47,24 +47,36 @@ RIGHTS: tuple[CallPrivilege, ...] = (
     CallPrivilege(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
     CallPrivilege(_EVERY, "schema", "USE_SCHEMA", "everything inside it"),
     CallPrivilege(
-        ("sample", "ingestion"), "volume", "READ_VOLUME", "storage.entries, storage.write (compares what is there)"
+        ("sample", "ingestion"),
+        "volume",
+        "READ_VOLUME",
+        "storage.list_entries, storage.write_text (compares what is there)",
     ),
-    CallPrivilege(("sample",), "volume", "WRITE_VOLUME", "storage.write"),
-    CallPrivilege(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create"),
-    CallPrivilege(_WRITERS, "schema", "SELECT", "tables.Schema.read"),
-    CallPrivilege(_WRITERS, "schema", "MODIFY", "tables.Schema.merge, tables.Schema.insert_new, tables.Schema.append"),
+    CallPrivilege(("sample",), "volume", "WRITE_VOLUME", "storage.write_text"),
+    CallPrivilege(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create_table"),
+    CallPrivilege(_WRITERS, "schema", "SELECT", "tables.Schema.read_table"),
+    CallPrivilege(
+        _WRITERS, "schema", "MODIFY", "tables.Schema.merge_rows, tables.Schema.insert_new, tables.Schema.append_rows"
+    ),
     CallPrivilege(_READERS, "data catalog", "USE_CATALOG", "reading features and labels"),
     CallPrivilege(_READERS, "data schema", "USE_SCHEMA", "reading features and labels"),
-    CallPrivilege(_READERS, "data schema", "SELECT", "tables.Schema.read, tables.Schema.version"),
-    CallPrivilege(_LOADERS, "model", "EXECUTE", "registry: version, versions, holder, fetch, load, open"),
-    CallPrivilege(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register, copy"),
-    CallPrivilege(_TAGGERS, "model", "APPLY_TAG", "registry: tag"),
-    CallPrivilege(_MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete, describe; or ownership"),
+    CallPrivilege(_READERS, "data schema", "SELECT", "tables.Schema.read_table, tables.Schema.newest_version"),
+    CallPrivilege(
+        _LOADERS,
+        "model",
+        "EXECUTE",
+        "registry: get_version, list_versions, find_alias_holder, fetch_files, load_model, open_version",
+    ),
+    CallPrivilege(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register_model, copy_version"),
+    CallPrivilege(_TAGGERS, "model", "APPLY_TAG", "registry: set_tags"),
+    CallPrivilege(
+        _MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete_model, set_description; or ownership"
+    ),
     CallPrivilege(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     CallPrivilege(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
     CallPrivilege(("promotion",), "source schema", "SELECT", "reading its audit table: was the version accepted there"),
-    CallPrivilege(("promotion",), "source model", "EXECUTE", "registry: version, copy"),
-    CallPrivilege(("integration",), "trial model", "CREATE_MODEL_VERSION", "registry: register"),
+    CallPrivilege(("promotion",), "source model", "EXECUTE", "registry: get_version, copy_version"),
+    CallPrivilege(("integration",), "trial model", "CREATE_MODEL_VERSION", "registry: register_model"),
 )
 
 
