@@ -18,19 +18,22 @@ def _file(module: str) -> Path:
 
 @cache
 def _module(name: str) -> tuple[dict[str, ast.AST], dict[str, str]]:
-    """The functions and classes of a module by name, and the full name of everything of ours that it imports."""
+    """What a module defines, by name, and the full name of everything of ours that it imports."""
     defined: dict[str, ast.AST] = {}
     imported: dict[str, str] = {}
     for node in ast.parse(_file(name).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             defined[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):  # a constant may hold functions
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            defined |= {target.id: node for target in targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlops"):
             imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return defined, imported
 
 
 def _named_in(module: str, node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Module and name of each function or class of ours that a piece of code names: what is named may be called."""
+    """Module and name of everything of ours that a piece of code names: what is named may be called."""
     defined, imported = _module(module)
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and part.id in defined:
@@ -44,7 +47,7 @@ def _named_in(module: str, node: ast.AST) -> Iterator[tuple[str, str]]:
 
 @cache
 def code_reached(task: str) -> tuple[ast.AST, ...]:
-    """The functions and classes that a task reaches from its `run`, through the modules that jobs share, too."""
+    """The definitions that a task reaches from its `run`, through the modules that jobs share, too."""
     seen: dict[tuple[str, str], ast.AST] = {}
     left = [(f"mlops.jobs.{task}", "run")]
     while left:
