@@ -56,18 +56,18 @@ class Registry:
     def __init__(self, world):
         self.world = world
 
-    def version(self, model, number):
+    def get_version(self, model, number):
         if number not in self.world.versions:
             raise ModelError(f"{model} has no version {number}")
         held = tuple(sorted(alias for alias, holder in self.world.aliases.items() if holder == number))
         return replace(self.world.versions[number], aliases=held)
 
-    def versions(self, model):
-        return tuple(self.version(model, number) for number in self.world.versions)
+    def list_versions(self, model):
+        return tuple(self.get_version(model, number) for number in self.world.versions)
 
-    def holder(self, model, alias):
+    def find_alias_holder(self, model, alias):
         number = self.world.aliases.get(alias)
-        return None if number is None else self.version(model, number)
+        return None if number is None else self.get_version(model, number)
 
     def set_alias(self, version, alias):
         self.world.write()
@@ -77,7 +77,7 @@ class Registry:
         self.world.write()
         self.world.aliases.pop(alias, None)
 
-    def tag(self, version, tags):
+    def set_tags(self, version, tags):
         check_tags(tags)
         for name, text in tags.items():
             self.world.write()
@@ -87,30 +87,30 @@ class Registry:
             else:
                 here[name] = text
 
-    def describe(self, version, text):
+    def set_description(self, version, text):
         self.world.write()
         self.world.versions[version.number] = replace(self.world.versions[version.number], description=text)
 
-    def load(self, version, model):
+    def load_model(self, version, model):
         if version.tags.get("artifact_digest") != self.world.files[version.number]:
             raise ModelError("other files")
 
     @contextmanager
-    def fetch(self, version):
+    def fetch_files(self, version):
         yield version.number
 
     @contextmanager
-    def run(self, experiment, name, tags):
+    def open_run(self, experiment, name, tags):
         self.world.write()
         run_id = f"run{len(self.world.runs)}"
         self.world.runs[run_id] = {}
         yield run_id
 
-    def log(self, parameters, metrics, documents):
+    def log_to_run(self, parameters, metrics, documents):
         self.world.write()
         self.world.runs[list(self.world.runs)[-1]].update(documents)
 
-    def document(self, run_id, name):
+    def read_document(self, run_id, name):
         return self.world.runs.get(run_id, {}).get(name, "")
 
 
@@ -131,8 +131,8 @@ class Audit:
 def keep_audit(patch):
     """Have the jobs keep their audit table in the world of their `own`."""
     patch.setattr(audit_log, "read_rows", _rows)
-    patch.setattr(table_schemas, "create", lambda *_: None)
-    patch.setattr(table_schemas, "frame", lambda own, table, rows: rows)
+    patch.setattr(table_schemas, "create_tables", lambda *_: None)
+    patch.setattr(table_schemas, "make_frame", lambda own, table, rows: rows)
 
 
 def _rows(own, model):
@@ -145,10 +145,12 @@ class Jobs:
     def __init__(self, patch):
         self.world, self.values, self.starter, self.accepts = World(), {}, "ada", True
         keep_audit(patch)
-        patch.setattr(verdicts, "_page", lambda *_: "page")
-        patch.setattr(target_settings, "check", lambda job: None)
+        patch.setattr(verdicts, "_render_page", lambda *_: "page")
+        patch.setattr(target_settings, "check_settings", lambda job: None)
         patch.setattr(validation, "_read_holdout", lambda job: "the holdout")
-        patch.setattr(validation, "_judge", lambda *_: (self.verdict(), holdout.HoldoutScores(None, None, None)))
+        patch.setattr(
+            validation, "_judge_version", lambda *_: (self.verdict(), holdout.HoldoutScores(None, None, None))
+        )
         patch.setattr(review, "artifact_digest", lambda number: self.world.files[number])
         patch.setattr(runtime, "set_task_value", self.values.__setitem__)
         patch.setattr(runtime, "starter", lambda run_id: self.starter)

@@ -150,5 +150,5 @@ def audit(job):
     """The audit rows of a job's model, oldest first, without time and id."""
     if not job.own.exists("audit"):
         return []
-    found = job.own.read("audit").where(f"model_name = '{job.config.model_name}'").orderBy("sequence").toPandas()
+    found = job.own.read_table("audit").where(f"model_name = '{job.config.model_name}'").orderBy("sequence").toPandas()
     return found.drop(columns=["move_id", "at", "as_of"]).replace({np.nan: None}).to_dict("records")

@@ -174,5 +174,5 @@ TOY = UseCase(
 
 def frame_of(schema, table):
     """A table as pandas, in a fixed order, for comparing."""
-    rows = schema.read(table).toPandas()
+    rows = schema.read_table(table).toPandas()
     return rows.sort_values(list(rows.columns), ignore_index=True).astype(object).where(pd.notna(rows), None)

@@ -117,19 +117,19 @@ def test_repeats_retries_overlaps_and_backfills_end_in_the_same_tables(laptop, m
 
     def overtaken(job, *rest):
         """Between this run's tables and its ledger another run sees one more file and goes all the way."""
-        monkeypatch.setattr(ingestion, "_enter", enter)
+        monkeypatch.setattr(ingestion, "_write_ledger", enter)
         put(laptop, "many", names[0], contents[names[0]])
         laptop.task("ingestion", many)
         enter(job, *rest)
 
-    monkeypatch.setattr(ingestion, "_enter", overtaken)
+    monkeypatch.setattr(ingestion, "_write_ledger", overtaken)
     with pytest.raises(Conflict, match=r"another run wrote many\.toy\.ledger at the same moment"):
         laptop.task("ingestion", many)
     for name in names[:4]:  # backfill of older days, one of them again under another name
         put(laptop, "many", name, contents[name])
     put(laptop, "many", "orders/again.csv", contents["orders/2024-01-02.csv"])
     with monkeypatch.context() as killed:  # after the tables, before the ledger
-        killed.setattr(ingestion, "_enter", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        killed.setattr(ingestion, "_write_ledger", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
             laptop.task("ingestion", many)
     laptop.task("ingestion", many)
@@ -161,7 +161,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {paths}
-from mlops.adapters import tables
+from mlops.platform import tables
 from mlops.jobs import ingestion
 from test_ingestion import STRICT_TOY, context_of
 from test_jobs_loop import Laptop
@@ -174,7 +174,7 @@ def dying(write, after):
         write(self, *arguments, **named)
         if after and done == fatal: os.kill(os.getpid(), signal.SIGKILL)
     return call
-for name in ("create", "_merge", "append_once"):
+for name in ("create_table", "_merge", "append_once"):
     setattr(tables.Schema, name, dying(getattr(tables.Schema, name), {after}))
 ingestion.run(context_of(Laptop(Path(os.environ["LAPTOP_HOME"]), {{}})))
 print("finished")

@@ -119,13 +119,13 @@ def empty(spark, tmp_path, monkeypatch):
 
 def test_the_loop_ends_with_one_champion_of_the_same_bytes_in_both_targets(loop):
     registry = loop.job("inference", **DATA, model_name="prod.toy.failing").registry
-    dev, prod = (registry.holder(f"{target}.toy.failing", "champion") for target in ("dev", "prod"))
+    dev, prod = (registry.find_alias_holder(f"{target}.toy.failing", "champion") for target in ("dev", "prod"))
     assert dev.tags["artifact_digest"] == prod.tags["artifact_digest"]
     assert prod.tags["promoted_from"] == f"dev.toy.failing/{dev.number}@{dev.tags['artifact_digest']}"
 
 
 def test_features_are_made_only_when_their_prediction_time_has_come(loop):
-    rows = loop.ingestion().own.read("features").toPandas()
+    rows = loop.ingestion().own.read_table("features").toPandas()
     assert rows["prediction_time"].max() <= datetime.fromisoformat(LATER).replace(tzinfo=None)
     assert len(rows) == rows["id"].nunique() == PER_DAY * ((date(2024, 3, 12) - date(2024, 1, 1)).days)
 
@@ -175,11 +175,11 @@ def test_a_version_that_is_champion_already_is_neither_judged_nor_moved_again(lo
 
 def test_changed_files_of_a_model_are_never_loaded(loop):
     context, number = loop.train("changed")
-    version = context.registry.version("changed.toy.failing", number)
+    version = context.registry.get_version("changed.toy.failing", number)
     file = next(loop.home.glob(f"artifacts/**/{_model_id(context, version)}/artifacts/model.skops"))
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(UntrustedModel, match="changed"):
-        context.registry.load(version, TOY.model)
+        context.registry.load_model(version, TOY.model)
     _, verdict = loop.deploy("changed", number)
     assert verdict == "refused"
 
@@ -246,12 +246,15 @@ def test_the_trial_begins_with_an_empty_schema_and_ends_with_a_champion(empty):
     for _ in range(2):
         context = trial(empty)
         empty.task("cleanup", context)
-        assert context.registry.versions("dev.toy_integration.failing") == ()
+        assert context.registry.list_versions("dev.toy_integration.failing") == ()
         assert not any(len(frame_of(context.own, name)) for name in ("orders", "audit") if context.own.exists(name))
         for name in TRIAL:
             if number := empty.task(name, context).get("model_version"):
                 context = trial(empty, model_version=number)
-        assert context.registry.holder("dev.toy_integration.failing", "champion").number == context.config.model_version
+        assert (
+            context.registry.find_alias_holder("dev.toy_integration.failing", "champion").number
+            == context.config.model_version
+        )
     assert list(frame_of(context.own, "audit").sort_values("sequence")["move"]) == ["verdict", "deployment"]
 
 
@@ -267,13 +270,13 @@ def test_deleting_one_table_redoes_exactly_that_table(loop):
 
     context = loop.ingestion()
     before = {table: frame_of(context.own, table) for table in ("orders", "features")}
-    versions = context.own.version("results")
+    versions = context.own.newest_version("results")
     for table, rows in before.items():
         shutil.rmtree(loop.home / "warehouse" / "prod" / "toy" / table)
         loop.ingest(LATER)
         again = frame_of(context.own, table)
         assert again.drop(columns="batch", errors="ignore").equals(rows.drop(columns="batch", errors="ignore"))
-    assert context.own.version("results") == versions
+    assert context.own.newest_version("results") == versions
 
 
 @pytest.mark.nightly
@@ -285,8 +288,8 @@ def test_times_are_utc_whatever_the_zone_of_the_machine(empty, monkeypatch):
     try:
         empty.land("2023-12-31", "2024-01-02")
         schema = empty.ingest("2024-01-03T00:00:00Z")
-        first = schema.read("orders").selectExpr("string(min(due))").collect()[0][0]
-        ledger = schema.read("ledger").where("source = 'orders'")
+        first = schema.read_table("orders").selectExpr("string(min(due))").collect()[0][0]
+        ledger = schema.read_table("ledger").where("source = 'orders'")
         known = ledger.selectExpr("string(min(first_known))", "string(max(as_of))").collect()[0]
     finally:
         monkeypatch.undo()

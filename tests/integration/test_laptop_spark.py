@@ -110,7 +110,7 @@ def test_the_server_takes_no_one_without_its_token(spark: SparkSession) -> None:
 
 def test_the_sdk_gives_tasks_the_runner_s_task_values() -> None:
     code = (
-        "from laptop import runtime; runtime.install()\n"
+        "from laptop import runtime; runtime.install_runtime()\n"
         "from databricks.sdk.runtime import dbutils\n"
         "assert dbutils is runtime.dbutils"
     )
@@ -121,8 +121,8 @@ def test_the_sdk_gives_tasks_the_runner_s_task_values() -> None:
 def test_without_java_on_the_path_the_one_from_pypi_serves(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from laptop import spark\n"
-        f"spark.start(Path({str(tmp_path)!r}), print)\n"
-        "assert spark.session().range(3).count() == 3"
+        f"spark.start_server(Path({str(tmp_path)!r}), print)\n"
+        "assert spark.get_session().range(3).count() == 3"
     )
     tools = tmp_path / "bin"
     tools.mkdir()

@@ -27,8 +27,8 @@ def told(life):
     for number in (1, 2):
         life.deployed("prod", life.promoted("dev", "prod", number))
     life.accepted("prod", 1)
-    with life.registry.run("/toy", "monitoring until 2024-03-01", {"version": str(life.version("prod", 2))}):
-        life.registry.log({}, {"auc": 0.75, "log_loss": 0.5}, {})
+    with life.registry.open_run("/toy", "monitoring until 2024-03-01", {"version": str(life.version("prod", 2))}):
+        life.registry.log_to_run({}, {"auc": 0.75, "log_loss": 0.5}, {})
     return life
 
 

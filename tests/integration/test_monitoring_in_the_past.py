@@ -106,9 +106,9 @@ def test_what_became_of_old_versions_ends_nothing(life, caplog):
     """The files of the first champion are gone, its verdict was never written, its run was deleted."""
     context, _ = life.monitor(LAST)
     registry = context.registry
-    first, second = (registry.version("prod.toy.failing", number) for number in (1, 2))
-    registry.tag(second, {"validation_run": "none", "verdict_report": "none"})
-    registry.tag(first, {"validation_run": "0" * 32})
+    first, second = (registry.get_version("prod.toy.failing", number) for number in (1, 2))
+    registry.set_tags(second, {"validation_run": "none", "verdict_report": "none"})
+    registry.set_tags(first, {"validation_run": "0" * 32})
     source = registry._client.get_model_version(first.model, "1").source.rsplit("/", 1)[-1]
     for folder in life.home.glob(f"artifacts/**/{source}"):
         shutil.rmtree(folder)
@@ -140,7 +140,7 @@ def test_a_run_that_is_cut_short_between_any_two_tables_is_completed_by_the_next
         return write
 
     with monkeypatch.context() as patch:
-        for name in ("append", "merge"):
+        for name in ("append_rows", "merge_rows"):
             patch.setattr(Schema, name, cut(getattr(Schema, name)))
         with suppress(Cut):  # a run may have fewer tables to write
             life.monitor(as_of)

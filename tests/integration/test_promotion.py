@@ -35,7 +35,7 @@ def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_v
 
 def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(life):
     source = life.version("dev", 2)
-    life.registry.tag(source, {"approval": "Approved", "approved_by": "ada"})
+    life.registry.set_tags(source, {"approval": "Approved", "approved_by": "ada"})
     life.run("promotion", life.promotion("own", 2))
     copy = life.version("own", 1)
     assert not {name for name in copy.tags if name.startswith(("verdict", "approv", "champion", "judged"))}
@@ -44,7 +44,7 @@ def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(life):
     file = files_of(life, copy)
     original = file.read_bytes()
     file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
-    life.registry.load(source, life.job("rollback", "dev", reason="none").use_case.model)
+    life.registry.load_model(source, life.job("rollback", "dev", reason="none").use_case.model)
 
 
 def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_clean(life, monkeypatch):
@@ -58,10 +58,10 @@ def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_
         file.write_bytes(data)
         return copy
 
-    monkeypatch.setattr(type(life.registry), "copy", flipping)
+    monkeypatch.setattr(type(life.registry), "copy_version", flipping)
     with pytest.raises(UntrustedModel, match=r"flipped\.toy\.failing version 1 had digest .* the copy was deleted"):
         life.run("promotion", life.promotion("flipped", 1))
-    assert life.registry.versions("flipped.toy.failing") == ()
+    assert life.registry.list_versions("flipped.toy.failing") == ()
     assert audit(life.rollback("flipped")) == []
     monkeypatch.undo()
     life.run("promotion", life.promotion("flipped", 1))
@@ -71,7 +71,7 @@ def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_
 def test_what_was_not_accepted_below_is_not_promoted(life):
     version = life.trained("dev", seed=2)
     life.accepted("dev", version.number, verdict="refused")
-    life.registry.tag(version, {"verdict": "accepted"})
+    life.registry.set_tags(version, {"verdict": "accepted"})
     with pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"):
         life.run("promotion", life.promotion("none", version.number))
 
@@ -94,7 +94,7 @@ def test_ten_promotions_and_deployments_at_one_moment_end_with_one_copy_and_one_
 
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(promote, range(10)))
-    (copy,) = life.registry.versions("ten.toy.failing")
+    (copy,) = life.registry.list_versions("ten.toy.failing")
     number = life.accepted("ten", copy.number).number
     with ThreadPoolExecutor(10) as pool:
         ends = list(pool.map(deploy, range(10)))
@@ -159,14 +159,14 @@ def test_a_champion_that_somebody_deleted_stops_nobody(life):
         life.promoted("dev", "gone", number)
     life.deployed("gone", 1)
     life.registry.drop_alias("gone.toy.failing", "champion")
-    life.registry.delete(life.version("gone", 1))
+    life.registry.delete_model(life.version("gone", 1))
     life.deployed("gone", 2)
     assert life.version("gone", 2).aliases == ("champion",)
 
 
 def test_a_champion_cannot_be_deleted(life):
     with pytest.raises(ModelError, match="is champion and is not deleted"):
-        life.registry.delete(life.version("dev", 1))
+        life.registry.delete_model(life.version("dev", 1))
 
 
 @pytest.mark.nightly
@@ -200,7 +200,7 @@ def test_rollback_puts_the_previous_champion_back_and_is_not_undone_by_a_second_
 def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(life, key, value):
     version = life.version("dev", 1)
     with pytest.raises(ModelError, match=r"^tag "):
-        life.registry.tag(version, {"fine": "x", key: value})
+        life.registry.set_tags(version, {"fine": "x", key: value})
     assert life.version("dev", 1).tags == version.tags
 
 

@@ -20,7 +20,7 @@ from test_jobs_loop import DATA, laptop_in
 
 from mlops.context import Context
 from mlops.contract import DataError
-from mlops.data import labels as _matured
+from mlops.data.labels import join_labels
 from mlops.jobs import inference
 from mlops.monitoring import store
 from mlops.platform.tables import rows_of
@@ -51,8 +51,8 @@ def predicted(values):
 def shop(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
     version = SimpleNamespace(number=1, tags={"trained_as_of": START.isoformat()})
-    champion = SimpleNamespace(load=lambda *_: Champion())
-    monkeypatch.setattr(inference, "serving", lambda _: version)
+    champion = SimpleNamespace(load_model=lambda *_: Champion())
+    monkeypatch.setattr(inference, "load_serving", lambda _: version)
     registry = Context.registry.func
     monkeypatch.setattr(
         Context,
@@ -115,7 +115,7 @@ def check(laptop, runs):
     if not wanted:
         return schema
     for moment in {one.as_of for one in runs}:
-        labels = records(_matured.join_labels(schema.read_table("features"), schema, SHOP, moment))
+        labels = records(join_labels(schema.read_table("features"), schema, SHOP, moment))
         truth = {key: oracle.label(key[0], moment) for key in wanted}
         assert {key: row["label"] for key, row in labels.items()} == {k: v for k, v in truth.items() if v is not None}
     given = {**DATA, "data_catalog": context.config.catalog, "model_name": f"{context.config.catalog}.toy.failing"}

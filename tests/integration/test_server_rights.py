@@ -157,7 +157,7 @@ def roll_back(life, target):
 
 
 def tag(life, target):
-    life.registry.tag(life.version(target, 1), {"verdict": "rejected"})
+    life.registry.set_tags(life.version(target, 1), {"verdict": "rejected"})
 
 
 def point(life, target):
@@ -173,7 +173,7 @@ def delete(life, target):
 
 
 def describe(life, target):
-    life.registry.describe(life.version(target, 1), "mine")
+    life.registry.set_description(life.version(target, 1), "mine")
 
 
 MOVES = (promote, deploy, roll_back, tag, point, unpoint, delete, describe)
@@ -217,7 +217,7 @@ def forge(life, tags):
     """A version of prod that whoever trains has made, with the files and any tags of an honest one."""
     with identity(TRAIN):
         honest = life.version("prod", 1)
-        return life.registry.copy(honest, honest.model, {**honest.tags, **tags}).number
+        return life.registry.copy_version(honest, honest.model, {**honest.tags, **tags}).number
 
 
 @pytest.mark.parametrize("task", ["approval", "deployment"])
@@ -236,7 +236,9 @@ def test_who_trains_approves_nothing_by_a_tag(life):
     with identity(OWNERS["prod"]):
         life.accepted("prod", 1)
     with identity(TRAIN):
-        life.registry.tag(life.version("prod", 1), {name: FORGED[name] for name in FORGED if name.startswith("approv")})
+        life.registry.set_tags(
+            life.version("prod", 1), {name: FORGED[name] for name in FORGED if name.startswith("approv")}
+        )
     with identity(OWNERS["prod"]):
         for task in ("approval", "deployment"):
             with pytest.raises(ApprovalPending, match="waits for approval"):
@@ -247,7 +249,7 @@ def test_who_trains_is_not_promoted_by_a_tag(life):
     with identity("scientist"):
         number = life.trained("dev", seed=4).number
         life.accepted("dev", number, verdict="refused")
-        life.registry.tag(life.version("dev", number), {"verdict": "accepted"})
+        life.registry.set_tags(life.version("dev", number), {"verdict": "accepted"})
     with (
         identity(OWNERS["staging"]),
         pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"),
@@ -270,9 +272,9 @@ def test_an_alias_that_who_trains_has_moved_serves_nobody_until_it_is_mended(lif
 def test_tags_of_the_champion_that_who_trains_has_changed_change_nothing(life):
     with identity(TRAIN):
         before = life.version("prod", 2)
-        life.registry.tag(before, {"trained_as_of": "1999-01-01T00:00:00Z", "artifact_digest": "0" * 64})
+        life.registry.set_tags(before, {"trained_as_of": "1999-01-01T00:00:00Z", "artifact_digest": "0" * 64})
     with identity(OWNERS["prod"]):
         served = aliases.load_serving(life.deployment("prod", 2))
         assert served.tags["artifact_digest"] == before.tags["artifact_digest"]
         assert served.tags["trained_as_of"].startswith("2024-03-02")
-        life.registry.load(served, life.deployment("prod", 2).use_case.model)
+        life.registry.load_model(served, life.deployment("prod", 2).use_case.model)

@@ -17,7 +17,7 @@ from toy import TOY, orders_of
 from mlops import config
 from mlops.context import Context
 from mlops.contract import DataError, ModelError
-from mlops.data import labels as _matured
+from mlops.data import labels as data_labels
 from mlops.data import table_schemas
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
@@ -92,8 +92,8 @@ def texts(toy, run_id, name):
 def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, trained):
     run = mlflow.get_run(trained.run_id)
     assert {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} == {
-        ("prod.toy.features", f"version {toy.own.version('features')}"),
-        ("prod.toy.results", f"version {toy.own.version('results')}"),
+        ("prod.toy.features", f"version {toy.own.newest_version('features')}"),
+        ("prod.toy.results", f"version {toy.own.newest_version('results')}"),
     }
     source = json.loads(run.inputs.dataset_inputs[0].dataset.source)
     assert source["delta_table_version"] == 1
@@ -133,7 +133,7 @@ def test_a_search_has_its_trials_in_runs_of_their_own_and_takes_the_best(toy, tr
 
 def test_training_again_from_the_tags_gives_the_same_model_whatever_came_since(toy, trained, spark):
     late = spark.createDataFrame(table_rows(3)[1].assign(failed=0))
-    toy.own.merge("results", late, ["id"])  # corrections, known long before
+    toy.own.merge_rows("results", late, ["id"])  # corrections, known long before
     other = toy.train("corrected", search_trials=3)
     tags = trained.tags
     given = {name: tags[name] for name in ("table_versions", "search_trials", "git_commit")}
@@ -158,8 +158,8 @@ def test_too_few_days_are_told(toy):
 def unjudged(toy, trained):
     """The version without verdict, and no champion."""
     if toy.own.exists("audit"):
-        toy.own.empty("audit")
-    return toy.registry.version(MODEL, trained.number)
+        toy.own.delete_rows("audit")
+    return toy.registry.get_version(MODEL, trained.number)
 
 
 def verdict_of(toy, number):
@@ -205,9 +205,9 @@ def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, 
 @pytest.fixture
 def results(toy):
     """The outcomes' table, whose rows come back afterwards."""
-    before = toy.own.read("results").toPandas()
+    before = toy.own.read_table("results").toPandas()
     yield toy.own.identifier("results")
-    toy.own.merge("results", toy.own.spark.createDataFrame(before), ["id"])
+    toy.own.merge_rows("results", toy.own.spark.createDataFrame(before), ["id"])
 
 
 def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
@@ -262,7 +262,7 @@ def raising(error):
 
 
 def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
-    monkeypatch.setattr(pages, "verdict", raising(OSError("disk full")))
+    monkeypatch.setattr(pages, "render_verdict", raising(OSError("disk full")))
     verdict, version = toy.judge(unjudged.number)
     assert (verdict, version.tags["verdict"], version.tags.get("verdict_report")) == ("refused", "refused", None)
     assert "disk full" in version.description
@@ -274,7 +274,7 @@ def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_c
 def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkeypatch, what):
     fire = RuntimeError("the roof is on fire")
     if what == "holdout":
-        monkeypatch.setattr(_matured, "labelled", raising(fire))
+        monkeypatch.setattr(data_labels, "join_labels", raising(fire))
     else:
         monkeypatch.setattr(isolated_scoring, "_contract_of", lambda *_: fire)
     verdict, version = toy.judge(unjudged.number)

@@ -281,9 +281,9 @@ def test_a_hostile_model_is_refused_by_name_before_a_byte_of_it_runs(store, fold
     monkeypatch.setattr(sys, "path", [str(canary.file.parent), *sys.path])
     (canary.file.parent / "harm.py").write_text(canary.module)  # importing a type that the model names would run this
     harm(folder, canary)
-    registry.tag(version, {"artifact_digest": artifact_digest(folder)})  # who can write files may well write tags
+    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})  # who can write files may well write tags
     with pytest.raises(UntrustedModel) as refusal:
-        registry.load(registry.version(version.model, version.number), MODEL)
+        registry.load_model(registry.get_version(version.model, version.number), MODEL)
     assert named in str(refusal.value)
     assert str(version) in str(refusal.value)
     assert not canary.file.exists()
@@ -302,13 +302,13 @@ def test_the_harm_is_real_mlflow_alone_runs_it(folder, canary):
 
 def test_changed_files_are_refused_though_nothing_in_them_is_forbidden(store, folder):
     registry, version, _, _ = store
-    registry.tag(version, {"artifact_digest": artifact_digest(folder)})
-    version = registry.version(version.model, version.number)
-    registry.load(version, MODEL)
+    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})
+    version = registry.get_version(version.model, version.number)
+    registry.load_model(version, MODEL)
     file = folder / "input_example.json"
     file.write_text(file.read_text().replace("0.0", "0.5", 1))
     with pytest.raises(UntrustedModel, match=r"digest [0-9a-f]{12}, not the recorded .*changed"):
-        registry.load(version, MODEL)
+        registry.load_model(version, MODEL)
 
 
 def linked(folder, _):
@@ -356,7 +356,7 @@ def test_a_link_where_a_laptop_keeps_the_files_is_a_refusal_and_a_pipe_is_not_wa
     for harm in (linked, piped, gone):
         harm(folder, None)
         with pytest.raises(UntrustedModel, match=r"dev\.toy\.model version 1 is not loaded: .* is a link or no file"):
-            registry.load(version, MODEL)
+            registry.load_model(version, MODEL)
 
 
 def trial_of(store, folder, harm, *trusted):
@@ -366,16 +366,16 @@ def trial_of(store, folder, harm, *trusted):
         pipeline = Pipeline([("harm", harm), ("model", LogisticRegression().fit(FRAME, np.arange(40) % 2))])
         harm.feature_names_in_ = np.array(["a", "b"], dtype=object)
         skops.io.dump(pipeline, folder / "model.skops")
-    registry.tag(version, {"artifact_digest": artifact_digest(folder)})
+    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})
     features = [SimpleNamespace(name=name, dtype="double") for name in FRAME.columns]
     use_case = SimpleNamespace(features=features, model=Model(build=MODEL.build, trusted_types=trusted))
-    return run_trial(registry, registry.version(version.model, version.number), use_case, FRAME)
+    return run_trial(registry, registry.get_version(version.model, version.number), use_case, FRAME)
 
 
 def test_a_model_answers_in_a_process_of_its_own_what_it_answers_here(store, folder):
     registry, version, _, _ = store
     trial = trial_of(store, folder, None)
-    here = registry.load(registry.version(version.model, version.number), MODEL).predict_proba(FRAME)[:, 1]
+    here = registry.load_model(registry.get_version(version.model, version.number), MODEL).predict_proba(FRAME)[:, 1]
     assert np.array_equal(trial.p, here)
     assert [text.partition(":")[0] for text in trial.contract.problems] == ["missing numbers raised ValueError"]
     assert trial.contract.latency_ms > 0

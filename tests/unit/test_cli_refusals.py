@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         targets.append(target)
         raise ConfigError("it was asked")
 
-    monkeypatch.setattr(options, "place", place)
+    monkeypatch.setattr(options, "resolve_target", place)
     return targets
 
 
@@ -99,7 +99,7 @@ def test_status_shows_every_target_even_if_others_fail(
             raise error
         return [{"target": target, **ROW}]
 
-    monkeypatch.setattr(versions, "_holders", holders)
+    monkeypatch.setattr(versions, "_alias_holders", holders)
     good = [target for target in ("dev", "staging", "prod") if target not in bad]
     assert run_args(["status"]) == (1 if bad else 0)
     out, err = capsys.readouterr()
@@ -112,6 +112,6 @@ def test_status_shows_every_target_even_if_others_fail(
 
 
 def test_a_fault_of_ours_is_not_hidden_as_a_target_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "_holders", lambda target, home: 1 / 0)
+    monkeypatch.setattr(versions, "_alias_holders", lambda target, home: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_args(["status"])

@@ -60,7 +60,7 @@ def strings() -> Iterator[tuple[str, str]]:
         silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         silent |= {id(word.value) for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
         examples = [
-            node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_closing"
+            node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_epilog"
         ]
         silent |= {id(word) for node in examples for word in node.args}
         for node in ast.walk(tree):

@@ -27,10 +27,10 @@ class Registry:
     def __init__(self):
         self.pages = []
 
-    def run(self, *_):
+    def open_run(self, *_):
         return nullcontext()
 
-    def log(self, _parameters, _metrics, files):
+    def log_to_run(self, _parameters, _metrics, files):
         self.pages.append(files["data.html"])
 
 

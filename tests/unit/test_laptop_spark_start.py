@@ -27,7 +27,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     monkeypatch.setattr(server, "_server", None)
     monkeypatch.setattr(server, "_downloading", None)
-    monkeypatch.setattr(server, "_java", lambda _: {})
+    monkeypatch.setattr(server, "_java_environment", lambda _: {})
     monkeypatch.setattr(server, "_IVY", tmp_path / "ivy")
 
     def begin(deaths: int = 0, seconds: float = 0.0) -> list[str]:
@@ -36,7 +36,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         def command(_: Path, port: int) -> list[str]:
             return [sys.executable, "-c", next(scripts, LISTENS.format(seconds, port))]
 
-        monkeypatch.setattr(server, "_command", command)
+        monkeypatch.setattr(server, "_server_command", command)
         said: list[str] = []
         server.start_server(tmp_path, said.append)
         return said

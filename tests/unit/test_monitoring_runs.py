@@ -88,13 +88,13 @@ class World:
     def train(self, day):
         self.trained[len(self.trained) + 1] = day
 
-    def version(self, _, number):
+    def get_version(self, _, number):
         day = self.trained[number]
         tags = {"trained_as_of": moment(day).isoformat(), "trained_until": moment(day - 9).isoformat()}
         return Version(MODEL, number, "", START, tags, ())
 
-    def versions(self, _):
-        return tuple(self.version(MODEL, number) for number in self.trained)
+    def list_versions(self, _):
+        return tuple(self.get_version(MODEL, number) for number in self.trained)
 
     def moves(self):
         return [
@@ -104,37 +104,37 @@ class World:
         ]  # fmt: skip
 
     @contextmanager
-    def run(self, *_):
+    def open_run(self, *_):
         yield "run"
 
-    def log(self, _, figures, documents):
+    def log_to_run(self, _, figures, documents):
         self.page = documents["report.html"]
 
-    def load(self, *_):
+    def load_model(self, *_):
         raise ModelError("the files of the first champion are gone")
 
     # --- as a schema
 
-    def append(self, table, rows):
+    def append_rows(self, table, rows):
         if self.left == 0:
             raise Cut
         self.left -= 1
         self.tables[table] = pd.concat([frame for frame in (self.tables[table], rows) if len(frame)], ignore_index=True)
 
-    def merge(self, table, rows, key):
+    def merge_rows(self, table, rows, key):
         there = self.tables[table]
         mine = {tuple(row) for row in rows[key].itertuples(index=False)}
         kept = there[[tuple(row) not in mine for row in there[key].itertuples(index=False)]]
         self.tables[table] = kept
         try:
-            self.append(table, rows)
+            self.append_rows(table, rows)
         except Cut:
             self.tables[table] = there
             raise
 
     # --- as what a run reads
 
-    def past(self, job):
+    def load_history(self, job):
         moves = pd.DataFrame(
             {
                 "as_of": [naive(m.as_of) for m in self.moves()],
@@ -156,13 +156,13 @@ class World:
             "counts": counts,
         }
 
-    def predictions(self, job, start, first):
+    def load_predictions(self, job, start, first):
         rows = EVENTS[(EVENTS["event_time"] >= naive(start)) & (EVENTS["event_time"] < naive(job.config.as_of))]
         told = rows["day"] + DAY <= naive(job.config.as_of)
         beside = np.nan if first is None else rows["prediction"]
         return rows.assign(label=rows["label"].where(told), reported=told, first=beside, model_version=1)
 
-    def judged(self, job, weeks, past):
+    def evaluate_weeks(self, job, weeks, past):
         counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
         return drift.judge_weeks(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
 
@@ -176,13 +176,15 @@ class World:
 @pytest.fixture(scope="module", autouse=True)
 def no_engine():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_schemas, "create", lambda *_: None)
-        patch.setattr(table_schemas, "table", lambda _, name, rows: rows[[c.name for c in table_schemas.TABLES[name]]])
-        patch.setattr(audit_log, "rows", lambda job: job.own.moves())
-        patch.setattr(store, "serving", lambda job: job.own.version(MODEL, len(job.own.trained)))
-        patch.setattr(store, "count", lambda *_: None)
+        patch.setattr(table_schemas, "create_tables", lambda *_: None)
+        patch.setattr(
+            table_schemas, "describe_table", lambda _, name, rows: rows[[c.name for c in table_schemas.TABLES[name]]]
+        )
+        patch.setattr(audit_log, "load_rows", lambda job: job.own.moves())
+        patch.setattr(store, "load_serving", lambda job: job.own.get_version(MODEL, len(job.own.trained)))
+        patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(quality, "_REPLICATES", 5)
-        for name in ("past", "predictions", "judged"):
+        for name in ("load_history", "load_predictions", "evaluate_weeks"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
 

@@ -27,7 +27,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from laptop.home import Home
-with Home(Path(sys.argv[1])).opened(print):
+with Home(Path(sys.argv[1])).hold(print):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """

@@ -88,7 +88,7 @@ def _of(node: ast.AST, file: str, docs: set[int]) -> Iterator[tuple[int, str]]:
         case ast.Call():
             yield from _call(node, file)
     if file not in MAY["environment"] and _reads_environment(node):
-        yield node.lineno, "the environment is read in adapters/platform.py only"  # type: ignore[attr-defined]
+        yield node.lineno, "the environment is read in platform/runtime.py only"  # type: ignore[attr-defined]
 
 
 def _import(line: int, module: str, name: str = "") -> Iterator[tuple[int, str]]:
@@ -98,7 +98,7 @@ def _import(line: int, module: str, name: str = "") -> Iterator[tuple[int, str]]
     if (module, name) == ("pyspark", "SparkContext"):
         yield line, "import of SparkContext: there is none"
     if module == "os" and name in {"environ", "getenv"}:
-        yield line, "the environment is read in adapters/platform.py only"
+        yield line, "the environment is read in platform/runtime.py only"
 
 
 def _call(node: ast.Call, file: str) -> Iterator[tuple[int, str]]:

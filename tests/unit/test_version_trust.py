@@ -470,7 +470,7 @@ def test_a_move_ends_an_approval(ends):
 def test_a_fact_that_the_row_lacks_is_not_taken_from_a_tag(jobs):
     made(jobs, trained_as_of="2999-01-01T00:00:00Z", trained_by="trainer")
     version = jobs.deployment(1)
-    known = aliases.as_recorded(version.registry.version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
+    known = aliases.as_recorded(version.registry.get_version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
     assert {name: known.tags.get(name) for name in FACTS} == {**dict.fromkeys(FACTS), "artifact_digest": "f"}
 
 
@@ -478,14 +478,14 @@ def test_a_fact_that_the_row_lacks_is_not_taken_from_a_tag(jobs):
 def test_a_tag_that_cannot_be_set_stops_nobody(jobs, error, monkeypatch):
     made(jobs)
     job = jobs.deployment(1)
-    version = job.registry.version(MODEL, 1)
+    version = job.registry.get_version(MODEL, 1)
     aliases.show_tags(job, version, {"approved_by": " ada\n" + "x" * 2000, "verdict": None})
     assert jobs.world.versions[1].tags["approved_by"] == ("ada " + "x" * 2000)[:1000]
 
     def refuse(*_):
         raise error("no")
 
-    monkeypatch.setattr(type(job.registry), "tag", refuse)
+    monkeypatch.setattr(type(job.registry), "set_tags", refuse)
     aliases.show_tags(job, version, {"approved_by": "bob"})
 
 

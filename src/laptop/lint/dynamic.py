@@ -62,14 +62,23 @@ def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
 
 def in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """What a job's parameter refers to is known before any task runs."""
+    yield from _wrong_in_jobs(view, "the run ends there", plain=False)
+
+
+def plain_in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
+    """What stands in double braces in a job's parameter is something that the platform fills in."""
+    yield from _wrong_in_jobs(view, "the task would get it as plain text", plain=True)
+
+
+def _wrong_in_jobs(view: LintTarget, why: str, *, plain: bool) -> Iterator[Diagnostic]:
+    """The references of job parameters that name nothing: those that the platform takes for text, or the others."""
+    known = [name for name in KNOWN if not name.startswith("task")]
     for job in view.jobs.values():
         for name, default in job.parameters.items():
             for whole, parts in _references(default):
-                dotted = ".".join(parts)
-                if dotted not in KNOWN or parts[0] == "task":
+                if (dotted := ".".join(parts)) not in known and plain == (parts[0] not in NAMESPACES):
                     what = f"parameter {name!r} of job {job.key!r} uses {whole}: it is not known when the job starts"
-                    cure = suggest_name(dotted, [known for known in KNOWN if not known.startswith("task")])
-                    yield Diagnostic("dynamic", default.place, what, "the task would get it as plain text", cure)
+                    yield Diagnostic("dynamic", default.place, what, why, suggest_name(dotted, known))
 
 
 def check_placement(view: LintTarget) -> Iterator[Diagnostic]:
@@ -161,7 +170,7 @@ def _read(node: Node) -> Iterator[tuple[str, str]]:
             yield parts[1], parts[3]
 
 
-RULES: tuple[Rule, ...] = (in_tasks,)
+RULES: tuple[Rule, ...] = (in_tasks, in_jobs)
 
 
 def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
@@ -175,4 +184,10 @@ def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("reference", node.place, what, why, "write ${var.name} or the like")
 
 
-HOUSE_RULES: tuple[Rule, ...] = (literal_references, plain_in_tasks, in_jobs, check_placement, check_unused_values)
+HOUSE_RULES: tuple[Rule, ...] = (
+    literal_references,
+    plain_in_tasks,
+    plain_in_jobs,
+    check_placement,
+    check_unused_values,
+)

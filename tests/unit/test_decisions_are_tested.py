@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = sorted(
-    str(path.relative_to(ROOT))
-    for path in (ROOT / "tests/unit").glob("test_*.py")
-    if "mlops.lifecycle" in path.read_text() and path != Path(__file__)
-)
-JUDGES = ("baselines", "evaluation", "gates", "retraining", "splits")
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+PURE = next(contract["source_modules"] for contract in CONTRACTS if contract["name"].startswith("pure modules"))
+DECISIONS = [*PURE, "mlops_cli.delivery", "mlops_cli.permission_rows", "mlops_cli.plans"]
+
+
+def tests_decisions(path: Path) -> bool:
+    """Whether a file of tests imports one of the modules that decide."""
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = {name for node in imports for name in (node.module, *(f"{node.module}.{n.name}" for n in node.names))}
+    return not names.isdisjoint(DECISIONS)
+
+
+TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/unit").glob("test_*.py") if tests_decisions(path))
+JUDGES = ("baselines", "metrics", "gates", "retraining", "splits")
 """Whether a model serves, and until when: what fits a night. docs/performance.md tells of the others."""
 pytestmark = pytest.mark.nightly
 
@@ -35,28 +45,30 @@ def run(folder: Path, *words: str, timeout: int) -> str:
 
 @pytest.mark.timeout(600)
 def test_unit_tests_reach_every_branch_of_the_decisions(tmp_path):
-    covered = ["--cov=mlops.lifecycle", "--cov-branch", f"--cov-report=json:{tmp_path / 'cov.json'}", "--cov-report="]
+    covered = [*(f"--cov={name}" for name in DECISIONS), "--cov-branch"]
+    covered += [f"--cov-report=json:{tmp_path / 'cov.json'}", "--cov-report="]
     run(ROOT, "pytest", "-q", "-p", "no:cacheprovider", *covered, *TESTS, timeout=600)
     files = json.loads((tmp_path / "cov.json").read_text())["files"]
     missed = {name: found["missing_lines"] + found["missing_branches"] for name, found in files.items()}
     assert {name: lines for name, lines in missed.items() if lines} == {}
-    assert len(files) > 5
+    assert len(files) == len(DECISIONS)
 
 
 @pytest.mark.timeout(3600)
 def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path):
     """docs/performance.md explains the survivors. Mutmut changes a copy; the tests see that one first.
 
-    MUTATE names other modules, as in MUTATE="drift report"; -s shows the counts.
+    MUTATE names other modules, as in MUTATE="drift model_life"; -s shows the counts.
     """
-    modules = os.environ.get("MUTATE", "").split() or JUDGES
+    paths = {name.rpartition(".")[2]: f"src/{name.replace('.', '/')}.py" for name in DECISIONS}
+    modules = [paths[name] for name in os.environ.get("MUTATE", "").split() or JUDGES]
     for name in ("src", "tests", "benchmarks", "pyproject.toml"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     with (tmp_path / "pyproject.toml").open("a") as settings:
         settings.write(
             "\n[tool.mutmut]\n"
             'source_paths = ["src"]\nalso_copy = ["benchmarks"]\n'
-            f"only_mutate = {json.dumps([f'src/mlops/lifecycle/{name}.py' for name in modules])}\n"
+            f"only_mutate = {json.dumps(modules)}\n"
             f"pytest_add_cli_args_test_selection = {json.dumps(TESTS)}\n"
         )
     run(tmp_path, "mutmut", "run", "--max-children", "2", timeout=3500)
