@@ -157,7 +157,7 @@ def targets(on: str, out: TextIO) -> None:
     """
     chosen = delivery.switched_on(on, TARGETS[1:])
     for target in TARGETS[1:]:
-        skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/switch-on.md"
+        skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/how-to/switch-on.md"
         out.write(f"- {target}: {'on' if target in chosen else skipped}\n")
     click.echo(f"targets={json.dumps(chosen)}")
 

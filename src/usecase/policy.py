@@ -1,4 +1,4 @@
-"""When a model is good enough to serve, and when it has stopped being so. Figures: docs/performance.md."""
+"""When a model is good enough to serve, and when it has stopped being so. Figures: benchmarks/RESULTS.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/operations.md, docs/security.md, ruleset and owners against the files that they speak of."""
+"""docs/how-to/operations.md, docs/explanation/security.md, ruleset and owners against the files that they speak of."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mlops_cli.workspace.requirements import TargetRequirements
 from mlops_cli.workspace.state import Principal, WorkspaceState
 
 WHO = tuple(f"{digit * 8}-0000-0000-0000-000000000000" for digit in "123")
-OPERATIONS = (ROOT / "docs/operations.md").read_text()
-SECURITY = (ROOT / "docs/security.md").read_text()
+OPERATIONS = (ROOT / "docs/how-to/operations.md").read_text()
+SECURITY = (ROOT / "docs/explanation/security.md").read_text()
 
 
 def table(text: str, head: str) -> list[list[str]]:

@@ -65,8 +65,8 @@ def test_every_workflow_that_skips_says_why() -> None:
     for workflow in {workflow for workflow, _ in WORKSPACE}:
         assert conditions(workflow, OWN, {}, what="model", target="prod")["targets"]
     (job,) = document(ROOT / ".github/workflows/targets.yml")["jobs"].values()
-    assert "docs/switch-on.md" in job["name"]
-    assert (ROOT / "docs/switch-on.md").exists()
+    assert "docs/how-to/switch-on.md" in job["name"]
+    assert (ROOT / "docs/how-to/switch-on.md").exists()
 
 
 @pytest.mark.parametrize("variables", [{}, {"DEPLOY_TARGETS": "staging prod"}])

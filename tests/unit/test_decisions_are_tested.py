@@ -28,7 +28,7 @@ def tests_decisions(path: Path) -> bool:
 
 TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/unit").glob("test_*.py") if tests_decisions(path))
 JUDGES = ("baselines", "metrics", "gates", "retraining", "splits")
-"""Whether a model serves, and until when: what fits a night. docs/performance.md tells of the others."""
+"""Whether a model serves, and until when: what fits a night. benchmarks/RESULTS.md tells of the others."""
 pytestmark = pytest.mark.nightly
 
 
@@ -56,7 +56,7 @@ def test_unit_tests_reach_every_branch_of_the_decisions(tmp_path):
 
 @pytest.mark.timeout(3600)
 def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path):
-    """docs/performance.md explains the survivors. Mutmut changes a copy; the tests see that one first.
+    """benchmarks/RESULTS.md explains the survivors. Mutmut changes a copy; the tests see that one first.
 
     MUTATE names other modules, as in MUTATE="drift model_life"; -s shows the counts.
     """

@@ -1,4 +1,4 @@
-"""What the bundle itself gives to whom, in a workspace: held against RIGHTS and against docs/rights.md."""
+"""What the bundle itself gives to whom, in a workspace: held against RIGHTS and against docs/reference/rights.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from laptop.bundle import read_source, resolve_target
 from mlops_cli.workspace.requirements import TargetRequirements
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/rights.md").read_text()
+PAGE = (ROOT / "docs/reference/rights.md").read_text()
 ROLES = ("deploy", "run", "train", "plan", "promote")
 SOURCE = "dev.dev_ada_flights.dev_ada_late_arrival"
 NAMED = {f"{role}_principal": f"the-{role}-principal" for role in ROLES} | {"alert_email": "ml@example.com"}

@@ -87,7 +87,7 @@ def test_a_repair_takes_the_newest_run_of_that_version(workspace: Double) -> Non
 def test_who_may_not_start_the_job_is_told_so(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.refuse("POST", "run-now", Refused(403, "PERMISSION_DENIED", "no"))
     assert run_args(["rollback", "--target", "prod", "--reason", "x"]) == 1
-    assert "you lack the right: see docs/rights.md" in capsys.readouterr().err
+    assert "you lack the right: see docs/reference/rights.md" in capsys.readouterr().err
 
 
 def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:

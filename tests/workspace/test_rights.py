@@ -1,4 +1,4 @@
-"""RIGHTS, the table of docs/rights.md: held against what the code of each job calls, and against the page."""
+"""RIGHTS, the table of docs/reference/rights.md: held against what the code of each job calls, and against the page."""
 
 from __future__ import annotations
 
@@ -91,6 +91,6 @@ def test_the_page_shows_the_table() -> None:
         f"| {right.privilege.replace('_', ' ')} | {right.on} | {', '.join(right.jobs)} | {right.calls} |"
         for right in RIGHTS
     ]
-    page = (ROOT / "docs/rights.md").read_text()
+    page = (ROOT / "docs/reference/rights.md").read_text()
     start = page.index("| privilege | on | jobs | calls that take it |")
     assert page[start:].split("\n\n")[0].splitlines()[2:] == rows

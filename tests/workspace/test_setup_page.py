@@ -1,4 +1,4 @@
-"""docs/setup.md: at most five steps per target, each of the shape that was promised, with commands that are there."""
+"""docs/how-to/setup.md: at most five steps per target, each of the shape that was promised, with commands that are there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from mlops_cli import cli
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/setup.md").read_text()
+PAGE = (ROOT / "docs/how-to/setup.md").read_text()
 SECTIONS = dict(re.findall(r"^## (dev|staging and prod)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
 STEPS = {(s, step.split("\n")[0]): step for s, text in SECTIONS.items() for step in text.split("\n### ")[1:]}
 CODE = "\n".join(re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))

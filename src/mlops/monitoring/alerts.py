@@ -26,7 +26,7 @@ OWNERS: Mapping[str, str] = {
     "calibration": "ML engineers",
     "age": "ML engineers",
 }
-"""Who hears of which rule; docs/monitoring.md says what each of them does."""
+"""Who hears of which rule; docs/explanation/monitoring.md says what each of them does."""
 
 
 @dataclass(frozen=True)

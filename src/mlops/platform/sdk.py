@@ -98,7 +98,7 @@ def _suggest_fix(error: Exception) -> str:
 
     cures: tuple[tuple[type[Exception], str], ...] = (
         (errors.Unauthenticated, "log in again: databricks auth login"),
-        (errors.PermissionDenied, "you lack the right: see docs/rights.md, and `mlops doctor`"),
+        (errors.PermissionDenied, "you lack the right: see docs/reference/rights.md, and `mlops doctor`"),
         (errors.NotFound, "it is not there, or you may not see it: `mlops doctor` tells which"),
         (errors.ResourceConflict, "somebody else is changing it: wait and try again"),
         (errors.TooManyRequests, "the workspace is busy: try again later"),

@@ -86,7 +86,7 @@ def permission_errors(doing: str) -> Iterator[None]:
             raise
         raise Forbidden(
             f"you may not {doing}: the registry refuses it ({error.error_code}), and nothing of it was done; "
-            "docs/rights.md tells who may"
+            "docs/reference/rights.md tells who may"
         ) from None
 
 

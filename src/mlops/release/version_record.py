@@ -1,6 +1,6 @@
 """The record of a version: what the audit table says of it. The record decides; tags of the registry only show it.
 
-Whoever trains may set any tag of any version, and may write no row here (docs/decisions/0006).
+Whoever trains may set any tag of any version, and may write no row here (docs/explanation/decisions/0006).
 """
 
 from __future__ import annotations

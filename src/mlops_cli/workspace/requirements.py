@@ -1,7 +1,7 @@
 """What a target of the bundle needs: who acts in it, and the right that each job's calls take.
 
 Read from the resolved bundle, the document that `databricks bundle validate --output json` prints. RIGHTS is the table
-of docs/rights.md; what the bundle grants itself is left out of what has to be granted beside it.
+of docs/reference/rights.md; what the bundle grants itself is left out of what has to be granted beside it.
 """
 
 from __future__ import annotations
