@@ -1,4 +1,4 @@
-"""The README's table of jobs and tasks against the bundle's YAML, and its commands against the command lines."""
+"""The table of tasks in docs/reference/jobs.md against the bundle's YAML, and the README's commands."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from laptop.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+JOBS = (ROOT / "docs/reference/jobs.md").read_text()
 
 
 def table():
-    lines = [line for line in README.splitlines() if line.startswith("| ")]
+    lines = [line for line in JOBS.splitlines() if line.startswith("| ")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     head = rows.index(["job", "task", "module", "reads", "writes"])
     for row in rows[head + 1 :]:

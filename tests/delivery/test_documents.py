@@ -1,4 +1,4 @@
-"""docs/how-to/operations.md, docs/explanation/security.md, ruleset and owners against the files that they speak of."""
+"""Pages on pipelines, operations and security, ruleset and owners against the files that they speak of."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(text: str, head: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in block]
 
 
-WHEN = table(OPERATIONS, "| when | GitHub")
+WHEN = table((ROOT / "docs/reference/pipelines.md").read_text(), "| when | GitHub")
 
 
 def commands_of(workflow: str) -> str:

@@ -189,7 +189,8 @@ def test_a_forbidden_move_gets_a_403_and_a_sentence_and_changes_nothing(life, na
     for move in MOVES:
         with identity(name), pytest.raises(Forbidden) as refused:
             move(life, target)
-        assert re.fullmatch(r"you may not [^;]*: the registry refuses it [^;]*; docs/reference/rights\.md .*", str(refused.value))
+        wanted = r"you may not [^;]*: the registry refuses it [^;]*; docs/reference/rights\.md .*"
+        assert re.fullmatch(wanted, str(refused.value))
         assert refused.value.__context__.get_http_status_code() == 403, move
     with identity(OWNERS[target]):
         assert life.state(target) == before

@@ -1,4 +1,4 @@
-"""docs/how-to/setup.md: at most five steps per target, each of the shape that was promised, with commands that are there."""
+"""docs/how-to/setup.md: at most five steps per target, each of the promised shape, with commands that exist."""
 
 from __future__ import annotations
 
@@ -45,10 +45,3 @@ def test_every_job_and_parameter_that_is_run_is_in_the_bundle() -> None:
     for job, given in runs:
         body = yaml.safe_load((ROOT / f"resources/{job}.job.yml").read_text())["resources"]["jobs"][job]
         assert {pair.split("=")[0] for pair in given.split(",")} <= {p["name"] for p in body["parameters"]}
-
-
-def test_every_link_inside_the_repository_leads_somewhere() -> None:
-    for page in ("setup", "rights", "platform"):
-        text = (ROOT / f"docs/{page}.md").read_text()
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-            assert link.startswith("https://") or (ROOT / "docs" / link).exists(), f"{page}.md: {link}"

@@ -89,7 +89,8 @@ def run_checks(facts: Facts) -> tuple[Check, ...]:
 def _check_cli(facts: Facts) -> Check:
     wanted = facts.wanted.document["bundle"].get("databricks_cli_version", "") if facts.wanted else ""
     if facts.cli is None:
-        return Check("cli", "bad", "the Databricks CLI is not on the PATH", "install it: see docs/how-to/setup.md, step 1")
+        cure = "install it: see docs/how-to/setup.md, step 1"
+        return Check("cli", "bad", "the Databricks CLI is not on the PATH", cure)
     floor = re.search(r">=\s*([\d.]+)", str(wanted))
     if floor and _version_numbers(facts.cli) < _version_numbers(floor[1]):
         return Check("cli", "bad", f"the Databricks CLI is {facts.cli}, the bundle needs {floor[1]}", "upgrade it")
