@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
+from ruamel.yaml.scanner import Scanner
 
 from laptop.document import Diagnostic, Location, Node, describe_kind
 
@@ -33,6 +34,10 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|0[0-7]+)")
 """The CLI reads `017` as 17; `089`, which is no octal number, is a float for yaml.v3."""
 _PREFIXED = re.compile(r"[-+]?0([xX][0-9a-fA-F]+|[bB][01]+|[oO][0-7]+)")
+_UNDERSCORES = re.compile(r"[-+]?(0[xXbBoO](_?[0-9a-fA-F])+|\d(_?\d)*([^\d_][^_]*)?)")
+"""Go takes underscores between the digits of a number only."""
+_NO_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\/|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\U0000[dD][89a-fA-F])")
+"""Escapes of a text in double quotes that yaml.v3 does not know."""
 _TIME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([Tt ]\d{1,2}:\d{1,2}:\d{1,2}([.,]\d+)?(Z|[-+]\d\d:\d\d)?)?")
 _TAGGED = re.compile(r"(?:&\S+\s+)?!(\S*)")
 _TAGS = {"null", "bool", "int", "float", "timestamp", "str"}
@@ -55,7 +60,7 @@ def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
     """The same text is read once: a demo loads the bundle for every job it runs."""
     empty = Node({}, Location(file, 1))
     try:
-        composed = YAML(typ="safe", pure=True).compose(text)
+        composed = _make_reader().compose(text)
         builder = _Builder(file, text)
         node = builder.build(composed, 1) if composed else empty
     except (RecursionError, _TooBigError):
@@ -71,6 +76,34 @@ def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
             *builder.problems,
         )
     return node, tuple(builder.problems)
+
+
+class _Scanner(Scanner):
+    """Takes a tab for a blank where yaml.v3 does: between the words of a line, and before what ends it."""
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        while self.reader.peek() == "\t" and not self.allow_simple_key:
+            self.reader.forward()
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> Any:
+        length = 0
+        while self.reader.peek(length) in {" ", "\t"}:
+            length += 1
+        blanks = self.reader.prefix(length)
+        if "\t" not in blanks:
+            return super().scan_plain_spaces(indent, start_mark)
+        self.reader.forward(length)
+        ends = self.reader.peek() in "\r\n\x85\u2028\u2029"
+        return super().scan_plain_spaces(indent, start_mark) if ends else [blanks]
+
+
+def _make_reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.Scanner = _Scanner
+    reader.composer.warn_double_anchors = False  # YAML lets a name be given anew, and so does the CLI
+    return reader
 
 
 def _yaml_error(place: Location, detail: str) -> Diagnostic:
@@ -121,9 +154,15 @@ class _Builder:
     def _mapping(self, node: MappingNode) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         merged: dict[str, Node] | None = None
+        position = node.start_mark.index - 1
         for key, value in node.value:
             place = Location(self.file, _line_of(key))
-            if isinstance(key, ScalarNode) and key.value == "<<" and not key.style:
+            alias = key.start_mark.index <= position
+            held = value.start_mark.index if value.start_mark.index < value.end_mark.index else 0
+            position = max(position, key.start_mark.index, held)
+            if alias:  # it is the node that stands at its anchor
+                self._refuse(place, "an alias stands for a key", "the CLI takes names only", "write the name")
+            elif isinstance(key, ScalarNode) and key.value == "<<" and not key.style:
                 if merged is not None:
                     why = "YAML allows one of them in a mapping"
                     self._refuse(place, "<< stands twice", why, "write <<: [*first, *second]")
@@ -165,17 +204,24 @@ class _Builder:
     def _tag(self, node: ScalarNode) -> str:
         """The tag that is written before it, empty if there is none."""
         written = _TAGGED.match(self.text, node.start_mark.index)
-        return written[1].removeprefix("!") or "!" if written else ""
+        if not written or not written[1]:  # `!` alone says nothing
+            return ""
+        long = re.fullmatch(r"<tag:yaml\.org,2002:(.*)>", written[1])
+        return long[1] if long else written[1][1:] if written[1][0] == "!" else f"!{written[1]}"
 
     def _scalar(self, node: ScalarNode, place: Location) -> Any:
         tag = self._tag(node)
         if not tag:
             value = node.value if node.style else read_scalar(node.value)
+            if node.style:
+                self._check_escapes(node, place)
+            else:
+                self._check_plain(node.value, value, place)
             if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
                 self._refuse(place, f"{node.value} is too large", "the CLI takes 64 bits", "put it in quotes")
             return value
         if tag not in _TAGS:
-            self._refuse(place, f"tag !{tag} is unknown", "the CLI refuses it", "remove the tag")
+            self._refuse(place, f"tag !{tag.removeprefix('!')} is unknown", "the CLI refuses it", "remove the tag")
         value = read_scalar(node.value)
         if tag == "str" or tag not in _TAGS:
             return node.value
@@ -185,6 +231,19 @@ class _Builder:
             self._refuse(place, f"{node.value!r} is no {tag}", "its tag says that it is", "remove the tag")
             return node.value
         return float(value) if tag == "float" else value
+
+    def _check_escapes(self, node: ScalarNode, place: Location) -> None:
+        written = self.text[node.start_mark.index : node.end_mark.index] if node.style == '"' else ""
+        if odd := _NO_ESCAPE.search(written):
+            self._refuse(place, f"{odd[1]} is no escape", "the CLI cannot read it", "write the character itself")
+
+    def _check_plain(self, text: str, value: Any, place: Location) -> None:
+        """Plain text that yaml.v3 takes for something that the CLI then cannot read."""
+        if text == "<<":
+            self._refuse(place, "<< stands for a value", "the CLI reads it as a merge", "put it in quotes")
+        elif "_" in text and isinstance(value, int | float) and not _UNDERSCORES.fullmatch(text):
+            why = "the CLI takes underscores between two digits only"
+            self._refuse(place, f"{text!r} is no number", why, "write the digits alone, or put it in quotes")
 
     def _check_flow(self, node: YamlNode, place: Location, *, flow: bool) -> None:
         """Within { } and [ ] a question mark ends plain text for yaml.v3."""
