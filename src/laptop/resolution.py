@@ -6,6 +6,7 @@ import getpass
 import math
 import re
 import subprocess
+import unicodedata
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
@@ -54,7 +55,14 @@ def short_name() -> str:
 
 def normalize_name(text: str) -> str:
     """Lower case, and one underscore for whatever is no letter and no digit (libs/textutil/textutil.go)."""
-    return re.sub("_+", "_", re.sub(r"[^\w]", "_", text.lower())).strip("_")
+    lower = (letter.lower()[0] for letter in text)  # Go lowers letter by letter: one of them stays one
+    return re.sub("_+", "_", "".join(each if each.isalpha() or each.isdecimal() else "_" for each in lower)).strip("_")
+
+
+def _friendly_name() -> str:
+    """The user of this machine as a name of a host: letters without marks, digits and dashes."""
+    bare = "".join(each for each in unicodedata.normalize("NFD", short_name()) if unicodedata.category(each) != "Mn")
+    return re.sub("[^a-z0-9]", "-", unicodedata.normalize("NFC", bare).lower())
 
 
 class _Unresolved(Exception):
@@ -218,7 +226,7 @@ def _workspace_value(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
         case ("workspace", "current_user", "userName" | "displayName"):
             return getpass.getuser()
         case ("workspace", "current_user", "short_name" | "domain_friendly_name" as form):
-            return short_name() if form == "short_name" else re.sub("[^a-z0-9]", "-", short_name())
+            return short_name() if form == "short_name" else _friendly_name()
         case ("workspace", name) if name.endswith("_path") and find_type(path):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
         case ("bundle", "git", what) if what in _GIT:

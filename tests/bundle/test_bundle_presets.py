@@ -136,3 +136,36 @@ def test_tasks_of_one_key_are_merged_when_their_references_are_resolved(written:
             f"resources: {task % repr(below)}\ntargets: {{dev: {{resources: {task % repr(above)}}}}}\n"
         )
         assert load_bundle(root, "dev").jobs["a"]["tasks"] == [{"task_key": "t", "max_retries": retries}]
+
+
+@pytest.mark.parametrize(
+    ("user", "short", "friendly"),
+    [
+        ("Jörg.Müller@Exämple.com", "jörg_müller", "jorg-muller"),
+        ("İpek@x", "ipek", "ipek"),
+        ("ЖД½²x@y", "жд_x", "---x"),
+        ("日本@x", "日本", "--"),
+        ("_a_@b", "a", "a"),
+    ],
+)
+def test_the_user_has_the_names_that_the_cli_gives(
+    written: Written, monkeypatch: pytest.MonkeyPatch, user: str, short: str, friendly: str
+) -> None:
+    monkeypatch.setenv("LOGNAME", user)
+    who = "${workspace.current_user"
+    text = f"bundle: {{name: b}}\ntargets: {{dev: }}\nvariables:\n  s: {{default: '{who}.short_name}}'}}\n"
+    text += f"  f: {{default: '{who}.domain_friendly_name}}'}}\n"
+    variables = load_bundle(written(text), "dev").document["variables"]
+    assert (variables["s"]["value"], variables["f"]["value"]) == (short, friendly)
+
+
+@pytest.mark.parametrize(
+    ("presets", "runs"), [("{}", 4), ("{jobs_max_concurrent_runs: 0}", 4), ("{jobs_max_concurrent_runs: 2}", 2)]
+)
+def test_no_runs_at_all_are_as_good_as_not_said(written: Written, presets: str, runs: int) -> None:
+    text = f"bundle: {{name: b}}\ntargets: {{dev: {{mode: development, presets: {presets}}}}}\n"
+    text += (
+        "resources: {jobs: {j: {name: j, max_concurrent_runs: 0}, k: {name: k}, l: {name: l, max_concurrent_runs: 1}}}"
+    )
+    jobs = load_bundle(written(text), "dev").jobs
+    assert [jobs[key]["max_concurrent_runs"] for key in "jkl"] == [runs, runs, 1]
