@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from demo import replay
 
 from benchmarks import report
 from benchmarks.loop import _Peak
 from benchmarks.replay import KEPT, LAST, all_labelled, year
-from laptop import cli, demo
+from laptop import cli
 from mlops.modeling import gates, splits
 from mlops.modeling.gates import Scored
 from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
@@ -37,7 +38,7 @@ def main() -> None:
     """Replay the year, print seconds per window and task, then the policies."""
     with tempfile.TemporaryDirectory() as folder:
         peak, start = _Peak(), time.perf_counter()
-        if cli.run_args(["demo", "--home", folder]):
+        if cli.run_args(["demo", "--until", "2013-12-31", "--home", folder]):
             raise SystemExit("the demo failed")
         report("year", "demo", time.perf_counter() - start, "s", better="lower", target=360)
         report("year", "peak_memory", peak.stop() / 2**30, "GiB", better="lower", target=4.0)
@@ -97,7 +98,7 @@ class Replay:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows.reset_index(drop=True)
-        self.moments = [pd.Timestamp(end + _LAG, tz="UTC").to_pydatetime() for _, end in demo.stretches(LAST)]
+        self.moments = [pd.Timestamp(end + _LAG, tz="UTC").to_pydatetime() for _, end in replay.list_windows(LAST)]
         inside = (self.rows["prediction_time"] > _plain(_FIRST)) & self.rows["label"].notna()
         self.scored = self.rows[inside & (self.rows["prediction_time"] <= _plain(self.moments[-1]))]
         self._models: dict[datetime, Any] = {}

@@ -7,6 +7,7 @@ Exit codes: 0 all went well; 1 a task failed; 2 what was asked for, or the bundl
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import shlex
@@ -17,7 +18,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,19 +146,24 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
     return 128 + received[0] if received else 0 if first.state in GOOD else 1
 
 
-@main.command(epilog=_epilog("laptop demo --home /tmp/loop --until 2013-06-30"))
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to replay.  [default: 2013-12-31]")
-@click.option("--months", type=click.IntRange(4, 12), help="Replay so many months of the year instead.")
-@click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
-@_home
-def demo(until: datetime | None, months: int | None, approver: str, home: Path | None) -> None:
-    """Replay 2013: land, ingest, train, promote, then score, monitor and retrain four weeks at a time."""
-    from rich.console import Console
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> int:
+    """Run the demo that laptop.yml names."""
+    from laptop.lint.project import Project
 
-    from laptop.demo import YEAR_END, Demo, month_end
-
-    last = until.date() if until else month_end(months) if months else YEAR_END
-    Demo(_open_home(home).path, approver, Console(), run_args).run(last)
+    root = _find_root()
+    name = Project(root).demo
+    if not name:
+        raise LaptopError(
+            "laptop.yml names no demo; write `demo: package.module`, a module with main(arguments) -> int"
+        )
+    sys.path.insert(0, str(root))  # the module belongs to the bundle's checkout and is not installed
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise LaptopError(f"laptop.yml names the demo {name}, and {error} in {root}; correct `demo:`") from None
+    return int(module.main(arguments))
 
 
 @main.command(epilog=_epilog("laptop notebook notebooks/monitor.py -t prod"))

@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(home: Path) -> Shown:
-    return _type(home, "laptop", "demo", "--until", "2013-04-30", "--approver", "ada")
+    return _type(home, "laptop", "demo", "--approver", "ada")
 
 
 def test_one_version_serves_in_all_three_targets_and_its_files_are_the_same(home: Path, first: Shown) -> None:
@@ -83,6 +83,11 @@ def test_prod_waits_for_the_named_approver_and_the_screen_shows_each_command(fir
         "laptop run inference",
     ):
         assert f"$ {command}" in first.screen
+
+
+def test_the_demo_ends_after_april_and_says_how_to_go_on(home: Path, first: Shown) -> None:
+    assert "1 of 1: 1 April to 30 April" in first.screen
+    assert f"uv run laptop demo --until 2013-12-31 --home {home}" in first.screen
 
 
 def test_the_whole_process_tree_stays_below_4_gib(first: Shown) -> None:
@@ -112,7 +117,7 @@ def test_a_notebook_runs_on_what_the_demo_left(
 def test_again_with_one_table_deleted_redoes_exactly_that_table(home: Path) -> None:
     before, tables = _status(home), _written(home)
     shutil.rmtree(home / "warehouse" / "prod" / "flights" / "predictions")
-    again = _type(home, "laptop", "demo", "--until", "2013-04-30", "--approver", "ada")
+    again = _type(home, "laptop", "demo", "--approver", "ada")
     assert _status(home) == before
     assert "skipped training" in again.screen
     assert again.screen.count("skipped promotion") == 2

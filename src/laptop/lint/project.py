@@ -46,8 +46,12 @@ class Project:
     @cached_property
     def configurations(self) -> str:
         """The module with one class per job, and CONFIGS from job to class; empty if laptop.yml names none."""
-        named = self._laptop.get("configurations")
-        return str(named.value) if named and named.value else ""
+        return self._name("configurations")
+
+    @cached_property
+    def demo(self) -> str:
+        """The module that `laptop demo` runs; empty if laptop.yml names none."""
+        return self._name("demo")
 
     @cached_property
     def repeatable(self) -> tuple[str, ...]:
@@ -58,6 +62,10 @@ class Project:
     def tables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The parameters that name the schema that a job writes, and those of the one that it reads."""
         return self._names("tables", "written"), self._names("tables", "read")
+
+    def _name(self, key: str) -> str:
+        node = self._laptop.get(key)
+        return str(node.value) if node and node.value else ""
 
     def _names(self, *path: str) -> tuple[str, ...]:
         named = self._laptop.get(*path)

@@ -1,0 +1,309 @@
+"""Replays 2013 through the commands that a person would type, and prints each command before it runs it.
+
+`laptop demo` starts it, since laptop.yml names it. It keeps no state of its own: a second run reads tables, registry
+and the table `decisions` to see which steps are done, and skips them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import laptop.cli
+import mlops_cli.cli
+from laptop.home import LaptopError
+from mlops.platform.tables import read_without_spark
+from mlops_cli.bundle_cli import load_deployed
+
+ROOT = Path(__file__).parents[1]
+YEAR_END = date(2013, 12, 31)
+_FIRST_FILE = date(2012, 12, 31)
+"""The schedule of 1 January is known the day before."""
+_TRAINED = date(2013, 4, 1)
+_APRIL_END = date(2013, 4, 30)
+_MATURES = timedelta(days=2)
+_WINDOW = timedelta(days=28)
+_DAY = timedelta(days=1)
+
+
+@dataclass
+class Demo:
+    """Runs the commands for one home."""
+
+    home: Path
+    approver: str
+    console: Console
+    window_seconds: list[float] = field(default_factory=list)
+    """Seconds of each window so far."""
+
+    def run(self, until: date) -> None:
+        """Train and promote on January to March, then replay window by window to a day.
+
+        Raises:
+            LaptopError: a command failed; its message stands above.
+        """
+        start = time.monotonic()
+        self._train_first_model(_as_of(_TRAINED))
+        windows = tuple(list_windows(until))
+        for number, (since, end) in enumerate(windows, 1):
+            remaining = len(windows) - number + 1
+            seconds = self.window_seconds
+            left = f", about {_format_seconds(sum(seconds) / len(seconds) * remaining)} left" if seconds else ""
+            self._print_title(f"{number} of {len(windows)}: {since:%-d %B} to {end:%-d %B}{left}")
+            self._replay_window(since, end)
+        self._print_summary(time.monotonic() - start, until)
+
+    def _train_first_model(self, as_of: str) -> None:
+        self._print_title("January to March: land, ingest, train, validate")
+        versions = {
+            row["target"]: row for row in self._read_status() if row["alias"] in {"champion", "challenger"}
+        }  # fmt: skip
+        if "prod" in versions and self._has_all_tables():
+            self._print_note("skipped landing and ingestion: every table of prod is there")
+        else:
+            self._ingest(_FIRST_FILE, _TRAINED - _DAY, as_of)
+        if not self._is_done("training", versions.get("dev")):
+            self._run_job("training", "dev", as_of=as_of)
+        for target in ("staging", "prod"):
+            self._print_title(f"Promote that very version to {target}")
+            if not self._is_done("promotion", versions.get(target)):
+                self._run_mlops("promote", "--target", target, "-p", f"as_of={as_of}")
+        self._approve_challenger()
+
+    def _replay_window(self, since: date, end: date) -> None:
+        """Land, ingest, score, wait for the labels and monitor, unless an earlier run did."""
+        as_of, start = _as_of(end + _MATURES + _DAY), time.monotonic()
+        decisions = self._read_rows("decisions", as_of)
+        is_due = any(row["fired"] for row in decisions)
+        if decisions and self._has_all_tables() and (not is_due or any(self._read_verdicts(as_of).values())):
+            self._print_note(f"skipped: evaluated before, as of {as_of}")
+            return
+        self._ingest(since, end + _MATURES, as_of)
+        self._run_job("inference", "prod", as_of=as_of)
+        self._run_job("monitoring", "prod", as_of=as_of)
+        fired = [row["rule"] for row in self._read_rows("decisions", as_of) if row["fired"]]
+        if fired:
+            self._approve_challenger()
+        self.window_seconds.append(time.monotonic() - start)
+        self._print_outcome(as_of, fired)
+
+    def _ingest(self, since: date, until: date, as_of: str) -> None:
+        self._run_job("sample", "prod", since=str(since), until=str(until), as_of=as_of)
+        self._run_job("ingestion", "prod", as_of=as_of)
+
+    def _approve_challenger(self) -> None:
+        """Approve what the gate accepted in prod: its approval task has failed, the command repairs the run."""
+        for row in self._read_status("prod"):
+            if row["alias"] == "challenger":
+                self._print_title(f"prod requires an approval: {self.approver} approves version {row['version']}")
+                self._run_mlops("approve", str(row["version"]), "--target", "prod", "--approver", self.approver)
+
+    def _has_all_tables(self) -> bool:
+        """Whether no table of prod is missing."""
+        catalog, schema = _find_schema(self.home)
+        names = {row["source"] for row in self._read_table("ledger")}
+        warehouse = self.home / "warehouse" / catalog / schema
+        return bool(names) and all(
+            (warehouse / name / "_delta_log").is_dir() for name in (*names, "features", "predictions", "metrics")
+        )
+
+    def _read_verdicts(self, as_of: str) -> dict[int, str | None]:
+        """The versions of prod that were trained as of a moment, and their verdicts; None: not validated."""
+        from mlflow import MlflowClient
+
+        registry = MlflowClient(f"sqlite:///{self.home / 'mlflow.db'}")
+        model = load_deployed("prod", self.home).model
+        moment = datetime.fromisoformat(as_of)
+        return {
+            int(version.version): version.tags.get("verdict")
+            for version in registry.search_model_versions(f"name = '{model}'")
+            if datetime.fromisoformat(version.tags["trained_as_of"]) == moment
+        }
+
+    def _is_done(self, step: str, version: dict[str, Any] | None) -> bool:
+        if version:
+            state = f"in {version['target']}, version {version['version']} is {version['alias']} already"
+            self._print_note(f"skipped {step}: {state}")
+        return version is not None
+
+    def _run_job(self, job: str, target: str, **parameters: str) -> None:
+        options = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
+        words = ["run", job, "--target", target, *options, "--home", str(self.home)]
+        self._print_command("laptop", words)
+        _check_exit_code(laptop.cli.run_args(words))
+
+    def _run_mlops(self, verb: str, *arguments: str) -> None:
+        words = [verb, *arguments, "--home", str(self.home)]
+        self._print_command("mlops", words)
+        _check_exit_code(mlops_cli.cli.run_args(words))
+
+    def _read_status(self, *targets: str) -> list[dict[str, Any]]:
+        """Rows of `mlops status`; none before the first job."""
+        if not (self.home / "mlflow.db").exists():
+            return []
+        screen = io.StringIO()
+        options = [word for target in targets for word in ("--target", target)]
+        with redirect_stdout(screen), redirect_stderr(io.StringIO()):
+            code = mlops_cli.cli.run_args(["status", "--output", "json", *options, "--home", str(self.home)])
+        _check_exit_code(code)
+        rows: list[dict[str, Any]] = json.loads(screen.getvalue())
+        return rows
+
+    def _read_table(self, table: str) -> list[dict[str, Any]]:
+        """All rows of a table of prod; none before the first job."""
+        if not (self.home / "summary" / "prod.json").exists():
+            return []
+        return read_without_spark(self.home, *_find_schema(self.home), table)
+
+    def _read_rows(self, table: str, moment: str, column: str = "as_of") -> list[dict[str, Any]]:
+        """Rows of a table of prod that were written as of a moment."""
+        return [row for row in self._read_table(table) if row[column] == datetime.fromisoformat(moment)]
+
+    def _print_outcome(self, as_of: str, fired: Sequence[str]) -> None:
+        pages = [row for row in self._read_rows("alerts", as_of, "last_seen") if row["severity"] == "page"]
+        subjects = ", ".join(f"{row['rule']} {row['subject']}".strip() for row in pages)
+        retraining = (
+            describe_retraining(fired, self._read_verdicts(as_of), self._read_status("prod"))
+            if fired
+            else "no retraining"
+        )
+        alerts = f"pages: {subjects}" if subjects else "no page"
+        self.console.print(f"{self.window_seconds[-1]:.0f} s, {retraining}, {alerts}", style="cyan", highlight=False)
+
+    def _print_note(self, text: str) -> None:
+        self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def _print_title(self, text: str) -> None:
+        self.console.rule(f"[bold]{text}", align="left")
+
+    def _print_command(self, command: str, words: list[str]) -> None:
+        text = f"$ {shlex.join([command, *words])}"
+        self.console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
+
+    def _print_summary(self, seconds: float, until: date) -> None:
+        self._print_title("Where things stand")
+        champions = Table("champion", "version", "artifact digest, from the files", "run")
+        for row in self._read_status():
+            if row["alias"] == "champion":
+                champions.add_row(row["model"], str(row["version"]), row["digest"][:24], row["run"][:8])
+        self.console.print(champions, _make_quality_table(self._read_table("metrics")))
+        reports = sorted(self.home.glob("artifacts/**/report.html"), key=lambda path: path.stat().st_mtime)
+        lines = [
+            f"{seconds:.0f} seconds. Look next at",
+            f"  the year on one page:    {reports[-1] if reports else 'no report was written'}",
+            f"  runs, models, verdicts:  uv run laptop ui --home {self.home}",
+            f"  tables:                  {self.home}/warehouse",
+            f"  every run of every job:  {self.home}/runs",
+        ]
+        if until < YEAR_END:
+            home = "" if self.home == ROOT / ".laptop" else f" --home {self.home}"
+            lines.append(f"  the rest of the year:    uv run laptop demo --until {YEAR_END}{home}  (about ten minutes)")
+        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _find_schema(home: Path) -> tuple[str, str]:
+    """Catalog and schema of prod, as the bundle of the newest run names them."""
+    bundle = load_deployed("prod", home)
+    return bundle.parameter_default("monitoring", "catalog"), bundle.parameter_default("monitoring", "schema")
+
+
+def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
+    """The windows that monitoring has evaluated in prod."""
+    table = Table("window in prod", "version", "rows", "AUC", "log-loss", "gap", "never retrained")
+    evaluated = [row for row in metrics if row["slice"] == "" and row["state"] == "judged"]
+    for row in sorted(evaluated, key=lambda row: row["window_start"]):
+        window = f"{row['window_start']:%Y-%m-%d} - {row['window_end'] - _DAY:%m-%d}"
+        figures = (f"{row['auc']:.4f}", f"{row['log_loss']:.4f}", f"{row['calibration_gap']:+.4f}")
+        baseline = f"AUC {row['first_auc']:.4f}, log-loss {row['first_log_loss']:.4f}"
+        table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *figures, baseline)
+    return table
+
+
+def list_windows(until: date) -> Iterator[tuple[date, date]]:
+    """First and last day of each window: April, then four weeks at a time."""
+    since, end = _TRAINED, min(until, _APRIL_END)
+    while since <= end:
+        yield since, end
+        since, end = end + _DAY, min(until, end + _WINDOW)
+
+
+def month_end(months: int) -> date:
+    """Last day of so many months of 2013."""
+    return date(2013 + months // 12, months % 12 + 1, 1) - _DAY
+
+
+def describe_retraining(
+    fired: Sequence[str], verdicts: Mapping[int, str | None], status: Sequence[Mapping[str, Any]]
+) -> str:
+    """Say what became of a retraining.
+
+    Args:
+        fired: rules that asked for it.
+        verdicts: of the versions that it made; None: not validated.
+        status: rows of `mlops status`.
+    """
+    champion = next((f"version {row['version']} serves" for row in status if row["alias"] == "champion"), "none serves")
+    rules = ", ".join(fired)
+    if not verdicts:
+        return f"retraining is due ({rules}) and made no version, {champion}"
+    number = max(verdicts)
+    if champion == f"version {number} serves":
+        return f"retrained ({rules}), {champion}"
+    outcome = {"accepted": "accepted but not deployed", "refused": "refused"}.get(str(verdicts[number]), "not judged")
+    return f"retrained ({rules}), version {number} was {outcome}, {champion}"
+
+
+def _as_of(day: date) -> str:
+    return f"{day}T00:00:00Z"
+
+
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+
+
+def _check_exit_code(code: int) -> None:
+    if code:
+        raise LaptopError("the demo stops here: the command above failed; mend what it says and run the demo again")
+
+
+@click.command(epilog="Example: laptop demo --home /tmp/loop --until 2013-06-30")
+@click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d"]), default=str(_APRIL_END), show_default=True, help="Last day to replay."
+)
+@click.option("--months", type=click.IntRange(4, 12), help="Replay so many months of the year instead.")
+@click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder that holds all state.  [default: .laptop beside databricks.yml]",
+)
+def replay(until: datetime, months: int | None, approver: str, home: Path | None) -> None:
+    """Train on January to March 2013 and replay the days after.
+
+    It lands and ingests flights, trains, promotes to prod, then scores, monitors and retrains in windows of four
+    weeks. To the end of April it takes about three minutes, to the end of the year about ten.
+    """
+    last = month_end(months) if months else until.date()
+    Demo((home or ROOT / ".laptop").resolve(), approver, Console()).run(last)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo for `laptop demo`; returns the exit code.
+
+    Raises:
+        click.ClickException: an argument is wrong, or a command failed.
+    """
+    return int(replay.main(list(arguments), prog_name="laptop demo", standalone_mode=False) or 0)
