@@ -192,8 +192,8 @@ def ui(port: int, home: Path | None) -> int:
     """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
     database = _open_home(home).path / "mlflow.db"
     if not database.exists():
-        cure = shlex.join(["laptop", "run", "training", "-t", "dev", "--home", str(database.parent)])
-        raise LaptopError(f"there is no {database} yet; run a job first, as in: {cure}")
+        cure = f"laptop run JOB -t TARGET {shlex.join(['--home', str(database.parent)])}"
+        raise LaptopError(f"there is no {database} yet; run a job first: {cure}")
     click.echo(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     with set_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):  # eight more processes for what nobody here uses
@@ -210,12 +210,12 @@ def clean(home: Path | None) -> None:
 
 
 def _find_root() -> Path:
-    from laptop.includes import ROOTS
+    from laptop.includes import find_root
 
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if any((folder / name).is_file() for name in ROOTS):
-            return folder
-    raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
+    root = find_root(Path.cwd())
+    if root is None:
+        raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
+    return root
 
 
 def _open_home(home: Path | None) -> Home:

@@ -16,6 +16,12 @@ ROOTS = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
 ENDINGS = (".yml", ".yaml", ".json")
 
 
+def find_root(start: Path) -> Path | None:
+    """The bundle's folder: the nearest one, from `start` up, that has a root file; None if there is none."""
+    folders = (start, *start.parents)
+    return next((folder for folder in folders if any((folder / name).is_file() for name in ROOTS)), None)
+
+
 def root_file(root: Path) -> Path:
     """The root file of a bundle, relative to its folder."""
     return next((Path(name) for name in ROOTS if (root / name).is_file()), Path(ROOTS[0]))

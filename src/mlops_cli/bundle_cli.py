@@ -21,7 +21,6 @@ from typing import Any, Literal
 from mlops.contract import ConfigError, MlopsError
 from mlops.platform import runtime, sdk
 
-TARGETS = ("dev", "staging", "prod")
 _REFERENCE = re.compile(r"\$\{resources\.(\w+)\.(\w+)\.(\w+)\}")
 _COMPUTED = {
     ("schemas", "full_name"): "{catalog_name}.{name}",

@@ -15,12 +15,11 @@ import click
 from mlops.contract import ConfigError, MlopsError
 from mlops.platform.registry import Registry
 from mlops_cli import bundle_cli, checkout, delivery, options, plans
-from mlops_cli.bundle_cli import TARGETS
+from mlops_cli.bundle_targets import list_deployed_targets
 from mlops_cli.ci_notices import NOTICES
 
 _EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
-_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 _planner = click.option("--planner", help="Principal that made the plan; its own right is taken as it was deployed.")
 _out = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
 _folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="dist", show_default=True)
@@ -85,7 +84,7 @@ def _parse_attestations(text: str) -> list[dict[str, object]]:
 
 @ci.command(epilog=_EXITS)
 @click.argument("plan", type=_file)
-@_target
+@options.target
 @_planner
 @_out
 def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
@@ -134,7 +133,7 @@ def settled(plan: Path, planner: str | None) -> None:
 
 @ci.command(epilog=_EXITS)
 @click.argument("plan", type=_file)
-@_target
+@options.target
 @_planner
 @_out
 def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
@@ -155,8 +154,11 @@ def targets(on: str, out: TextIO) -> None:
 
     Example: mlops ci targets --on staging --out targets.md
     """
-    chosen = delivery.switched_on(on, TARGETS[1:])
-    for target in TARGETS[1:]:
+    deployed = list_deployed_targets()
+    if not deployed:
+        raise ConfigError("no target for pipelines: run this in a checkout whose databricks.yml has one that is not in development")
+    chosen = delivery.switched_on(on, deployed)
+    for target in deployed:
         skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/how-to/switch-on.md"
         out.write(f"- {target}: {'on' if target in chosen else skipped}\n")
     click.echo(f"targets={json.dumps(chosen)}")
@@ -164,8 +166,8 @@ def targets(on: str, out: TextIO) -> None:
 
 @ci.command(epilog=_EXITS)
 @click.option("--version", required=True, type=click.IntRange(min=1), help="Of the source model.")
-@_target
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path, exists=True), help="A laptop's home folder.")
+@options.target
+@options.home
 @options.parameter
 @_out
 def journal(version: int, target: str, home: Path | None, param: Sequence[str], out: TextIO) -> None:

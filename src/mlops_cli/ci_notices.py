@@ -10,8 +10,7 @@ from urllib.parse import quote
 import click
 
 from mlops.contract import ConfigError
-from mlops_cli import plans
-from mlops_cli.bundle_cli import TARGETS
+from mlops_cli import options, plans
 from mlops_cli.forge import AzureDevOps, GitHub
 
 _EXITS = "Exit codes: 0 written, 1 refused or failed, 2 wrong arguments."
@@ -23,7 +22,6 @@ _LONGEST = 65_000
 _SUCCESS = ("success", "succeeded")
 """How GitHub and Azure DevOps name the result of a job that ended well."""
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
-_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 
 
 def _forge_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,13 +48,13 @@ def _open_forge(
 
 @click.command(epilog=_EXITS)
 @click.argument("body", type=_file)
-@_target
+@options.target
 @click.option("--pull-request", required=True, type=click.IntRange(min=1))
 @_forge_options
 def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None:
     """Write the plan of a target as the one comment of a pull request that says so.
 
-    Example: mlops ci comment plan.md --target prod --pull-request 7 --github octo/flights
+    Example: mlops ci comment plan.md --target prod --pull-request 7 --github OWNER/NAME
     """
     text = plans.truncate_markdown(body.read_text(), _LONGEST)
     click.echo(_open_forge(**where).write_comment(pull_request, _PLAN_MARK.format(target), text))
@@ -64,12 +62,12 @@ def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None
 
 @click.command(epilog=_EXITS)
 @click.argument("plan", type=_file)
-@_target
+@options.target
 @_forge_options
 def issue(*, plan: Path, target: str, **where: Any) -> None:
     """Keep the one issue about a target's drift: opened or updated where a plan shows some, else closed.
 
-    Example: mlops ci issue plan.json --target prod --github octo/flights
+    Example: mlops ci issue plan.json --target prod --github OWNER/NAME
     """
     forge = _open_forge(**where)
     found = plans.config_drift(plans.parse_plan(plan.read_text()))
@@ -84,7 +82,7 @@ def issue(*, plan: Path, target: str, **where: Any) -> None:
 def nightly(*, result: str, run: str, **where: Any) -> None:
     """Keep the one issue about the nightly tests: opened or updated unless they succeeded, else closed.
 
-    Example: mlops ci nightly --result failure --run https://example.com/runs/1 --github octo/flights
+    Example: mlops ci nightly --result failure --run https://example.com/runs/1 --github OWNER/NAME
     """
     forge = _open_forge(**where)
     if not run.startswith("https://"):

@@ -126,7 +126,7 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
 def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
     """Copy a version of the target below into this target, where gate and approval decide again.
 
-    Example: mlops promote --target staging -p source_model=dev.dev_ada_flights.dev_ada_late_arrival
+    Example: mlops promote --target staging -p source_model=CATALOG.SCHEMA.MODEL
     """
     given = options.parse_pairs(param)
     config.check_given("promotion", given)

@@ -10,17 +10,19 @@ import click
 from mlops.contract import MlopsError, clean_text
 from mlops.platform import sdk
 from mlops_cli import bundle_cli
-from mlops_cli.bundle_cli import TARGETS, DeployedBundle
+from mlops_cli.bundle_cli import DeployedBundle
+from mlops_cli.bundle_targets import TARGET
 
 EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
 ALIASES = ("champion", "challenger", "previous_champion")
 
 home = click.option(
     "--home",
+    is_eager=True,  # read before --target, whose names it may hold
     type=click.Path(file_okay=False, path_type=Path, exists=True),
     help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
 )
-target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
+target = click.option("--target", "-t", required=True, type=TARGET, help="Which target of the bundle.")
 parameter = click.option("--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of.")
 output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 

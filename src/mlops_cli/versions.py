@@ -10,20 +10,21 @@ from typing import Any
 
 import click
 
-from mlops.contract import MlopsError, ModelError, clean_text
+from mlops.contract import ConfigError, MlopsError, ModelError, clean_text
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
 from mlops.platform.registry import Registry, Version
 from mlops.release.version_record import MOVES, AuditRow
 from mlops_cli import audit_records, options
-from mlops_cli.bundle_cli import TARGETS, DeployedBundle
+from mlops_cli.bundle_cli import DeployedBundle
+from mlops_cli.bundle_targets import TARGET, list_targets
 
 _COMPARED = ("verdict", "promoted_from", "trained_until", "trained_by", "model_digest")
 
 
 @click.command(epilog=options.EXITS)
 @options.home
-@click.option("--target", "-t", "chosen", multiple=True, type=click.Choice(TARGETS), help="Default: all.")
+@click.option("--target", "-t", "chosen", multiple=True, type=TARGET, help="Default: all.")
 @options.output
 def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
     """Which version holds which alias in which target; digests are recomputed from the files.
@@ -34,7 +35,10 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
     """
     rows: list[dict[str, Any]] = []
     unread: dict[str, str] = {}
-    for target in chosen or TARGETS:
+    targets = chosen or list_targets(home)
+    if not targets:
+        raise ConfigError("no target is known: run this in a checkout of the bundle, or name a home where a job ran")
+    for target in targets:
         try:
             rows += _alias_holders(target, home)
         except Exception as error:

@@ -31,9 +31,10 @@ ALL = {"prod": SAFE, "prod-promote": SAFE, "prod-plan": env(0, ("main", "refs/pu
 
 
 def test_environments_that_main_and_a_reviewer_guard_are_in_order() -> None:
-    assert list_weaknesses("prod", ALL) == ()
-    assert not [*protection_steps("prod", "octo/flights", ALL)]
-    assert list_weaknesses("staging", dict.fromkeys(("staging", "staging-promote", "staging-plan"), OPEN)) == ()
+    assert list_weaknesses("prod", ALL, reviewed=True) == ()
+    assert not [*protection_steps("prod", "octo/flights", ALL, reviewed=True)]
+    unreviewed = dict.fromkeys(("staging", "staging-promote", "staging-plan"), OPEN)
+    assert list_weaknesses("staging", unreviewed, reviewed=False) == ()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_environments_that_main_and_a_reviewer_guard_are_in_order() -> None:
     [
         ("prod", None, "is not there: the first job that names it makes it, without protection"),
         ("prod-plan", None, "is not there: the first job that names it makes it, without protection"),
-        ("prod", env(0, ("main",)), "has no required reviewers, so everything that staging takes goes to prod"),
+        ("prod", env(0, ("main",)), "has no required reviewers, so a deployment goes out that nobody approved"),
         ("prod", env(2, ("main",), self_review=True), "lets a person approve a run of their own"),
         ("prod", env(1, ("main",), bypass=True), "lets administrators pass without approval"),
         ("prod", env(1, None), "takes jobs of every branch and tag"),
@@ -55,8 +56,8 @@ def test_each_weakness_is_told_with_the_environment_that_has_it(
     name: str, environment: Environment | None, said: str
 ) -> None:
     environments = {**ALL, name: environment} if environment else {n: e for n, e in ALL.items() if n != name}
-    assert list_weaknesses("prod", environments) == ((name, said),)
-    steps = [*protection_steps("prod", "octo/flights", environments)]
+    assert list_weaknesses("prod", environments, reviewed=True) == ((name, said),)
+    steps = [*protection_steps("prod", "octo/flights", environments, reviewed=True)]
     assert [f"environments/{name} " in step.command for step in steps] == ([] if "administrators" in said else [True])
 
 
@@ -66,10 +67,10 @@ def test_a_variable_that_the_repository_could_lend_is_told(lacking: str, name: s
     """DATABRICKS_HOST decides who is sent the token: in the repository, whoever may write can set it."""
     own = tuple(each for each in VARIABLES if each != lacking)
     environments = {**ALL, name: replace(ALL[name], variables=own)}
-    ((where, weakness),) = list_weaknesses("prod", environments)
+    ((where, weakness),) = list_weaknesses("prod", environments, reviewed=True)
     assert where == name
     assert weakness.startswith(f"has no {lacking} of its own")
-    assert not [*protection_steps("prod", "octo/flights", environments)]
+    assert not [*protection_steps("prod", "octo/flights", environments, reviewed=True)]
 
 
 names = st.sampled_from(["main", "*", "v*", PROTECTED, "refs/pull/*/merge"])
@@ -90,12 +91,12 @@ def test_prod_is_called_safe_only_where_nothing_but_approved_main_reaches_it(
     prod = environments.get("prod", OPEN)
     reaches = set(prod.branches or ["every one"])
     safe = prod.reviewers > 0 and not prod.self_review and not prod.bypass and reaches <= {"main", PROTECTED}
-    assert ("prod" in {name for name, _ in list_weaknesses("prod", environments)}) is not safe
+    assert ("prod" in {name for name, _ in list_weaknesses("prod", environments, reviewed=True)}) is not safe
 
 
 @given(known)
 def test_the_commands_name_what_is_weak_and_are_words_of_a_shell(environments: dict[str, Environment]) -> None:
-    for step in protection_steps("prod", "octo/flights", environments):
+    for step in protection_steps("prod", "octo/flights", environments, reviewed=True):
         words = shlex.split(step.command)
         assert words[:4] == ["gh", "api", "--method", "PUT"]
         assert ("reviewers[][type]=Team" in words) is words[4].endswith("/prod")
@@ -104,7 +105,7 @@ def test_the_commands_name_what_is_weak_and_are_words_of_a_shell(environments: d
 
 
 def test_what_could_not_be_read_is_perhaps_missing() -> None:
-    steps = [*protection_steps("prod", "octo/flights", Unreadable("no right"))]
+    steps = [*protection_steps("prod", "octo/flights", Unreadable("no right"), reviewed=True)]
     assert [step.unsure for step in steps] == ["no right"] * 3
     assert all("has to be protected" in step.what for step in steps)
 

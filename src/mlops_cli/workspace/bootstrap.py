@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.workspace import catalogs, identities, protection
@@ -27,8 +27,17 @@ def list_missing_steps(
     found: WorkspaceState,
     source: Pipeline | None,
     environments: Mapping[str, Environment] | Unreadable | None = None,
+    deployed: Sequence[str] = (),
 ) -> MissingSteps:
-    """The commands that are missing: identities, catalogs, rights, then the repository's environments."""
+    """The commands that are missing: identities, catalogs, rights, then the repository's environments.
+
+    Args:
+        wanted: what the target needs.
+        found: what the workspace and the account hold.
+        source: the pipeline that deploys; None: it is set up by hand.
+        environments: of the repository, by name; None: they are not looked at.
+        deployed: the targets that pipelines deploy, in their order; empty: not known, so the target is reviewed.
+    """
     later: list[str] = []
     steps = [
         *identities.identity_steps(wanted, found),
@@ -41,5 +50,10 @@ def list_missing_steps(
         *catalogs.grant_steps(wanted, found, later),
     ]
     if source is not None and source.repository and environments is not None:
-        steps += protection.protection_steps(wanted.target, source.repository, environments)
+        steps += protection.protection_steps(
+            wanted.target,
+            source.repository,
+            environments,
+            reviewed=protection.is_reviewed(wanted.target, deployed),
+        )
     return MissingSteps(tuple(steps), tuple(dict.fromkeys(later)))

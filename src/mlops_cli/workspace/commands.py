@@ -14,7 +14,7 @@ from mlops.contract import MlopsError
 from mlops.platform import storage
 from mlops.platform.registry import Registry
 from mlops_cli import account, options, resolved
-from mlops_cli.bundle_cli import TARGETS
+from mlops_cli.bundle_targets import list_deployed_targets
 from mlops_cli.forge import GitHub
 from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps
 from mlops_cli.workspace.doctor import Check, Facts, run_checks
@@ -25,7 +25,6 @@ from mlops_cli.workspace.state import Unreadable
 from mlops_cli.workspace.steps import SetupStep
 
 _EXITS = "Exit codes: 0 nothing is missing, 1 something is, or cannot be read, 2 wrong arguments."
-_target = click.option("--target", "-t", required=True, type=click.Choice(TARGETS), help="Which target of the bundle.")
 _bundle = click.option(
     "--bundle",
     "file",
@@ -41,7 +40,7 @@ _forge_token = click.option(
 
 
 @click.command(epilog=_EXITS)
-@_target
+@options.target
 @_bundle
 @_output
 @click.option("--github", metavar="OWNER@ID/REPO@ID", help="The repository whose workflows deploy.")
@@ -60,7 +59,7 @@ def bootstrap(
 ) -> None:
     """Print the commands that are still missing before a target can be deployed and run. Changes nothing.
 
-    Example: mlops bootstrap --target staging --github octo@583231/flights@1296269
+    Example: mlops bootstrap --target staging --github OWNER@ID/REPO@ID
     """
     if github is not None and azure_devops is not None:
         raise click.UsageError("--github and --azure-devops exclude each other: run it once for each")
@@ -68,7 +67,7 @@ def bootstrap(
     found = account.read_state(wanted, account_id)
     source = pipeline_from_options(github, azure_devops, found.account_id)
     environments = None if source is None else _read_environments(source.repository, forge_token)
-    answer = list_missing_steps(wanted, found, source, environments)
+    answer = list_missing_steps(wanted, found, source, environments, list_deployed_targets())
     if output == "json":
         click.echo(json.dumps(asdict(answer), indent=1))
     else:
@@ -101,7 +100,7 @@ def _comment_mark(step: SetupStep) -> str:
 
 
 @click.command(epilog=_EXITS)
-@_target
+@options.target
 @_bundle
 @_output
 @click.option("--github", metavar="OWNER/NAME", help="The repository whose environments protect the target.")
@@ -143,7 +142,7 @@ def _format_check(finding: Check) -> str:
 
 def _gather_facts(target: str, file: Path | None) -> Facts:
     """As much as can be read: the first thing that cannot be is told, and nothing behind it is asked."""
-    facts = Facts(target=target, cli=resolved.cli_version())
+    facts = Facts(target=target, cli=resolved.cli_version(), deployed=list_deployed_targets())
     try:
         facts = replace(facts, login=account.read_login())
         wanted = TargetRequirements(resolved.load_resolved_bundle(target, file))
@@ -169,7 +168,7 @@ def copy_dbfs(source: str, target: str) -> None:
 
     The source stays as it is.
 
-    Example: mlops copy-dbfs dbfs:/FileStore/flights /Volumes/prod/flights/landing/old
+    Example: mlops copy-dbfs dbfs:/FileStore/FOLDER /Volumes/CATALOG/SCHEMA/landing/old
     """
     done = storage.copy_folder(source, target, click.echo)
     click.echo(f"{done.copied} files copied, {done.there} were there; {done.size:,} bytes verified by sha256")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_cli.workspace.bootstrap import MissingSteps
-from mlops_cli.workspace.protection import Environment, list_weaknesses
+from mlops_cli.workspace.protection import Environment, is_reviewed, list_weaknesses
 from mlops_cli.workspace.requirements import TargetRequirements
 from mlops_cli.workspace.state import Unreadable, WorkspaceState
 
@@ -50,6 +50,8 @@ class Facts:
     """Versions of the environments that serverless compute offers."""
     secrets: Mapping[str, tuple[str, ...] | Unreadable] = field(default_factory=dict)
     """Secrets of the service principals that the bundle names, by the principal's SCIM id."""
+    deployed: tuple[str, ...] = ()
+    """The targets that pipelines deploy, in their order; empty: not known."""
     environments_of_repository: Mapping[str, Environment] | Unreadable | None = None
     """What protects the repository's environments; None: nobody said which repository."""
 
@@ -221,15 +223,15 @@ def _check_secrets(facts: Facts) -> Check | None:
 def _check_approvals(facts: Facts) -> Check:
     """Whether the repository's environments let anybody deploy whom nobody approved."""
     environments, target = facts.environments_of_repository, facts.target
-    if target == "dev":
-        return Check("approvals", "good", "no pipeline deploys dev")
+    if facts.deployed and target not in facts.deployed:
+        return Check("approvals", "good", f"no pipeline deploys {target}")
     if environments is None:
         what = "it is not known which repository deploys; on Azure DevOps look at the checks of the environment"
         return Check("approvals", "unknown", what, f"mlops doctor --target {target} --github OWNER/NAME")
     if isinstance(environments, Unreadable):
         cure = "ask its administrator to run this"
         return Check("approvals", "unknown", f"the repository's environments: {environments.why}", cure)
-    weak = list_weaknesses(target, environments)
+    weak = list_weaknesses(target, environments, reviewed=is_reviewed(target, facts.deployed))
     if weak:
         what = "; ".join(f"environment {name} {weakness}" for name, weakness in weak)
         cure = "mlops bootstrap with --github prints the commands; bypass and variables: Settings > Environments"

@@ -69,7 +69,7 @@ def pipeline_from_options(github: str | None, azure_devops: str | None, account_
 
 
 def display_name(wanted: TargetRequirements, identity: Identity) -> str:
-    """What a service principal of this target is called, as in flights-staging-run."""
+    """What a service principal of this target is called: bundle, target, role."""
     return f"{wanted.bundle}-{wanted.target}-{identity.role}"
 
 

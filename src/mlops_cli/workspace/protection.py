@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.workspace.state import Unreadable
@@ -10,8 +10,6 @@ from mlops_cli.workspace.steps import SetupStep
 
 PROTECTED = "protected branches"
 """In place of names: every branch that has a protection rule."""
-REVIEWED = ("prod",)
-"""Targets that nothing is deployed to before a person has approved it."""
 _ROLES = ("", "-promote", "-plan")
 """Ends of the names of a target's environments: who deploys, who promotes, who plans."""
 _MAIN = ("main", PROTECTED)
@@ -37,13 +35,26 @@ class Environment:
     """Names of its own variables."""
 
 
-def list_weaknesses(target: str, environments: Mapping[str, Environment]) -> tuple[tuple[str, str], ...]:
-    """Name and weakness of every environment of a target that more may use than should."""
+def is_reviewed(target: str, deployed: Sequence[str]) -> bool:
+    """Whether a person approves each deployment: to the last target that pipelines deploy, or to any if unknown."""
+    return target in deployed[-1:] or not deployed
+
+
+def list_weaknesses(
+    target: str, environments: Mapping[str, Environment], *, reviewed: bool
+) -> tuple[tuple[str, str], ...]:
+    """Name and weakness of every environment of a target that more may use than should.
+
+    Args:
+        target: of the bundle.
+        environments: of the repository, by name.
+        reviewed: whether a person has to approve each deployment of the target.
+    """
     return tuple(
         (f"{target}{role}", weakness)
         for role in _ROLES
         for weakness in (
-            *_protection_gaps(environments.get(f"{target}{role}"), role, reviewed=target in REVIEWED),
+            *_protection_gaps(environments.get(f"{target}{role}"), role, reviewed=reviewed),
             *_inherited_variables(environments.get(f"{target}{role}")),
         )
     )
@@ -67,7 +78,7 @@ def _protection_gaps(environment: Environment | None, role: str, *, reviewed: bo
         yield f"takes jobs of {', '.join(environment.branches) or 'no branch'}: main alone may deploy and promote"
     if reviewed and not role:
         if not environment.reviewers:
-            yield "has no required reviewers, so everything that staging takes goes to prod"
+            yield "has no required reviewers, so a deployment goes out that nobody approved"
         elif environment.self_review:
             yield "lets a person approve a run of their own"
         if environment.bypass:
@@ -75,19 +86,19 @@ def _protection_gaps(environment: Environment | None, role: str, *, reviewed: bo
 
 
 def protection_steps(
-    target: str, repository: str, environments: Mapping[str, Environment] | Unreadable
+    target: str, repository: str, environments: Mapping[str, Environment] | Unreadable, *, reviewed: bool
 ) -> Iterator[SetupStep]:
     """The commands that make the environments of a target, or give them the protection that they lack."""
     unsure = environments.why if isinstance(environments, Unreadable) else ""
     known = {} if isinstance(environments, Unreadable) else environments
     for role in _ROLES:
         name = f"{target}{role}"
-        weak = _protection_gaps(known.get(name), role, reviewed=target in REVIEWED)
+        weak = _protection_gaps(known.get(name), role, reviewed=reviewed)
         reasons = [why for why in weak if why != _BYPASS]
         if reasons:
             yield SetupStep(
                 f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}",
-                _protect_command(name, repository, role, reviewed=target in REVIEWED and not role),
+                _protect_command(name, repository, role, reviewed=reviewed and not role),
                 "shell",
                 "administrator of the repository",
                 f"gh api --method DELETE repos/{repository}/environments/{name}",
