@@ -63,7 +63,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, epilog=_epilog("laptop run training -t dev"))
 @click.version_option(metadata.version("laptop"), prog_name="laptop")
 def main() -> None:
-    """Check the bundle and run its jobs on this machine, on real Spark, Delta Lake and MLflow."""
+    """Check the bundle and run its jobs on this machine.
+
+    Tasks run on real Spark, Delta Lake and MLflow.
+    """
 
 
 def run_args(args: Sequence[str]) -> int:
@@ -122,9 +125,9 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_home
 def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output: str, home: Path | None) -> int:
-    """Run JOB, and after it the jobs that its tasks have asked for.
+    """Run JOB, then the jobs that its tasks asked for.
 
-    Those are reported too, but do not change the exit code: on the platform nobody would wait for them.
+    The later jobs are reported and do not change the exit code, since no run waits for them on the platform.
     """
     from laptop import runtime, spark
     from laptop.console import Console
@@ -172,7 +175,10 @@ def demo(arguments: tuple[str, ...]) -> int:
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Widget's value; may be repeated.")
 @_home
 def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None) -> None:
-    """Run the notebook FILE from top to bottom; widgets are filled in from the target's job parameters."""
+    """Run the notebook FILE from top to bottom.
+
+    Its widgets get the values of the target's job parameters.
+    """
     from laptop import notebook, spark
 
     place = _open_home(home)
@@ -189,7 +195,10 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
 @click.option("--port", default=5000, show_default=True)
 @_home
 def ui(port: int, home: Path | None) -> int:
-    """Serve MLflow's pages on experiments and models, to this machine only, until Ctrl-C."""
+    """Serve the home's MLflow pages until Ctrl-C.
+
+    Only this machine can reach them.
+    """
     database = _open_home(home).path / "mlflow.db"
     if not database.exists():
         cure = f"laptop run JOB -t TARGET {shlex.join(['--home', str(database.parent)])}"
@@ -203,7 +212,7 @@ def ui(port: int, home: Path | None) -> int:
 @main.command(epilog=_epilog("laptop clean --home /tmp/experiment"))
 @_home
 def clean(home: Path | None) -> None:
-    """Remove a home and all that is in it."""
+    """Delete a home with all its files."""
     place = _open_home(home)
     place.remove()
     click.echo(f"removed {place.path}")

@@ -27,7 +27,7 @@ _folder = click.option("--folder", type=click.Path(file_okay=False, path_type=Pa
 
 @click.group(epilog=_EXITS)
 def ci() -> None:
-    """What a pipeline decides: plan, drift, provenance, weaknesses, secrets.
+    """Run the checks of a pipeline: plan, drift, release, audit.
 
     Example: mlops ci plan plan.json --target prod
     """
@@ -36,7 +36,9 @@ def ci() -> None:
 @ci.command(epilog=_EXITS)
 @_folder
 def build(folder: Path) -> None:
-    """Build the one wheel that every target gets, with its bill of materials and release.json.
+    """Build the wheel, its bill of materials and release.json.
+
+    Every target gets this one wheel.
 
     Example: mlops ci build
     """
@@ -53,7 +55,7 @@ def build(folder: Path) -> None:
 @click.option("--commit", help="That has to have been built. Default: the one that is checked out.")
 @click.option("--attestations", type=_file, help="What `gh attestation verify --format json` printed.")
 def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
-    """Stop unless the files in a folder are those that were built from this commit.
+    """Stop unless a folder holds what this commit built.
 
     Example: mlops ci verify --attestations attestations.json
     """
@@ -88,7 +90,9 @@ def _parse_attestations(text: str) -> list[dict[str, object]]:
 @_planner
 @_out
 def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
-    """Write a plan for its reviewers: what costs, who may do what, what is destroyed, then everything.
+    """Write a plan as Markdown for its reviewers.
+
+    Costs, rights and what is destroyed come first, then every action.
 
     Example: mlops ci plan plan.json --target prod --out plan.md
     """
@@ -105,7 +109,7 @@ def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
 @click.argument("now", type=_file)
 @click.option("--planner", "planners", multiple=True, help="Who made the approved plan; then who made the other one.")
 def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
-    """Stop unless what would be done now is what was approved.
+    """Stop unless this plan does what the approved one does.
 
     Example: mlops ci same-plan approved/plan.json plan.json --planner PLANNER --planner DEPLOYER
     """
@@ -122,7 +126,7 @@ def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
 @click.argument("plan", type=_file)
 @_planner
 def settled(plan: Path, planner: str | None) -> None:
-    """Stop unless a plan made right after a deployment does nothing.
+    """Stop unless the plan after a deployment is empty.
 
     Example: mlops ci settled after.json
     """
@@ -137,7 +141,9 @@ def settled(plan: Path, planner: str | None) -> None:
 @_planner
 @_out
 def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
-    """Stop if somebody changed what is deployed; what only waits for deployment is no drift.
+    """Stop if a deployed resource was changed by hand.
+
+    A change of the bundle that waits for its deployment is no drift.
 
     Example: mlops ci drift plan.json --target prod --out drift.md
     """
@@ -150,13 +156,15 @@ def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
 @click.option("--on", default="", help="Targets that have a workspace, as in variable DEPLOY_TARGETS: staging, prod.")
 @_out
 def targets(on: str, out: TextIO) -> None:
-    """Print which targets a pipeline may touch, as a line for GITHUB_OUTPUT, and write what is skipped.
+    """Print the targets that a pipeline may touch.
+
+    The line is for GITHUB_OUTPUT; the Markdown says which targets are skipped.
 
     Example: mlops ci targets --on staging --out targets.md
     """
     deployed = list_deployed_targets()
     if not deployed:
-        raise ConfigError("no target for pipelines: run this in a checkout whose databricks.yml has one that is not in development")
+        raise ConfigError("no target is known: run this in a checkout whose targets are not all in development")
     chosen = delivery.switched_on(on, deployed)
     for target in deployed:
         skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/how-to/switch-on.md"
@@ -171,7 +179,9 @@ def targets(on: str, out: TextIO) -> None:
 @options.parameter
 @_out
 def journal(version: int, target: str, home: Path | None, param: Sequence[str], out: TextIO) -> None:
-    """Tell where a version of the target below stands on its way into this one; stop if it was refused.
+    """Print the steps of a version's promotion into a target.
+
+    Stop if it was refused.
 
     Example: mlops ci journal --version 3 --target prod --home .laptop
     """
@@ -195,7 +205,9 @@ def journal(version: int, target: str, home: Path | None, param: Sequence[str], 
 @click.option("--report", type=_file, help="What `uv audit --output-format json` printed. Default: ask it.")
 @click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Default: today, UTC.")
 def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None:
-    """Stop if a locked package has a known weakness that nobody has accepted, or an exception has ended.
+    """Stop if a locked package has an open vulnerability.
+
+    Open is what no exception accepts, or whose exception has expired.
 
     Example: mlops ci audit
     """
@@ -209,7 +221,9 @@ def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None
 @ci.command(epilog=_EXITS)
 @click.option("--history/--no-history", default=False, help="Every commit, too.")
 def secrets(*, history: bool) -> None:
-    """Stop if a tracked file holds what looks like a credential; says where, never what.
+    """Stop if a tracked file holds a credential.
+
+    The place is printed, the credential is not.
 
     Example: mlops ci secrets --history
     """
@@ -226,7 +240,9 @@ def secrets(*, history: bool) -> None:
 @click.option("--tag", required=True, help="As v0.1.0.")
 @_out
 def notes(tag: str, out: TextIO) -> None:
-    """Write what CHANGELOG.md says about a release; stop unless its tag is the project's version.
+    """Write what CHANGELOG.md says about a release.
+
+    Stop unless its tag is the project's version.
 
     Example: mlops ci notes --tag v0.1.0
     """
@@ -238,7 +254,9 @@ def notes(tag: str, out: TextIO) -> None:
 @click.option("--known", type=_file, default=".ci/licences.toml", show_default=True, help="What packages do not say.")
 @_out
 def licences(known: Path, out: TextIO) -> None:
-    """Write which licence each package that the wheel needs is under; stop at one that is unknown or not allowed.
+    """Write the licence of each package that the wheel needs.
+
+    Stop if one is unknown or not allowed.
 
     Example: mlops ci licences --out licences.md
     """
@@ -254,7 +272,9 @@ def licences(known: Path, out: TextIO) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--platform", "platforms", multiple=True, default=("manylinux_2_28_x86_64", "manylinux_2_17_x86_64"))
 def wheelhouse(folder: Path, platforms: tuple[str, ...]) -> None:
-    """Download a wheel of everything that the wheel needs, for a workspace that reaches no package index.
+    """Download wheels of all that the wheel needs.
+
+    For a workspace that reaches no package index.
 
     Example: mlops ci wheelhouse wheels
     """

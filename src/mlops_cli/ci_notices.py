@@ -52,7 +52,9 @@ def _open_forge(
 @click.option("--pull-request", required=True, type=click.IntRange(min=1))
 @_forge_options
 def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None:
-    """Write the plan of a target as the one comment of a pull request that says so.
+    """Write a target's plan into a pull request.
+
+    The pull request has one comment for each target, which is replaced.
 
     Example: mlops ci comment plan.md --target prod --pull-request 7 --github OWNER/NAME
     """
@@ -65,7 +67,9 @@ def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None
 @options.target
 @_forge_options
 def issue(*, plan: Path, target: str, **where: Any) -> None:
-    """Keep the one issue about a target's drift: opened or updated where a plan shows some, else closed.
+    """Keep one issue about a target's drift.
+
+    It is opened or updated if the plan shows drift, else closed.
 
     Example: mlops ci issue plan.json --target prod --github OWNER/NAME
     """
@@ -80,7 +84,9 @@ def issue(*, plan: Path, target: str, **where: Any) -> None:
 @click.option("--run", required=True, help="Address of the run.")
 @_forge_options
 def nightly(*, result: str, run: str, **where: Any) -> None:
-    """Keep the one issue about the nightly tests: opened or updated unless they succeeded, else closed.
+    """Keep one issue about the nightly tests.
+
+    It is closed if they succeeded, else opened or updated.
 
     Example: mlops ci nightly --result failure --run https://example.com/runs/1 --github OWNER/NAME
     """

@@ -30,7 +30,9 @@ _approver = click.option("--approver", help="Who decides; in a home only, since 
 @click.group(epilog=options.EXITS)
 @click.version_option(package_name="mlops-cli")
 def cli() -> None:
-    """Promote, approve, roll back and look at model versions, in a workspace or in a laptop's home.
+    """Promote, approve, roll back and inspect model versions.
+
+    In a workspace, or with --home in a laptop's home.
 
     Example: mlops status --home .laptop
     """
@@ -45,7 +47,7 @@ def cli() -> None:
     "--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table."
 )
 def approve(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
-    """Approve a version that the gate accepted, and repair the run that waits for it.
+    """Approve a validated version and repair its waiting run.
 
     Example: mlops approve 1 --target prod --home .laptop --approver ada
     """
@@ -60,7 +62,9 @@ def approve(version: int, target: str, home: Path | None, approver: str | None, 
 @_approver
 @click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
 def reject(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
-    """Close a version with a reason: it is not deployed, and no validation opens it again.
+    """Reject a version for good, with a reason.
+
+    It is not deployed, and no validation opens it again.
 
     Example: mlops reject 3 --target prod --reason "trained on the wrong feed"
     """
@@ -109,7 +113,9 @@ def _check_version(place: DeployedBundle, number: int, by: str, decision: str) -
 @options.home
 @options.parameter
 def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -> None:
-    """Judge a version and make it champion; of the champion, mend the aliases.
+    """Validate a version and make it champion.
+
+    For the champion itself: point the aliases where the audit table says.
 
     Example: mlops deploy 3 --target prod --home .laptop
     """
@@ -124,7 +130,9 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
 @click.option("--version", type=click.IntRange(min=1), help="Of the source model. Default: its champion.")
 @options.parameter
 def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
-    """Copy a version of the target below into this target, where gate and approval decide again.
+    """Copy a version of the target below into this target.
+
+    Validation and approval decide there again.
 
     Example: mlops promote --target staging -p source_model=CATALOG.SCHEMA.MODEL
     """

@@ -27,9 +27,9 @@ _COMPARED = ("verdict", "promoted_from", "trained_until", "trained_by", "model_d
 @click.option("--target", "-t", "chosen", multiple=True, type=TARGET, help="Default: all.")
 @options.output
 def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
-    """Which version holds which alias in which target; digests are recomputed from the files.
+    """Show which version holds which alias in each target.
 
-    A target that cannot be read is told, and keeps no other from being shown; then the exit code is 1.
+    Digests are recomputed from the files. A target that cannot be read is an error beside the others, exit code 1.
 
     Example: mlops status --home .laptop --output json
     """
@@ -110,9 +110,9 @@ def _target_status(place: DeployedBundle, registry: Registry, alias: str, versio
 @options.home
 @options.output
 def history(target: str, home: Path | None, output: str) -> None:
-    """Every row of a target's audit table, oldest first: verdicts, decisions, promotions, moves.
+    """Show a target's audit table, oldest row first.
 
-    In a workspace a SQL warehouse that you may use reads the table.
+    It holds verdicts, decisions, promotions and moves of aliases. In a workspace a SQL warehouse reads it.
 
     Example: mlops history --target prod --home .laptop
     """
@@ -145,7 +145,9 @@ def _history_line(row: AuditRow) -> str:
 @options.home
 @options.output
 def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None:
-    """Two versions side by side: A and B are numbers or aliases of the target's model.
+    """Show two versions of a target's model side by side.
+
+    A and B are numbers or aliases.
 
     Example: mlops compare champion challenger --target prod --home .laptop
     """

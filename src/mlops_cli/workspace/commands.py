@@ -57,7 +57,9 @@ def bootstrap(
     forge_token: str | None,
     account_id: str | None,
 ) -> None:
-    """Print the commands that are still missing before a target can be deployed and run. Changes nothing.
+    """Print the setup commands that a target still needs.
+
+    Changes nothing.
 
     Example: mlops bootstrap --target staging --github OWNER@ID/REPO@ID
     """
@@ -106,7 +108,9 @@ def _comment_mark(step: SetupStep) -> str:
 @click.option("--github", metavar="OWNER/NAME", help="The repository whose environments protect the target.")
 @_forge_token
 def doctor(*, target: str, file: Path | None, output: str, github: str | None, forge_token: str | None) -> None:
-    """Tell what keeps you from working with a target, in the order in which to mend it. Changes nothing.
+    """Check what you need to work with a target.
+
+    Checks stand in the order in which to correct them. Changes nothing.
 
     Example: mlops doctor --target dev
     """
@@ -164,9 +168,9 @@ def _gather_facts(target: str, file: Path | None) -> Facts:
 @click.argument("source")
 @click.argument("target")
 def copy_dbfs(source: str, target: str) -> None:
-    """Copy a folder of DBFS root into a volume and verify every file's checksum; run it again to go on.
+    """Copy a folder of DBFS root into a volume.
 
-    The source stays as it is.
+    Every file's checksum is verified; a second run continues an interrupted one. The source stays as it is.
 
     Example: mlops copy-dbfs dbfs:/FileStore/FOLDER /Volumes/CATALOG/SCHEMA/landing/old
     """
@@ -178,7 +182,9 @@ def copy_dbfs(source: str, target: str) -> None:
 @options.target
 @click.option("--undo", is_flag=True, help="Take the link away.")
 def link(target: str, *, undo: bool) -> None:
-    """Let Databricks itself start the job deployment for each new version; run it again, and nothing changes.
+    """Let Databricks start job deployment for a new version.
+
+    A second run changes nothing.
 
     Example: mlops link --target prod
     """
