@@ -37,7 +37,7 @@ class Defect:
         return f"{self.rule} {self.at.strip()}"
 
 
-ENVIRONMENT = "            environment_version: ${var.environment_version}\n"
+ENVIRONMENT = "          environment_version: ${var.environment_version}\n"
 HANDOVER = "        - task_key: handover\n          depends_on:\n            - task_key: training\n"
 OWN = '            named_parameters:\n              job: training\n              run_id: "{{job.run_id}}"\n'
 OWN_APPROVAL = OWN.replace("job: training", "job: deployment").join(["            entry_point: approval\n", ""])
@@ -62,7 +62,7 @@ DEFECTS = (
     # --- reading and merging
     Defect("yaml", TRAINING, "resources:\n", "resources: [\n", "    training:", "cannot be read"),
     Defect(
-        "yaml", TRAINING, "      queue:\n", "      name: again\n      queue:\n", "name: again",
+        "yaml", TRAINING, "      queue:", "      name: again\n      queue:", "name: again",
         "stands twice (line 5",
     ),
     Defect("type", DATABRICKS, "    mode: development\n", "    mode: development\n    bundle: [x]\n", "bundle: [x]"),
@@ -101,7 +101,7 @@ DEFECTS = (
     Defect("variables", DATABRICKS, "  schema:\n", "  spare:\n    default: x\n  schema:\n", "  spare:", "used nowhere"),
     # --- structure
     Defect(
-        "unknown", TRAINING, "      queue:\n", "      timout_seconds: 1\n      queue:\n", "timout",
+        "unknown", TRAINING, "      queue:", "      timout_seconds: 1\n      queue:", "timout",
         "'timeout_seconds'",
     ),
     Defect(
@@ -297,8 +297,7 @@ DEFECTS = (
     ),
     Defect(
         "job", TRAINING,
-        "          - metric: RUN_DURATION_SECONDS\n            op: GREATER_THAN\n            value: 3600\n", "",
-        "        rules:", "has become slow",
+        "{metric: RUN_DURATION_SECONDS, op: GREATER_THAN, value: 3600}", "", "health:", "has become slow",
     ),
     Defect("target", DATABRICKS, "    git:\n      branch: main\n", "", "  staging:", "which branch"),
     Defect("engine", DATABRICKS, "  engine: direct\n", "  engine: terraform\n", "engine:", "deprecated"),
@@ -310,7 +309,7 @@ DEFECTS = (
     Defect("target", DATABRICKS, "service_principal_name:", "user_name:", "user_name:", "as a person"),
     Defect("target", DATABRICKS, "    mode: development\n", "", "  dev:", "has no mode"),
     Defect("job", TRAINING, "max_concurrent_runs: 1", "max_concurrent_runs: 4", "max_concurrent_runs: 4", "two runs"),
-    Defect("job", TRAINING, "        enabled: true", "        enabled: false", "queue:", "skipped"),
+    Defect("job", TRAINING, "{enabled: true}", "{enabled: false}", "queue:", "skipped"),
     Defect(
         "timeout", TRAINING, "          timeout_seconds: 5400\n", "          timeout_seconds: 0\n",
         "timeout_seconds: 0", "hang",
@@ -359,20 +358,19 @@ DEFECTS = (
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
     Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),
-    Defect("environment", TRAINING, ENVIRONMENT, "", "          spec:", "no environment_version"),
-    Defect("environment", TRAINING, "mlflow==${var.mlflow_version}", "mlflow>=3", "mlflow>=3", "not pinned"),
-    Defect("wheel", TRAINING, "../dist/*.whl", "./dist/*.whl", "./dist", "not where a wheel is built"),
+    Defect("environment", DATABRICKS, ENVIRONMENT, "", "        spec:", "no environment_version"),
+    Defect("environment", DATABRICKS, "mlflow==${var.mlflow_version}", "mlflow>=3", "mlflow>=3", "not pinned"),
+    Defect("wheel", DATABRICKS, "./dist/*.whl", "../dist/*.whl", "../dist", "not where a wheel is built"),
     Defect("wheel", DATABRICKS, "    files:\n      - source: dist/*.whl\n", "", "  wheel:", "no code"),
     Defect("wheel", DATABRICKS, "source: dist/*.whl", "source: dist/*.jar", "source: dist", "no job installs"),
     Defect("wheel", DATABRICKS, "    type: whl\n", "", "  wheel:", "has no type"),
     Defect(
         "environment", DATABRICKS, 'default: "6"', 'default: "5"', "environment_version: $", "pandas 2.2.3",
-        DEPLOYMENT,
     ),
-    Defect("environment", DATABRICKS, 'default: "6"', 'default: "99"', "environment_version: $", "nobody", DEPLOYMENT),
-    Defect("environment", TRAINING, "${var.mlflow_version}", "3.1.0", "mlflow==3.1.0", "in uv.lock"),
+    Defect("environment", DATABRICKS, 'default: "6"', 'default: "99"', "environment_version: $", "nobody"),
+    Defect("environment", DATABRICKS, "mlflow==${var.mlflow_version}", "mlflow==3.1.0", "mlflow==3.1.0", "in uv.lock"),
     Defect(
-        "environment", TRAINING, "mlflow==$", "pyspark==4.2.0\n              - mlflow==$", "pyspark==",
+        "environment", DATABRICKS, "mlflow==$", "pyspark==4.2.0\n            - mlflow==$", "pyspark==",
         "second Spark",
     ),
     Defect(
@@ -472,16 +470,16 @@ PEERS = (
     ),
     # bundle-examples: a level that the kind does not have
     Defect(
-        "type", TRAINING, "      queue:\n", "      permissions: [{group_name: all, level: VIEW}]\n      queue:\n",
+        "type", TRAINING, "      queue:", "      permissions: [{group_name: all, level: VIEW}]\n      queue:",
         "permissions", "CAN_VIEW",
     ),
     # bundle-examples, six times: trigger.type
     Defect(
-        "unknown", TRAINING, "      queue:\n", "      trigger: {type: periodic}\n      queue:\n", "trigger:",
+        "unknown", TRAINING, "      queue:", "      trigger: {type: periodic}\n      queue:", "trigger:",
         "no key 'type'",
     ),
     # default templates: the old name of the environment's version
-    Defect("environment", TRAINING, ENVIRONMENT, '            client: "1"\n', "client:", "deprecated"),
+    Defect("environment", DATABRICKS, ENVIRONMENT, '          client: "1"\n', "client:", "deprecated"),
     # kedro-databricks 140: the DBFS root
     Defect(
         "legacy", LAKEHOUSE, "      name: /Users", "      artifact_location: dbfs:/runs\n      name: /Users",

@@ -157,8 +157,14 @@ def _check_environment(job: str, node: Node, wheels: Mapping[str, Location]) -> 
     for entry in paths:
         if not any(fnmatchcase(_check_file(entry), wheel) for wheel in wheels):
             what = f"dependency {text_at(entry)!r} of job {job!r} is not where a wheel is built"
-            yield Diagnostic("wheel", entry.place, what, "the deployment finds no file", "write ../dist/*.whl")
-    for wanted, cure in (("the wheel", "../dist/*.whl"), ("mlflow", "mlflow==<version>")):
+            yield Diagnostic(
+                "wheel",
+                entry.place,
+                what,
+                "the deployment finds no file",
+                "write the path from this file to dist/*.whl",
+            )
+    for wanted, cure in (("the wheel", "dist/*.whl"), ("mlflow", "mlflow==<version>")):
         if not (paths if wanted == "the wheel" else [e for e in entries if text_at(e).startswith("mlflow==")]):
             place = (listed or spec).place
             why = "the environment itself has none"
