@@ -48,7 +48,8 @@ class _Target(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; fail if neither databricks.yml nor the home has it."""
-        names = list_targets(ctx.params.get("home") if ctx else None)
+        home = ctx.params.get("home") if ctx else None
+        names = list_targets(home if isinstance(home, Path) else None)  # click has a mark of its own for "not given"
         if names and value not in names:
             self.fail(f"{value!r} is no target of the bundle; it has {', '.join(names)}", param, ctx)
         return value

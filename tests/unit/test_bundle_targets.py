@@ -58,6 +58,8 @@ def test_a_command_takes_the_targets_of_the_bundle_and_no_other(
 ) -> None:
     assert cli.run_args(["approve", "1", "--target", "qua", "--home", str(home)]) == 2
     assert "'qua' is no target of the bundle; it has laptop, qa, live, only_here" in capsys.readouterr().err
+    assert cli.run_args(["deploy", "1", "--target", "qua"]) == 2
+    assert "it has laptop, qa, live\n" in capsys.readouterr().err
     assert cli.run_args(["approve", "1", "--target", "qa", "--home", str(home)]) == 1
     assert "knows only_here, not 'qa': run a job of it first" in capsys.readouterr().err
 

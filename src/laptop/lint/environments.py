@@ -162,7 +162,7 @@ def _check_environment(job: str, node: Node, wheels: Mapping[str, Location]) -> 
                 entry.place,
                 what,
                 "the deployment finds no file",
-                "write the path from this file to dist/*.whl",
+                "write the path from here to dist/*.whl",
             )
     for wanted, cure in (("the wheel", "dist/*.whl"), ("mlflow", "mlflow==<version>")):
         if not (paths if wanted == "the wheel" else [e for e in entries if text_at(e).startswith("mlflow==")]):

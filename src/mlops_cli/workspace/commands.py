@@ -116,7 +116,10 @@ def doctor(*, target: str, file: Path | None, output: str, github: str | None, f
     """
     # OWNER@ID/REPO@ID, as bootstrap takes it, does as well.
     environments = _read_environments(github and re.sub(r"@\d+", "", github), forge_token)
-    findings = run_checks(replace(_gather_facts(target, file), environments_of_repository=environments))
+    facts = replace(
+        _gather_facts(target, file), environments_of_repository=environments, deployed=list_deployed_targets()
+    )
+    findings = run_checks(facts)
     if output == "json":
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -146,7 +149,7 @@ def _format_check(finding: Check) -> str:
 
 def _gather_facts(target: str, file: Path | None) -> Facts:
     """As much as can be read: the first thing that cannot be is told, and nothing behind it is asked."""
-    facts = Facts(target=target, cli=resolved.cli_version(), deployed=list_deployed_targets())
+    facts = Facts(target=target, cli=resolved.cli_version())
     try:
         facts = replace(facts, login=account.read_login())
         wanted = TargetRequirements(resolved.load_resolved_bundle(target, file))
