@@ -152,7 +152,10 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
-    """Run the demo that laptop.yml names."""
+    """Run the demo that laptop.yml names.
+
+    It takes the arguments that `laptop demo --help` lists.
+    """
     from laptop.lint.project import Project
 
     root = _find_root()
