@@ -192,7 +192,7 @@ class Runner:
         self.journal.active.add(run.run_id)
         self.show.start_run(run, self.journal.log_path(run.run_id))
         if self.spark:
-            self.spark.start(self.home.path, self.show.print_line)
+            self.spark.start_server(self.home.path, self.show.print_line)
         with set_environment(LAPTOP_IDENTITY=run.identity):
             for key in task_states.in_order(document["tasks"]):
                 task = run.tasks[key]
@@ -283,7 +283,7 @@ class Runner:
             runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save_run(step.run)))
             main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
             if self.spark:
-                sessions.append(self.spark.session())
+                sessions.append(self.spark.get_session())
                 sessions[0].addTag(tag)
             try:
                 main(argv)
