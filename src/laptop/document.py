@@ -44,6 +44,12 @@ class Diagnostic:
         return printable(f"{self.place}: {self.what} ({self.why}; {self.cure})")
 
 
+class Moment(str):
+    """A day or a time without quotes: text in a field of text, and no text where the CLI looks for any value."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A value with its place: for an entry of a mapping the line of its key."""
@@ -103,6 +109,8 @@ class Node:
                 return {key: node.plain() for key, node in entries.items()}
             case list() as items:
                 return [node.plain() for node in items]
+            case Moment() as moment:
+                return str(moment)
             case scalar:
                 return scalar
 
@@ -156,7 +164,7 @@ def describe_kind(node: Node) -> str:
         case int() | float():
             return f"the number {node.value}"
         case text:
-            return f"the text {text!r}"
+            return f"the moment {text}" if isinstance(text, Moment) else f"the text {text!r}"
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:

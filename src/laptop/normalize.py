@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from laptop.cli_keys import load_root, load_structures
-from laptop.document import Diagnostic, Node, describe_kind
+from laptop.document import Diagnostic, Moment, Node, describe_kind
 from laptop.resolution import REFERENCE
 
 Path = tuple[str | int, ...]
@@ -128,7 +128,7 @@ class _Walk:
             list if expected[0] == "[" else dict if expected[0] == "{" or expected in load_structures() else None
         )
         if expected == "any":
-            return node
+            return self._anything(node, path)
         if container is None:
             return self._scalar(expected, node, path)
         if node.value is None or (isinstance(node.value, str) and REFERENCE.fullmatch(node.value)):
@@ -144,6 +144,21 @@ class _Walk:
             key: child for key, child in entries.items() if child and not self._is_empty(expected, key, child, path)
         }
         return Node(left, node.place, node.anchor)
+
+    def _anything(self, node: Node, path: Path, *, inside: bool = False) -> Node:
+        """A value of any kind. A moment alone is text; inside a mapping or a list the CLI cannot read it."""
+        match node.value:
+            case dict() as entries:
+                value: Any = {key: self._anything(child, (*path, key), inside=True) for key, child in entries.items()}
+            case list() as items:
+                value = [self._anything(child, (*path, number), inside=True) for number, child in enumerate(items)]
+            case Moment() as moment:
+                value = str(moment)
+                if inside:
+                    self._drop("text in quotes", node, path)
+            case _:
+                return node
+        return Node(value, node.place, node.anchor)
 
     def _is_empty(self, expected: str, key: str, node: Node, path: Path) -> bool:
         structure = load_structures().get(expected)
@@ -167,7 +182,12 @@ def type_below(expected: str, key: str, child: Node) -> str:
     """The type of what stands under a key of a mapping."""
     if expected[0] != "{":
         return load_structures()[expected].keys.get(key, "any")
-    short = expected == "{variable.TargetVariable}" and not is_full_definition(child)
+    # A moment is no short definition: the CLI looks for text, numbers, truth values, mappings and lists.
+    short = (
+        expected == "{variable.TargetVariable}"
+        and not isinstance(child.value, Moment)
+        and not is_full_definition(child)
+    )
     return "any" if short else expected[1:-1]
 
 

@@ -229,7 +229,7 @@ def _workspace_value(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
             return short_name() if form == "short_name" else _friendly_name()
         case ("workspace", name) if name.endswith("_path") and find_type(path):
             return str(resolver.root / {"artifact_path": "dist"}.get(name, ""))
-        case ("bundle", "git", what) if what in _GIT:
+        case ("bundle", "git", what) if what in _GIT and not resolver.tree.get(*path):  # what is written counts
             return _ask_git(resolver.root, *_GIT[what])
         case ("resources", group, key, field_) if resolver.tree.get("resources", group, key):
             return _resource_field(resolver, group, key, field_)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.scanner import Scanner
 
-from laptop.document import Diagnostic, Location, Node, describe_kind
+from laptop.document import Diagnostic, Location, Moment, Node, describe_kind
 
 DEPTH = 100
 """Levels of nesting; a bundle of this CLI's types has about 20, and recursion over many more would end Python."""
@@ -196,7 +197,7 @@ class _Builder:
         if not isinstance(key, ScalarNode):
             return False
         value = read_scalar(key.value) if self._is_plain(key) else key.value
-        return value is None or (isinstance(value, str) and not (self._is_plain(key) and _TIME.fullmatch(value)))
+        return value is None or (isinstance(value, str) and not isinstance(value, Moment))
 
     def _is_plain(self, node: ScalarNode) -> bool:
         return not node.style and not self._tag(node)
@@ -225,7 +226,7 @@ class _Builder:
         value = read_scalar(node.value)
         if tag == "str" or tag not in _TAGS:
             return node.value
-        names = {"NoneType": "null", "str": "timestamp"}
+        names = {"NoneType": "null", "Moment": "timestamp"}
         means = names.get(type(value).__name__, type(value).__name__)
         if means != tag and (means, tag) != ("int", "float"):
             self._refuse(place, f"{node.value!r} is no {tag}", "its tag says that it is", "remove the tag")
@@ -259,7 +260,9 @@ def read_scalar(text: str) -> Any:
     """What plain text means to yaml.v3: nothing, a truth value, a number, or the text itself (moments too)."""
     if text in _LITERALS:
         return _LITERALS[text]
-    if not text or text[0] not in "+-.0123456789" or _TIME.fullmatch(text):
+    if _TIME.fullmatch(text) and _is_day(text):
+        return Moment(text)
+    if not text or text[0] not in "+-.0123456789":
         return text
     digits = text.replace("_", "") if text[0] != "." else text
     if len(digits) < 300 and _DECIMAL.fullmatch(digits):  # a number of more digits is text to yaml.v3
@@ -269,6 +272,14 @@ def read_scalar(text: str) -> Any:
         return int(digits, 0)
     fraction = float(digits) if _FLOAT.fullmatch(digits) else math.inf
     return fraction if math.isfinite(fraction) else text
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date(*map(int, re.split(r"[-Tt ]", text)[:3]))
+    except ValueError:
+        return False
+    return True
 
 
 def _line_of(node: YamlNode) -> int:

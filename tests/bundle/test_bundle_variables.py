@@ -122,3 +122,12 @@ def test_one_variable_of_the_pipeline_reaches_the_bundle_in_both_systems(
     else:
         assert not (root / ".databricks").exists()
     assert not list(root.rglob("canary"))
+
+
+def test_what_the_bundle_says_of_git_counts_before_what_git_says(written: Callable[..., Path]) -> None:
+    text = "bundle: {name: b, git: {branch: release/1}}\n"
+    text += "targets: {dev: {git: {branch: '${bundle.name}-main'}}, test: }\n"
+    text += "variables: {v: {default: '${bundle.git.branch}'}}\n"
+    root = written(text)
+    values = [load_bundle(root, target).document["variables"]["v"]["value"] for target in ("dev", "test")]
+    assert values == ["b-main", "release/1"]
