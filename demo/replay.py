@@ -226,7 +226,7 @@ def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
     for row in sorted(evaluated, key=lambda row: row["window_start"]):
         window = f"{row['window_start']:%Y-%m-%d} - {row['window_end'] - _DAY:%m-%d}"
         figures = (f"{row['auc']:.4f}", f"{row['log_loss']:.4f}", f"{row['calibration_gap']:+.4f}")
-        baseline = f"AUC {row['first_auc']:.4f}, log-loss {row['first_log_loss']:.4f}"
+        baseline = f"AUC {row['baseline_auc']:.4f}, log-loss {row['baseline_log_loss']:.4f}"
         table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *figures, baseline)
     return table
 

@@ -25,7 +25,9 @@ own = tables.open_schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("sc
 # COMMAND ----------
 
 metrics = own.read_table("metrics").where("slice = '' AND state = 'judged'").orderBy("window_end").toPandas()
-display(metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "first_auc"]].to_string())
+display(
+    metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "baseline_auc"]].to_string()
+)
 
 # COMMAND ----------
 

@@ -148,7 +148,7 @@ def test_monitoring_measures_matured_predictions_and_repeats_itself(loop):
     assert whole["labelled"] == whole["rows"] == 7 * PER_DAY
     assert whole["auc_low"] < whole["auc"] < whole["auc_high"]
     assert whole["auc"] > 0.75
-    assert whole["first_auc"] == whole["auc"]  # nothing was retrained yet
+    assert whole["baseline_auc"] == whole["auc"]  # nothing was retrained yet
     assert not before["decisions"]["fired"].any()
     assert {"size", "kind", "due_around", "*", "prediction"} >= set(before["drift"]["column"]) > {"size", "kind", "*"}
     weekly = before["counts"].query("column == 'kind' and slice == ''").groupby("week")["rows"].sum()

@@ -116,7 +116,7 @@ def test_what_became_of_old_versions_ends_nothing(life, caplog):
     assert "no comparison with version 1" in caplog.text
     metrics = frame_of(context.own, "metrics")
     newest = metrics[(metrics["as_of"] == pd.Timestamp(LAST).tz_localize(None)) & (metrics["slice"] == "")]
-    assert newest[newest["state"] == "judged"]["first_auc"].isna().all()
+    assert newest[newest["state"] == "judged"]["baseline_auc"].isna().all()
     assert newest[newest["state"] == "judged"]["auc"].notna().all()
 
 

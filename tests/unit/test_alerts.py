@@ -130,7 +130,7 @@ def test_a_window_whose_outcomes_have_not_come_is_on_hold_and_says_so():
 def test_the_expectation_comes_true_when_predictions_are_calibrated():
     whole, *_ = quality()
     assert whole.expected_rate == pytest.approx(whole.rate, abs=0.01)
-    assert whole.surprise == pytest.approx(0, abs=0.01)
+    assert whole.excess_log_loss == pytest.approx(0, abs=0.01)
     for low, value, high in [
         (whole.auc_low, whole.auc, whole.auc_high),
         (whole.log_loss_low, whole.log_loss, whole.log_loss_high),
@@ -151,9 +151,9 @@ def test_a_model_beside_is_worse_by_an_interval_that_excludes_zero():
     rows = predicted()
     noise = np.random.default_rng(6).uniform(0.05, 0.5, len(rows))
     found = estimates.compare_models(rows["label"], rows["prediction"], noise, rows["day"])
-    assert 0 < found.low < found.log_loss_saved < found.high
+    assert 0 < found.low < found.log_loss_gain < found.high
     same = estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
-    assert (same.log_loss_saved, same.low, same.high) == (0, 0, 0)
+    assert (same.log_loss_gain, same.low, same.high) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_outcomes_may_lack_up_to_the_policys_share(share, firing):
 
 
 EMPTY = "{}.0% of the reported outcomes carry no label; {}.0% is allowed"
-WRONG = "share of labels that are 1 is {}, predicted were 0.200; 0.080 to 0.380 is taken for right"
+WRONG = "share of labels that are 1 is {}, the predicted share is 0.200; 0.080 to 0.380 is allowed"
 OFF = "calibration gap {} off that of all rows, usually {}; 0.095 either way of that is allowed"
 
 
@@ -271,7 +271,7 @@ OFF = "calibration gap {} off that of all rows, usually {}; 0.095 either way of 
     ],
 )  # fmt: skip
 def test_outcomes_that_are_empty_or_cannot_be_right_page(whole, usual, said):
-    found = alerts.of_labels(window(**whole), Usual(unlabelled=usual), POLICY)
+    found = alerts.check_labels(window(**whole), Usual(unlabelled=usual), POLICY)
     assert (found.rule, found.severity, found.firing) == ("labels", "page", bool(said))
     assert not said or found.evidence == said
 
@@ -285,7 +285,7 @@ def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
     firing = {}
     for name, labels in faults.items():
         whole, *_ = estimates.measure_slices(rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
-        firing[name] = alerts.of_labels(whole, Usual(), POLICY).firing
+        firing[name] = alerts.check_labels(whole, Usual(), POLICY).firing
     assert firing == {"right": False, "all zero": True, "all one": True, "other way round": True, "empty": True}
 
 

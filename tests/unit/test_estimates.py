@@ -18,7 +18,7 @@ from mlops.monitoring.quality import Quality, compare_models, expected_log_loss,
 END = datetime(2013, 6, 3, tzinfo=UTC)
 START = END - timedelta(days=28)
 POLICY = replace(PLAIN, slices=("origin",), max_unlabelled=0.25, slice_min_rows=5, slice_min_positives=2)
-FIGURES = ("rate", "auc", "log_loss", "brier", "calibration_gap", "surprise")
+FIGURES = ("rate", "auc", "log_loss", "brier", "calibration_gap", "excess_log_loss")
 BOUNDS = tuple(f"{name}_{end}" for name in ("auc", "log_loss", "gap") for end in ("low", "high"))
 
 
@@ -74,7 +74,7 @@ def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days(
         "log_loss": log_loss(y, p),
         "brier": brier_score_loss(y, p),
         "calibration_gap": p.mean() - y.mean(),
-        "surprise": log_loss(y, p) - expected_log_loss(p),
+        "excess_log_loss": log_loss(y, p) - expected_log_loss(p),
     }
     measured = [compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
     drawn = [(each.auc, each.log_loss, each.calibration_gap) for each in measured]
@@ -90,14 +90,14 @@ def test_another_model_is_held_against_the_champion_with_the_bounds_of_the_same_
     answer = compare_models(y, p, other, day)
     assert answer.auc == pytest.approx(roc_auc_score(y, other))
     assert answer.log_loss == pytest.approx(log_loss(y, other))
-    assert answer.log_loss_saved == pytest.approx(log_loss(y, other) - log_loss(y, p))
+    assert answer.log_loss_gain == pytest.approx(log_loss(y, other) - log_loss(y, p))
     draws = redrawn(rows.assign(other=other))
     saved = [
         compute_metrics(r.label, r.other).log_loss - compute_metrics(r.label, r.prediction).log_loss for r in draws
     ]
     assert (answer.low, answer.high) == pytest.approx(tuple(np.quantile(saved, (0.025, 0.975))))
     two = [0, 1] * 30
-    assert compare_models(y, p, other, two).log_loss_saved == answer.log_loss_saved
+    assert compare_models(y, p, other, two).log_loss_gain == answer.log_loss_gain
     with pytest.raises(DataError, match="of one day: how much days differ takes at least two"):
         compare_models(y, p, other, [0] * 60)
 

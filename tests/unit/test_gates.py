@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.contract import ModelError, Policy
+from mlops.contract import ConfigError, ModelError, Policy, Rule
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gates import Scored, ServingChecks, decide_verdict
 from mlops.modeling.metrics import compute_metrics
@@ -425,3 +425,96 @@ def test_one_row_that_is_no_number_refuses(who, field, row, bad):
     values[row] = np.datetime64("NaT") if field == "day" else bad
     assert verdict(**versions).accepted
     assert not verdict(**(versions | {who: replace(versions[who], **{field: values})})).accepted
+
+
+# --- a fork's own rules -----------------------------------------------------------------------------------------------
+
+
+def no_worse_at_night(case):
+    """A rule of a fork: mean log-odds of the challenger's predictions at night stay within .1 of the champion's."""
+    night = (case.slices["band"] == "night").to_numpy()
+    gap = abs(case.challenger_predictions[night].mean() - case.champion_predictions[night].mean())
+    return Rule("any", passed=gap <= 0.1, value=gap, limit=0.1, reason=f"differs by {gap:.3f} at night")
+
+
+def always(case):
+    return Rule("always", passed=True, value=None, limit=None, reason=f"{case.challenger.rows} rows")
+
+
+def broken(case):
+    raise KeyError("no such column")
+
+
+def endless(case):
+    return Rule("endless", passed=True, value=math.nan, limit=0.0, reason="")
+
+
+def forgetful(case):
+    return True
+
+
+def leak(case):
+    return always(case)
+
+
+def greedy(case):
+    case.labels[:] = 1
+
+
+def test_a_rule_of_a_fork_is_judged_after_the_gates_own_and_under_its_own_name():
+    judged = verdict(extra_rules=(always, no_worse_at_night))
+    assert [r.name for r in judged.rules] == [*RULES, "always", "no_worse_at_night"]
+    assert judged.accepted
+    assert rule(judged, "always").reason == f"{ROWS} rows"
+    assert rule(judged, "no_worse_at_night").limit == 0.1
+    worse = verdict(scored(seen(2, shift=1.0, where=SLICES["band"] == "night")), extra_rules=(no_worse_at_night,))
+    assert "no_worse_at_night" in refused(worse)
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        (broken, "could not be judged: KeyError('no such column')"),
+        (endless, "could not be judged: the figure is nan, its limit 0.0"),
+        (forgetful, "could not be judged: forgetful returned bool: it must return a Rule"),
+        (leak, "could not be judged: the gate has a rule 'leak' of its own"),
+        (greedy, "read-only"),
+    ],
+)
+def test_a_rule_of_a_fork_that_fails_refuses_the_version_and_says_its_name(extra, reason):
+    judged = verdict(extra_rules=(extra,))
+    assert (judged.accepted, refused(judged)) == (False, {extra.__name__})
+    assert reason in judged.rules[-1].reason
+
+
+def test_a_rule_of_a_fork_sees_whether_there_is_a_champion():
+    seen_cases = []
+
+    def keep(case):
+        seen_cases.append(case)
+        return always(case)
+
+    verdict(extra_rules=(keep,))
+    verdict(champion=None, extra_rules=(keep,))
+    beside, alone = seen_cases
+    assert (beside.champion, alone.champion) == (compute_metrics(Y, CHAMPION.p), None)
+    assert alone.champion_predictions is None
+    np.testing.assert_array_equal(beside.champion_predictions, CHAMPION.p)
+    assert refused(verdict(champion=ModelError("gone"), extra_rules=(keep,))) >= {"keep"}
+    with pytest.raises(FrozenInstanceError):
+        beside.champion = None
+
+
+def test_an_extra_rule_is_a_function_with_a_name_of_its_own():
+    with pytest.raises(ConfigError, match="is not a function with a name: define it with def"):
+        replace(POLICY, extra_rules=(lambda _: Rule("x", passed=True, value=None, limit=None, reason=""),))
+    with pytest.raises(ConfigError, match="several rules named always"):
+        replace(POLICY, extra_rules=(always, always))
+
+
+def test_extra_rules_enter_the_case_by_their_source_and_not_by_their_address():
+    policy = replace(POLICY, extra_rules=(always,))
+    assert repr(policy) == repr(POLICY)
+    ((name, source),) = policy.rule_sources
+    assert name == "always"
+    assert "def always(case)" in source

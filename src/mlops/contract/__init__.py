@@ -47,8 +47,8 @@ from mlops.contract.errors import (
     ModelError,
     UntrustedModel,
 )
-from mlops.contract.policy import Model, Policy
-from mlops.contract.results import Decision, Metrics, Rule, Verdict
+from mlops.contract.policy import ExtraRule, Model, Policy
+from mlops.contract.results import Decision, GateCase, Metrics, Rule, Verdict
 from mlops.contract.text import clean_text
 
 __all__ = [
@@ -64,8 +64,10 @@ __all__ = [
     "Decision",
     "Entity",
     "Expectation",
+    "ExtraRule",
     "Feature",
     "Forbidden",
+    "GateCase",
     "Known",
     "Label",
     "Metrics",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from mlops.contract.errors import ConfigError
+from mlops.contract.results import GateCase, Rule
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+ExtraRule = Callable[[GateCase], Rule]
+"""A fork's own gate rule. It raises DataError where it cannot judge, which refuses the version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +103,27 @@ class Policy:
     """Day-block bootstrap replicates of the gate."""
     confidence: float = 0.95
     """One-sided confidence of the gate's bounds."""
+    extra_rules: tuple[ExtraRule, ...] = field(default=(), repr=False)
+    """Rules of the fork that the gate checks after its own, each a function of a module: `def no_night_bias(case)`.
+
+    The function's name is the rule's name in verdict, report and audit table, whatever name the returned Rule carries.
+    A rule that raises, or that returns a figure that is not finite, refuses the version. `repr` leaves the functions
+    out, since their addresses differ from process to process; `rule_sources` stands for them.
+    """
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError unless every extra rule is a function with a name of its own."""
+        for rule in self.extra_rules:
+            if not isinstance(rule, FunctionType) or not rule.__name__.isidentifier():
+                raise ConfigError(f"extra rule {rule!r} is not a function with a name: define it with def in a module")
+        names = [rule.__name__ for rule in self.extra_rules]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"extra_rules has several rules named {', '.join(repeated)}: give each its own name")
+
+    @property
+    def rule_sources(self) -> tuple[tuple[str, str], ...]:
+        """Name of each extra rule and the text of the module that defines it: a changed rule judges a case anew."""
+        modules = [sys.modules[rule.__module__] for rule in self.extra_rules]
+        return tuple(
+            (rule.__name__, inspect.getsource(module)) for rule, module in zip(self.extra_rules, modules, strict=True)
+        )

@@ -1,13 +1,18 @@
-"""What the machinery answers: rules, verdict, decision, figures."""
+"""Results: metrics, rules, the gate's case and verdict, and the decision to retrain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the gate, with the figure it looked at."""
+    """The result of one rule: whether it passed, its figure, the limit of the figure and the reason in a sentence."""
 
     name: str
     passed: bool
@@ -18,7 +23,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer: every rule, passed or not."""
+    """The gate's answer: the result of every rule, in the order of the report."""
 
     rules: tuple[Rule, ...]
 
@@ -30,7 +35,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether retraining is due: every rule with its figure; a rule that did not pass is one that fired."""
+    """Whether retraining is due. A rule that did not pass asks for a retraining."""
 
     due: bool
     rules: tuple[Rule, ...]
@@ -48,3 +53,25 @@ class Metrics:
     """1 - log-loss / entropy of the base rate."""
     calibration_gap: float
     """Mean prediction - mean label."""
+
+
+@dataclass(frozen=True, eq=False)
+class GateCase:
+    """What a rule of `Policy.extra_rules` may read: the holdout and both versions' predictions for it.
+
+    Row i of every array and of `slices` is the same matured entity. The arrays are read-only.
+    """
+
+    labels: np.ndarray[Any, Any]
+    """1 or 0, shape (n_rows,)."""
+    days: np.ndarray[Any, Any]
+    """UTC day of the event, datetime64[D], shape (n_rows,)."""
+    slices: pd.DataFrame
+    """The feature columns that `Policy.slices` names, n_rows rows; a copy."""
+    challenger: Metrics
+    challenger_predictions: np.ndarray[Any, Any]
+    """Predicted probabilities of 1, shape (n_rows,)."""
+    champion: Metrics | None
+    """None: there is no champion yet."""
+    champion_predictions: np.ndarray[Any, Any] | None
+    """As `challenger_predictions`; None: there is no champion yet."""

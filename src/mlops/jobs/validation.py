@@ -87,7 +87,10 @@ def _case_digest(job: Job, version: Version, champion: Version | Exception | Non
         each.tags.get("artifact_digest") if isinstance(each, Version) else repr(each) for each in (version, champion)
     ]
     data = holdout.digest if isinstance(holdout, Holdout) else repr(holdout)
-    return hashlib.sha256(repr((artifacts, windows, data, job.use_case.policy)).encode()).hexdigest()
+    policy = job.use_case.policy
+    # Without extra rules the text is as it was before there were any, so that recorded verdicts hold.
+    case = (artifacts, windows, data, policy, *policy.rule_sources)
+    return hashlib.sha256(repr(case).encode()).hexdigest()
 
 
 def _judge_version(

@@ -1,4 +1,4 @@
-"""What somebody should know: findings of one run become alerts, which stay the same alert until they are resolved."""
+"""Turn the findings of monitoring runs into alerts; an alert stays one alert until it is resolved."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ OWNERS: Mapping[str, str] = {
     "calibration": "ML engineers",
     "age": "ML engineers",
 }
-"""Who hears of which rule; docs/explanation/monitoring.md says what each of them does."""
+"""Owner of each rule's alerts; docs/explanation/monitoring.md says what each owner does."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule says of one subject in one run."""
+    """The result of one rule for one subject in one run."""
 
     rule: str
     subject: str
-    """Feed, column or slice; "" for the model itself."""
+    """Source, column or slice; "" for the model itself."""
     severity: Severity
     firing: bool
     evidence: str
@@ -43,14 +43,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Alert:
-    """A rule that has fired and goes on firing, one row however long."""
+    """A rule that fires for a subject, from the first run that fired to the run that resolved it: one row."""
 
     rule: str
     subject: str
     severity: str
     owner: str
     evidence: str
-    """Of the last time it fired."""
+    """Evidence of the last run in which it fired."""
     first_seen: datetime
     last_seen: datetime
     resolved: datetime | None = None
@@ -59,16 +59,16 @@ class Alert:
 def update_alerts(
     alerts: Sequence[Alert], findings: Sequence[Finding], as_of: datetime, next_run: datetime | None = None
 ) -> tuple[Alert, ...]:
-    """Alerts that a run adds, confirms or resolves; a subject that nobody judged this time stays as it is.
+    """Return the alerts that a run adds, confirms or resolves; alerts without a finding in this run stay as they are.
 
-    A run in the past changes what was open at its moment, and nothing that began later. What fired then and had begun
-    anew or was gone at the next run is an alert that this next run resolved: it is no news of today.
+    A run in the past changes only alerts that were open at its moment. An alert that it adds is resolved by the next
+    run at the latest: that run judged later data, so the alert must not appear as open today.
 
     Args:
-        alerts: those that are known, resolved or not.
-        findings: of the run; of one rule and subject at most one.
+        alerts: all known alerts, resolved or not.
+        findings: findings of the run, at most one per rule and subject.
         as_of: the moment of the run, UTC.
-        next_run: the moment of the first run after it; None: it is the newest.
+        next_run: the moment of the first run after it, UTC; None: this run is the newest.
     """
     began = sorted((alert for alert in alerts if alert.first_seen <= as_of), key=lambda alert: alert.first_seen)
     open_ = {(a.rule, a.subject): a for a in began if a.resolved is None or a.resolved >= as_of}
@@ -93,10 +93,10 @@ def _confirm_alert(finding: Finding, alert: Alert | None, as_of: datetime, next_
 
 
 def find_drift(judged: pd.DataFrame, policy: Policy) -> Iterator[Finding]:
-    """Findings on the weeks of one window: volume, missing values, and drift of the columns that may page.
+    """Find volume, missing values and drift in the weeks of one window; drift only of columns that may page.
 
     Args:
-        judged: as `drift.judge` gives them, the window's weeks only.
+        judged: judgements of `drift.judge_weeks`, the window's weeks only.
         policy: `paging`.
     """
     whole = judged[(judged["slice"] == ALL) & (judged["state"] != "hold")]
@@ -130,30 +130,36 @@ def _describe_drift(row: Any) -> str:
 
 
 def find_late_sources(newest: Mapping[str, datetime | None], as_of: datetime, policy: Policy) -> Iterator[Finding]:
-    """Findings on feeds, from the newest moment each has told of; None: it has told nothing yet."""
-    for feed, moment in sorted(newest.items()):
+    """Find sources without new rows for longer than `policy.silence`.
+
+    Args:
+        newest: newest known-at moment per source, UTC; None: no row came yet.
+        as_of: the moment of the run, UTC.
+        policy: `silence`.
+    """
+    for source, moment in sorted(newest.items()):
         silent = moment is None or as_of - moment > policy.silence
-        said = "nothing yet" if moment is None else f"nothing since {moment:%Y-%m-%d %H:%M} UTC"
-        yield Finding("silent", feed, "page", silent, f"{said}, as of {as_of:%Y-%m-%d %H:%M}")
+        evidence = "nothing yet" if moment is None else f"nothing since {moment:%Y-%m-%d %H:%M} UTC"
+        yield Finding("silent", source, "page", silent, f"{evidence}, as of {as_of:%Y-%m-%d %H:%M}")
 
 
 @dataclass(frozen=True)
 class Usual:
-    """What earlier judged windows were like, none of which overlaps another or the window that is judged."""
+    """Figures of earlier judged windows. They overlap neither each other nor the window that is judged now."""
 
     offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Per slice, how far its calibration gap lay from its window's; oldest first."""
+    """Per slice, its calibration gap minus its window's gap, one per window, oldest first."""
     unlabelled: Sequence[float] = ()
-    """Shares of the reported outcomes that carry no label."""
+    """Share of the reported outcomes without label, one per window, oldest first."""
 
 
 def find_usual(metrics: pd.DataFrame, start: datetime, policy: Policy) -> Usual:
-    """Go back from a window to the newest one that was judged and ends before it, and so on.
+    """Collect the figures of earlier judged windows, going back from one window to the newest that ends before it.
 
     Args:
         metrics: rows of earlier runs: window_start, window_end (UTC without zone), slice, state and figures.
-        start: first moment of the window that is to be judged.
-        policy: `drift_memory`, how many windows at most.
+        start: first moment of the window to judge, UTC.
+        policy: `drift_memory`, the largest number of windows.
     """
     judged = metrics[metrics["state"] == "judged"]
     whole = judged[judged["slice"] == ""].sort_values("window_end")
@@ -165,8 +171,8 @@ def find_usual(metrics: pd.DataFrame, start: datetime, policy: Policy) -> Usual:
             windows.insert(0, row)
     offsets: dict[str, list[float]] = {}
     for window in windows:
-        of_it = judged[(judged["window_start"] == window["window_start"]) & (judged["slice"] != "")]
-        for name, gap in zip(of_it["slice"], of_it["calibration_gap"], strict=True):
+        slices = judged[(judged["window_start"] == window["window_start"]) & (judged["slice"] != "")]
+        for name, gap in zip(slices["slice"], slices["calibration_gap"], strict=True):
             offsets.setdefault(str(name), []).append(gap - window["calibration_gap"])
     shares = [_find_unlabelled(window["rows"], window["unreported"], window["labelled"]) for window in windows]
     return Usual(offsets, shares)
@@ -177,14 +183,14 @@ def _find_unlabelled(rows: int, unreported: float, labelled: int) -> float:
     return 1 - labelled / reported if reported else 0.0
 
 
-def of_labels(whole: Quality, usual: Usual, policy: Policy) -> Finding:
-    """Finding on the outcomes of a matured window: late, empty, or such that they cannot be right.
+def check_labels(whole: Quality, usual: Usual, policy: Policy) -> Finding:
+    """Check the outcomes of a matured window: reported late, reported without label, or with an implausible rate.
 
     Args:
-        whole: the window, all rows.
-        usual: `unlabelled`; without an earlier window up to half of the outcomes may carry no label.
-        policy: `max_unlabelled`, `missing_floor`, and `drift_factor`, by which the odds of a 1 may differ from those
-            that were predicted, beyond the chance of as many rows.
+        whole: quality of all rows of the window.
+        usual: `unlabelled`. Without an earlier window, up to half of the outcomes may have no label.
+        policy: `max_unlabelled`; `missing_floor`; `drift_factor`, by which the odds of label 1 may differ from the
+            predicted odds, plus three standard errors of a rate over as many rows.
     """
     late = f"{whole.unreported:.1%} of the outcomes are not reported; {policy.max_unlabelled:.1%} is allowed"
     if whole.unreported > policy.max_unlabelled:
@@ -192,61 +198,69 @@ def of_labels(whole: Quality, usual: Usual, policy: Policy) -> Finding:
     empty = _find_unlabelled(whole.rows, whole.unreported, whole.labelled)
     allowed = max(usual.unlabelled) + policy.missing_floor if usual.unlabelled else 0.5
     if empty > allowed:
-        said = f"{empty:.1%} of the reported outcomes carry no label; {allowed:.1%} is allowed"
-        return Finding("labels", "", "page", True, said)
+        evidence = f"{empty:.1%} of the reported outcomes carry no label; {allowed:.1%} is allowed"
+        return Finding("labels", "", "page", True, evidence)
     low, high = _plausible_rates(whole.expected_rate, whole.labelled, policy.drift_factor)
     rate = whole.positives / whole.labelled if whole.labelled else math.nan
     if rate < low or rate > high:
-        said = f"share of labels that are 1 is {rate:.3f}, predicted were {whole.expected_rate:.3f}; "
-        return Finding("labels", "", "page", True, f"{said}{low:.3f} to {high:.3f} is taken for right")
+        evidence = f"share of labels that are 1 is {rate:.3f}, the predicted share is {whole.expected_rate:.3f}; "
+        return Finding("labels", "", "page", True, f"{evidence}{low:.3f} to {high:.3f} is allowed")
     return Finding("labels", "", "page", False, late)
 
 
 def _plausible_rates(expected: float, rows: int, factor: float) -> tuple[float, float]:
+    """Lowest and highest share of label 1 that is plausible for a predicted share `expected` over `rows` rows."""
     odds = expected / (1 - expected) if expected < 1 else math.inf
-    low, high = (each / (1 + each) if each < math.inf else 1.0 for each in (odds / factor, odds * factor))
+    # Odds, not rates, are divided and multiplied, so that both ends stay within 0..1 and treat 0 and 1 alike.
+    low, high = (bound / (1 + bound) if bound < math.inf else 1.0 for bound in (odds / factor, odds * factor))
     low, high = (rate + sign * 3 * math.sqrt(rate * (1 - rate) / max(rows, 1)) for rate, sign in ((low, -1), (high, 1)))
     return max(low, 0.0), min(high, 1.0)
 
 
-def find_quality(found: Iterable[Quality], usual: Usual, decision: Decision, policy: Policy) -> Iterator[Finding]:
-    """Findings on labels, slices and the retraining rules.
+def find_quality(qualities: Iterable[Quality], usual: Usual, decision: Decision, policy: Policy) -> Iterator[Finding]:
+    """Find faults of labels, of slices and of the retraining rules.
 
     Args:
-        found: of the matured window: the whole of it first, then its slices.
-        usual: what earlier windows were like.
-        decision: on retraining.
-        policy: as `of_labels`; `slice_gap`, `slice_factor`.
+        qualities: of the matured window: all rows first, then the slices.
+        usual: figures of earlier windows.
+        decision: the decision on retraining.
+        policy: as `check_labels`; `slice_gap`, `slice_factor`.
     """
-    whole, *slices = found
-    yield of_labels(whole, usual, policy)
+    whole, *slices = qualities
+    yield check_labels(whole, usual, policy)
     for quality in slices:
         if "judged" == quality.state == whole.state and math.isfinite(quality.offset_error):
             yield _check_slice(quality, slice_gap_offset(quality, whole), usual.offsets.get(quality.slice, ()), policy)
     for rule in decision.rules:
         if rule.value is not None and rule.limit is not None:
             name = "calibration" if rule.name == "calibration_gap" else rule.name
-            firing = not rule.passed or abs(rule.value) > rule.limit  # cooling down is no cure
+            # A rule that passes only because of the cool-down still has a bad figure, so its alert stays open.
+            firing = not rule.passed or abs(rule.value) > rule.limit
             yield Finding(name, "", "ticket", firing, rule.reason)
 
 
 def slice_gap_offset(quality: Quality, whole: Quality) -> float:
-    """How far a slice's calibration gap lies from its window's: a hard month moves all slices alike."""
+    """Return a slice's calibration gap minus its window's gap; a change that moves all slices alike cancels out."""
     return quality.calibration_gap - whole.calibration_gap
 
 
 def _check_slice(quality: Quality, offset: float, usual: Sequence[float], policy: Policy) -> Finding:
-    """Hold a slice against its own noise: what its days differ by, and what it wanders from window to window."""
+    """Check whether a slice's offset lies outside of what its days and its earlier windows explain.
+
+    The limit is `slice_factor` times the hypotenuse of two independent errors: the chance of days within the window
+    (`offset_error`) and the wandering from window to window (`slice_gap`).
+    """
     limit = policy.slice_factor * math.hypot(quality.offset_error, policy.slice_gap)
     known = [old for old in usual if math.isfinite(old)]
-    # The mean leans on 0 while there are few windows. The newest one alone lets a lasting change page for one window.
-    centre = min([sum(known) / (len(known) + 1), *known[-1:]], key=lambda each: abs(offset - each))
+    # Division by n + 1 shrinks the mean towards 0 while there are few windows. The newest offset is the second centre,
+    # so that a lasting change pages for one window only.
+    centre = min([sum(known) / (len(known) + 1), *known[-1:]], key=lambda candidate: abs(offset - candidate))
     reason = f"calibration gap {offset:+.3f} off that of all rows, usually {centre:+.3f}"
     firing = abs(offset - centre) > limit
     return Finding("slice", quality.slice, "page", firing, f"{reason}; {limit:.3f} either way of that is allowed")
 
 
 def weeks_of(start: datetime, end: datetime) -> tuple[datetime, ...]:
-    """First moments of the whole weeks, from Monday on, UTC, that end in (start, end]."""
+    """List the first moments, Monday 00:00 UTC, of the whole weeks that end in (start, end]."""
     monday = start.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=start.weekday())
     return tuple(monday + n * WEEK for n in range((end - monday) // WEEK))

@@ -1,11 +1,11 @@
-"""How far a week lies from the weeks before it: an aid to explain, at times a reason to look, never one to retrain.
+"""Measure how far each week's columns lie from the weeks before. Drift explains and can alert; it never retrains.
 
-Rows are read once, into counts per bin. Bins depend on no data: a number falls into one of 16 of each power of two, a
-category is its own. So counts of any weeks add up, any stretch can be the reference, and every figure below is made of
-counts alone. (Rejected: bins of a first baseline, which every later model would have to share.)
+Rows are read once, into counts per bin. Bins do not depend on the data: each power of two has 16 bins for numbers, each
+category is a bin. So counts of weeks can be added, any stretch of weeks can be the reference, and all figures below
+are computed from counts alone. (Rejected: bins of a first baseline, which every later model would have to share.)
 
-One limit for all columns rings every week for the weather and never for the timetable. Each column has its own: twice
-what its clean weeks of late have shown. Only the columns that the policy names may page; the others explain.
+Each column has a PSI limit of its own, twice the largest PSI of its recent clean weeks: one threshold for all columns
+would alert weekly on weather and never on schedules. Only columns in `Policy.paging` alert.
 """
 
 from __future__ import annotations
@@ -23,58 +23,69 @@ from mlops.contract import DataError, Policy
 
 WEEK = timedelta(days=7)
 ALL = ""
-"""The slice that holds every row."""
+"""Name of the slice that holds every row."""
 MISSING = ""
-"""The bin of missing values; a category's bin is "=" and its text, a number's is its lower end."""
+"""Bin of missing values. The bin of a category is "=" and its text, that of a number its lower end."""
 ROWS = "*"
-"""Stands for a column in the judgement on how many rows a week has."""
+"""Column name of the judgement on a week's number of rows."""
 _PER_OCTAVE = 32
+"""`frexp` returns mantissas of [.5, 1), so 32 steps of the mantissa make 16 bins of each power of two."""
 _QUANTILES = 10
 _EPSILON = 1e-4
-"""The least share a bin is taken to hold: an empty bin counts as one row in ten thousand, so that PSI stays finite."""
+"""Smallest share of a bin in PSI: an empty bin counts as one row in 10,000, so that the logarithm stays finite."""
 _CALIBRATED = 4
-"""Clean weeks that a limit needs; with fewer the week is on hold."""
+"""Number of clean weeks that a limit needs; with fewer the week is on hold."""
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Distances:
-    """How far one column's counts lie from the reference's."""
+    """Distances of one column's counts from those of the reference."""
 
     psi: float
     """Population stability index over deciles of the reference, or over categories; missing values are a bin."""
     jensen_shannon: float
-    """Distance, base 2, over the same bins: 0 to 1."""
+    """Jensen-Shannon distance, base 2, over the same bins: 0 to 1."""
     wasserstein: float
-    """Between the bins' lower ends, in standard deviations of the reference; NaN for categories."""
+    """Wasserstein distance of the bins' lower ends, in standard deviations of the reference; NaN for categories."""
     missing: float
-    """Share of missing values minus the reference's."""
+    """Share of missing values minus that of the reference."""
 
 
 def bin_values(values: pd.Series[Any]) -> tuple[Array, list[str]]:
-    """Index of each value's bin, shape (n_rows,), and the bins as text, missing values last."""
+    """Find the bin of each value.
+
+    Args:
+        values: one column, shape (n_rows,); numbers, or categories as text.
+
+    Returns:
+        The number of each value's bin, shape (n_rows,), and the names of the bins, with MISSING last.
+    """
     if pd.api.types.is_numeric_dtype(values):
         numbers = values.to_numpy("float64")
+        # value = mantissa * 2**exponent. Rounding the mantissa down to 1/32 gives the lower end of the bin.
         mantissa, exponent = np.frexp(numbers)
-        with np.errstate(over="ignore"):  # below the least number but one lies minus infinity
-            lower = np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0  # no -0.0
-        codes, found = pd.factorize(lower)
-        return np.where(codes < 0, len(found), codes), [*(repr(float(end)) for end in found), MISSING]
-    codes, found = pd.factorize(values)
-    return np.where(codes < 0, len(found), codes), [*(f"={value}" for value in found), MISSING]
+        with np.errstate(over="ignore"):  # the lower end of the most negative floats is minus infinity
+            lower = (
+                np.ldexp(np.floor(mantissa * _PER_OCTAVE) / _PER_OCTAVE, exponent) + 0.0
+            )  # + 0.0 turns -0.0 into 0.0
+        codes, ends = pd.factorize(lower)
+        return np.where(codes < 0, len(ends), codes), [*(repr(float(end)) for end in ends), MISSING]
+    codes, categories = pd.factorize(values)
+    return np.where(codes < 0, len(categories), codes), [*(f"={category}" for category in categories), MISSING]
 
 
 def count_bins(
     rows: pd.DataFrame, week: Sequence[Any] | Array, slices: Sequence[str] = (), sliced: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Rows per week, column, slice and bin; bins without rows are left out.
+    """Count rows per week, column, slice and bin; bins without rows are left out.
 
     Args:
-        rows: one row per entity, the columns to count, those of `slices` among them.
-        week: of each row; any value that can be a key.
-        slices: columns whose every value is a slice, as "origin=JFK"; the slice ALL is always there.
-        sliced: columns that are counted per slice, too.
+        rows: one row per entity; the columns to count, which include those of `slices`.
+        week: week of each row, shape (n_rows,); any hashable value.
+        slices: columns of which each value makes a slice, named as "origin=JFK". The slice ALL always exists.
+        sliced: columns that are counted in every slice; the others are counted in ALL only.
 
     Returns:
         Columns week, column, slice, bin, rows.
@@ -83,8 +94,8 @@ def count_bins(
     whole: tuple[Array, list[str]] = (np.zeros(len(rows), "int64"), [ALL])
     groups = [whole]
     for name in slices:
-        codes, found = pd.factorize(rows[name], use_na_sentinel=False)
-        groups.append((codes, [f"{name}={value}" for value in found]))
+        codes, values = pd.factorize(rows[name], use_na_sentinel=False)
+        groups.append((codes, [f"{name}={value}" for value in values]))
     parts = []
     for column in rows.columns:
         bins = bin_values(rows[column])
@@ -95,6 +106,7 @@ def count_bins(
 def _count_column(
     column: str, bins: tuple[Array, list[str]], slices: tuple[Array, list[str]], weeks: tuple[Array, Any]
 ) -> pd.DataFrame:
+    # Three codes per row become one flat index, so that a single bincount fills the table (week, slice, bin).
     shape = (len(weeks[1]), len(slices[1]), len(bins[1]))
     flat = np.ravel_multi_index((weeks[0], slices[0], bins[0]), shape)
     table = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
@@ -111,10 +123,14 @@ def _count_column(
 
 
 def compare_counts(reference: Mapping[str, int], window: Mapping[str, int]) -> Distances:
-    """Distances of a window from a reference, each given as rows per bin.
+    """Measure the distances of a window from a reference.
+
+    Args:
+        reference: number of rows per bin name.
+        window: the same of the window.
 
     Raises:
-        DataError: one of them holds no rows.
+        DataError: one of the two has no rows.
     """
     bins = np.array(sorted({*reference, *window} - {MISSING}, key=_bin_order), dtype="object")
     a, b = (np.array([side.get(bin_, 0) for bin_ in (*bins, MISSING)], "float64") for side in (reference, window))
@@ -126,7 +142,13 @@ def _bin_order(bin_: str) -> tuple[bool, float, str]:
 
 
 def _measure_distances(bins: Array, a: Array, b: Array) -> Distances:
-    """`a` is the reference; both are counts over `bins`, in order, and over missing values."""
+    """Measure the distances of counts `b` from the counts `a` of the reference.
+
+    Args:
+        bins: names of the bins without MISSING, in order, shape (n_bins,).
+        a: rows of the reference per bin, missing values last, shape (n_bins + 1,).
+        b: the same of the window.
+    """
     if not (a.sum() and b.sum()):
         raise DataError(f"drift compares {a.sum():.0f} rows with {b.sum():.0f}: both windows must hold rows")
     numeric = len(bins) > 0 and not str(bins[0]).startswith("=")
@@ -134,43 +156,65 @@ def _measure_distances(bins: Array, a: Array, b: Array) -> Distances:
     missing = b[-1] / b.sum() - a[-1] / a.sum()
     if numeric:
         a, b = _merge_into_deciles(a, b)
-    shares, others = (np.maximum(c / c.sum(), _EPSILON) for c in (a, b))
-    psi = float(((shares - others) * np.log(shares / others)).sum())
+    p, q = (np.maximum(counts / counts.sum(), _EPSILON) for counts in (a, b))
+    psi = float(((p - q) * np.log(p / q)).sum())
     return Distances(psi, _jensen_shannon(a / a.sum(), b / b.sum()), wasserstein, float(missing))
 
 
 def _merge_into_deciles(a: Array, b: Array) -> tuple[Array, Array]:
-    """Merge neighbouring bins until each holds about a tenth of the reference; its first and last end stay ends."""
+    """Merge neighbouring bins into the deciles of the reference.
+
+    Args:
+        a: rows of the reference per bin, in order, missing values last, shape (n_bins + 1,).
+        b: the same of the window.
+
+    Returns:
+        Both counts over the same at most 13 groups: values below the reference's smallest, its deciles, values above
+        its largest, and missing values.
+    """
     total = a[:-1].sum()
     if not total:
         return np.array([0.0, a[-1]]), np.array([b[:-1].sum(), b[-1]])
+    # The decile of a bin is that of the first of its rows: rows before it / all rows, in tenths, counted from 1.
     before = np.cumsum(a[:-1]) - a[:-1]
     group = np.floor(before / total * _QUANTILES).astype("int64") + 1
-    held = np.flatnonzero(a[:-1])
-    group[: held[0]], group[held[-1] + 1 :] = 0, _QUANTILES + 1
-    mine, theirs = (np.append(np.bincount(group, c[:-1]), c[-1]) for c in (a, b))
-    return mine, theirs
+    # Bins outside of the reference's range get groups of their own; else a shift beyond its ends would not show.
+    nonzero = np.flatnonzero(a[:-1])
+    group[: nonzero[0]], group[nonzero[-1] + 1 :] = 0, _QUANTILES + 1
+    merged_a, merged_b = (np.append(np.bincount(group, counts[:-1]), counts[-1]) for counts in (a, b))
+    return merged_a, merged_b
 
 
 def _jensen_shannon(p: Array, q: Array) -> float:
-    middle = (p + q) / 2
+    """Distance of two distributions over the same bins, base 2; each of shape (n_bins,) with sum 1."""
+    from scipy.spatial.distance import jensenshannon
 
-    def divergence(side: Array) -> float:
-        held = side > 0
-        return float((side[held] * np.log2(side[held] / middle[held])).sum())
-
-    return float(np.sqrt(max(0.0, (divergence(p) + divergence(q)) / 2)))
+    # The divergence of distributions that differ by rounding only can be -1e-17, whose root is NaN: that is distance 0.
+    with np.errstate(invalid="ignore"):
+        distance = jensenshannon(p, q, base=2)
+    return float(np.clip(np.nan_to_num(distance), 0.0, 1.0))
 
 
 def _wasserstein(ends: Array, a: Array, b: Array) -> float:
+    """Mean distance that rows have to move, in standard deviations of the reference.
+
+    Args:
+        ends: lower ends of the bins, ascending, shape (n_bins,); infinite ones are left out.
+        a: rows of the reference per bin, shape (n_bins,).
+        b: rows of the window per bin, shape (n_bins,).
+    """
+    from scipy.stats import wasserstein_distance
+
     finite = np.isfinite(ends)
     ends, a, b = ends[finite], a[finite], b[finite]
     if not (a.sum() and b.sum()):
         return np.nan
-    ends = ends / (np.abs(ends).max() or 1.0)  # squares of the greatest numbers would be infinite
-    p, q = a / a.sum(), b / b.sum()
+    # The result has no unit, so the scale is free; squares of the largest floats would overflow in the variance.
+    ends = ends / (np.abs(ends).max() or 1.0)
+    p = a / a.sum()
     spread = np.sqrt((p * (ends - (p * ends).sum()) ** 2).sum())
-    moved = (np.abs(np.cumsum(p - q))[:-1] * np.diff(ends)).sum()
+    moved = wasserstein_distance(ends, ends, a, b)
+    # A reference with one single value has no spread: any move away from it is infinitely many deviations.
     return float(moved / spread) if spread else float(0 if not moved else np.inf)
 
 
@@ -186,28 +230,29 @@ JUDGEMENT_COLUMNS = (
     "limit",
     "state",
 )
-"""Columns of a judgement. `limit` is the PSI's; `state` is clean, drift, missing, rows or hold."""
+"""Columns of a judgement. `limit` is that of the PSI; `state` is clean, drift, missing, rows or hold."""
 
 
 def judge_weeks(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """Judge each week that `past` does not hold against the weeks before it, oldest first.
+    """Judge each week that `past` does not hold by the weeks before it, oldest first.
 
     Args:
-        counts: as `count` gives them; `week` is the first moment of each, all of whole weeks.
-        past: earlier judgements, columns JUDGED; may be empty.
+        counts: rows of `count_bins`; `week` is the first moment of a whole week.
+        past: earlier judgements, columns JUDGEMENT_COLUMNS; may be empty.
         policy: `drift_reference` in whole weeks, `drift_floor`, `drift_factor`, `drift_memory`, `drift_min_rows`,
             `missing_floor`, `min_volume`.
 
     Returns:
-        Columns JUDGED, one row per week, column and slice. A slice is compared but never judged: its state is hold.
+        Columns JUDGEMENT_COLUMNS, one row per week, column and slice. Slices are compared and not judged: their state
+        is always hold.
     """
     known, reference = set(past["week"]), policy.drift_reference // WEEK
-    found = [
+    comparisons = [
         row
         for (column, slice_), part in counts.groupby(["column", "slice"])
         for row in _compare_series(str(column), str(slice_), part, known, reference)
     ]
-    fresh = pd.DataFrame(found, columns=list(JUDGEMENT_COLUMNS))
+    fresh = pd.DataFrame(comparisons, columns=list(JUDGEMENT_COLUMNS))
     if fresh.empty:
         return fresh
     fresh = pd.concat([fresh, _count_rows(fresh)])
@@ -219,30 +264,39 @@ def judge_weeks(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.
         before = history.setdefault(str(row.column), [])
         judged.append(_judge_row(row, before, policy) if row.slice == ALL else row)
         if row.slice == ALL:
-            insort(before, judged[-1], key=lambda each: each.week)
+            insort(before, judged[-1], key=lambda judgement: judgement.week)
     return pd.DataFrame(judged)
 
 
 def _compare_series(
     column: str, slice_: str, part: pd.DataFrame, known: set[Any], reference: int
 ) -> Iterator[tuple[Any, ...]]:
-    """One comparison per week that has enough weeks before it; a week without any row is none."""
+    """Compare each new week of one column and slice with the `reference` weeks before it; weeks without rows are none.
+
+    Args:
+        column: name of the column.
+        slice_: name of the slice.
+        part: rows of `count_bins` of this column and slice.
+        known: weeks that are judged already.
+        reference: number of weeks before a week that make its reference.
+    """
     weeks = pd.Index(part["week"].unique()).sort_values()
     bins = np.array(sorted({*part["bin"]} - {MISSING}, key=_bin_order), dtype="object")
+    # Rows per week and bin, shape (n_weeks, n_bins + 1). `add.at` adds, since a bin can be counted by several runs.
     matrix: Array = np.zeros((len(weeks), len(bins) + 1))
-    places = weeks.get_indexer(pd.Index(part["week"])), pd.Index([*bins, MISSING]).get_indexer(pd.Index(part["bin"]))
-    np.add.at(matrix, places, part["rows"].to_numpy())
-    for place in range(reference, len(matrix)):
-        if weeks[place] in known:
+    cells = weeks.get_indexer(pd.Index(part["week"])), pd.Index([*bins, MISSING]).get_indexer(pd.Index(part["bin"]))
+    np.add.at(matrix, cells, part["rows"].to_numpy())
+    for number in range(reference, len(matrix)):
+        if weeks[number] in known:
             continue
-        window = matrix[place]
-        found = _measure_distances(bins, matrix[place - reference : place].sum(axis=0), window)
-        figures = (found.psi, found.jensen_shannon, found.wasserstein, found.missing)
-        yield weeks[place], column, slice_, int(window.sum()), *figures, np.nan, "hold"
+        window = matrix[number]
+        distances = _measure_distances(bins, matrix[number - reference : number].sum(axis=0), window)
+        figures = (distances.psi, distances.jensen_shannon, distances.wasserstein, distances.missing)
+        yield weeks[number], column, slice_, int(window.sum()), *figures, np.nan, "hold"
 
 
 def _count_rows(fresh: pd.DataFrame) -> pd.DataFrame:
-    """How many rows each week has, as one more column of the judgement."""
+    """Make one row per week, with column ROWS, for the judgement on the week's number of rows."""
     rows = fresh[fresh["slice"] == ALL].groupby("week", as_index=False)["rows"].max()
     nothing = {"psi": 0.0, "jensen_shannon": 0.0, "wasserstein": np.nan, "missing": 0.0, "limit": np.nan}
     volumes: pd.DataFrame = rows.assign(column=ROWS, slice=ALL, state="hold", **nothing)
@@ -250,7 +304,7 @@ def _count_rows(fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judge_row(row: Any, history: Sequence[Any], policy: Policy) -> Any:
-    # A week that is made up for has later ones in its history: they were not there to be looked back on.
+    # When a missed week is judged later, the history also holds weeks after it; they must not decide about it.
     history = history[: bisect_left(history, row.week, key=lambda old: old.week)]
     if row.column == ROWS:
         return _judged_volume(row, history, policy)
@@ -266,7 +320,7 @@ def _judge_row(row: Any, history: Sequence[Any], policy: Policy) -> Any:
 def _judged_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
     weeks = _usual_volumes(history, policy)
     usual = float(np.median(weeks)) if weeks else 0.0
-    # The usual number, too, says whether there is enough to judge: a week that lost nearly all rows is no small one.
+    # A week that lost nearly all its rows must be judged, so the usual number counts for the minimum as well.
     if len(weeks) < _CALIBRATED or max(usual, row.rows) < policy.drift_min_rows:
         return row
     state = "clean" if policy.min_volume * usual <= row.rows <= usual / policy.min_volume else "rows"
@@ -274,7 +328,10 @@ def _judged_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
 
 
 def _usual_volumes(history: Sequence[Any], policy: Policy) -> list[int]:
-    """Rows of the weeks that say what is usual: the clean ones, since volume last changed for good."""
+    """Rows of the clean weeks since volume last changed for good, oldest first, at most `drift_memory` of them.
+
+    Weeks in state "rows" that follow one another for as long as `drift_reference` become the usual volume.
+    """
     usual: list[int] = []
     off: list[int] = []
     for old in history:

@@ -1,7 +1,7 @@
-"""What a run as of a moment may see of what runs have written, and what it may write: its own past, nothing later.
+"""Select the rows that a monitoring run as of a moment may read and write.
 
-Runs come in any order: a day is repeated, a missed one is made up for. A run sees what was there at its own moment, and
-a row of a later run stays as it is.
+Runs come in any order: a day can be repeated, and a missed day can be run later. A run reads only rows that existed at
+its own moment, and it never replaces a row of a later run.
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ KEYS: Mapping[str, Sequence[str]] = {
     "alerts": ("model_name", "rule", "subject", "first_seen"),
     "drift": ("week", "column", "slice"),
 }
-"""Of the tables that monitoring writes."""
+"""Key columns of the tables that monitoring writes."""
 _SINCE = {"alerts": "first_seen"}
 
 
 def select_past(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, weeks_end: pd.Timestamp) -> dict[str, Any]:
-    """What of some tables was there at a moment.
+    """Select the rows of each table that existed at a moment.
 
     Args:
-        tables: by name; times are UTC without zone. `drift` has its weeks, `alerts` what `alerts.Alert` holds, every
-            other one the moment `as_of` of the run that wrote the row.
-        as_of: the moment.
-        weeks_end: end of the newest week that could be judged by then; who judged a week does not matter.
+        tables: frames by table name; times are UTC without zone. `drift` has the column `week`, `alerts` the fields of
+            `alerts.Alert`, every other table the moment `as_of` of the run that wrote the row.
+        as_of: the moment, UTC without zone.
+        weeks_end: end of the newest week that could be judged by then. It decides about `drift`, whose rows are the
+            same whichever run wrote them.
     """
-    past = {}
+    past: dict[str, Any] = {}
     for name, rows in tables.items():
         if name == "drift":
             past[name] = rows[rows["week"] + timedelta(days=7) <= weeks_end]
         else:
             past[name] = rows[rows[_SINCE.get(name, "as_of")] <= as_of]
     if "alerts" in past:
-        then = past["alerts"]
-        past["alerts"] = then.assign(
-            resolved=then["resolved"].where(then["resolved"] <= as_of),
-            last_seen=then["last_seen"].where(then["last_seen"] <= as_of, as_of),
+        began = past["alerts"]
+        past["alerts"] = began.assign(
+            resolved=began["resolved"].where(began["resolved"] <= as_of),
+            last_seen=began["last_seen"].where(began["last_seen"] <= as_of, as_of),
         )
     return past
 
 
 def find_next_run(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp) -> pd.Timestamp | None:
-    """The moment of the first run after a moment; None: there was none."""
+    """Find the moment of the first run after `as_of`; None: there was none."""
     columns = [
         tables["decisions"]["as_of"],
         *(tables["alerts"][name] for name in ("first_seen", "last_seen", "resolved")),
@@ -57,13 +58,13 @@ def find_next_run(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp) -> pd
 
 
 def select_writable(table: str, rows: pd.DataFrame, fresh: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
-    """Of fresh rows those whose key no later run has written.
+    """Select the fresh rows whose key no later run has written.
 
     Args:
         table: one of KEYS.
-        rows: that are in the table.
-        fresh: what a run has made.
-        as_of: the run's moment.
+        rows: the rows of the table.
+        fresh: the rows that a run made.
+        as_of: the run's moment, UTC without zone.
     """
     if "as_of" not in rows:
         return fresh
@@ -73,8 +74,8 @@ def select_writable(table: str, rows: pd.DataFrame, fresh: pd.DataFrame, as_of: 
 
 
 def replace_rows(table: str, rows: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table after fresh ones were merged on its key."""
+    """Return the rows of a table after fresh rows were merged on its key."""
     key = list(KEYS[table])
-    mine = {tuple(row) for row in fresh[key].itertuples(index=False)}
-    kept = [row for row in rows.to_dict("records") if tuple(row[name] for name in key) not in mine]
+    replaced = {tuple(row) for row in fresh[key].itertuples(index=False)}
+    kept = [row for row in rows.to_dict("records") if tuple(row[name] for name in key) not in replaced]
     return pd.DataFrame([*kept, *fresh.to_dict("records")], columns=rows.columns)

@@ -1,4 +1,4 @@
-"""Quality of a window and of its slices, how sure it is, and what could be expected before the labels came."""
+"""Measure the quality of a window and of its slices, with intervals, and the log-loss expected before labels come."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LEVELS = (0.025, 0.975)
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """One window and slice. Without labels, or on hold, all but the counts and the expectation is NaN."""
+    """Figures of one window and slice. Without labels, or on hold, only counts and expected figures are not NaN."""
 
     start: datetime
     end: datetime
     slice: str
     """"" for all rows, else as "origin=JFK"."""
     state: str
-    """judged; hold: too few outcomes have been reported, or too few rows of a class; waiting: labels are not due."""
+    """judged; hold: too few outcomes are reported, or too few rows of one class; waiting: labels are not due yet."""
     rows: int
     """Predictions, with or without label."""
     labelled: int
@@ -39,7 +39,7 @@ class Quality:
     expected_rate: float
     """Mean prediction."""
     expected_log_loss: float
-    """What the log-loss will be if the predictions are calibrated."""
+    """Mean log-loss, nats, if the predictions are calibrated."""
     rate: float = NAN
     auc: float = NAN
     auc_low: float = NAN
@@ -52,14 +52,14 @@ class Quality:
     """Mean prediction - mean label of the labelled rows."""
     gap_low: float = NAN
     gap_high: float = NAN
-    surprise: float = NAN
-    """Log-loss minus the expected one: above 0, the predictions are worse than they claim."""
+    excess_log_loss: float = NAN
+    """Log-loss minus the expected log-loss, nats. Above 0 the predictions are worse than they claim to be."""
     offset_error: float = NAN
-    """Of a slice: standard error, over days, of its calibration gap minus its window's."""
+    """Slices only: standard error, over days, of the slice's calibration gap minus the window's."""
 
 
 def expected_log_loss(p: ArrayLike) -> float:
-    """Mean entropy of predicted probabilities, nats: their log-loss if they are calibrated."""
+    """Mean entropy of the predicted probabilities `p`, nats: their log-loss if they are calibrated."""
     p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)
     return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
 
@@ -67,23 +67,26 @@ def expected_log_loss(p: ArrayLike) -> float:
 def measure_slices(
     rows: pd.DataFrame, start: datetime, end: datetime, policy: Policy, *, due: bool
 ) -> Iterator[Quality]:
-    """Quality of a window and, where its labels are due, of each of the policy's slices.
+    """Measure a window and, where its labels are due, each group of the policy's slice columns.
 
     Args:
-        rows: one row per prediction: prediction, label (NaN: none), reported (its outcome is known, label or not),
-            day, and the policy's slices.
-        start: of the window, UTC.
-        end: its end, excluded, UTC.
+        rows: one row per prediction, with the columns prediction, label (NaN: none), reported (True: the outcome is
+            known, with or without label), day and the policy's slice columns.
+        start: first moment of the window, UTC.
+        end: end of the window, excluded, UTC.
         policy: `slices`, `max_unlabelled`, `slice_min_rows`, `slice_min_positives`.
-        due: whether all labels should have come.
+        due: True if every label of the window should have come.
+
+    Returns:
+        The window first, then its slices.
     """
     span = {"start": start, "end": end}
     yield _measure_slice(rows, "", policy, span, due=due, least=(1, 1))
     for name in policy.slices if due else ():
         for value, part in rows.groupby(name):
             least = (policy.slice_min_rows, policy.slice_min_positives)
-            found = _measure_slice(part, f"{name}={value}", policy, span, due=due, least=least)
-            yield replace(found, offset_error=_offset_error(rows, part)) if found.state == "judged" else found
+            quality = _measure_slice(part, f"{name}={value}", policy, span, due=due, least=least)
+            yield replace(quality, offset_error=_offset_error(rows, part)) if quality.state == "judged" else quality
 
 
 def _measure_slice(
@@ -111,22 +114,25 @@ def _measure_slice(
 
 def _compute_figures(known: pd.DataFrame) -> dict[str, Any]:
     y, p = known["label"].to_numpy("float64"), known["prediction"].to_numpy("float64")
-    found = compute_metrics(y, p)
+    metrics = compute_metrics(y, p)
     figures: dict[str, Any] = {
         "rate": float(y.mean()),
-        "auc": found.auc,
-        "log_loss": found.log_loss,
+        "auc": metrics.auc,
+        "log_loss": metrics.log_loss,
         "brier": float(((p - y) ** 2).mean()),
-        "calibration_gap": found.calibration_gap,
-        "surprise": found.log_loss - expected_log_loss(p),
+        "calibration_gap": metrics.calibration_gap,
+        "excess_log_loss": metrics.log_loss - expected_log_loss(p),
     }
     days, index = np.unique(known["day"].to_numpy(), return_inverse=True)
     if len(days) < 2:
         return figures
-    # Against a coin every draw's AUC is .5 and its log-loss log 2, so the differences are the figures themselves.
+    # The bootstrap returns differences. A constant .5 has AUC .5 and log-loss log 2 in every draw, so adding these back
+    # gives the draws of the model's own AUC and log-loss.
     coin = np.full(len(y), 0.5)
     auc, loss = paired_day_bootstrap(y=y, challenger=p, champion=coin, day=index, replicates=_REPLICATES, seed=_SEED)
     drawn = np.random.default_rng(_SEED).multinomial(len(days), np.full(len(days), 1 / len(days)), size=_REPLICATES)
+    # `drawn` counts how often each day was drawn, shape (replicates, n_days). Sums of residuals and rows per day give
+    # the mean residual of every draw by two matrix products.
     gaps = drawn @ np.bincount(index, p - y) / (drawn @ np.bincount(index))
     for name, draws in (("auc", auc + 0.5), ("log_loss", loss + math.log(2)), ("gap", gaps)):
         figures[f"{name}_low"], figures[f"{name}_high"] = (float(v) for v in np.nanquantile(draws, _LEVELS))
@@ -134,7 +140,10 @@ def _compute_figures(known: pd.DataFrame) -> dict[str, Any]:
 
 
 def _offset_error(whole: pd.DataFrame, part: pd.DataFrame) -> float:
-    """Standard error of the difference of two mean residuals, one of a part of the other's rows, days as units."""
+    """Standard error, over days, of the mean residual of `part` minus that of `whole`; `part` is a subset of `whole`.
+
+    Each day's contribution to the difference is one observation, so that the overlap of the two is accounted for.
+    """
     days = np.unique(whole["day"].to_numpy())
     if len(days) < 2:
         return NAN
@@ -143,39 +152,41 @@ def _offset_error(whole: pd.DataFrame, part: pd.DataFrame) -> float:
         known = rows[rows["label"].notna()]
         residual = (known["prediction"] - known["label"]).to_numpy()
         residual = residual - residual.mean()
-        place = np.searchsorted(days, known["day"].to_numpy())
-        shares.append(np.bincount(place, residual, len(days)) / len(known))
-    moved = shares[0] - shares[1]  # how far each day moves the difference
-    return float(math.sqrt((moved**2).sum() * len(days) / (len(days) - 1)))
+        day_index = np.searchsorted(days, known["day"].to_numpy())
+        shares.append(np.bincount(day_index, residual, len(days)) / len(known))
+    contributions = shares[0] - shares[1]  # of each day to the difference, shape (n_days,)
+    return float(math.sqrt((contributions**2).sum() * len(days) / (len(days) - 1)))
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """What another model would have done on the same rows, and how sure the difference is."""
+    """Figures of a baseline model on the champion's rows, and the log-loss that the champion gains over it."""
 
     auc: float
     log_loss: float
-    log_loss_saved: float
-    """Its log-loss minus the champion's, with the 95 % day-block interval below: above 0, the champion is better."""
+    log_loss_gain: float
+    """The baseline's log-loss minus the champion's, nats. Above 0 the champion is better."""
     low: float
+    """Lower end of the 95 % day-block interval of `log_loss_gain`."""
     high: float
 
 
-def compare_models(y: ArrayLike, champion: ArrayLike, other: ArrayLike, day: ArrayLike) -> ModelComparison:
-    """Hold the champion's predictions against another model's on labelled rows.
+def compare_models(y: ArrayLike, champion: ArrayLike, baseline: ArrayLike, day: ArrayLike) -> ModelComparison:
+    """Compare the champion's predictions with a baseline's on labelled rows.
 
     Args:
-        y: labels, shape (n_rows,).
-        champion: its predictions.
-        other: those of the other model.
-        day: of each row.
+        y: labels, 1 or 0, shape (n_rows,).
+        champion: the champion's predictions, shape (n_rows,).
+        baseline: the baseline's predictions, shape (n_rows,).
+        day: day of each row, shape (n_rows,).
 
     Raises:
         DataError: as `paired_day_bootstrap`.
     """
-    found = compute_metrics(y, other)
-    _, saved = paired_day_bootstrap(
-        y=y, challenger=other, champion=champion, day=day, replicates=_REPLICATES, seed=_SEED
+    metrics = compute_metrics(y, baseline)
+    gain = metrics.log_loss - compute_metrics(y, champion).log_loss
+    _, drawn_gains = paired_day_bootstrap(
+        y=y, challenger=baseline, champion=champion, day=day, replicates=_REPLICATES, seed=_SEED
     )
-    low, high = (float(v) for v in np.quantile(saved, _LEVELS))
-    return ModelComparison(found.auc, found.log_loss, found.log_loss - compute_metrics(y, champion).log_loss, low, high)
+    low, high = (float(v) for v in np.quantile(drawn_gains, _LEVELS))
+    return ModelComparison(metrics.auc, metrics.log_loss, gain, low, high)

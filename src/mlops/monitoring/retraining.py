@@ -1,4 +1,4 @@
-"""When a new model is due: the champion is badly calibrated on matured labels, or old. Drift alone is no reason."""
+"""Decide whether retraining is due: the champion is badly calibrated on matured labels, or old. Drift is no reason."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def decide_retraining(
     as_of: datetime,
     policy: Policy,
 ) -> Decision:
-    """Decide whether retraining is due; a rule that did not pass is one that fired.
+    """Decide whether retraining is due: it is if a rule did not pass.
 
     Args:
-        calibration_gap: the champion's mean prediction - mean label in the matured window; None while it is immature
-            or its labels cannot be right.
-        trained_until: the champion was trained on events before this moment, UTC.
+        calibration_gap: the champion's mean prediction - mean label in the matured window; None if the window is on
+            hold or its labels cannot be right.
+        trained_until: end of the champion's training days, excluded, UTC.
         last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
         as_of: the moment of the decision, UTC.
         policy: `retrain_gap`, `retrain_age`, `cool_down`.
@@ -35,12 +35,12 @@ def decide_retraining(
 
 
 def find_answer(as_of: datetime, trainings: Sequence[datetime], next_run: datetime | None) -> str:
-    """Why a decision of a moment starts no training, though a rule has fired; "": it does.
+    """Return the reason why a decision starts no training although a rule fired; "": it starts one.
 
     Args:
         as_of: the moment of the decision, UTC.
-        trainings: moments as of which versions were trained.
-        next_run: when the next decision was made; None: this is the newest.
+        trainings: moments as of which versions were trained, UTC.
+        next_run: the moment of the next decision, UTC; None: this one is the newest.
     """
     answers = [moment for moment in trainings if moment >= as_of]
     if answers:
@@ -74,7 +74,7 @@ def _make_rule(name: str, value: float, limit: float, reason: str, *, fired: boo
 
 
 def _cooling_reason(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:
-    """Why no training may start yet; "": it may."""
+    """Return the reason why no training may start yet; "": it may start."""
     if last_training is None or as_of - last_training >= policy.cool_down:
         return ""
     since = (as_of - last_training) / _DAY

@@ -1,7 +1,7 @@
-"""What monitoring reads and keeps: predictions beside their labels, counts per bin, and the rows it has written before.
+"""Tables of monitoring: read predictions with their labels and earlier results, count bins, write new rows.
 
-Writes are appends of what is not there yet, each table by itself: a run that was cut short is completed by the next.
-A run sees and writes its own past only (`mlops.monitoring.history`).
+A run appends the rows that a table does not have yet, table by table, so the next run completes one that was cut short.
+A run sees and writes only what precedes its own moment (`mlops.monitoring.history`).
 """
 
 from __future__ import annotations
@@ -30,58 +30,65 @@ from mlops.release.aliases import as_recorded, load_serving
 from mlops.release.version_record import MOVES, AuditRow
 
 Job = Context[MonitoringConfig]
-PREDICTION = "prediction"
+type Baseline = Pipeline | Literal["champion"] | None
+"""The first champion: a fitted model, "champion" if it still serves, or None if it cannot be loaded."""
+PREDICTION, BASELINE = "prediction", "baseline"
 _COUNTS = "week timestamp, column string, slice string, bin string, rows bigint"
 
 
 def to_naive(moment: datetime) -> pd.Timestamp:
-    """A moment as pandas holds what Spark returns: UTC without zone."""
+    """Convert a moment with zone to pandas' UTC without zone, as `toPandas` returns timestamps."""
     return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
 
 
 def load_history(job: Job) -> dict[str, pd.DataFrame]:
-    """What runs have written, and what has been taken in; read side by side, since each takes a moment."""
-    mine = F.col("model_name") == job.config.model_name
-    wanted = {
-        "metrics": job.own.read_table("metrics").where(mine),
-        "decisions": job.own.read_table("decisions").where(mine),
-        "alerts": job.own.read_table("alerts").where(mine),
+    """Read what earlier runs wrote and what was ingested, as one frame per table; the reads run in parallel."""
+    of_model = F.col("model_name") == job.config.model_name
+    queries = {
+        "metrics": job.own.read_table("metrics").where(of_model),
+        "decisions": job.own.read_table("decisions").where(of_model),
+        "alerts": job.own.read_table("alerts").where(of_model),
         "drift": job.own.read_table("drift").where(F.col("slice") == drift.ALL),
-        "moves": job.own.read_table("audit").where(mine & F.col("move").isin(*MOVES)).orderBy("sequence"),
+        "moves": job.own.read_table("audit").where(of_model & F.col("move").isin(*MOVES)).orderBy("sequence"),
         "quarantine": job.data.read_table("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
         "counts": job.own.read_table("counts").groupBy("week").agg(F.min("as_of").alias("as_of")),
         "ledger": job.data.read_table("ledger").groupBy("source", "as_of").agg(F.max("last_known").alias("last_known")),
     }
     with ThreadPoolExecutor() as pool:
-        return dict(zip(wanted, pool.map(lambda rows: rows.toPandas(), wanted.values()), strict=True))
+        return dict(zip(queries, pool.map(lambda rows: rows.toPandas(), queries.values()), strict=True))
 
 
 def find_champions(job: Job) -> tuple[Version, AuditRow]:
-    """The version that served at the run's moment, and the move that made the first champion of all.
+    """Find the version that served at the run's moment, and the move that made the model's first champion.
 
     Raises:
-        ModelError: nothing served yet, the version was deleted, or alias and audit table say different things now.
+        ModelError: no version served yet, the version was deleted, or alias and audit table disagree now.
     """
     moves = [row for row in audit_log.load_rows(job) if row.move in MOVES]
     then = [row for row in moves if row.as_of <= job.config.as_of]
-    # What a decision of this moment has trained and deployed is its consequence: a repeat decides about the version
-    # that it decided about.
+    # A run of this moment can start a training whose version is then deployed. A repeat of the run must decide about
+    # the champion that it decided about the first time, so that version is left out.
     before = [row for row in then if row.trained_as_of is None or row.trained_as_of < job.config.as_of] or then
     if before == moves and (champion := load_serving(job)) is not None:
         return champion, moves[0]
     if not before:
         raise ModelError(
             f"{job.config.model_name} has no champion yet as of {job.config.as_of:%Y-%m-%d %H:%M}: there is nothing "
-            "to monitor"
+            "to monitor; deploy a version first"
         )
     return as_recorded(job.registry.get_version(job.config.model_name, before[-1].to_version), before[-1]), before[0]
 
 
-def load_first(job: Job, champion: Version, first: AuditRow) -> Pipeline | Literal["champion"] | None:
-    """The model that served first and was never retrained, which predictions are compared with.
+def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
+    """Load the model's first champion, which shows what the predictions would be without any retraining.
+
+    Args:
+        job: monitoring.
+        champion: the version that serves.
+        first: the move that made the first champion.
 
     Returns:
-        The fitted model; "champion": it is the champion; None: it cannot be had, and only the comparison is missing.
+        The fitted model; "champion" if it still serves; None if it cannot be loaded: then the comparison is left out.
     """
     if first.to_version == champion.number:
         return "champion"
@@ -89,48 +96,48 @@ def load_first(job: Job, champion: Version, first: AuditRow) -> Pipeline | Liter
         version = as_recorded(job.registry.get_version(champion.model, first.to_version), first)
         pipeline = job.registry.load_model(version, job.use_case.model)
         _answers.model_input(pd.DataFrame(columns=[f.name for f in job.use_case.features]), job.use_case, pipeline)
-    except Exception as error:  # noqa: BLE001 (whatever became of an old version, the champion is judged)
+    except Exception as error:  # noqa: BLE001 (an old version that is broken must not stop monitoring of the champion)
         job.log.warning("no comparison with version %d, which served first: %s", first.to_version, error)
         return None
     return pipeline
 
 
-def load_predictions(job: Job, start: datetime, first: Pipeline | Literal["champion"] | None) -> pd.DataFrame:
-    """Every prediction for an event since a moment: of an entity that was scored more than once, the newest.
+def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFrame:
+    """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
 
     Returns:
-        prediction, model_version, first (what `load_first` predicts; NaN: nothing), label (NaN: none), reported,
-        event_time, its day and week, and the policy's slices; one row per entity.
+        One row per entity, with the columns prediction, model_version, baseline (prediction of the baseline model;
+        NaN: none), label (NaN: none), reported, event_time, day and week (UTC without zone), and the policy's slices.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
-    told = labels.load_outcomes(job.data, use_case, job.config.as_of)
+    outcomes = labels.load_outcomes(job.data, use_case, job.config.as_of)
     scored = labels.select_event_times(job.own.read_table("predictions"), start, job.config.as_of)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of))
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", PREDICTION)
     features = labels.select_event_times(job.data.read_table("features"), start, job.config.as_of)
-    rows = _score_beside(features.join(scored, [*key, "prediction_time"]), use_case, first)
-    here: pd.DataFrame = rows.join(told, key, "left").toPandas()
-    # Of an entity that was scored more than once the newest prediction counts, and the newest version of its outcome.
-    here = here.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
-    here = here.drop_duplicates(key, keep="last", ignore_index=True)
-    here["reported"] = here.pop(labels.KNOWN).notna()
-    day = here["event_time"].dt.floor("D")
-    return here.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
+    rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
+    predicted: pd.DataFrame = rows.join(outcomes, key, "left").toPandas()
+    # An entity can be scored more than once and have several outcome versions: the newest of both counts.
+    predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
+    predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
+    predicted["reported"] = predicted.pop(labels.KNOWN).notna()
+    day = predicted["event_time"].dt.floor("D")
+    return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
 
 
-def _score_beside(rows: Any, use_case: UseCase, first: Pipeline | Literal["champion"] | None) -> Any:
-    """Only the columns that are wanted here, and what the first model answers on these rows."""
+def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
+    """Select the columns that monitoring needs, and add the baseline's predictions as column `baseline`."""
     kept = [*use_case.entity.key, "prediction_time", "scored_at", "event_time", "model_version", PREDICTION]
     kept = [*dict.fromkeys([*kept, *use_case.policy.slices])]
-    if first is None:
-        return rows.select(*kept, F.lit(math.nan).alias("first"))
-    if first == "champion":
-        return rows.select(*kept, F.col(PREDICTION).alias("first"))
-    return labels.score_rows(rows, use_case, first, kept, "first")
+    if baseline is None:
+        return rows.select(*kept, F.lit(math.nan).alias(BASELINE))
+    if baseline == "champion":
+        return rows.select(*kept, F.col(PREDICTION).alias(BASELINE))
+    return labels.score_rows(rows, use_case, baseline, kept, BASELINE)
 
 
 def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], predicted: pd.DataFrame) -> None:
-    """Count features and predictions of the weeks that have not been counted, in one pass over their rows."""
+    """Count the bins of features and predictions for the weeks that are not in `counted`, in one pass over the rows."""
     missing = [week for week in weeks if to_naive(week) not in set(counted)]
     if not missing:
         return
@@ -157,7 +164,7 @@ def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], 
 
 
 def evaluate_weeks(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) -> pd.DataFrame:
-    """Judgements on the counted weeks that have not been judged."""
+    """Compare the counted weeks that `past` does not hold with the weeks before them."""
     counts = job.own.read_table("counts").where(
         (F.col("week") >= F.lit(weeks[0])) & (F.col("week") <= F.lit(weeks[-1]))
     )
@@ -166,21 +173,21 @@ def evaluate_weeks(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) ->
 
 
 def newest_per_source(job: Job, ledger: pd.DataFrame) -> dict[str, datetime | None]:
-    """The newest moment that each feed has told of, reference tables left out."""
-    feeds = [source.name for source in job.use_case.sources if source.history is not None]
-    known = ledger.dropna(subset="last_known").groupby("source")["last_known"].max()  # without: no row has come yet
-    return {feed: to_utc(known[feed]) if feed in known else None for feed in feeds}
+    """Find the newest known-at moment of each source, UTC; None: no row came yet. Reference tables are left out."""
+    names = [source.name for source in job.use_case.sources if source.history is not None]
+    newest = ledger.dropna(subset="last_known").groupby("source")["last_known"].max()
+    return {name: to_utc(newest[name]) if name in newest else None for name in names}
 
 
 def save(
     job: Job, past: Mapping[str, pd.DataFrame], rows: Mapping[str, list[dict[Any, Any]]]
 ) -> dict[str, pd.DataFrame]:
-    """Write rows to their tables, side by side: appended, or merged where one of them is there already.
+    """Write rows to their tables in parallel: append them, or merge where a table has one of them already.
 
-    Rows of later runs stay as they are.
+    Rows that a later run wrote stay as they are.
 
     Returns:
-        The rows as frames, those among them that a later run has overtaken.
+        All given rows as one frame per table, including those that a later run has replaced.
     """
     with ThreadPoolExecutor() as pool:
         return dict(
@@ -196,11 +203,11 @@ def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataF
     for column in table_schemas.TABLES[table]:
         if column.type == "timestamp":
             fresh[column.name] = pd.to_datetime(fresh[column.name])
-    mine = history.select_writable(table, past, fresh, as_of)
-    if mine.empty:
+    writable = history.select_writable(table, past, fresh, as_of)
+    if writable.empty:
         return fresh
-    frame = table_schemas.describe_table(job.own, table, mine)
-    if len(history.replace_rows(table, past, mine)) < len(past) + len(mine):
+    frame = table_schemas.describe_table(job.own, table, writable)
+    if len(history.replace_rows(table, past, writable)) < len(past) + len(writable):
         job.own.merge_rows(table, frame, key)
     else:
         job.own.append_rows(table, frame)
@@ -208,7 +215,7 @@ def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataF
 
 
 def known_alerts(rows: pd.DataFrame) -> list[Alert]:
-    """Alerts of the table."""
+    """Convert rows of the table `alerts` to alerts."""
     return [
         Alert(
             rule=row["rule"],
@@ -229,7 +236,7 @@ def _zoned_row(moment: pd.Timestamp) -> datetime:
 
 
 def to_utc(moment: pd.Timestamp | None) -> datetime | None:
-    """A moment with its zone, from pandas' UTC without one; None where there is none."""
+    """Convert pandas' UTC without zone to a moment with zone; None and NaT become None."""
     return None if moment is None or pd.isna(moment) else _zoned_row(moment)
 
 
@@ -238,14 +245,14 @@ def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def load_verdicts(job: Job, versions: Sequence[Version]) -> Iterator[dict[str, Any]]:
-    """The gate's documents on the versions that were judged; one that cannot be read is missing on the page."""
+    """Load the gate's verdict document of each judged version; one that cannot be read is logged and left out."""
     for version in versions:
         run_id = version.tags.get("validation_run", "none")
         if run_id == "none":  # its report could not be written
             continue
         try:
             document = json.loads(job.registry.read_document(run_id, "verdict.json"))
-        except Exception as error:  # noqa: BLE001 (the page tells what can be had)
+        except Exception as error:  # noqa: BLE001 (one unreadable verdict must not cost the whole page)
             job.log.warning("the verdict on %s is missing on the page: %s", version, error)
             continue
         trained_until = version.tags.get("trained_until", "an unknown day")[:10]
@@ -253,7 +260,11 @@ def load_verdicts(job: Job, versions: Sequence[Version]) -> Iterator[dict[str, A
 
 
 def weeks_to_count(job: Job, start: datetime) -> tuple[datetime, ...]:
-    """Whole weeks by now whose late rows have come: as many before `start` as limits and references look back on."""
+    """List the whole weeks whose late rows have come, from as long before `start` as limits and references look back.
+
+    Returns:
+        First moment of each week, Monday 00:00 UTC, oldest first.
+    """
     policy = job.use_case.policy
     back = (policy.drift_memory + 1) * drift.WEEK + policy.drift_reference
     return alerts.weeks_of(start - back, job.config.as_of - policy.maturity)

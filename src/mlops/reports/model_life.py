@@ -121,8 +121,8 @@ def render_page(life: ModelLife, policy: Policy) -> str:
     """The page as HTML, UTF-8."""
     known = [row["window_start"] for row in life.judged] + [row["week"] for row in life.weeks]
     axis = _Axis(min([*known, pd.Timestamp(life.as_of) - timedelta(days=28)]), pd.Timestamp(life.as_of))
-    auc = _draw_series(axis, life.judged, ("auc", "auc", "first_auc"), "AUC")
-    loss = _draw_series(axis, life.judged, ("log_loss", "log_loss", "first_log_loss"), "log-loss")
+    auc = _draw_series(axis, life.judged, ("auc", "auc", "baseline_auc"), "AUC")
+    loss = _draw_series(axis, life.judged, ("log_loss", "log_loss", "baseline_log_loss"), "log-loss")
     gap = _draw_series(axis, life.judged, ("calibration_gap", "gap", ""), "calibration gap", policy.retrain_gap)
     sections = [
         (*_SAID[0], auc),
@@ -161,14 +161,14 @@ def _render_head(life: ModelLife) -> str:
 def _summarise_windows(judged: Sequence[Mapping[Any, Any]]) -> str:
     if not judged:
         return "No window of matured labels has been judged yet."
-    auc, loss, first, first_loss, saved = (
+    auc, loss, baseline_auc, baseline_loss, gain = (
         sum(row[name] for row in judged) / len(judged)
-        for name in ("auc", "log_loss", "first_auc", "first_log_loss", "saved")
+        for name in ("auc", "log_loss", "baseline_auc", "baseline_log_loss", "log_loss_gain")
     )
     said = f"Mean over {len(judged)} window{'' if len(judged) == 1 else 's'}: AUC {auc:.3f}, log-loss {loss:.3f}"
-    if math.isnan(first) or not saved:
+    if math.isnan(baseline_auc) or not gain:
         return f"{said}."
-    return f"{said}. Never retrained, the first model would have had {first:.3f} and {first_loss:.3f}."
+    return f"{said}. Never retrained, the first model would have had {baseline_auc:.3f} and {baseline_loss:.3f}."
 
 
 def _draw_series(
