@@ -1,4 +1,4 @@
-"""Rows whose truth is known: features or predictions beside their labels."""
+"""Join rows with their labels, and score rows with a fitted model on Spark."""
 
 from __future__ import annotations
 
@@ -22,20 +22,29 @@ KNOWN = "_known"
 def join_labels(
     rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, version: int | None = None
 ) -> pd.DataFrame:
-    """Bring rows that carry the entity's key here with their label, 1.0 or 0.0; those without a matured one stay away.
+    """Join rows with their matured labels, and collect them; rows without a matured label are left out.
 
-    The newest version of an outcome that was known by `as_of` decides, and it has to be matured itself. Rows are in the
-    order of their key: row order moves a model, and Spark's is not stable.
+    The newest version of an outcome that was known by `as_of` gives the label, and that version must be matured. Rows
+    are sorted by key: the order of rows changes a fitted model, and Spark's order is not stable.
 
-    `version` is that of the label's table; None: as it is.
+    Args:
+        rows: rows with the entity's key and prediction_time.
+        data: where the label's source is.
+        use_case: whose label.
+        as_of: outcomes known later do not count, with time zone.
+        version: version of the label's table; None: the newest.
+
+    Returns:
+        The rows with the column LABEL, 1.0 or 0.0.
 
     Raises:
         DataError: a label is neither 1 nor 0.
     """
     key = [*use_case.entity.key, "prediction_time"]
-    here: pd.DataFrame = rows.join(load_outcomes(data, use_case, as_of, version), list(use_case.entity.key)).toPandas()
-    here = here.sort_values([*key, KNOWN, LABEL], kind="stable")
-    newest = row_versions.newest_known(here, key, KNOWN, as_of)
+    outcomes = load_outcomes(data, use_case, as_of, version)
+    joined: pd.DataFrame = rows.join(outcomes, list(use_case.entity.key)).toPandas()
+    joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
+    newest = row_versions.newest_known(joined, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
     _check_labels(labelled_rows[LABEL], use_case)
     return labelled_rows
@@ -52,7 +61,7 @@ def _check_labels(labels: pd.Series[float], use_case: UseCase) -> None:
 
 
 def load_outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int | None = None) -> DataFrame:
-    """Every version of every outcome known by `as_of`: entity key, LABEL (null: not matured) and KNOWN, since when."""
+    """Load every version of every outcome known by `as_of`: entity key, LABEL (null: not matured), KNOWN (known at)."""
     label = use_case.label
     known_at = F.col(use_case.source(label.source).known_at)
     value = F.when(F.expr(label.matured), F.expr(label.value).cast("double"))
@@ -61,7 +70,7 @@ def load_outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int
 
 
 def select_event_times(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame:
-    """Rows with start <= event_time < end; start None: from the beginning."""
+    """Select the rows with start <= event_time < end; start None: from the beginning."""
     inside = F.col("event_time") < F.lit(end)
     if start is not None:
         inside = inside & (F.col("event_time") >= F.lit(start))
@@ -69,7 +78,7 @@ def select_event_times(rows: DataFrame, start: datetime | None, end: datetime) -
 
 
 def score_rows(rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], name: str) -> DataFrame:
-    """Columns of rows that carry the features, and beside them what a model predicts, as a double of that name."""
+    """Select the columns `kept` of rows with features, and add the model's predictions as the double column `name`."""
 
     def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for part in parts:

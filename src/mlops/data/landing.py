@@ -1,4 +1,4 @@
-"""Landed files of the sources: which are new, and their content."""
+"""List the new files of the landing folder, and read their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, order=True)
 class LandedFile:
-    """A CSV file of a source as the folder lists it."""
+    """One CSV file of a source, as the landing folder lists it."""
 
     name: str
     source: str
@@ -26,10 +26,10 @@ class LandedFile:
     modified: datetime
 
     def read_content(self) -> tuple[bytes, str]:
-        """Its content, and the content's sha256.
+        """Read the content; returns it with its sha256.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: the file cannot be read.
         """
         try:
             content = self.path.read_bytes()
@@ -41,13 +41,18 @@ class LandedFile:
 def list_new_files(
     landing: str, sources: Collection[str], seen: Collection[tuple[str, str, int, datetime]]
 ) -> tuple[list[LandedFile], list[str]]:
-    """Files of the sources by name, but for those seen before: same source, name, size and moment of change.
+    """List the files of the sources that were not seen before.
 
-    That only spares reading a year of files again every hour; whether a file's content is known, its digest says.
+    Args:
+        landing: the landing folder.
+        sources: names of the sources.
+        seen: source, name, size and modification time of files seen before. They are skipped so that an hourly run does
+            not read a year of files again; the digest of a file's content decides whether the content is known.
 
-    Also what else lies in the landing folder and is not read, by name: another ending, a folder, no source's.
+    Returns:
+        New files, sorted by name, and the names of entries that are not read: other endings, folders, unknown sources.
     """
-    found = []
+    new = []
     unread = [
         f"{_name(path)} (no source's folder)"
         for path in storage.list_entries(landing)
@@ -61,22 +66,22 @@ def list_new_files(
             stat = path.stat()
             modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
             if (source, _name(path), stat.st_size, modified) not in seen:
-                found.append(LandedFile(_name(path), source, path, stat.st_size, modified))
-    return sorted(found), unread
+                new.append(LandedFile(_name(path), source, path, stat.st_size, modified))
+    return sorted(new), unread
 
 
 def _is_read(path: Path) -> bool:
-    """Names that begin so are hidden files, resource forks of macOS, and locks of editors."""
+    """Whether ingestion reads the file: names with . or ~ are hidden files, macOS resource forks and editor locks."""
     return path.suffix == ".csv" and not path.name.startswith((".", "~")) and path.is_file()
 
 
 def _name(path: Path) -> str:
-    """As it can be written anywhere: a name need not be UTF-8, nor one line."""
+    """Make a file name printable: a name need not be UTF-8, and it can contain a line break."""
     return printable(path.name)
 
 
 def split_into_batches(files: Sequence[LandedFile], limit: int) -> list[list[LandedFile]]:
-    """Cut files into runs of at most `limit` bytes in all, or one larger file: what is held in memory at once."""
+    """Split files into runs of at most `limit` bytes, or of one larger file. A run is held in memory at once."""
     runs: list[list[LandedFile]] = []
     size = 0
     for file in files:

@@ -1,13 +1,16 @@
-"""What was known about each entity at its own prediction time, out of plain frames: the one way features are made.
+"""Compute features from plain frames, each entity with what was known at its own prediction time.
 
-Of the versions of a row only the one that is valid at the question counts (`row_versions`), also of the entity itself.
+Of the versions of a row, only the one that is valid at the prediction time counts (`row_versions`); the same holds for
+the entity's own row.
 
-A valid row counts for an entity while it lies in the entity's window and is not yet forgotten (`Source.history`). Seen
-from the row, all of it together is one interval of prediction times, so a window's count is (rows whose interval has
-begun) minus (rows whose interval has ended): two binary searches, exact, whatever the order of event and knowledge.
-What an entity gets depends neither on the order of rows nor on rows that do not count for it, so features made day by
-day equal features made at once. Times are exact to the microsecond; a row whose known-at time, window time or `by`
-value is missing counts for nobody.
+A row counts for an entity while it is valid, lies in the entity's window and is not forgotten (`Source.history`). Each
+of these conditions is an interval of prediction times, so their intersection is one interval [begins, ends). The rows
+in a window are therefore (rows whose interval has begun) minus (rows whose interval has ended) at the prediction time:
+two binary searches, exact in whatever order events happen and become known.
+
+An entity's features depend neither on the order of rows nor on rows that do not count for it, so features made day by
+day equal features made at once. Times are exact to the microsecond. A row without known-at time, window time or `by`
+value counts for no entity.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ from mlops.contract import Columns, ConfigError, DataError, Entity, Feature, Sou
 from mlops.data.row_versions import moments_of, superseded_at, valid_at
 
 _UNIT = 2.0**-20
-"""Windows are summed in whole multiples of this, about a millionth: float sums would depend on the order of rows."""
-_NOBODY = -2
-"""Equals no group, and not the -1 of a missing one."""
+"""Sums over windows count whole multiples of this, about a millionth: sums of floats depend on the order of rows."""
+_NO_GROUP = -2
+"""Group number that equals no entity's: groups are >= 0, and -1 stands for a missing `by` value."""
 
 
 def compute_features(
@@ -41,18 +44,18 @@ def compute_features(
     """Compute one block of the feature table.
 
     Args:
-        entity: what a row is about.
-        features: the columns to compute, in their order.
-        sources: the sources that the features look at.
-        entities: rows of the entity's source whose prediction times make the block, all its columns.
+        entity: the entity that a row is about.
+        features: the columns to compute, in this order.
+        sources: the sources that the features read.
+        entities: rows of the entity's source whose prediction times lie in the block, with all columns.
         frames: per source, all versions of its rows, one per key and known-at time: at least those known from `history`
-            before the block's first prediction time to its last one; of the entity's source also all that are known
-            since the earliest of `entities`. Times are UTC without zone.
+            before the block's first prediction time until its last one; of the entity's source also all that are known
+            since the earliest row of `entities`. Times are UTC without zone.
 
     Returns:
         The entity's key, `event_time`, `prediction_time` (UTC without zone) and one column per feature: float64 (NaN:
-        missing) or text (None: missing). One row per version of an entity that was valid at its own prediction time, by
-        key and prediction time. So an entity that was moved after it was asked about is asked about once more.
+        missing) or text (None: missing). One row per version of an entity that was valid at its own prediction time,
+        sorted by key and prediction time. An entity whose event is moved after its prediction time gets a second row.
 
     Raises:
         ConfigError: a feature asks for an unknown source, or has the name of another column.
@@ -70,26 +73,28 @@ def compute_features(
 
 
 def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
-    """Whether each row was the valid version of its entity at its own prediction time."""
+    """Whether each row was the valid version of its entity at its own prediction time, shape (n_entities,)."""
     names = [*dict.fromkeys([*entity.key, source.known_at])]
     parts = [entities[names], *([] if versions is None else [versions[names]])]
-    together = pd.concat(parts, ignore_index=True)
-    repeated = together.duplicated().to_numpy()
-    distinct = together[~repeated]
-    superseded = np.full(len(together), np.datetime64("NaT", "us"))
+    # The next version may lie in another block, so the versions of the whole source decide. Rows of `entities` are
+    # among `versions` again, and `superseded_at` takes each version once.
+    candidates = pd.concat(parts, ignore_index=True)
+    repeated = candidates.duplicated().to_numpy()
+    distinct = candidates[~repeated]
+    superseded = np.full(len(candidates), np.datetime64("NaT", "us"))
     superseded[~repeated] = superseded_at(distinct[list(entity.key)], distinct[source.known_at])
     asked = moments_of(entities[entity.event_time] - entity.lead)
     return valid_at(asked, moments_of(entities[source.known_at]), superseded[: len(entities)])
 
 
 def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[Source]) -> dict[str, list[str]]:
-    """Columns of each source that the features look at, sorted: found by making them of no entity and no row.
+    """Find the columns of each source that the features read, sorted, by computing them on empty frames.
 
-    The entities' own rows are not looked for: they are always whole.
+    Columns of the entities' own rows are left out: these rows always have all columns.
     """
-    nothing = {source.name: _empty_frame(source) for source in sources}
-    rows = nothing[entity.source]
-    known = PointInTime(rows, rows[entity.event_time] - entity.lead, {s.name: s for s in sources}, nothing)
+    empty = {source.name: _empty_frame(source) for source in sources}
+    rows = empty[entity.source]
+    known = PointInTime(rows, rows[entity.event_time] - entity.lead, {s.name: s for s in sources}, empty)
     for feature in features:
         feature.compute(known)
     return known.columns_read()
@@ -120,14 +125,14 @@ def _within_limits(feature: Feature, values: Values) -> Values:
     if wrong.any():
         raise DataError(
             f"feature {feature.name!r} is {values[wrong][0]:g} for {wrong.sum()} of {len(values)} entities: "
-            f"its limits are {low:g} to {high:g}; mend the feature, or quarantine what it is made of"
+            f"its limits are {low:g} to {high:g}; mend the feature, or quarantine the rows that it is computed from"
         )
     return values
 
 
 @dataclass(frozen=True)
 class PointInTime:
-    """`mlops.contract.Known` over plain frames; what several features need is made once."""
+    """`mlops.contract.Known` over plain frames. Intermediate results that several features need are computed once."""
 
     rows: pd.DataFrame
     prediction_time: pd.Series[pd.Timestamp]
@@ -159,31 +164,43 @@ class PointInTime:
         return made
 
     def columns_read(self) -> dict[str, list[str]]:
-        """Columns looked at so far, by source, sorted."""
+        """Return the columns read so far, sorted, by source."""
         read = sorted((key[1], key[2]) for key in self._made if key[0] == "column")
         return {source: [column for name, column in read if name == source] for source, _ in read}
 
     def _open_window(self, source: Source, by: Sequence[str], since: timedelta, until: timedelta, on: str) -> _Active:
         entities, groups = self._group_numbers(source.name, by, by)
         known, times = self._source_times(source.name, source.known_at), self._source_times(source.name, on)
-        there = np.flatnonzero((groups >= 0) & ~np.isnat(known) & ~np.isnat(times))
-        groups, known, times = groups[there], known[there], times[there]
+        usable = np.flatnonzero((groups >= 0) & ~np.isnat(known) & ~np.isnat(times))
+        groups, known, times = groups[usable], known[usable], times[usable]
+        # A row counts from the later of "its time enters the window" and "it is known", until the earliest of "its time
+        # leaves the window", "its next version is known" and "it is forgotten". All are numbers of prediction times.
         begins = self._first(np.maximum(times - np.timedelta64(until), known))
         ends = np.minimum(
-            self._first(times + np.timedelta64(since)), self._first(self._superseded_times(source)[there])
+            self._first(times + np.timedelta64(since)), self._first(self._superseded_times(source)[usable])
         )
         if source.history is not None:
             ends = np.minimum(ends, self._first(known + np.timedelta64(source.history), "right"))
+        # An empty interval (ends < begins) must not count -1: it ends where it begins.
         positions = self._at(groups, begins), self._at(groups, np.maximum(begins, ends))
-        return _Active(
-            partial(self._source_column, source.name), there, *(_Begun.at(p, self._asked(entities)) for p in positions)
-        )
+        questions = self._question_positions(entities)
+        return _Active(partial(self._source_column, source.name), usable, *(_Begun.at(p, questions) for p in positions))
 
     def _newest_values(
-        self, source: str, column: str, mine: Sequence[str], theirs: Sequence[str], within: timedelta | None
+        self, source: str, column: str, entity_by: Sequence[str], source_by: Sequence[str], within: timedelta | None
     ) -> Values:
+        """For each entity, the newest valid value of the rows in its group, shape (n_entities,); else missing.
+
+        Args:
+            source: name of the source.
+            column: its column; rows in which it is missing are skipped.
+            entity_by: the entities' columns that make groups.
+            source_by: the source's columns that make the same groups, in the same order.
+            within: largest age of the value; None: any age.
+        """
         known, values = self._source_times(source, self.sources[source].known_at), self._source_column(source, column)
-        entities, groups = self._group_numbers(source, mine, theirs)
+        entities, groups = self._group_numbers(source, entity_by, source_by)
+        # Usable rows sorted by group, then known-at time, then key: the last row at or before a question is the newest.
         order = self._by_key(source)
         order = order[((groups >= 0) & ~np.isnat(known) & values.notna().to_numpy())[order]]
         order = order[np.lexsort((known[order], groups[order]))]
@@ -191,13 +208,14 @@ class PointInTime:
         ends = self._at(groups[order], self._first(self._superseded_times(self.sources[source])[order]))
         last = self._at(groups[order], np.full(len(order), len(self._prediction_times)))
         axis, holder = _value_holders(starts, ends, last)
-        # Position -1, "none before", is the nobody appended here.
-        position = np.append(holder, -1)[np.searchsorted(axis, self._asked(entities), side="right") - 1]
-        found = np.append(groups[order], _NOBODY)[position] == entities
+        # searchsorted - 1 is -1 for a question before every row; index -1 is then the appended "no row".
+        position = np.append(holder, -1)[np.searchsorted(axis, self._question_positions(entities), side="right") - 1]
+        # The row found can belong to an earlier group on the axis: then this entity has no row.
+        has_value = np.append(groups[order], _NO_GROUP)[position] == entities
         if within is not None:
             age = moments_of(self.prediction_time) - np.append(known[order], np.datetime64("NaT"))[position]
-            found &= age <= np.timedelta64(within)
-        return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(found, position, -1)))
+            has_value &= age <= np.timedelta64(within)
+        return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(has_value, position, -1)))
 
     def _superseded_times(self, source: Source) -> Values:
         def make() -> Values:
@@ -226,7 +244,7 @@ class PointInTime:
         )
 
     def _by_key(self, source: str) -> Values:
-        """Positions of a source's rows in the order of their keys."""
+        """Positions of a source's rows, sorted by their keys, shape (n_rows,)."""
 
         def make() -> Values:
             names = list(self.sources[source].key)
@@ -235,54 +253,71 @@ class PointInTime:
 
         return np.asarray(self._make_once(("order", source), make))
 
-    def _group_numbers(self, source: str, mine: Sequence[str], theirs: Sequence[str]) -> tuple[Values, Values]:
-        """Equal numbers for equal `by` values of the entities and of a source's rows; negative where one is missing."""
+    def _group_numbers(self, source: str, entity_by: Sequence[str], source_by: Sequence[str]) -> tuple[Values, Values]:
+        """Number the groups of entities and of a source's rows: equal `by` values, equal number; negative: missing.
+
+        Returns:
+            Numbers of the entities, shape (n_entities,), and of the source's rows, shape (n_rows,).
+        """
 
         def make() -> Values:
+            # Entities and rows are numbered together, so that equal values get equal numbers on both sides. Numbering
+            # anew after each column keeps group * n_codes + code far below 2**63.
             groups = np.zeros(len(self.rows) + len(self.frames[source]), "int64")
-            for one, other in zip(mine, theirs, strict=True):
-                codes = self._value_codes(source, one, other)
+            for entity_column, source_column in zip(entity_by, source_by, strict=True):
+                codes = self._value_codes(source, entity_column, source_column)
                 missing = (groups < 0) | (codes < 0)
                 groups = np.where(missing, -1, pd.factorize(groups * (codes.max(initial=0) + 1) + codes)[0])
             return groups
 
-        groups: Values = self._make_once(("groups", source, *mine, *theirs), make)
+        groups: Values = self._make_once(("groups", source, *entity_by, *source_by), make)
         return groups[: len(self.rows)], groups[len(self.rows) :]
 
-    def _value_codes(self, source: str, mine: str, theirs: str) -> Values:
+    def _value_codes(self, source: str, entity_column: str, source_column: str) -> Values:
         def make() -> Values:
-            values = [self.rows[mine].to_numpy("object"), self._source_column(source, theirs).to_numpy("object")]
+            rows = self._source_column(source, source_column)
+            values = [self.rows[entity_column].to_numpy("object"), rows.to_numpy("object")]
             return np.asarray(pd.factorize(np.concatenate(values))[0])
 
-        return np.asarray(self._make_once(("codes", source, mine, theirs), make))
+        return np.asarray(self._make_once(("codes", source, entity_column, source_column), make))
 
     @cached_property
     def _prediction_times(self) -> Values:
         return np.unique(moments_of(self.prediction_time))
 
     def _first(self, times: Values, side: Literal["left", "right"] = "left") -> Values:
-        """Number of the first prediction time that is not before (right: that is after) each of `times`."""
+        """Number of the first prediction time at or after (right: after) each of `times`, counted from 0."""
         return np.searchsorted(self._prediction_times, times, side=side)
 
     def _at(self, groups: Values, moments: Values) -> Values:
-        """Positions on one axis, on which a group's moments follow those of the group before it."""
+        """Positions on one axis that holds the groups one after the other, so that one search serves all groups.
+
+        Each group takes one place per prediction time and one for "after the last prediction time".
+        """
         return groups * (len(self._prediction_times) + 1) + moments
 
-    def _asked(self, groups: Values) -> Values:
+    def _question_positions(self, groups: Values) -> Values:
+        """Position of each entity's prediction time in its group, shape (n_entities,)."""
         return self._at(groups, self._make_once(("asked",), lambda: self._first(moments_of(self.prediction_time))))
 
 
 def _value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:
-    """Moments of an axis, sorted, and which row holds from each to the next: the last one that is valid; -1: none.
+    """Find, for each stretch of the axis, the row whose value holds there: of the valid rows the last one.
 
     Args:
-        starts: position from which each row is valid, ascending; of two valid rows the later one holds.
-        ends: position from which it is not valid any more.
-        last: end of its group's part of the axis; no question lies there.
+        starts: position from which each row is valid, ascending, shape (n_rows,).
+        ends: position from which each row is no longer valid, shape (n_rows,).
+        last: end of the part of the axis that each row's group takes; no question lies there. Shape (n_rows,).
+
+    Returns:
+        First positions of the stretches, ascending, and per stretch the number of its row; -1: no row is valid.
     """
     begins_next = np.append(starts[1:], last[-1:])
-    if (ends >= np.minimum(begins_next, last)).all():  # as a rule: a row holds until the next one of its group begins
+    # The usual case: every row is valid until the next row of its group begins, so no earlier row ever holds again.
+    if (ends >= np.minimum(begins_next, last)).all():
         return starts, np.arange(len(starts))
+    # Else sweep over all starts and ends with a heap of begun rows, the newest on top; ended rows are dropped when they
+    # reach the top.
     moments = np.unique(np.concatenate([starts, ends]))
     holder = np.full(len(moments), -1)
     valid: list[int] = []
@@ -299,10 +334,12 @@ def _value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, 
 
 @dataclass(frozen=True)
 class _Active:
-    """Source rows that count at some time, and what of them has begun and ended by each question; see the module."""
+    """The window of each entity: rows whose interval has begun minus rows whose interval has ended."""
 
     column: Callable[[str], pd.Series[Any]]
-    there: Values
+    """Reads a column of the source, shape (n_rows,)."""
+    usable: Values
+    """Positions of the source's rows that can count, shape (n_usable,)."""
     begun: _Begun
     ended: _Begun
 
@@ -311,8 +348,9 @@ class _Active:
 
     def mean(self, value: str | Callable[[Columns], Values]) -> Values:
         given = self.column(value) if isinstance(value, str) else value(_Read(self.column))
-        values = pd.Series(given).to_numpy("float64", na_value=np.nan)[self.there]
+        values = pd.Series(given).to_numpy("float64", na_value=np.nan)[self.usable]
         present = np.isfinite(values)
+        # Whole numbers add up exactly in any order, so the mean does not depend on the order of rows.
         units = np.rint(np.where(present, values, 0.0) / _UNIT).astype("int64")
         count, total = (self.begun.total(w) - self.ended.total(w) for w in (present.astype("int64"), units))
         mean: Values = np.full(len(count), np.nan)
@@ -322,23 +360,26 @@ class _Active:
 
 @dataclass(frozen=True)
 class _Begun:
-    """How many of the positions, taken in `order`, are not after each question's: `number`."""
+    """Sorted positions of rows, and how many of them each question has reached."""
 
     order: Values
+    """Sorts the positions, shape (n_usable,)."""
     number: Values
+    """`number[i]` is the count of sorted positions <= question i, shape (n_entities,)."""
 
     @staticmethod
-    def at(positions: Values, asked: Values) -> _Begun:
+    def at(positions: Values, questions: Values) -> _Begun:
         order = np.argsort(positions)
-        return _Begun(order, np.searchsorted(positions[order], asked, side="right"))
+        return _Begun(order, np.searchsorted(positions[order], questions, side="right"))
 
     def total(self, weights: Values) -> Values:
+        """Sum of `weights`, shape (n_usable,), over the rows that each question has reached, shape (n_entities,)."""
         return np.asarray(np.append(0, np.cumsum(weights[self.order]))[self.number])
 
 
 @dataclass(frozen=True)
 class _Read:
-    """`mlops.contract.Columns` of a source."""
+    """`mlops.contract.Columns` over the usable columns of a source."""
 
     column: Callable[[str], pd.Series[Any]]
 

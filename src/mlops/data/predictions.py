@@ -1,4 +1,4 @@
-"""What a fitted model is shown, and what it answers; no Spark, so that a process of its own starts fast."""
+"""Make a fitted model's input and its predictions. Imports no Spark, so that the isolated process starts fast."""
 
 from __future__ import annotations
 
@@ -14,45 +14,50 @@ from mlops.contract import DataError, Feature, ModelError, UseCase
 
 
 def model_input(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:
-    """A model's input, one column per feature; missing categories are None.
+    """Make a model's input: one row per row, one column per feature; missing categories are None.
+
+    Args:
+        rows: rows with the features.
+        use_case: whose features.
+        model: selects the features that it was fitted on; None: all features.
 
     Raises:
         ModelError: as `select_features`.
-        DataError: the rows lack a feature that is wanted, or have it with another type.
+        DataError: the rows lack a needed feature, or have it with another type.
     """
-    wanted = None if model is None else set(model.feature_names_in_)
-    shown = [feature for feature in use_case.features if wanted is None or feature.name in wanted]
-    for feature in shown:
+    fitted = None if model is None else set(model.feature_names_in_)
+    features = [feature for feature in use_case.features if fitted is None or feature.name in fitted]
+    for feature in features:
         _check_column(rows, feature)
-    inputs = rows[[feature.name for feature in shown]]
+    inputs = rows[[feature.name for feature in features]]
     return inputs if model is None else select_features(inputs, model)
 
 
 def _check_column(rows: pd.DataFrame, feature: Feature) -> None:
-    there = rows[feature.name].dtype if feature.name in rows else "missing"
-    if there == "missing" or is_numeric_dtype(there) != (feature.dtype == "double"):
+    actual = rows[feature.name].dtype if feature.name in rows else "missing"
+    if actual == "missing" or is_numeric_dtype(actual) != (feature.dtype == "double"):
         raise DataError(
-            f"column {feature.name!r} of table features is {there}, features.py makes it {feature.dtype}: run the job "
-            f"'ingestion', which makes what is missing and says how to change a type"
+            f"column {feature.name!r} of table features is {actual}, features.py makes it {feature.dtype}: run the job "
+            f"'ingestion', which adds missing features and says how to change a type"
         )
 
 
 def select_features(inputs: pd.DataFrame, model: Pipeline) -> pd.DataFrame:
-    """The columns that a model was fitted on: it goes on scoring while the use case gains others.
+    """Select the columns that a model was fitted on, so that it still scores after the use case gains features.
 
     Raises:
-        ModelError: the model was fitted on a feature that the use case has no more.
+        ModelError: the model was fitted on a feature that the use case no longer has.
     """
-    wanted: Sequence[str] = list(model.feature_names_in_)
-    if gone := sorted(set(wanted) - set(inputs.columns)):
+    fitted: Sequence[str] = list(model.feature_names_in_)
+    if gone := sorted(set(fitted) - set(inputs.columns)):
         raise ModelError(
-            f"the model was fitted on {', '.join(gone)}, which features.py makes no more: bring it back until a model "
-            f"without it is champion"
+            f"the model was fitted on {', '.join(gone)}, which features.py no longer makes: bring it back until a "
+            f"model without it is champion"
         )
-    return inputs[wanted]
+    return inputs[fitted]
 
 
 def predict(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.ndarray[Any, Any]:
-    """What a fitted model predicts for rows, shape (n_rows,); raises as `features_of`."""
-    found: np.ndarray[Any, Any] = pipeline.predict_proba(model_input(rows, use_case, pipeline))[:, 1]
-    return found
+    """Predict the probability of label 1 for each row, shape (n_rows,); raises as `model_input`."""
+    probabilities: np.ndarray[Any, Any] = pipeline.predict_proba(model_input(rows, use_case, pipeline))[:, 1]
+    return probabilities

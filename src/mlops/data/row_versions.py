@@ -1,8 +1,8 @@
-"""Versions of a row: which one is valid at a moment. Features, labels and the questions themselves follow this rule.
+"""Decide which version of a row is valid at a moment. Features, labels and entities follow this rule.
 
-A source keeps every version of a row: its key, and since when the version is known. A version is valid at a moment if
-it is known by then and the next version of its key is not, so a correction changes what is asked after it and nothing
-before it.
+A source keeps every version of a row, with its key and the moment since when it is known. A version is valid at a
+moment if it is known by then and the next version of its key is not. So a correction changes predictions made after it
+and none made before it.
 """
 
 from __future__ import annotations
@@ -18,36 +18,41 @@ from mlops.contract import Values
 
 
 def superseded_at(key: pd.DataFrame, known_at: pd.Series[Any]) -> Values:
-    """When the next version of each row's key was known; NaT: none was. A row without key or known-at time has none.
+    """Find when the next version of each row became known.
 
     Args:
-        key: the rows' key columns.
-        known_at: when each row was known, aligned with them; no two rows of one key are known at the same moment.
+        key: the key columns, n_rows rows.
+        known_at: since when each row is known, UTC without zone, shape (n_rows,). No two rows of one key share it.
+
+    Returns:
+        Known-at time of the next version, datetime64[us], shape (n_rows,); NaT where there is none, and for a row
+        without key or known-at time.
     """
     known = moments_of(known_at)
     next_known = np.full(len(known), np.datetime64("NaT", "us"))
-    repeated = np.flatnonzero(key.duplicated(keep=False).to_numpy())  # few are: only these are sorted
+    repeated = np.flatnonzero(key.duplicated(keep=False).to_numpy())  # few keys have versions: only these are sorted
     if len(repeated):
         group = key.iloc[repeated].groupby(list(key.columns), sort=False, dropna=True).ngroup().to_numpy()
         order = np.lexsort((known[repeated], group))
         rows, group = repeated[order], group[order]
+        # Neighbours of one group, oldest first: the row is superseded when its successor is known. Group -1: no key.
         again = (group[1:] == group[:-1]) & (group[1:] >= 0)
         next_known[rows[:-1][again]] = known[rows[1:][again]]
     return next_known
 
 
 def valid_at(moment: Any, known_at: Any, superseded: Any) -> Values:
-    """Whether each version was known at a moment, or at a moment of its own, and not yet superseded."""
+    """Whether each version is known and not superseded at `moment`: one moment for all, or one per version."""
     return np.asarray((known_at <= moment) & ~(superseded <= moment))
 
 
 def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: datetime) -> pd.DataFrame:
-    """Keep the version of each key that is valid as of a moment; `known_at` is UTC without zone."""
+    """Keep the version of each key that is valid as of a moment; the column `known_at` is UTC without zone."""
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     known = moments_of(rows[known_at])
     return rows[valid_at(moment, known, superseded_at(rows[list(key)], rows[known_at]))]
 
 
 def moments_of(times: pd.Series[Any]) -> Values:
-    """Times without zone, to the microsecond."""
+    """Convert times without zone to datetime64[us], shape (n_rows,)."""
     return np.asarray(times.to_numpy("datetime64[us]"))
