@@ -84,7 +84,7 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     with pytest.raises(BatchBlocked, match=r"orders/z.csv lacks size \(renamed to sizes\?\)"):
         laptop.task("ingestion", context)
     put(laptop, "prod", "orders/z.csv", FILES["zeros after a power cut"][1]([]))
-    with pytest.raises(BatchBlocked, match=r"orders/z.csv is no UTF-8 text: nothing of this delivery was published"):
+    with pytest.raises(BatchBlocked, match=r"orders/z.csv is no UTF-8 text: nothing of this batch was published"):
         laptop.task("ingestion", context)
     put(laptop, "prod", "orders/z.csv", FILES["a quantity that is another"][1](files[clean[0]].splitlines()))
     with pytest.raises(BatchBlocked, match="it is 37 over 60 rows, against size:median"):

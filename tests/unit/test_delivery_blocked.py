@@ -55,7 +55,7 @@ def folder(tmp_path):
 def test_the_file_is_named_in_the_error_and_on_the_page(folder, kind):
     (folder / "orders" / "bad.csv").write_bytes(FILES[kind][1](LINES))
     job, run = judge(folder)
-    with pytest.raises(BatchBlocked, match=r"orders/bad\.csv .*: nothing of this delivery was published"):
+    with pytest.raises(BatchBlocked, match=r"orders/bad\.csv .*: nothing of this batch was published"):
         run()
     (page,) = job.registry.pages
     assert "Blocked." in page
@@ -78,7 +78,7 @@ def test_of_many_reasons_the_first_are_in_the_error_and_all_on_the_page(folder):
     for number in range(30):
         (folder / "orders" / f"bad{number:02}.csv").write_bytes(f"id{number}\n".encode())
     job, run = judge(folder)
-    with pytest.raises(BatchBlocked, match=r"bad09\.csv lacks [^;]*; it has id9; and 20 more, on the delivery's page"):
+    with pytest.raises(BatchBlocked, match=r"bad09\.csv lacks [^;]*; it has id9; and 20 more, on the batch's page"):
         run()
     assert all(f"bad{number:02}.csv" in job.registry.pages[0] for number in range(30))
 

@@ -1,8 +1,8 @@
-"""Expectations: the only module that knows Great Expectations.
+"""Run expectations on a batch. This is the only module that imports Great Expectations.
 
-A rule is one Great Expectations object and nothing else says what it means: its own run counts the rows that break it
-and says which they are (those go to quarantine), and its own arguments are the words in catalog and documentation.
-(Rejected: a row predicate of ours per kind of expectation, which would be a second definition to keep equal.)
+A rule is one Great Expectations object, its only definition: Great Expectations counts the rows that break it and names
+them (they go to quarantine), and its arguments are the text in catalog and documentation. (Rejected: our own predicate
+per kind of expectation, a second definition that would have to be kept equal.)
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NAMED = 20
-"""Values of a set that are named; a comment of the catalog has no room for all airports."""
+"""Number of values of a set that are written out; a column comment has no room for all airports."""
 _HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
 
 
 def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
-    """Run expectations on a typed batch; outcomes in their order.
+    """Run expectations on a typed batch; returns one outcome per expectation, in their order.
 
-    Those that set rows aside run first, on all rows; the others judge what stays: one row of a thousandfold distance is
-    one bad row, and no other mean.
+    Expectations with the action quarantine run first, on all rows. The others run on the rows that stay, so that one
+    row with an absurd value is one bad row and does not change the batch's mean.
 
     Raises:
-        ConfigError: an expectation cannot run on these columns, or is marked quarantine and says nothing of single
+        ConfigError: an expectation cannot run on these columns, or has the action quarantine and does not judge single
             rows.
     """
     if not expectations:
@@ -37,14 +37,14 @@ def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tu
     frame, definition = batch.to_pandas(), _definition()
     rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"])
     aside = {position for outcome in rows for position in outcome.positions}
-    stays = frame.drop(index=list(aside)).reset_index(drop=True)
-    whole = iter(_run(definition, stays, [e for e in expectations if e.action != "quarantine"]))
+    remaining = frame.drop(index=list(aside)).reset_index(drop=True)
+    whole = iter(_run(definition, remaining, [e for e in expectations if e.action != "quarantine"]))
     single = iter(rows)
     return tuple(next(single if e.action == "quarantine" else whole) for e in expectations)
 
 
 def _definition() -> Any:
-    """What turns a frame into a batch of Great Expectations."""
+    """Make the definition that turns a frame into a batch of Great Expectations."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
@@ -59,18 +59,18 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
 
     if not expectations:
         return []
-    # Results come in another order than expectations are given.
+    # Great Expectations returns results in another order than the expectations, so each gets a number.
     numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
     suite = gx.ExpectationSuite(name="contract", expectations=numbered)
     results = (
         definition.get_batch({"dataframe": frame}).validate(suite, result_format={"result_format": "COMPLETE"}).results
     )
-    found = {result.expectation_config.meta["position"]: result for result in results}
-    return [_to_outcome(e, found[n], len(frame)) for n, e in enumerate(expectations)]
+    by_position = {result.expectation_config.meta["position"]: result for result in results}
+    return [_to_outcome(e, by_position[n], len(frame)) for n, e in enumerate(expectations)]
 
 
 def rule_name(expectation: Expectation) -> str:
-    """`column:be_between`, the name under which a broken rule is reported; a condition follows in brackets."""
+    """Name a rule for reports, as in `column:be_between`; a condition follows in brackets."""
     rule = expectation.rule
     kind = str(rule.expectation_type).removeprefix("expect_")
     for start in ("column_values_to_", "column_pair_values_", "column_", "compound_columns_to_", "multicolumn_"):
@@ -80,7 +80,7 @@ def rule_name(expectation: Expectation) -> str:
 
 
 def describe_expectation(expectation: Expectation) -> str:
-    """A rule for people: its name, its arguments, and what happens to data that break it."""
+    """Describe a rule: its name, its arguments and the action on data that break it."""
     given = {name: value for name, value in expectation.rule.configuration.kwargs.items() if name not in _HIDDEN}
     if expectation.max_share:
         given["max_share"] = expectation.max_share
@@ -89,7 +89,7 @@ def describe_expectation(expectation: Expectation) -> str:
 
 
 def column_comments(expectations: Sequence[Expectation]) -> Mapping[str, str]:
-    """What is expected of each column, for the catalog."""
+    """Describe the expectations of each column, for its comment in the catalog."""
     words: dict[str, list[str]] = {}
     for expectation in expectations:
         for column in _columns_of(expectation.rule):
@@ -118,21 +118,21 @@ def _format_value(value: object) -> str:
 
 
 def _to_outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
-    name, found = rule_name(expectation), result.result
-    if "unexpected_index_list" in found:
-        positions = tuple(int(position) for position in found["unexpected_index_list"] or ())
+    name, figures = rule_name(expectation), result.result
+    if "unexpected_index_list" in figures:
+        positions = tuple(int(position) for position in figures["unexpected_index_list"] or ())
         held = bool(result.success) or rows < expectation.min_rows or 0 < len(positions) <= expectation.max_share * rows
         return Outcome(
-            name, describe_expectation(expectation), expectation.action, found["element_count"], len(positions), held,
+            name, describe_expectation(expectation), expectation.action, figures["element_count"], len(positions), held,
             positions,
         )  # fmt: skip
-    if "observed_value" not in found:
+    if "observed_value" not in figures:
         raise ConfigError(f"expectation {name} cannot run: {str(result.exception_info)[-300:]}")
     if expectation.action == "quarantine":
         raise ConfigError(f"expectation {name} judges the batch, not single rows: mark it block or warn")
-    observed = found["observed_value"]
+    observed = figures["observed_value"]
     held = bool(result.success) or rows < expectation.min_rows or observed is None
     value = observed.item() if hasattr(observed, "item") else observed
     if isinstance(value, dict):  # quantiles
-        value = ", ".join(f"{each:.6g}" for each in value["values"])
+        value = ", ".join(f"{quantile:.6g}" for quantile in value["values"])
     return Outcome(name, describe_expectation(expectation), expectation.action, rows, 0, held, observed=value)

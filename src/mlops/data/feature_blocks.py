@@ -1,9 +1,9 @@
-"""Features on Spark, block by block: a worker gets a stretch of prediction times and the history that reaches into it.
+"""Compute features on Spark in blocks of prediction times; a worker gets one block with the history that it can see.
 
-Rows of all sources travel in one frame, told apart by `_kind`, since Spark groups two frames at most together; columns
-of one name and type share one. Whole numbers that are never missing are filled with 0 in the rows of other sources: a
-gap would make pandas turn them to floats, which hold no number above 2^53 exactly. Only what features look at travels.
-A group never holds more than a block and its history, whatever the age of the tables.
+Rows of all sources are sent in one frame with the column `_kind`, since Spark can group at most two frames together;
+columns of equal name and type share one column. Whole numbers that are never missing are filled with 0 in the rows of
+other sources: with gaps, pandas would turn them into floats, which are not exact above 2^53. Only columns that features
+read are sent. A group holds one block and its history, however old the tables are.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from mlops.data import point_in_time, table_schemas
 from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 
 PREDICTION_TIME = "_asked"
-"""Of an entity frame: its prediction time."""
+"""Column of an entity frame that holds its prediction time."""
 _BLOCK = timedelta(days=28)
-"""Each row of a source is sent once per block that remembers it: twice, where history is as long as a block."""
+"""Length of a block. A source's row is sent once per block that can see it: twice if history is as long as a block."""
 _ENTITY = "_entity"
 
 
 Blocks = list[dict[str, Any]]
-"""One row per block that has entities: its number `_block`, prediction times `first` and `last`, the longest `wait` of
-an entity from being known to being asked about, and how many versions are known too `late` for their own question."""
+"""One row per block with entities: its number `_block`, its `first` and `last` prediction time, the longest `wait` in
+seconds from an entity's known-at time to its prediction time, and how many versions are known `late`, after their own
+prediction time."""
 
 
 def blocks_of(use_case: UseCase, entities: DataFrame) -> Blocks:
-    """Find the blocks of entities; `entities` as for `features`."""
+    """Find the blocks of entities; `entities` as for `make_features`."""
     known = F.col(use_case.source(use_case.entity.source).known_at)
     wait = F.unix_timestamp(PREDICTION_TIME) - F.unix_timestamp(known)
     return rows_of(
@@ -50,22 +51,25 @@ def blocks_of(use_case: UseCase, entities: DataFrame) -> Blocks:
 def make_features(
     data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks | None = None
 ) -> DataFrame | None:
-    """Features of entities: key, event_time, prediction_time and one column per feature; None if there is no entity.
+    """Compute the features of entities.
 
     Args:
         data: where the sources' tables are.
         use_case: whose features.
-        entities: rows of the entity's source, with their prediction time as ASKED.
-        blocks: those of the entities, if they are known already.
+        entities: rows of the entity's source, with the column PREDICTION_TIME.
+        blocks: the blocks of the entities, if the caller has them already.
+
+    Returns:
+        Key, event_time, prediction_time and one column per feature; None if there is no entity.
     """
     blocks = blocks_of(use_case, entities) if blocks is None else blocks
     if not blocks:
         return None
-    asked_of = use_case.source(use_case.entity.source)
+    entity_source = use_case.source(use_case.entity.source)
     placed = entities.withColumn("_block", _block_number(F.col(PREDICTION_TIME)))
-    kinds = {_ENTITY: [column.name for column in asked_of.columns], **columns_needed(use_case)}
+    kinds = {_ENTITY: [column.name for column in entity_source.columns], **columns_needed(use_case)}
     frames = [placed, *(_rows_visible_to(data, use_case, name, blocks) for name in kinds if name != _ENTITY)]
-    types = {_ENTITY: _frame_types(asked_of), **{source.name: _frame_types(source) for source in use_case.sources}}
+    types = {_ENTITY: _frame_types(entity_source), **{source.name: _frame_types(source) for source in use_case.sources}}
     shared = sorted({types[kind][column] for kind, columns in kinds.items() for column in columns})
     packed = [
         _pack_rows(frame, kind, kinds[kind], types[kind], shared) for frame, kind in zip(frames, kinds, strict=True)
@@ -76,21 +80,21 @@ def make_features(
 
     def compute(group: pd.DataFrame) -> pd.DataFrame:
         unpacked = {kind: _unpack_rows(group, kind, columns, types[kind]) for kind, columns in kinds.items()}
-        mine = unpacked.pop(_ENTITY)
-        return point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, mine, unpacked)
+        block = unpacked.pop(_ENTITY)
+        return point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, block, unpacked)
 
     return together.groupBy("_block").applyInPandas(compute, schema)
 
 
 def columns_needed(use_case: UseCase) -> dict[str, list[str]]:
-    """Columns of each source that the use case's features look at, and those that tell the entity's versions apart."""
+    """List the columns of each source that the features read, and those that identify versions of the entity."""
     source = use_case.source(use_case.entity.source)
     read = point_in_time.columns_read(use_case.entity, use_case.features, use_case.sources)
     return {**read, source.name: sorted({*read.get(source.name, ()), *use_case.entity.key, source.known_at})}
 
 
 def to_interval(length: timedelta) -> Column:
-    """A length of time, to add to a moment; whole seconds."""
+    """Convert a length of whole seconds to a Spark interval, to add to a timestamp."""
     return F.expr(f"INTERVAL {length.total_seconds():.0f} SECONDS")
 
 
@@ -99,7 +103,7 @@ def _block_number(moment: Column) -> Column:
 
 
 def _rows_visible_to(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> DataFrame:
-    """Rows of a source, once for each block that can see them, read from the files that hold such rows only."""
+    """Read the rows of a source, each once per block that can see it; the bounds let Delta skip other files."""
     source, memory = use_case.source(name), _memory_of(use_case, name, blocks)
     numbers, known = F.array(*[F.lit(block["_block"]) for block in blocks]), F.col(source.known_at)
     rows = data.read_table(name).where(known <= F.lit(max(block["last"] for block in blocks)))
@@ -111,7 +115,7 @@ def _rows_visible_to(data: Schema, use_case: UseCase, name: str, blocks: Blocks)
 
 
 def _memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
-    """How long a row of a source can matter to a block; of the entity's source, until its entity is asked about."""
+    """How long a row can be seen after it is known; None: for ever. Rows of the entity: until its prediction time."""
     history = use_case.source(name).history
     if history is None or name != use_case.entity.source:
         return history
@@ -119,7 +123,7 @@ def _memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None
 
 
 def _frame_types(source: Source) -> dict[str, str]:
-    """Name of a column in the common frame, by its name in the source: with its type, and whether it may be missing."""
+    """Map each column of a source to its name in the common frame, which holds type and "?" for "may be missing"."""
     return {column.name: f"{column.name}__{column.type}{'' if column.required else '?'}" for column in source.columns}
 
 
@@ -137,5 +141,5 @@ def _fill_rows(name: str) -> Column:
 
 
 def _unpack_rows(group: pd.DataFrame, kind: str, columns: Sequence[str], names: dict[str, str]) -> pd.DataFrame:
-    there = (group["_kind"] == kind).to_numpy()
-    return pd.DataFrame({column: group[names[column]].to_numpy()[there] for column in columns})
+    of_kind = (group["_kind"] == kind).to_numpy()
+    return pd.DataFrame({column: group[names[column]].to_numpy()[of_kind] for column in columns})

@@ -1,4 +1,4 @@
-"""Which rows of a batch are published, which go to quarantine, and whether the batch is blocked as a whole."""
+"""Split a batch into rows to publish and rows for quarantine, and decide whether the whole batch is blocked."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from mlops.contract import Outcome, Source
 from mlops.data.readers import ROW_RULES, File, Rows, valid_mask
 
 FILE_MODIFIED = "file_modified"
-"""Column that a source's table adds: of two rows with one key and known-at time, the one of the later file stays."""
+"""Column that every source's table adds. Of two rows with one key and known-at time, that of the later file stays."""
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 _LONGEST = 10_000
-"""Of a longer line that breaks a rule only so much is kept: a file that ends in a gigabyte of zeros has one line."""
+"""Number of characters of a bad line that are kept: a file that ends in a gigabyte of zeros has one line."""
 
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """One rule that one row breaks."""
+    """A rule that one row breaks."""
 
     file: File
     line: int
     rule: str
     row: str
-    """The line as it came, at most its first 10,000 characters."""
+    """The line as it was landed, at most its first 10,000 characters."""
 
     @property
     def column(self) -> str:
-        """The rule's column, `row` for the line as a whole."""
+        """The column of the rule; `row` if the rule is about the whole line."""
         return self.rule.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of one source's rows of one delivery."""
+    """The result of one source's rows in one batch."""
 
     source: Source
     files: tuple[File, ...]
     outcomes: tuple[Outcome, ...]
     unknown: tuple[str, ...]
-    """Columns that the contract does not know; they were left out."""
+    """Columns of the files that the source does not declare; they are left out."""
     rows: int
-    """Rows that came."""
+    """All rows of the files."""
     good: pa.Table
-    """Rows to publish, one per key and known-at time, and of each row when its file was last changed."""
+    """Rows to publish, one per key and known-at time, with the column FILE_MODIFIED."""
     broken: tuple[BrokenRow, ...]
     bad: int
     """Rows that break at least one rule."""
     repeated: int
-    """Good rows equal to another."""
+    """Good rows that are equal to another good row."""
     outdated: int
-    """Rows to publish of which a version known later is there too: both are kept."""
+    """Rows to publish of which the batch also has a version that is known later; both are kept."""
     conflicting: int
-    """Good rows known at the same moment as another of their key, with other content: the later file's stays."""
+    """Good rows with the key and known-at time of another good row and other values; the later file's row stays."""
 
     contradicting: int
-    """Good rows that say something else than an earlier row of the same file, with the same key and known-at time."""
+    """Good rows with the key and known-at time of an earlier row of the same file and other values."""
 
     @property
     def span(self) -> tuple[datetime | None, datetime | None]:
-        """First and last moment at which a row to publish was known, UTC."""
+        """Earliest and latest known-at time of the rows to publish, UTC; None: there are no such rows."""
         known = pc.min_max(self.good[self.source.known_at]).as_py()
         return known["min"], known["max"]
 
     @property
     def per_day(self) -> dict[date, int]:
-        """Rows to publish, per UTC day on which they were known, every day from first to last."""
+        """Number of rows to publish per UTC day of their known-at time, for every day from the first to the last."""
         days = self.good[self.source.known_at].to_pandas().dt.tz_localize(None).dt.floor("D").value_counts()
         if days.empty:
             return {}
@@ -81,8 +81,8 @@ class BatchResult:
 
     @property
     def by_rule(self) -> dict[str, int]:
-        """Rows per broken rule, most first."""
-        return dict(Counter(each.rule for each in self.broken).most_common())
+        """Number of rows per broken rule, largest first."""
+        return dict(Counter(row.rule for row in self.broken).most_common())
 
     @property
     def summary(self) -> str:
@@ -95,12 +95,12 @@ class BatchResult:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why nothing may be published, in words; empty: it may."""
+        """The reasons why the batch is blocked, in words; empty: it may be published."""
         name, limit = self.source.name, self.source.max_bad_share
         named = [f"{name}: {_rows_to_reject(o)}" for o in self.outcomes if o.action == "block" and not o.held]
         if self.bad > limit * self.rows:
             rule, count = next(iter(self.by_rule.items()))
-            first = next(each for each in self.broken if each.rule == rule)
+            first = next(row for row in self.broken if row.rule == rule)
             meaning = f": {ROW_RULES[rule]}" if rule in ROW_RULES else ""
             named.append(
                 f"{name}: {self.bad} of {self.rows} rows break a rule and {limit:.0%} may; most break {rule} "
@@ -118,9 +118,14 @@ class BatchResult:
 def split_valid_rows(
     source: Source, files: Sequence[File], rows: Rows, outcomes: Sequence[Outcome], unknown: Sequence[str]
 ) -> BatchResult:
-    """Set rows that break a rule apart, and of the others keep one per key and known-at time.
+    """Split rows into good and broken rows, and keep one good row per key and known-at time.
 
-    Outcomes are those of the rows that could be read, in their order.
+    Args:
+        source: the source of the rows.
+        files: its new files, in the order of `rows.file`.
+        rows: the rows of all files.
+        outcomes: results of the expectations on the readable rows; their positions count these rows (`rows.read`).
+        unknown: columns of the files that the source does not declare.
     """
     read = rows.read
     broken = {position: list(rules) for position, rules in rows.broken.items()}
@@ -134,22 +139,25 @@ def split_valid_rows(
     modified = pa.array([file.modified for file in files], pa.timestamp("us", "UTC")).take(pa.array(rows.file))
     table = rows.table.append_column(FILE_MODIFIED, modified)
     kept, repeated, outdated, conflicting = _count_versions(source, table, np.flatnonzero(whole))
-    told = [
+    broken_rows = [
         BrokenRow(files[rows.file[position]], rows.line[position], rule, _shorten(rows.raw[position]))
         for position in sorted(broken)
         for rule in broken[position]
     ]
     return BatchResult(
-        source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(told),
+        source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(broken_rows),
         len(broken), repeated, outdated, conflicting, contradicting,
     )  # fmt: skip
 
 
 def _rows_without_key(source: Source, rows: Rows, good: Positions) -> tuple[Positions, int]:
-    """Positions of rows whose key stands for more things than it can have versions; of the others, how many contradict.
+    """Find rows whose key has more different contents than `source.max_versions`, and count contradicting other rows.
 
-    Two rows contradict each other if one file has both, with one key and one known-at time. (In two files it is a
-    correction: the later file's row stays.)
+    Two rows contradict each other if one file has both, with one key and one known-at time. (In two files the second
+    row is a correction: it stays.)
+
+    Returns:
+        Positions of the rows with such keys, and the number of contradicting rows among the others.
     """
     keys = list(source.key)
     twice = rows.table.select(keys).take(good).to_pandas().duplicated(keep=False).to_numpy()
@@ -160,8 +168,8 @@ def _rows_without_key(source: Source, rows: Rows, good: Positions) -> tuple[Posi
     different = (~rivals.duplicated(contents)).groupby([rivals[name] for name in keys]).transform("sum")
     many = (different > source.max_versions).to_numpy()
     rivals["_file"] = rows.file[good[twice]]
-    there = rivals[~many].drop_duplicates()
-    return np.compress(many, good[twice]), int(there.duplicated([*keys, source.known_at, "_file"]).sum())
+    distinct = rivals[~many].drop_duplicates()
+    return np.compress(many, good[twice]), int(distinct.duplicated([*keys, source.known_at, "_file"]).sum())
 
 
 def _shorten(row: str) -> str:
@@ -169,10 +177,13 @@ def _shorten(row: str) -> str:
 
 
 def _count_versions(source: Source, table: pa.Table, good: Positions) -> tuple[Positions, int, int, int]:
-    """Positions to keep, one per key and known-at time: the row of the newest file; in files of one age the greater.
+    """Choose one row per key and known-at time: that of the newest file, among files of one age the greatest row.
 
-    Also how many of the others were equal to the kept one, how many of the kept have a later version, and how many of
-    the others differed from the kept one. All of it whatever the order of rows.
+    The result does not depend on the order of rows.
+
+    Returns:
+        Positions of the rows to keep; the number of other rows equal to a kept one; of kept rows with a later version;
+        and of other rows that differ from the kept one.
     """
     keys = list(source.key)
     twice = table.select(keys).take(good).to_pandas().duplicated(keep=False).to_numpy()

@@ -1,12 +1,12 @@
-"""From the bytes of landed files to typed rows: nothing is nulled in silence, every bad row keeps its file and line.
+"""Read landed CSV files into typed rows. No value becomes null silently; every bad row keeps its file and line.
 
-Each line is read on its own, so that a broken one spoils no other: a field cannot hold a line break. LF, CR LF and CR
-each end a line. A value that does not read as its column's type, a missing one that is required and a line that is no
-row each break a rule; what they were is kept as text.
+Each line is read by itself, so that a broken line spoils no other; a field cannot contain a line break. LF, CR LF and
+CR each end a line. A value that cannot be read as its column's type, a missing required value and a line that is not a
+row each break a rule; the line is kept as text.
 
-Text is compared as people read it: composed (NFC), without blanks around it, any kind of blank inside it as the plain
-one; and words that stand for no value (`NULL`, `N/A`, ...) are none. Otherwise two spellings of a key are two keys, and
-all aircraft named "NULL" are one. Numbers and moments are not tidied: there a blank or a word breaks a rule.
+Text is normalised: composed (NFC), without outer blanks, every kind of blank as the plain one, and words for "no value"
+(`NULL`, `N/A`, ...) as null. Else two spellings of a key are two keys, and all aircraft named "NULL" are one aircraft.
+Numbers and moments are not normalised: a blank or a word in them breaks a rule.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROW_RULES = {
     "row:fields": "another number of fields than the header has",
     "row:truncated": "the file ends in the middle of the line",
 }
-"""Rules about a line as a whole, with what breaks each."""
+"""Rules about a whole line, with what breaks each of them."""
 _PATTERNS = {
     "long": r"^-?\d{1,18}$",
     "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
@@ -46,27 +46,27 @@ _PATTERNS = {
 }
 _ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
 _SKEW = timedelta(days=1)
-"""A row that is known later than this after its file was written is wrong about one of the two clocks."""
+"""Longest time that a row may be known after its file was written; beyond it one of the two clocks is wrong."""
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
-"""What bytes that are no UTF-8 were decoded to, and what no text holds."""
+"""Characters that undecodable bytes become (surrogates), and the zero byte."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
-"""What moves or hides the text beside it on a terminal or a page; a tab does not."""
+"""Characters that move or hide neighbouring text on a terminal or a page. A tab does not, and is allowed."""
 _HEADER = re.compile(rb"[^\r\n]+")
 _LONGEST = 100_000
-"""A first line of more bytes is no header. (Field names are compared with one another: megabytes would take hours.)"""
+"""Largest number of bytes of a header. (Names are compared pairwise: a header of megabytes would take hours.)"""
 _SPARE = 200
-"""Among so many names of a header the likely new name of a column is looked for."""
+"""Number of header names among which the likely new name of a column is searched."""
 _BLANKS = " \t\u200b\u200c\u200d\u2060\ufeff"
-"""What is taken off both ends of a text, once every kind of blank is the plain one."""
+"""Characters that are stripped from both ends of a text, after every kind of blank became the plain one."""
 _NOTHING = pa.array(
     ["", "null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"]
 )
-"""Texts that stand for no value, in small letters; `NA` only in capitals: what R writes, and no word."""
+"""Texts that mean "no value", in lower case. `NA` counts in capitals only, as R writes it: `na` can be a word."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One landed file, known by its content."""
+    """One landed file with its content."""
 
     name: str
     sha256: str
@@ -76,13 +76,13 @@ class File:
 
     @cached_property
     def first_line(self) -> bytes:
-        """The first line that is not empty, without its end; b"" where there is none."""
+        """The first line that is not empty, without line end; b"" if there is none."""
         line = _HEADER.search(self.content, len(BOM_UTF8) if self.content.startswith(BOM_UTF8) else 0)
         return line[0] if line else b""
 
     @cached_property
     def header(self) -> list[str]:
-        """Its column names, as they stand there; none where the first line is too long for a header."""
+        """The column names as the file has them; empty if the first line is too long for a header."""
         if not 0 < len(self.first_line) <= _LONGEST:
             return []
         return next(csv.reader([self.first_line.decode("utf-8", "replace")]))
@@ -90,40 +90,40 @@ class File:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one source's new files. A row's position is its place in all of these."""
+    """The rows of one source's new files. A row's position is its index in all of these fields."""
 
     table: pa.Table
-    """The source's columns, typed; null where a value was missing or could not be read."""
+    """The source's columns, typed; null where a value is missing or cannot be read."""
     raw: list[str]
-    """The lines as they came."""
+    """The lines as they were landed."""
     file: np.ndarray[tuple[int], np.dtype[np.int64]]
     """Number of the row's file."""
     line: list[int]
     """The row's line in its file; the header is line 1."""
     broken: dict[int, list[str]]
-    """Rules that a row breaks, by position; rows that could be read are not in it."""
+    """Broken rules by position of the row; readable rows have no entry."""
 
     @property
     def read(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Positions of the rows that could be read: expectations judge these."""
+        """Positions of the readable rows, which expectations are run on."""
         return np.flatnonzero(valid_mask(len(self.raw), self.broken))
 
 
 def valid_mask(count: int, broken: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each of so many rows breaks no rule; `broken` are the positions of those that do."""
+    """Return a mask of `count` rows that is False at the positions `broken`."""
     whole = np.ones(count, dtype=bool)
     whole[list(broken)] = False
     return whole
 
 
 def header_error(file: File, source: Source) -> str:
-    """Why a file's header does not fit the source, in words, with the likely new name of a column; "" if it fits."""
+    """Say why a file's header does not fit the source, with the likely new name of a column; "" if it fits."""
     why = _no_header(file) or _other_columns(file.header, source)
     return f"{source.name}/{file.name} {why}" if why else ""
 
 
 def _no_header(file: File) -> str:
-    """Why the first line is no header of any table."""
+    """Say why the first line is not a header at all; "" if it is one."""
     line = file.first_line
     if not line:
         return "is empty, without even a header"
@@ -136,7 +136,7 @@ def _no_header(file: File) -> str:
 
 
 def _other_columns(header: list[str], source: Source) -> str:
-    """Which columns of the source the header lacks, or has twice."""
+    """Say which columns of the source the header lacks or has twice; "" if none."""
     counts = Counter(header)
     if twice := sorted(printable(name) for name, count in counts.items() if name and count > 1):
         return f"has {', '.join(twice)} more than once"
@@ -147,28 +147,29 @@ def _other_columns(header: list[str], source: Source) -> str:
     spare = [name for name in header if name not in known][:_SPARE]
     renamed = [f"{name} (renamed to {printable(near[0])}?)" for name in missing if (near := _same_name(name, spare))]
     plain = [name for name in missing if not _same_name(name, spare)]
-    there = printable(", ".join(header)[:300])
-    return f"lacks {', '.join(renamed + plain)}; it has {there}"
+    actual = printable(", ".join(header)[:300])
+    return f"lacks {', '.join(renamed + plain)}; it has {actual}"
 
 
 def _same_name(name: str, spare: Sequence[str]) -> list[str]:
-    lower = {other.strip().lower(): other for other in spare}
+    lower = {candidate.strip().lower(): candidate for candidate in spare}
     return [lower[near] for near in get_close_matches(name, lower, 1, 0.5)]
 
 
 def unknown_columns(files: Iterable[File], source: Source) -> tuple[str, ...]:
-    """Columns that files have and the source does not know: they are reported and left out."""
+    """List the columns of files that the source does not declare; they are reported and left out."""
     known = {column.name for column in source.columns}
     named = {(n, name) for header in {tuple(file.header) for file in files} for n, name in enumerate(header, start=1)}
     return tuple(sorted({printable(name) or f"number {n} (no name)" for n, name in named if name not in known}))
 
 
 def read_files(source: Source, files: Sequence[File]) -> Rows:
-    """Rows of files whose headers fit, in their order; none can be known long after its file was written.
+    """Read files whose headers fit the source into rows, in the order of files and lines.
 
-    Rules: those of a line, `ROW_RULES`; `<column>:<type>` unreadable; `<column>:required` missing; `<known_at>:future`
-    known more than a day after the file was last changed. (Rejected: a day after the run's `as_of`: a run as of an
-    older moment would set good rows aside for ever.)
+    Rules that a row can break: those of a line (`ROW_RULES`); `<column>:<type>`, the value cannot be read;
+    `<column>:required`, the value is missing; `<known_at>:future`, the row is known more than a day after its file was
+    last changed. (Rejected: a day after the run's `as_of`, since a run as of an older moment would put good rows into
+    quarantine for ever.)
     """
     raw: list[str] = []
     line: list[int] = []
@@ -200,7 +201,7 @@ def read_files(source: Source, files: Sequence[File]) -> Rows:
 
 
 def _split_lines(content: bytes) -> Iterable[tuple[int, str, str]]:
-    """Number, text and broken rule ("" if none) of every line below the header that is not empty."""
+    """Yield number, text and broken rule ("" if none) of every line below the header that is not empty."""
     text = content.decode("utf-8-sig", "surrogateescape")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -219,7 +220,7 @@ def _split_lines(content: bytes) -> Iterable[tuple[int, str, str]]:
 
 
 def _split_fields(line: str, wanted: int) -> tuple[list[str], str]:
-    """A line's values, and the rule that it breaks if it cannot be cut into as many as are wanted."""
+    """Split a line into its values; returns them with the broken rule, "" if there are `wanted` values."""
     try:
         values = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
     except csv.Error:
@@ -238,7 +239,7 @@ def _check_fields(
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]],
     broken: dict[int, list[str]],
 ) -> pa.ChunkedArray:
-    """A column typed; rules that its values break are noted at their positions."""
+    """Convert a column to its type, and add the rules that its values break to `broken`."""
     given = _clean_text(texts) if column.type == "string" else pc.if_else(pc.equal(texts, ""), None, texts)
     typed = _cast_columns(column.type, given)
     lost = _valid_values(pc.and_(pc.is_valid(given), pc.is_null(typed)))
@@ -251,7 +252,7 @@ def _check_fields(
 
 
 def _valid_values(array: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """As truth values; null is false."""
+    """Convert an array of booleans to numpy; null becomes False."""
     return np.asarray(array.to_numpy(), dtype=bool)
 
 
@@ -267,7 +268,8 @@ def _cast_columns(kind: str, given: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text as the module's first lines say; null where it stands for no value."""
+    """Normalise text as the module's docstring says; words for "no value" become null."""
+    # Normalising in Python is slow, so it is done once per distinct text that has a character outside of "!" to "~".
     untidy = texts.filter(pc.match_substring_regex(texts, "[^!-~]")).unique()
     if len(untidy):
         tidied = pa.array([_clean_column(text) for text in untidy.to_pylist()], pa.string())

@@ -1,8 +1,8 @@
-"""What the tables look like: one row of each, its grain and its key.
+"""Define the tables: their columns, their grain and their key.
 
 | table        | one row per                                        | key                                             |
 |--------------|----------------------------------------------------|-------------------------------------------------|
-| `<source>`   | version of a row of a feed                         | the source's, its known-at column               |
+| `<source>`   | version of a row of the source                     | the source's, its known-at column               |
 | ledger       | landed file                                        | source, sha256                                  |
 | quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
 | features     | entity at a prediction time                        | entity key, prediction_time                     |
@@ -44,18 +44,18 @@ _ROWS = TableColumn("rows", "long", "Rows")
 
 TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
-        TableColumn("source", "string", "Feed", required=True),
+        TableColumn("source", "string", "Source", required=True),
         TableColumn("file", "string", "File name"),
         TableColumn("sha256", "string", "Digest of the file's content", required=True),
         TableColumn("bytes", "long", "Length of the file"),
         TableColumn("modified", "timestamp", "When the file was last changed, UTC"),
-        TableColumn("batch", "long", "Number of the delivery that it was part of", required=True),
-        TableColumn("first_known", "timestamp", "Earliest moment at which a row of the feed's delivery was known, UTC"),
+        TableColumn("batch", "long", "Number of the batch that it was part of", required=True),
+        TableColumn("first_known", "timestamp", "Earliest known-at time of the source's rows in the batch, UTC"),
         TableColumn("last_known", "timestamp", "Latest such moment, UTC"),
         _AS_OF,
     ),
     "quarantine": (
-        TableColumn("source", "string", "Feed", required=True),
+        TableColumn("source", "string", "Source", required=True),
         TableColumn("file", "string", "File name", required=True),
         TableColumn("sha256", "string", "Digest of the file's content", required=True),
         TableColumn("line", "long", "Line of the file; the header is line 1", required=True),
@@ -121,7 +121,7 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
     "alerts": (
         _MODEL,
         TableColumn("rule", "string", "Rule that fires", required=True),
-        TableColumn("subject", "string", "Feed, column or slice; empty: the model", required=True),
+        TableColumn("subject", "string", "Source, column or slice; empty: the model", required=True),
         TableColumn("severity", "string", "page: look today; ticket: this week"),
         TableColumn("owner", "string", "Who looks"),
         TableColumn("evidence", "string", "Of the last time it fired"),
@@ -159,33 +159,33 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
     ),
 }
 _COMMENTS = {
-    "ledger": "Landed files that were taken in",
-    "quarantine": "Rules that rows broke, which were set aside",
-    "counts": "Rows per bin of every feature, of which all drift figures are made",
+    "ledger": "Landed files that were ingested",
+    "quarantine": "Rows in quarantine, one row per rule that they break",
+    "counts": "Rows per bin of every feature, from which all drift figures are computed",
     "metrics": "Quality of the predictions per window and slice, expected before the labels and measured after",
-    "drift": "How far each column of a week lies from the weeks before, and what is allowed",
-    "decisions": "Every decision on retraining, rule by rule",
-    "alerts": "What somebody should look at",
+    "drift": "Distance of each column of a week from the weeks before, and its limit",
+    "decisions": "Every decision on retraining, one row per rule",
+    "alerts": "Alerts, one row each from the first run that fired to the run that resolved it",
     "audit": "Every promotion, verdict, approval, rejection, deployment and rollback: the record that decides",
 }
 
 
 def create_tables(schema: Schema, *tables: str) -> None:
-    """Make tables of FIXED unless they are there."""
+    """Create tables of TABLES that do not exist."""
     for table in tables:
         schema.create_table(table, TABLES[table], _COMMENTS[table])
 
 
 def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:
-    """Make a source's table unless it is there.
+    """Create a source's table if it does not exist.
 
     Args:
-        schema: where.
-        source: the feed.
-        expected: what is expected of each column, in words.
+        schema: where to create it.
+        source: the source.
+        expected: expectations of each column, in words.
 
     Raises:
-        ConfigError: the source has a column of the name that we add.
+        ConfigError: the source has a column named FILE_MODIFIED, which its table adds.
     """
     if any(column.name == FILE_MODIFIED for column in source.columns):
         raise ConfigError(f"source {source.name!r} has a column {FILE_MODIFIED!r}, which its table adds: rename it")
@@ -204,7 +204,7 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
 
 
 def check_source(schema: Schema, source: Source) -> None:
-    """Raises DataError if a source's table has a column with another type than the source."""
+    """Raise DataError if a source's table has a column with another type than the source."""
     schema.missing_columns(source.name, [TableColumn(column.name, column.type) for column in source.columns])
 
 
@@ -217,7 +217,7 @@ def _expected_columns(words: Mapping[str, str], column: str) -> str:
 
 
 def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
-    """Make the feature table unless it is there; returns the columns that an older one lacks: new features."""
+    """Create the feature table if it does not exist; returns the columns that an existing table lacks: new features."""
     columns = feature_columns(use_case)
     key = [*use_case.entity.key, "prediction_time"]
     schema.create_table("features", columns, f"Features of: {use_case.question}", key)
@@ -225,7 +225,7 @@ def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
 
 
 def feature_columns(use_case: UseCase) -> list[TableColumn]:
-    """Columns of the feature table: the entity's key and times, one per feature, and the batch."""
+    """List the columns of the feature table: the entity's key and times, one per feature, and the batch."""
     return [
         *entity_columns(use_case),
         *(TableColumn(f.name, f.dtype, f"{_with_unit(f)}; known from {f.known_from}") for f in use_case.features),
@@ -234,7 +234,7 @@ def feature_columns(use_case: UseCase) -> list[TableColumn]:
 
 
 def create_predictions(schema: Schema, use_case: UseCase) -> None:
-    """Make the inference table unless it is there."""
+    """Create the table of predictions if it does not exist."""
     columns = [
         *entity_columns(use_case),
         TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
@@ -245,7 +245,7 @@ def create_predictions(schema: Schema, use_case: UseCase) -> None:
 
 
 def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:
-    """Key, event time and prediction time of an entity."""
+    """List the key, event time and prediction time columns of an entity."""
     entity = use_case.entity
     types = {column.name: column for column in use_case.source(entity.source).columns}
     return (
@@ -256,18 +256,18 @@ def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:
 
 
 def spark_schema(columns: Iterable[tuple[str, str]]) -> str:
-    """A frame's schema, from names and our types, as Spark writes it."""
+    """Write a frame's schema in Spark's DDL, from names and our types."""
     return ", ".join(f"`{name}` {SQL_TYPES[type_]}" for name, type_ in columns)
 
 
 def make_frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> DataFrame:
-    """Rows of a table of FIXED, in its columns' order, as a frame."""
+    """Make a frame of a table of TABLES, from rows in the order of its columns."""
     zoned = [tuple(to_utc(value) if isinstance(value, datetime) else value for value in row) for row in rows]
     return schema.spark.createDataFrame(zoned, _ddl_of(table))
 
 
 def describe_table(schema: Schema, name: str, rows: pd.DataFrame) -> DataFrame:
-    """Rows of a table of FIXED as a frame, from columns by their names; times are UTC without zone."""
+    """Make a frame of a table of TABLES, from a pandas frame with its columns; times are UTC without zone."""
     return schema.spark.createDataFrame(rows[[column.name for column in TABLES[name]]], _ddl_of(name))
 
 
@@ -276,5 +276,5 @@ def _ddl_of(table: str) -> str:
 
 
 def to_utc(moment: datetime) -> datetime:
-    """A moment with its zone. One without is as Spark's `collect` gives them: in the process's local time."""
+    """Convert a moment to UTC. One without zone is in the process's local time, as Spark's `collect` returns it."""
     return moment.astimezone(UTC)

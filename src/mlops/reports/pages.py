@@ -1,4 +1,4 @@
-"""Plots and pages for people: the only module that knows Matplotlib and Jinja. Text in, text out; all of it escaped."""
+"""Render plots and pages. This is the only module that imports Matplotlib and Jinja; every text is escaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Answers = Mapping[str, np.ndarray[Any, Any]]
-"""Predicted probabilities by who gave them, each of shape (n_rows,)."""
+"""Predicted probabilities by name of the model, each of shape (n_rows,)."""
 _COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
 _BINS = 10
 _EXAMPLES = 5
@@ -30,14 +30,14 @@ def render_verdict(
     metrics: Mapping[str, Mapping[str, float]],
     plots: Mapping[str, str],
 ) -> str:
-    """A verdict as one HTML file that needs nothing else.
+    """Render a verdict as one HTML file without external files.
 
     Args:
-        title: what was judged.
-        summary: on what, in a sentence.
-        accepted: the answer.
+        title: the version that was judged.
+        summary: the data that it was judged on, in a sentence.
+        accepted: whether the version is accepted.
         rules: `mlops.contract.Rule`s, in the order of the page.
-        metrics: quality by who (challenger, champion) and name of the figure; the same names for each.
+        metrics: figures by model (challenger, champion) and name; the same names for both.
         plots: SVG by name.
     """
     images = {
@@ -51,15 +51,15 @@ def render_verdict(
 
 
 def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequence[str]) -> str:
-    """What ingestion found in one delivery, as one HTML file that needs nothing else.
+    """Render the result of ingesting one batch as one HTML file without external files.
 
-    (Rejected: Great Expectations' own pages, which fetch scripts from elsewhere and fail on numpy 2.)
+    (Rejected: Great Expectations' own pages, which load scripts from elsewhere and fail on numpy 2.)
 
     Args:
         title: heading.
-        subtitle: when and by what it was made.
-        feeds: one `mlops.data.quarantine.Judged` per source.
-        problems: why it was blocked; none: it was published.
+        subtitle: moment and job run of the ingestion.
+        feeds: one `mlops.data.quarantine.BatchResult` per source.
+        problems: why the batch was blocked; empty: it was published.
     """
     return _render_template(
         "delivery.html", title=title, subtitle=subtitle, feeds=feeds, problems=problems, examples=_first_examples
@@ -67,23 +67,23 @@ def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequ
 
 
 def _first_examples(feed: Any, rule: str) -> list[Any]:
-    return list(islice((each for each in feed.broken if each.rule == rule), _EXAMPLES))
+    return list(islice((row for row in feed.broken if row.rule == rule), _EXAMPLES))
 
 
 def _render_template(template: str, **values: Any) -> str:
     import jinja2
 
     loader = jinja2.PackageLoader("mlops", "reports")
-    known = jinja2.Environment(autoescape=True, loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    return known.get_template(template).render(**values)
+    pages = jinja2.Environment(autoescape=True, loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    return pages.get_template(template).render(**values)
 
 
 def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
-    """Calibration and precision over recall, as SVG by name.
+    """Draw calibration and precision over recall; returns SVG by name.
 
     Args:
-        y: labels, 1 or 0, shape (n_rows,), both there.
-        answers: for the same rows.
+        y: labels, 1 or 0, shape (n_rows,), at least one of each.
+        answers: predictions for the same rows.
     """
     from sklearn.calibration import calibration_curve
     from sklearn.metrics import precision_recall_curve
@@ -91,8 +91,8 @@ def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
     def calibration(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
         for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
-            truth, said = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
-            axes.plot(said, truth, marker="o", markersize=3, color=colour, label=who)
+            observed, predicted = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
+            axes.plot(predicted, observed, marker="o", markersize=3, color=colour, label=who)
 
     def precision_recall(axes: Axes) -> None:
         for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
@@ -107,7 +107,7 @@ def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
 
 
 def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answers) -> str:
-    """Mean label and mean predictions per day, as SVG; `day` is datetime64, shape (n_rows,)."""
+    """Draw mean label and mean predictions per day as SVG; `day` is datetime64, shape (n_rows,)."""
     days, index = np.unique(day.astype("datetime64[D]"), return_inverse=True)
     rows = np.bincount(index)
 
@@ -120,7 +120,7 @@ def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answ
 
 
 def importance_plot(values: Mapping[str, float]) -> str:
-    """The 20 greatest as bars, greatest first, as SVG."""
+    """Draw the 20 largest values as bars, largest first, as SVG."""
     top = sorted(values.items(), key=lambda item: item[1])[-20:]
 
     def draw(axes: Axes) -> None:
@@ -133,7 +133,7 @@ def _draw_plot(title: str, x: str, y: str, draw: Any) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # Words stay words, and equal figures are equal files.
+    # Text stays text in the SVG, and equal plots are equal files.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlops"}):
         figure: Figure = Figure(figsize=(5, 4), layout="constrained")
         axes = figure.add_subplot()
