@@ -1,4 +1,4 @@
-"""Pass only if a person has approved this very version on this very verdict, or the target approves by itself."""
+"""Task approval: pass only if a person approved the version on its newest verdict, or the target needs no approval."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mlops.platform import runtime
 from mlops.release import aliases, approvals, audit_log, target_settings
 
 BUTTON = "approval"
-"""Tag that Databricks' own button sets, as Approved: the name of this task."""
+"""Tag that the platform's approval button sets to Approved; the platform names it after this task."""
 
 
 def run(job: Context[DeploymentConfig]) -> None:
-    """Fail until the approval is in the audit table; the run is then repaired, as the platform's own button does."""
+    """Fail until the approval is in the audit table; then the run is repaired, as the platform's button does."""
     target_settings.check_settings(job)
     if job.config.approval == "automatic":
         job.log.info("version %d: this target approves what the gate accepts", job.config.model_version)
@@ -24,7 +24,7 @@ def run(job: Context[DeploymentConfig]) -> None:
 
 
 def _record_button(job: Context[DeploymentConfig]) -> None:
-    """Record an approval by the platform's button: who may assign the governed tag is the platform's to guard."""
+    """Record an approval by the platform's button; the platform restricts who may set the governed tag."""
     version = job.registry.get_version(job.config.model_name, job.config.model_version)
     record = audit_log.record_of(job, version.number)
     verdict = record.verdict
@@ -36,7 +36,7 @@ def _record_button(job: Context[DeploymentConfig]) -> None:
         expires=runtime.now() + approvals.APPROVAL_LASTS,
     )  # fmt: skip
     audit_log.add_row(
-        job, row, lambda rows: any(each.sequence > verdict.sequence and each.move == "verdict" for each in rows)
+        job, row, lambda rows: any(newer.sequence > verdict.sequence and newer.move == "verdict" for newer in rows)
     )
 
 

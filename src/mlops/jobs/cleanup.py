@@ -1,4 +1,4 @@
-"""Empty the schema in which the job `integration` tries everything out: tables and versions. It refuses any other."""
+"""Task cleanup: empty the schema of the job `integration`, tables and versions; any other schema is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ SUFFIX = "_integration"
 
 
 def run(job: Context[IntegrationConfig]) -> None:
-    """Delete every row of every table and every version of the model; landed files stay, to be read again."""
+    """Delete all rows of all tables and all versions of the model; landed files stay and are ingested again."""
     if not (job.config.schema_name.endswith(SUFFIX) and job.config.model_name.split(".")[1].endswith(SUFFIX)):
-        raise ConfigError(f"schema {job.config.schema_name!r} is not one to be emptied: its name ends with {SUFFIX}")
+        raise ConfigError(
+            f"schema {job.config.schema_name!r} may not be emptied: only a schema whose name ends with {SUFFIX} may"
+        )
     for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *table_schemas.TABLES):
         if job.own.exists(table):
             job.own.delete_rows(table)

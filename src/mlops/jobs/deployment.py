@@ -1,4 +1,4 @@
-"""Make an accepted and approved version champion. Everything is read again: what was judged is what serves."""
+"""Task deployment: make an accepted and approved version champion, after checking verdict, approval and files again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops.release import aliases, target_settings
 
 
 def run(job: Context[DeploymentConfig]) -> None:
-    """Check verdict, approval and files once more, then move the alias through the audit table."""
+    """Check verdict, approval and files again, then add the row of the move and move the alias."""
     target_settings.check_settings(job)
     last = aliases.reconcile_aliases(job)
     version = job.registry.get_version(job.config.model_name, job.config.model_version)
@@ -18,7 +18,7 @@ def run(job: Context[DeploymentConfig]) -> None:
         return
     record = aliases.require_approval(job)
     if record.verdict is None:
-        raise ModelError(f"{version} was not judged")
+        raise ModelError(f"{version} was not judged: run the job 'deployment', which judges it first")
     job.registry.load_model(aliases.as_recorded(version, record.verdict), job.use_case.model)
     reason = f"verdict {record.verdict.verdict_digest[:12]}"
     aliases.move_champion(job, version, aliases.row_of_move(job, "deployment", version, record, reason), last)

@@ -1,4 +1,4 @@
-"""Features of every entity whose prediction time has come, from what was known then: one path for all uses."""
+"""Task features: compute the features of every entity whose prediction time has come, from what was known then."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mlops.data import feature_blocks, table_schemas
 from mlops.platform.tables import rows_of
 
 Stretches = list[tuple[datetime | None, datetime]]
-"""Of prediction times, first and last; None: from the beginning."""
+"""First and last prediction time of each stretch, both included; None: from the beginning."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
-    """Make the rows that new batches touch and those whose prediction time has come since; replace them in one commit.
+    """Compute new rows and the rows that new batches change, and replace them in one commit.
 
-    A table that lacks a feature is made anew as a whole: every row gets it as it was known then. A run as of an older
-    moment than the table has reached adds no row, and mends those that new batches touch, whenever they are.
+    If the table lacks a feature, all rows are computed again, each from what was known at its prediction time. A run as
+    of an older moment than the table has reached adds no row; it still replaces the rows that new batches change.
     """
     new = table_schemas.create_features(job.own, job.use_case)
     made = rows_of(
@@ -38,7 +38,7 @@ def run(job: Context[IngestionConfig]) -> None:
     stretches: Stretches = [(None, reached)]
     if until is not None and not new:
         stretches = [(until + timedelta.resolution, reached), *_stretches_to_remake(job.use_case, taken_in, reached)]
-    # Bounds are moved, never the column, so that Delta can skip files by its event times.
+    # The bounds are shifted, not the column, so that Delta can skip files by their event times.
     entity = job.use_case.entity
     entities = job.own.read_table(entity.source).where(_in_stretches(entity.event_time, stretches, entity.lead))
     entities = entities.withColumn(
@@ -47,11 +47,11 @@ def run(job: Context[IngestionConfig]) -> None:
     blocks = feature_blocks.blocks_of(job.use_case, entities)
     rows = feature_blocks.make_features(job.own, job.use_case, entities, blocks)
     if rows is None:
-        job.log.info("no entity to make features of")
+        job.log.info("no entity needs features")
         return
     batch = max([batch, *(row["batch"] for row in taken_in)])
     rows = rows.withColumn("batch", F.lit(batch).cast("bigint"))
-    # Not a merge on the key, which computes the rows twice: once to find their partners, once to write.
+    # A merge on the key would compute the rows twice: once to find matching rows, once to write.
     job.own.replace_rows("features", rows, _in_stretches("prediction_time", stretches))
     job.own.set_comments("features", new)
     if any(block["late"] for block in blocks):
@@ -63,14 +63,15 @@ _LEDGER = ((F.min, "first_known"), (F.max, "last_known"), (F.max, "batch"))
 
 
 def _stretches_to_remake(use_case: UseCase, taken_in: Iterable[Mapping[str, Any]], reached: datetime) -> Stretches:
-    """Prediction times that could see a row of what was taken in.
+    """Find the prediction times whose features can change by newly ingested rows.
 
-    An entity can be asked about long after it is known, and a new version moves both the old and the new question.
+    A row of the entity's source changes everything after it is known: a new version can move both the old and the new
+    prediction time of its entity.
 
     Args:
         use_case: whose sources.
-        taken_in: per source, when the first and the last of its new rows were known; None: it has none.
-        reached: the last prediction time of the table.
+        taken_in: per source, earliest and latest known-at time of its new rows, UTC; None: no rows.
+        reached: the last prediction time of the table, UTC.
     """
     sent = feature_blocks.columns_needed(use_case)
     history = {source.name: source.history for source in use_case.sources}
@@ -89,15 +90,15 @@ def _stretches_to_remake(use_case: UseCase, taken_in: Iterable[Mapping[str, Any]
 
 
 def _report_late(job: Context[IngestionConfig], entities: DataFrame) -> None:
-    """Say how many entities were not known when they would have been asked about, in any version."""
+    """Log how many entities became known after their prediction time and so have no features."""
     entity = job.use_case.entity
     late = entities.where(F.col(job.use_case.source(entity.source).known_at) > F.col(feature_blocks.PREDICTION_TIME))
     key = list(entity.key)
     count = late.select(*key).distinct().join(job.own.read_table("features").select(*key), key, "left_anti").count()
     if count:
         job.log.warning(
-            "%d entities of %s were first known after the moment at which they would have been asked about: they have "
-            "no features", count, entity.source,
+            "%d entities of %s were first known after their prediction time: they have no features",
+            count, entity.source,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Hand a version that was just registered to the target's deployment job, and do not wait for it."""
+"""Task handover: start the target's deployment job for a new version, without waiting for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops.platform import runtime
 
 
 def run(job: Context[TrainingConfig | PromotionConfig]) -> None:
-    """Start the deployment job for the version that the task before this one made."""
+    """Start the deployment job for the version that the previous task registered."""
     number = job.config.model_version
     if number is None:
         raise ConfigError(

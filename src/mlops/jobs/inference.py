@@ -1,4 +1,4 @@
-"""Score with the champion what it has not scored: each entity once per prediction time and version, appended."""
+"""Task inference: score with the champion the entities that have no prediction since its training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops.release.aliases import load_serving
 
 
 def run(job: Context[InferenceConfig]) -> None:
-    """Resolve the champion once, score the features that came after its training, append."""
+    """Load the champion, score features with prediction times after its training until `as_of`, append predictions."""
     champion = load_serving(job)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
@@ -32,7 +32,7 @@ def run(job: Context[InferenceConfig]) -> None:
     scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
         "model_version", F.lit(champion.number).cast("bigint")
     )
-    # Runs of this job queue up behind each other, so nobody else adds the same; a merge would read the table once more.
+    # Runs of this job are queued, so no other run appends the same rows; a merge would read the table once more.
     job.own.append_rows("predictions", scored)
     job.log.info("scored with %s as of %s", champion, job.config.as_of.isoformat())
 

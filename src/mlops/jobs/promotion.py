@@ -1,4 +1,4 @@
-"""Copy one version of the target below to this target's model: the files unchanged, verdict and approval not at all."""
+"""Task promotion: copy a version of the target below. Copies the files unchanged; drops verdict and approval."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from mlops.release.aliases import as_recorded
 from mlops.release.version_record import parse_facts, read_record
 
 _DROPPED = ("verdict", "approv", "champion_", "validation_", "promoted_", "trained_in")
-"""Tags that begin so are about the target that the version comes from."""
+"""Prefixes of tags that are dropped: they are about the target that the version comes from."""
 
 
 def run(job: Context[PromotionConfig]) -> None:
-    """Copy once per source version: a repeat finds the copy and passes its number on."""
+    """Copy the version once: a repeat finds the copy and sets the task value to its number."""
     source = job.registry.get_version(job.config.source_model, job.config.source_version)
     record = read_record(audit_log.read_rows(job.source, source.model), source.number)
     verdict = record.verdict
     if verdict is None or not record.accepted:
         answer = "rejected" if record.rejection else verdict.verdict if verdict else "no verdict"
-        raise ModelError(f"{source} was not accepted where it comes from ({answer})")
+        raise ModelError(
+            f"{source} was not accepted where it comes from ({answer}): promote a version that is accepted there"
+        )
     source = as_recorded(source, verdict)
     origin = f"{source.model}/{source.number}@{verdict.artifact_digest}"
     if not _find_copies(job, origin):
@@ -35,36 +37,36 @@ def run(job: Context[PromotionConfig]) -> None:
     reason = f"version {source.number} of {source.model}"
     row = audit_log.new_row(job, "promotion", version, source=origin, reason=reason, **parse_facts(source.tags))
     new = audit_log.add_row(
-        job, row, lambda rows: any(each.move == "promotion" and each.source == origin for each in rows)
+        job, row, lambda rows: any(known.move == "promotion" and known.source == origin for known in rows)
     )
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s %s %s", source, "promoted as" if new else "was promoted before as", version)
 
 
 def _find_copies(job: Context[PromotionConfig], origin: str) -> list[Version]:
-    """Copies of one source version, oldest first; one whose files are not all there yet is none."""
+    """List the complete copies of one source version, oldest first; a copy whose files are incomplete is left out."""
     versions = job.registry.list_versions(job.config.model_name)
     return [version for version in versions if version.ready and version.tags.get("promoted_from") == origin]
 
 
 def _copy_once(job: Context[PromotionConfig], origin: str) -> Version:
-    """The oldest copy. Others come from runs at the same moment, each of which takes the oldest one, too."""
-    first, *others = _find_copies(job, origin)
-    for other in others:
-        if not other.aliases:
-            job.registry.delete_model(other)
+    """Return the oldest copy and delete the others, which concurrent runs made; each of these takes the oldest, too."""
+    first, *duplicates = _find_copies(job, origin)
+    for duplicate in duplicates:
+        if not duplicate.aliases:
+            job.registry.delete_model(duplicate)
     return first
 
 
 def _compare_digests(job: Context[PromotionConfig], source: Version, version: Version) -> None:
-    """Hold the copy's own bytes against the digest that the verdict was given on."""
+    """Compare the digest of the copy's files with the digest that the verdict was given on."""
     with job.registry.fetch_files(version) as folder:
-        found = artifact_digest(folder)
-    if found != (wanted := source.tags.get("artifact_digest", "none")):
+        actual = artifact_digest(folder)
+    if actual != (expected := source.tags.get("artifact_digest", "none")):
         job.registry.delete_model(version)
         raise UntrustedModel(
-            f"the copy {version} had digest {found[:12]}, its source {wanted[:12]}: "
-            "the copy was deleted; look at who can write where the files lie, then promote again"
+            f"the copy {version} had digest {actual[:12]}, its source {expected[:12]}: "
+            "the copy was deleted; check who can write to the folder of the files, then promote again"
         )
 
 

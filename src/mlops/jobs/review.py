@@ -1,4 +1,4 @@
-"""Record a person's decision on a version in the audit table: approved for its files and its verdict, or rejected."""
+"""Task review: record a person's decision on a version in the audit table, approved or rejected."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from mlops.release.verdicts import DOCUMENT, PAGE, report_digest
 from mlops.release.version_record import AuditRow, VersionRecord, champion_of, read_record
 
 _APPLICATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""How the platform names a service principal."""
+"""Name of a service principal on the platform: its application id."""
 
 
 def run(job: Context[ReviewConfig]) -> None:
-    """Record the decision of whoever started this run, as the platform knows him; a repeat records nothing more."""
+    """Record the decision of the person who started this run, as the platform names them; a repeat adds nothing.
+
+    An approval counts for the version's files and its newest verdict only.
+    """
     by = runtime.starter(job.config.run_id)
     version = job.registry.get_version(job.config.model_name, job.config.model_version)
     rows = audit_log.load_rows(job)
@@ -61,13 +64,18 @@ def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]
     """Add the row if nothing was decided on the version since `seen`, and this run has not added it before."""
 
     def is_overtaken(rows: Sequence[AuditRow]) -> bool:
-        about = [each for each in rows if row.to_version in {each.to_version, each.from_version}]
-        return len(about) > len([each for each in seen if row.to_version in {each.to_version, each.from_version}])
+        return _count_about(rows, row.to_version) > _count_about(seen, row.to_version)
 
-    if any((each.run_id, each.move, each.to_version) == (row.run_id, row.move, row.to_version) for each in seen):
+    if any((old.run_id, old.move, old.to_version) == (row.run_id, row.move, row.to_version) for old in seen):
         return
     if audit_log.add_row(job, row, is_overtaken) is None:
-        raise ModelError(f"something was decided on version {row.to_version} at the same moment: look and run again")
+        raise ModelError(
+            f"something was decided on version {row.to_version} at the same moment: see `mlops history`, then run again"
+        )
+
+
+def _count_about(rows: Sequence[AuditRow], number: int) -> int:
+    return sum(number in {row.to_version, row.from_version} for row in rows)
 
 
 def _reject_version(job: Context[ReviewConfig], version: Version, rows: Sequence[AuditRow], by: str) -> None:
@@ -84,7 +92,7 @@ def _reject_version(job: Context[ReviewConfig], version: Version, rows: Sequence
 
 
 def _check_digests(job: Context[ReviewConfig], version: Version, record: VersionRecord) -> tuple[str, str]:
-    """Of the version's files and of its verdict's report, as they are now."""
+    """Compute the digests of the version's files and of its verdict's report, as they are now."""
     run_id = record.verdict.validation_run if record.verdict else ""
     with job.registry.fetch_files(version) as folder:
         files = artifact_digest(folder)

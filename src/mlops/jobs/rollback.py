@@ -1,4 +1,4 @@
-"""Put the previous champion back."""
+"""Task rollback: make the previous champion the champion again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mlops.release import aliases, audit_log
 
 
 def run(job: Context[RollbackConfig]) -> None:
-    """Move the alias back, with a row in the audit table; the version that goes becomes the previous champion.
+    """Make the version that served before, by the audit table, champion again; the champion becomes the previous one.
 
-    A run that is repaired after its row was written has only the aliases left to move. A second rollback would put
-    back what the first one took away, so it is refused. Which version served before is what the audit table says.
+    A run that is repaired after its row was written only moves the aliases. A second rollback would bring back the
+    version that the first one removed, so it is refused.
     """
     model = job.config.model_name
     last = aliases.reconcile_aliases(job)

@@ -1,4 +1,4 @@
-"""Land the sample's files, day by day, as a real airport's systems would: `<landing>/<source>/<day>.csv`."""
+"""Task sample: write the sample's files to the landing folder, as `<landing>/<source>/<day>.csv`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops.platform import storage
 
 
 def run(job: Context[SampleConfig]) -> None:
-    """Land the files of the days since..until, both included; a file that is there already stays as it is."""
+    """Write the files of the days since..until, both included; a file that exists with the same content stays."""
     since, until = job.config.since, job.config.until
     if until < since:
         raise ConfigError(f"until ({until}) is before since ({since}): give the earlier day as since")
@@ -18,7 +18,7 @@ def run(job: Context[SampleConfig]) -> None:
     ]
     if not landed:
         raise ConfigError(f"the sample has no files for {since}..{until}")
-    job.log.info("%d files landed, %d were there", sum(landed), len(landed) - sum(landed))
+    job.log.info("%d files landed, %d were there before", sum(landed), len(landed) - sum(landed))
 
 
 main = task(run)

@@ -1,4 +1,4 @@
-"""Fit the use case's model on matured labels before the holdout, log it and register one version."""
+"""Task training: fit the model on matured labels before the holdout, log it and register one version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Job = Context[TrainingConfig]
 
 
 def run(job: Job) -> None:
-    """Train, register, and publish the number of the very version that the registry returned; once in a job run."""
+    """Train and register one version, and set the task value `model_version`; a repeat in the job run adds nothing."""
     for before in job.registry.list_versions(job.config.model_name):
         if before.tags.get("trained_in") == job.config.run_id:
             runtime.set_task_value("model_version", str(before.number))
@@ -36,21 +36,24 @@ def run(job: Job) -> None:
     rows = _training_rows(job, train_until, tables)
     inputs, labels = predictions.model_input(rows, job.use_case), rows[_matured.LABEL].astype("int64")
     tags = _version_tags(job, train_until, tables)
-    # On one thread: with another number of threads the same data gives another fitted state.
+    # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
     with job.registry.open_run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags), threadpool_limits(limits=1):
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
         parameters = _study.search_parameters(job, inputs, labels, folds)
-        with ThreadPoolExecutor(1) as beside:  # not a process, which would hold the rows a second time
-            backtest = beside.submit(_study.run_backtest, model.build, parameters, inputs, labels, folds[-1])
+        with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
+            backtest = pool.submit(_study.run_backtest, model.build, parameters, inputs, labels, folds[-1])
             pipeline = model.build(parameters).fit(inputs, labels)
         study = backtest.result()
         tags = {**tags, "model_digest": joblib.hash(pipeline)}
         card = _study.render_model_card(job, study, tags, len(rows), parameters)
-        told = {**job.config.model_dump(mode="json"), **{f"model.{name}": value for name, value in parameters.items()}}
+        settings = {
+            **job.config.model_dump(mode="json"),
+            **{f"model.{name}": value for name, value in parameters.items()},
+        }
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log_to_run(told, metrics, {**documents, "environment.txt": _installed_digest()}, tags)
+        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _installed_digest()}, tags)
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
@@ -65,11 +68,11 @@ def run(job: Job) -> None:
 
 
 def _log_input_tables(job: Job) -> dict[str, int]:
-    """The version of each table that is read: the newest, or what the configuration says.
+    """Choose the version of each table that training reads: the newest, or that of the parameter `table_versions`.
 
     Raises:
-        ConfigError: the configuration names another table.
-        DataError: a table has no such version any more.
+        ConfigError: the parameter names another table.
+        DataError: a table no longer has that version.
     """
     given = dict(pair.split("=") for pair in job.config.table_versions.split(",") if pair != "newest")
     names = ("features", job.use_case.label.source)
@@ -90,13 +93,13 @@ def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -
     if rows[_matured.LABEL].nunique() == 1:
         raise DataError(
             f"all {len(rows)} matured labels {before} are {rows[_matured.LABEL].iloc[0]:.0f}, and a model needs both 1 "
-            f"and 0: look at the rows of {label} and at the label's SQL, or land more days"
+            f"and 0: check the rows of {label} and the label's SQL, or land more days"
         )
     return rows
 
 
 def _version_tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
-    """What it takes to train the same again: the code, what was installed, the tables, the moment, the parameters."""
+    """Make the tags from which the same model can be trained again: code, environment, tables, moment, parameters."""
     return {
         "trained_until": train_until.isoformat(),
         "trained_as_of": job.config.as_of.isoformat(),
@@ -112,9 +115,9 @@ def _version_tags(job: Job, train_until: datetime, tables: Mapping[str, int]) ->
 
 
 def _installed_digest() -> str:
-    """Every distribution that is installed, pinned, one a line: what the lock became here."""
-    found = {f"{each.name}=={each.version}" for each in importlib.metadata.distributions()}
-    return "\n".join(sorted(found, key=str.lower))
+    """List every installed distribution with its version, one per line."""
+    installed = {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()}
+    return "\n".join(sorted(installed, key=str.lower))
 
 
 main = task(run)

@@ -1,4 +1,4 @@
-"""Judge one version on the holdout, beside the champion. A refusal is a result; what cannot be judged is refused."""
+"""Task validation: judge one version on the holdout against the champion. What cannot be judged is refused."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mlops.release.version_record import AuditRow, VersionRecord, champion_of, n
 
 
 def run(job: Job) -> None:
-    """Decide, record the verdict, publish it as task value `verdict`; the same case is judged once.
+    """Judge the version, record the verdict and set the task value `verdict`; the same case is judged once.
 
-    The version that serves is not judged: it is deployed already, and only its aliases are put in order.
+    A version that is champion is not judged again; only its aliases are reconciled.
     """
     target_settings.check_settings(job)
     version = job.registry.get_version(job.config.model_name, job.config.model_version)
@@ -40,11 +40,11 @@ def run(job: Job) -> None:
 
 
 def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Sequence[AuditRow]) -> str:
-    """The recorded verdict, if it was given on this very case; else a new one."""
+    """Return the recorded verdict if it was given on this same case; else judge the version and record a new one."""
     champion, holdout = _champion_of(job, newest_move(rows)), _read_holdout(job)
     case = _case_digest(job, version, champion, holdout)
     if record.verdict is not None and record.verdict.verdict_case == case:
-        job.log.info("%s was judged on this very case before: %s", version, record.verdict.verdict)
+        job.log.info("%s was judged on this same case before: %s", version, record.verdict.verdict)
         verdicts.show_verdict(job, version, record.verdict)
         return record.verdict.verdict
     kept = verdicts.save_verdict(
@@ -56,14 +56,14 @@ def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Se
 
 
 def _as_known(version: Version, record: VersionRecord) -> Version:
-    """The version with the facts that something else than its tags holds: the promotion of a copy, the registry."""
+    """Replace the version's tags by facts that its trainer cannot change: of its promotion, or of the registry."""
     if record.promotion is not None:
         return as_recorded(version, record.promotion)
     return replace(version, tags={**version.tags, "trained_by": version.created_by}) if version.created_by else version
 
 
 def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
-    """Whom the audit table made champion; a version that was deleted since is no missing champion."""
+    """Load the champion of the audit table; the exception if it was deleted, None if there is no champion."""
     if last is None:
         return None
     try:
@@ -73,7 +73,7 @@ def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
 
 
 def _read_holdout(job: Job) -> Holdout | Exception:
-    """Without a holdout the verdict is a refusal and no failure of this job."""
+    """Read the holdout; an error is returned, since it refuses the version and must not fail the job."""
     try:
         return _evidence.read_holdout(job)
     except Exception as error:  # noqa: BLE001 (fail closed)
@@ -81,10 +81,10 @@ def _read_holdout(job: Job) -> Holdout | Exception:
 
 
 def _case_digest(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception) -> str:
-    """What a verdict depends on, as one digest: artifacts, holdout (its data, not only its dates) and policy."""
+    """Compute the digest of all that a verdict depends on: artifacts, holdout data and dates, policy, extra rules."""
     windows = splits.split_windows(job.config.as_of, job.use_case.policy)
     artifacts = [
-        each.tags.get("artifact_digest") if isinstance(each, Version) else repr(each) for each in (version, champion)
+        side.tags.get("artifact_digest") if isinstance(side, Version) else repr(side) for side in (version, champion)
     ]
     data = holdout.digest if isinstance(holdout, Holdout) else repr(holdout)
     policy = job.use_case.policy
@@ -96,7 +96,7 @@ def _case_digest(job: Job, version: Version, champion: Version | Exception | Non
 def _judge_version(
     job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout | Exception
 ) -> tuple[Verdict, HoldoutScores | None]:
-    """The verdict, and what it was made of; None where that could not be had."""
+    """Judge the version; returns the verdict and the scores that it is based on, None if they could not be computed."""
     if isinstance(holdout, Exception):
         return _needs_no_verdict(holdout), None
     try:
@@ -108,7 +108,7 @@ def _judge_version(
             coverage=holdout.coverage,
             policy=job.use_case.policy,
         )
-    except Exception as error:  # noqa: BLE001 (fail closed: what could not be judged is refused, and says why)
+    except Exception as error:  # noqa: BLE001 (fail closed: an error refuses the version and is its reason)
         return _needs_no_verdict(error), None
     return verdict, evidence
 

@@ -1,6 +1,6 @@
-"""The champion is who the audit table says. A move commits its row, and then moves the aliases that show it.
+"""Move the champion: commit a row to the audit table, which decides, then move the aliases, which show it.
 
-A run that was stopped in between leaves a row whose aliases are behind; whoever comes next finishes it first.
+A run that stops between the two leaves aliases that differ from the table; the next run reconciles them first.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous_champion"
 MOVING = "moving"
-"""Held while a version is made champion. Whoever may not set aliases is refused here, before a row is written."""
+"""Alias that is set before the row is written, so that an identity that may not set aliases fails before it writes."""
 _TAG = 1000
-"""Longest value of a tag that Unity Catalog takes."""
+"""Largest number of characters of a tag's value in Unity Catalog."""
 
 
 def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
-    """The champion: the version that the audit table says, with the files that were judged; None: there is none.
+    """Load the champion of the audit table, with the facts that were recorded of it; None: there is no champion.
 
     Raises:
         ModelError: the alias shows another version, or the version was deleted.
@@ -40,7 +40,8 @@ def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
         if holder is not None:
             raise ModelError(
                 f"alias champion of {model} points at version {holder.number}, which the audit table never made "
-                "champion: somebody moved the alias by hand. Take it away, and start the deployment job for the version"
+                "champion: somebody moved the alias by hand. Delete the alias, and start the deployment job for the "
+                "version"
             )
         return None
     if holder is None or holder.number != last.to_version:
@@ -55,15 +56,15 @@ def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
 
 
 def as_recorded(version: Version, row: AuditRow) -> Version:
-    """The version with the tags of FACTS as a row of the audit table has them; a tag that it lacks is left out."""
+    """Replace the version's tags of FACTS by the values of a row of the audit table; other FACTS are dropped."""
     tags = {name: text for name, text in version.tags.items() if name not in FACTS}
     return replace(version, tags={**tags, **row.facts})
 
 
 def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
-    """Bring the aliases to what the newest move of the audit table says; returns that move.
+    """Set the aliases as the newest move of the audit table says; returns that move.
 
-    Who had to move one looks again: if he was overtaken meanwhile, his must not stay.
+    After moving an alias the table is read again: another run may have moved the champion in between.
     """
     last = newest_move(audit_log.load_rows(job))
     while last is not None and _apply_move(job, last):
@@ -93,8 +94,8 @@ def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
 def row_of_move[C: ModelConfig](
     job: Context[C], kind: Kind, version: Version, record: VersionRecord, reason: str
 ) -> AuditRow:
-    """The row that makes a version champion, with what its record says of files and training."""
-    # A rollback brings back the files that served, whatever was judged since.
+    """Make the row that makes a version champion, with the facts of its record about files and training."""
+    # A rollback brings back the files that served, even if the version was judged again since.
     known = record.verdict if kind == "deployment" else record.move or record.verdict
     return audit_log.new_row(
         job, kind, version, reason=reason,
@@ -110,8 +111,8 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
     Args:
         job: deployment or rollback.
         version: the new champion.
-        row: as `row_of_move` made it.
-        last: the newest move when it was decided, as `reconcile_aliases` returned it.
+        row: the row of `row_of_move`.
+        last: the newest move at the time of the decision, as `reconcile_aliases` returned it.
 
     Raises:
         Conflict: another run moved the champion since; nothing was changed.
@@ -121,7 +122,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
         newest = newest_move(rows)
         return (newest and newest.move_id) != (last and last.move_id)
 
-    with suppress(ModelError):  # another move took the alias in between: the table decides between the two
+    with suppress(ModelError):  # another move took the alias; the audit table decides between the two
         job.registry.set_alias(version, MOVING)
     added = audit_log.add_row(job, replace(row, from_version=last.to_version if last else None), is_overtaken)
     reconcile_aliases(job)
@@ -134,7 +135,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
 
 
 def show_tags[C: ModelConfig](job: Context[C], version: Version, tags: dict[str, str | None]) -> None:
-    """Show facts of the record as tags, for people. They decide nothing, so a tag that is refused stops nobody."""
+    """Show facts of the record as tags of the version. Tags decide nothing, so a refused tag is only logged."""
     shown = {name: None if text is None else clean_text(text)[:_TAG].rstrip() for name, text in tags.items()}
     different = {name: text or None for name, text in shown.items() if version.tags.get(name) != (text or None)}
     try:
@@ -144,7 +145,7 @@ def show_tags[C: ModelConfig](job: Context[C], version: Version, tags: dict[str,
 
 
 def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow) -> bool:
-    """Bring aliases and tags to what a row says; returns whether an alias had to be moved."""
+    """Set aliases and tags as a row says; returns whether an alias had to be moved."""
     version = find_version(job, row.to_version)
     if version is None:
         job.log.warning("version %d was made champion of %s and then deleted", row.to_version, row.model_name)
@@ -160,7 +161,7 @@ def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow) -> bool:
 
 
 def _point_alias[C: ModelConfig](job: Context[C], alias: str, number: int | None) -> bool:
-    """Whether the alias had to be moved, and there was a version to move it to."""
+    """Point an alias at a version; returns False if the alias was right already, or the version is gone."""
     holder = job.registry.find_alias_holder(job.config.model_name, alias)
     if number is None or (holder is not None and holder.number == number):
         return False
@@ -177,7 +178,7 @@ def _drop_alias[C: ModelConfig](job: Context[C], alias: str, number: int) -> Non
 
 
 def find_version[C: ModelConfig](job: Context[C], number: int) -> Version | None:
-    """A version by its number; None: it was deleted."""
+    """Find a version by its number; None: it was deleted."""
     try:
         return job.registry.get_version(job.config.model_name, number)
     except ModelError:

@@ -1,6 +1,6 @@
-"""Whether a version may become champion: one set of rules for `mlops approve`, the approval task and deployment.
+"""Decide whether a version may become champion: one set of rules for review, approval task and deployment.
 
-Each function answers with every objection; none: it may. What they look at is the version's record, never a tag.
+Each function returns all objections; without objections the version may. The rules read the version's record, no tag.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ Approval = Literal["required", "automatic"]
 
 @dataclass(frozen=True)
 class Objection:
-    """One reason why not, and the error that it is."""
+    """A reason against a version, and the error to raise for it."""
 
     error: type[MlopsError]
     reason: str
 
 
 def object_to_verdict(record: VersionRecord, champion: int | None) -> Iterator[Objection]:
-    """Why the verdict is not enough.
+    """List the objections to a version's verdict.
 
     Args:
-        record: of the version.
-        champion: as the audit table says now.
+        record: the record of the version.
+        champion: the champion's number in the audit table now; None: there is none.
     """
     verdict = record.verdict
     if record.rejection is not None:
@@ -42,18 +42,18 @@ def object_to_verdict(record: VersionRecord, champion: int | None) -> Iterator[O
         yield Objection(ModelError, f"{record} has no accepting verdict ({verdict.verdict})")
     elif verdict.judged_against != champion:
         then, now = verdict.judged_against or "none", champion or "none"
-        yield Objection(Conflict, f"{record} was judged against champion {then}, and champion is {now} by now")
+        yield Objection(Conflict, f"{record} was judged against champion {then}, and champion is {now} now")
     if verdict is not None and not verdict.artifact_digest:
         yield Objection(ModelError, f"the verdict on {record} names no files")
 
 
 def object_to_approver(record: VersionRecord, by: str, *, person: bool) -> Iterator[Objection]:
-    """Why this identity may not approve the version.
+    """List the objections to an identity that wants to approve the version.
 
     Args:
-        record: of the version.
-        by: who wants to approve.
-        person: whether the platform knows `by` as a person; a service principal is none.
+        record: the record of the version.
+        by: the identity that wants to approve.
+        person: whether `by` is a person and not a service principal.
     """
     trained_by = record.verdict.trained_by if record.verdict else ""
     if not person:
@@ -67,10 +67,10 @@ def object_to_approver(record: VersionRecord, by: str, *, person: bool) -> Itera
 
 
 def object_to_approval(record: VersionRecord, now: datetime) -> Iterator[Objection]:
-    """Why a person's approval is missing, or does not count."""
+    """List the objections to a version's approval: it is missing, or it does not count."""
     verdict, approval = record.verdict, record.approval
     if verdict is None or record.rejection is not None:
-        return  # `object_to_verdict` says so
+        return  # `object_to_verdict` objects to these
     if approval is None:
         yield Objection(ApprovalPending, f"{record} waits for approval")
         return
@@ -92,26 +92,26 @@ def object_to_approval(record: VersionRecord, now: datetime) -> Iterator[Objecti
 def object_to_deployment(
     record: VersionRecord, champion: int | None, approval: Approval, now: datetime
 ) -> Sequence[Objection]:
-    """Why a version may not become champion now.
+    """List the objections to making a version champion now.
 
     Args:
-        record: of the version.
-        champion: as the audit table says now.
-        approval: whether a person has to approve in this target.
-        now: the clock.
+        record: the record of the version.
+        champion: the champion's number in the audit table now; None: there is none.
+        approval: "required" if a person has to approve in this target.
+        now: the time of the clock, UTC.
     """
-    found = list(object_to_verdict(record, champion))
+    objections = list(object_to_verdict(record, champion))
     if approval == "required":
-        found += object_to_approval(record, now)
-    return found
+        objections += object_to_approval(record, now)
+    return objections
 
 
 def object_to_files(record: VersionRecord, digests: tuple[str, str]) -> Iterator[Objection]:
-    """Why an approver cannot trust what he looks at.
+    """List the objections to a version's files and report, which an approver must see as they were judged.
 
     Args:
-        record: of the version.
-        digests: of the version's files and of its verdict's report, both as they are now.
+        record: the record of the version.
+        digests: digest of the version's files and digest of its verdict's report, both as they are now.
     """
     files, report = digests
     if record.verdict is not None and files != record.verdict.artifact_digest:
@@ -123,10 +123,10 @@ def object_to_files(record: VersionRecord, digests: tuple[str, str]) -> Iterator
 
 
 def raise_first(objections: Sequence[Objection], cure: str) -> None:
-    """Raise the first objection's error, which says all of them and the cure.
+    """Raise the error of the first objection, with the reasons of all objections and the cure.
 
     Raises:
         MlopsError: there are objections.
     """
     if objections:
-        raise objections[0].error(f"{'; '.join(each.reason for each in objections)}; {cure}")
+        raise objections[0].error(f"{'; '.join(objection.reason for objection in objections)}; {cure}")

@@ -1,8 +1,9 @@
-"""The audit table: every verdict, approval, rejection, promotion and move of a champion. Rows are added, never changed.
+"""Read and append the audit table: every verdict, approval, rejection, promotion and move of a champion.
 
-It decides what may serve, since only the identity that the deciding jobs run as may write it. It is also the arbiter
-that the registry lacks. Rows of a model are numbered without gaps, and of two writers with one number only one gets it:
-the other one looks again, and gives way if what it wanted has been decided meanwhile.
+The table decides which version may serve, since only the identity of the deciding jobs may write it. Rows are added
+and never changed. It also serialises concurrent writers, which the registry cannot do: rows of a model are numbered
+without gaps, and only one of two writers gets a number. The other one reads the table again and retries with the next
+number, or stops if another run has already decided.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _TRIES = 50
 
 
 def read_rows(own: Schema, model_name: str) -> list[AuditRow]:
-    """All rows about a model, oldest first; none where the table is not there."""
+    """Read all rows of a model, oldest first; empty if there is no table."""
     if not own.exists("audit"):
         return []
     about = own.read_table("audit").where(F.col("model_name") == model_name).orderBy("sequence")
@@ -41,17 +42,17 @@ def _utc(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_rows[C: ModelConfig](job: Context[C]) -> list[AuditRow]:
-    """All rows about the job's model, oldest first."""
+    """Read all rows of the job's model, oldest first."""
     return read_rows(job.own, job.config.model_name)
 
 
 def record_of[C: ModelConfig](job: Context[C], number: int) -> VersionRecord:
-    """What the audit table says of a version of the job's model now."""
+    """Read the record of a version of the job's model."""
     return replace(read_record(load_rows(job), number), model_name=job.config.model_name)
 
 
 def new_row[C: ModelConfig](job: Context[C], kind: Kind, version: Version, **given: Any) -> AuditRow:
-    """A row that is not in the table yet; what is not given says who, when and in which run."""
+    """Make a row that is not in the table yet; identity, clock, run and moment are filled in."""
     known: dict[str, Any] = {
         "model_name": version.model, "move": kind, "to_version": version.number, "by": runtime.identity(),
         "run_id": job.config.run_id, "at": runtime.now(), "as_of": job.config.as_of,
@@ -62,28 +63,29 @@ def new_row[C: ModelConfig](job: Context[C], kind: Kind, version: Version, **giv
 def add_row[C: ModelConfig](
     job: Context[C], row: AuditRow, is_overtaken: Callable[[Sequence[AuditRow]], bool]
 ) -> AuditRow | None:
-    """Add a row under the next number.
+    """Append a row with the next number.
 
     Args:
-        job: whose model it is about.
-        row: the row; its number and id are given here.
-        is_overtaken: whether the rows that are there by now make this one pointless; asked before every try.
+        job: the job whose model the row is about.
+        row: the row; `sequence` and `move_id` are set here.
+        is_overtaken: returns True if the rows in the table now make this row pointless; called before every try.
 
     Returns:
-        The row as it was committed; None: overtaken, and nothing was written.
+        The row as committed; None: it was overtaken, and nothing was written.
 
     Raises:
-        Conflict: every number was taken by others.
+        Conflict: other writers took every number that was tried.
     """
     table_schemas.create_tables(job.own, "audit")
     for _ in range(_TRIES):
         before = load_rows(job)
         if is_overtaken(before):
             return None
-        mine = replace(row, sequence=1 + (before[-1].sequence if before else 0), move_id=uuid.uuid4().hex)
+        numbered = replace(row, sequence=1 + (before[-1].sequence if before else 0), move_id=uuid.uuid4().hex)
         with suppress(Conflict):
-            frame = table_schemas.make_frame(job.own, "audit", [mine.values()])
+            frame = table_schemas.make_frame(job.own, "audit", [numbered.values()])
             job.own.insert_new("audit", frame, ("model_name", "sequence"))
-        if any(each.move_id == mine.move_id for each in load_rows(job)):
-            return mine
-    raise Conflict(f"the audit table of {row.model_name} is written by too many others: run again")
+        # A merge that meets an existing number writes nothing and raises nothing: only the id shows whose row it is.
+        if any(added.move_id == numbered.move_id for added in load_rows(job)):
+            return numbered
+    raise Conflict(f"{_TRIES} tries to write the audit table of {row.model_name} met other writers: run again")

@@ -1,8 +1,8 @@
-"""What a target decides about its versions, read where nobody who starts a job can change it.
+"""Compare a run's parameters with the target's settings, which whoever starts a job cannot change.
 
-Whoever may start the job deployment, as the identity that trains does, may give any parameter: `approval=automatic`, or
-tables of his own to be judged on. The bundle writes these settings as properties of the schema, too, which belongs to
-whoever deploys; a run whose parameters differ from them is refused.
+An identity that may start the deployment job, as that of training does, may give any parameter: `approval=automatic`,
+or its own tables to judge on. So the bundle also writes these settings as properties of the schema, which the deployer
+owns. A run whose parameters differ from the properties is refused.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from mlops.contract import ConfigError
 from mlops.platform import runtime
 
 _CLOSED = {"approval": "required", "approval_binding": "digests"}
-"""What holds where the schema does not say."""
+"""Settings that hold if the schema lacks the property."""
 
 
 def check_settings[C: ModelConfig](job: Context[C]) -> None:
-    """Hold the run's parameters against the schema's properties.
+    """Compare the run's parameters with the schema's properties.
 
     Raises:
-        ConfigError: some differ; says all of them.
+        ConfigError: some differ; names all of them.
     """
     config = job.config
     settings = runtime.target_settings(config.catalog, config.schema_name)
     if settings is None:
         return
-    wanted = {"data_catalog": config.catalog, "data_schema": config.schema_name, **_CLOSED, **settings}
-    given = {name: str(getattr(config, name)) for name in wanted if hasattr(config, name)}
-    wrong = [f"{name} is {value!r} and not {wanted[name]!r}" for name, value in given.items() if value != wanted[name]]
+    expected = {"data_catalog": config.catalog, "data_schema": config.schema_name, **_CLOSED, **settings}
+    given = {name: str(getattr(config, name)) for name in expected if hasattr(config, name)}
+    wrong = [
+        f"{name} is {value!r} and not {expected[name]!r}" for name, value in given.items() if value != expected[name]
+    ]
     if wrong:
         raise ConfigError(
             f"{'; '.join(wrong)}, as the schema {config.catalog}.{config.schema_name} says: leave the parameter out, "

@@ -1,4 +1,4 @@
-"""Record a verdict: its report in a run of its own, one row of the audit table, and what the registry shows of both."""
+"""Save a verdict: its report in an MLflow run, a row in the audit table, and tags and alias that show it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _HEADING = "\n\n## Verdict\n\n"
 def save_verdict(
     job: Job, version: Version, judged: tuple[str, int | None], verdict: Verdict, evidence: HoldoutScores | None
 ) -> Verdict:
-    """Write the report, then the row of the audit table that decides, then what the registry shows.
+    """Write the report, then the row of the audit table, which decides, then tags and alias of the registry.
 
-    A verdict that something failed in is no answer to its case, which is then judged again when it is asked again.
+    A verdict that an error made gets no case digest, so that the case is judged again at the next validation.
 
     Args:
         job: validation or deployment.
-        version: that was judged.
-        judged: digest of the case, and the champion that it was judged against.
-        verdict: the gate's answer.
-        evidence: what it was made of; None: it could not be had.
+        version: the version that was judged.
+        judged: digest of the case, and number of the champion that it was judged against.
+        verdict: the verdict of the gate.
+        evidence: the scores that it is based on; None: they could not be computed.
 
     Returns:
-        The verdict; one whose report cannot be written becomes a refusal.
+        The verdict; if its report cannot be written, it becomes a refusal.
     """
     case, champion = judged
     run_id = ""
@@ -67,7 +67,7 @@ def save_verdict(
 
 
 def show_verdict(job: Job, version: Version, row: AuditRow) -> None:
-    """Show a verdict as alias and tags; a bare approval of the platform's button was given on an older one."""
+    """Show a verdict as alias and tags; tags of an approval are removed, since it was given on an older verdict."""
     if row.verdict == "accepted":
         job.registry.set_alias(version, CHALLENGER)
     elif CHALLENGER in version.aliases:
@@ -78,12 +78,12 @@ def show_verdict(job: Job, version: Version, row: AuditRow) -> None:
 
 
 def report_digest(document: str, page: str) -> str:
-    """What a verdict is known by: digest of its document and its page."""
+    """Compute the digest of a verdict's report: sha256 over its document and its page."""
     return hashlib.sha256(f"{document}\0{page}".encode()).hexdigest()
 
 
 def answer_of(verdict: Verdict) -> str:
-    """The verdict in one word, as the audit table has it."""
+    """Return the verdict as the audit table has it: accepted or refused."""
     return "accepted" if verdict.accepted else "refused"
 
 
@@ -114,8 +114,8 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
     metrics = {who: asdict(compute_metrics(scored.y, scored.p)) for who, scored in answers.items()}
     plots: dict[str, str] = {}
     if answers:
-        first, said = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
-        plots = {**pages.quality_plots(first.y, said), "per day": pages.daily_plot(first.day, first.y, said)}
+        first, scores = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
+        plots = {**pages.quality_plots(first.y, scores), "per day": pages.daily_plot(first.day, first.y, scores)}
     return pages.render_verdict(
         title=str(version),
         summary=f"{job.use_case.question} Judged as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events of "
@@ -129,7 +129,7 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
 
 
 def _scores_to_draw(evidence: HoldoutScores | None) -> Mapping[str, Scored]:
-    """Who answered the challenger's rows with something that can be drawn; the rules say what was wrong with others."""
+    """Select the versions whose scores can be drawn; the gate's rules say what is wrong with the others."""
     drawn: dict[str, Scored] = {}
     for who in ("challenger", "champion"):
         scored = getattr(evidence, who, None)

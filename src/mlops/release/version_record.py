@@ -1,6 +1,6 @@
-"""The record of a version: what the audit table says of it. The record decides; tags of the registry only show it.
+"""Read the record of a version from the rows of the audit table. The record decides; tags of the registry show it.
 
-Whoever trains may set any tag of any version, and may write no row here (docs/explanation/decisions/0006).
+The identity that trains may set any tag of any version, but may not write the audit table (docs/explanation/decisions/0006).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from mlops.contract import DataError, clean_text
 
 Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback"]
 MOVES = ("deployment", "rollback")
-"""The kinds of rows that move the champion."""
+"""Kinds of rows that move the champion."""
 FACTS = ("artifact_digest", "trained_by", "trained_until", "trained_as_of")
-"""Tags of a version that validation copies into its row: from then on the row holds, whatever becomes of the tags."""
+"""Tags of a version that validation copies into its row. After that the row counts, whatever the tags become."""
 _NUMBERS = ("sequence", "from_version", "to_version", "judged_against")
 _MOMENTS = ("at", "as_of", "trained_until", "trained_as_of", "expires")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRow:
-    """One row of the audit table, which is added once and never changed. Field by field a column, in their order."""
+    """One row of the audit table: one field per column, in the order of the columns. Rows are never changed."""
 
     model_name: str
     sequence: int = 0
@@ -62,12 +62,12 @@ class AuditRow:
     """Of an approval."""
 
     def values(self) -> tuple[object, ...]:
-        """The row in the order of the table's columns; what is empty is null."""
+        """The values in the order of the table's columns; an empty text is null."""
         return tuple(None if value == "" else value for value in asdict(self).values())
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What the row fixes of a version's own tags, by their names; whoever needs one of FACTS reads it here."""
+        """The row's values of FACTS, by name, as texts like the tags; empty ones are left out."""
         moments = {"trained_until": self.trained_until, "trained_as_of": self.trained_as_of}
         texts = {"artifact_digest": self.artifact_digest, "trained_by": self.trained_by}
         dated = {name: moment.isoformat() for name, moment in moments.items() if moment is not None}
@@ -75,7 +75,7 @@ class AuditRow:
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row of the table; numbers and moments may be text, and columns that an older table lacks are empty.
+        """Parse a row of the table. Numbers and moments may be text; columns that an older table lacks are empty.
 
         Raises:
             DataError: the row has a value that its column cannot have.
@@ -91,7 +91,7 @@ class AuditRow:
 
 
 def parse_facts(tags: Mapping[str, str]) -> Mapping[str, Any]:
-    """What a version's own tags say for the columns of FACTS; a moment that cannot be read is none."""
+    """Parse the values of FACTS from a version's tags; a moment that cannot be parsed is None."""
     facts: dict[str, Any] = {}
     for name in FACTS:
         text = clean_text(tags.get(name, ""))
@@ -117,31 +117,31 @@ def _parse_value(name: str, value: Any) -> object:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """What the audit table says of one version now. A part that is None is not there, or no longer counts."""
+    """The current state of one version in the audit table. A part that is None does not exist or no longer counts."""
 
     model_name: str
     number: int
     promotion: AuditRow | None = None
     verdict: AuditRow | None = None
-    """The newest one in this target: a verdict does not travel with a copy."""
+    """The newest verdict in this target; a promoted copy does not take its verdict along."""
     approval: AuditRow | None = None
-    """Given on the newest verdict, and not used up: a deployment or a rollback of the version ends it."""
+    """The approval of the newest verdict; a deployment or a rollback of the version ends it."""
     rejection: AuditRow | None = None
-    """A rejected version stays closed."""
+    """A rejection is final."""
     move: AuditRow | None = None
-    """The newest move that made it champion."""
+    """The newest move that made the version champion."""
 
     def __str__(self) -> str:
         return f"{self.model_name} version {self.number}"
 
     @property
     def accepted(self) -> bool:
-        """Whether the newest verdict accepts it, and nobody has rejected it."""
+        """Whether the newest verdict accepts the version and nobody has rejected it."""
         return self.verdict is not None and self.verdict.verdict == "accepted" and self.rejection is None
 
 
 def read_record(rows: Sequence[AuditRow], number: int) -> VersionRecord:
-    """The record of a version, from the rows of its model, oldest first."""
+    """Read the record of version `number` from the rows of its model, oldest first."""
     record = VersionRecord(rows[0].model_name if rows else "", number)
     for row in rows:
         if row.move == "rollback" and row.from_version == number:
@@ -153,7 +153,7 @@ def read_record(rows: Sequence[AuditRow], number: int) -> VersionRecord:
 
 
 def _apply_row(row: AuditRow) -> Iterator[tuple[str, AuditRow | None]]:
-    """The parts of a record that a row replaces."""
+    """Yield the parts of a record that a row replaces, with their new values."""
     if row.move in MOVES:
         yield "move", row
         yield "approval", None
@@ -164,11 +164,11 @@ def _apply_row(row: AuditRow) -> Iterator[tuple[str, AuditRow | None]]:
 
 
 def newest_move(rows: Sequence[AuditRow]) -> AuditRow | None:
-    """The newest of the rows that move the champion."""
+    """Find the newest row that moves the champion; None: there is none."""
     return next((row for row in reversed(rows) if row.move in MOVES), None)
 
 
 def champion_of(rows: Sequence[AuditRow]) -> int | None:
-    """The version that the audit table says is champion."""
+    """Find the number of the champion; None: there is no champion."""
     last = newest_move(rows)
     return None if last is None else last.to_version
