@@ -73,10 +73,10 @@ def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
 
 
 def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
-    """The record of the job's version, which may become champion: what the approval task and deployment both ask.
+    """Return the record of the job's version if it may become champion; approval and deployment call it.
 
     Raises:
-        MlopsError: it may not; says every reason, and what to type.
+        MlopsError: it may not; names every reason and the command to run.
     """
     number, rows = job.config.model_version, audit_log.load_rows(job)
     record = replace(read_record(rows, number), model_name=job.config.model_name)
@@ -85,8 +85,8 @@ def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
     if objections and objections[0].error is ApprovalPending:
         cure = f"have somebody else run: {runtime.command('mlops', 'approve', text, '--target', target)}"
     else:
-        typed = runtime.command("mlops", "deploy", text, "--target", target)
-        cure = f"nothing was changed: to have it judged anew, run: {typed}"
+        command = runtime.command("mlops", "deploy", text, "--target", target)
+        cure = f"nothing was changed: to have it judged again, run: {command}"
     approvals.raise_first(objections, cure)
     return record
 

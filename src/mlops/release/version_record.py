@@ -1,6 +1,7 @@
 """Read the record of a version from the rows of the audit table. The record decides; tags of the registry show it.
 
-The identity that trains may set any tag of any version, but may not write the audit table (docs/explanation/decisions/0006).
+The identity that trains may set any tag of any version, but may not write the audit table
+(docs/explanation/decisions/0006).
 """
 
 from __future__ import annotations
