@@ -156,11 +156,11 @@ class World:
             "counts": counts,
         }
 
-    def load_predictions(self, job, start, first):
+    def load_predictions(self, job, start, baseline):
         rows = EVENTS[(EVENTS["event_time"] >= naive(start)) & (EVENTS["event_time"] < naive(job.config.as_of))]
         told = rows["day"] + DAY <= naive(job.config.as_of)
-        beside = np.nan if first is None else rows["prediction"]
-        return rows.assign(label=rows["label"].where(told), reported=told, first=beside, model_version=1)
+        predicted = np.nan if baseline is None else rows["prediction"]
+        return rows.assign(label=rows["label"].where(told), reported=told, baseline=predicted, model_version=1)
 
     def evaluate_weeks(self, job, weeks, past):
         counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
