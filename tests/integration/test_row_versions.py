@@ -197,4 +197,4 @@ def test_the_hour_of_autumn_that_is_there_twice_is_two_hours(shop, monkeypatch, 
         time.tzset()
     assert sorted(row["first_known"] for row in ledger) == [back + hour * HOUR for hour in range(-2, 3)]
     assert "visits: 1 rows differ from an earlier row of their key" in caplog.text
-    assert "1 entities of orders were first known after the moment" in caplog.text
+    assert "1 entities of orders were first known after their prediction time" in caplog.text

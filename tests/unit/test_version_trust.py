@@ -357,7 +357,7 @@ GIVEN = {"by": "ada", "artifact_digest": "f", "verdict_digest": "v", "expires": 
         ({}, {"by": "trainer"}, None, "ApprovalPending", "was approved by trainer, who trained it"),
         ({"trained_by": ""}, {}, None, "ApprovalPending", "does not say who trained it"),
         ({"verdict": "refused"}, {}, None, "ModelError", r"has no accepting verdict \(refused\)"),
-        ({}, {}, 7, "Conflict", "was judged against champion none, and champion is 7 by now"),
+        ({}, {}, 7, "Conflict", "was judged against champion none, and champion is 7 now"),
         ({"artifact_digest": ""}, {}, None, "ModelError", "names no files"),
     ],
 )
