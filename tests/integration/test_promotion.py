@@ -135,7 +135,7 @@ def test_a_version_that_was_judged_against_another_champion_is_judged_anew(life)
         life.promoted("dev", "stale", number)
     life.deployed("stale", 2)
     before = life.state("stale")
-    with pytest.raises(Conflict, match=r"was judged against champion none, and champion is 2 by now"):
+    with pytest.raises(Conflict, match=r"was judged against champion none, and champion is 2 now"):
         life.deployed("stale", 1)
     assert life.state("stale") == before
 
