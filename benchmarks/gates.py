@@ -59,7 +59,7 @@ def main() -> None:
         print(f"# {name}: AUC {auc:+.4f}, log-loss {loss:+.4f} over the half year; refused by {dict(refusals)}")
         better: Literal["higher", "lower"] = "higher" if good else "lower"
         for what, found in (("", verdicts[name][:: _DRAWS + 1]), ("_with_draws", verdicts[name])):
-            hits = sum(verdict.accepted for verdict in found)
+            hits = sum(verdict.is_accepted for verdict in found)
             low, high = _wilson(hits, len(found))
             print(f"# {name}{what}: {hits} of {len(found)} accepted, 95 % interval {low:.2f} to {high:.2f}")
             wanted = target if target or not good else None

@@ -24,7 +24,7 @@ from benchmarks.replay import KEPT, LAST, all_labelled, year
 from laptop import cli
 from mlops.modeling import gates, splits
 from mlops.modeling.gates import Scored
-from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
+from mlops.modeling.metrics import bootstrap_paired_days, compute_metrics
 from mlops.monitoring import retraining
 from usecase import USE_CASE
 
@@ -75,7 +75,7 @@ def policies() -> None:
         if name != "never":
             y, day = rows["label"], rows["event_time"].dt.floor("D")
             kept = {"y": y, "challenger": never[rows.index], "champion": p[rows.index], "day": day}
-            _, saved = paired_day_bootstrap(**kept, replicates=1000, seed=0)
+            _, saved = bootstrap_paired_days(**kept, replicates=1000, seed=0)
             low, high = np.quantile(saved, [0.025, 0.975])
             report("year", f"{name}_saves_low", float(low), "log-loss", better="higher", target=0)
             report("year", f"{name}_saves_high", float(high), "log-loss", better="higher")
@@ -109,7 +109,7 @@ class Replay:
         champion, last, since, counts = _FIRST, _FIRST, _FIRST, [0, 0]
         for as_of in self.moments:
             self._score(p, champion, since, as_of)
-            window = splits.matured_window(as_of, POLICY)
+            window = splits.find_matured_window(as_of, POLICY)
             part = self._between(window.start, window.end)
             gap = float(p[part.index].mean() - part["label"].mean())
             if due(gap, splits.split_windows(champion, POLICY).train_until, last, as_of):
@@ -137,7 +137,7 @@ class Replay:
         mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
         whole = all_labelled(mine.day)
         verdict = gates.decide_verdict(challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY)
-        return verdict.accepted
+        return verdict.is_accepted
 
     def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
         return Scored(

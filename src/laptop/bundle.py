@@ -15,7 +15,7 @@ from typing import Any
 
 from laptop.document import Diagnostic, Location, Node, describe_kind, merge_by_key, merge_nodes, suggest_name
 from laptop.given_values import read_given_values
-from laptop.includes import included_files, read_laptop, root_file
+from laptop.includes import list_included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
 from laptop.presets import apply_presets, each_job, prefix_names
 from laptop.resolution import VARIABLE, forget_git, resolve_references, resolve_value
@@ -123,7 +123,7 @@ def read_source(root: Path) -> BundleSource:
     forget_git()
     main, problems = parse_yaml(root, root_file(root))
     files = [main]
-    for file in included_files(root, main, problems):
+    for file in list_included_files(root, main, problems):
         part, found = parse_yaml(root, file)
         files.append(part)
         problems += found
@@ -142,7 +142,7 @@ def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Ite
         misfits += dropped
     files, tree = tuple(normal), normal[0]
     for part in files:
-        found += _taken_keys(part, owners)
+        found += _check_duplicate_keys(part, owners)
         if (named := part.get("targets")) and isinstance(named.value, str):
             what, cure = f"targets is {describe_kind(named)} and has to be a mapping", "write the targets out"
             found.append(Diagnostic("type", named.place, what, "the CLI stops at it", cure))
@@ -239,7 +239,7 @@ def resolve_target(
     return Bundle(source.root, target, apply_presets(tree), misfits), list(dict.fromkeys(problems))
 
 
-def _taken_keys(part: Node, owners: dict[str, Location]) -> list[Diagnostic]:
+def _check_duplicate_keys(part: Node, owners: dict[str, Location]) -> list[Diagnostic]:
     """Resources of a file whose key another one has, whatever their kinds: the CLI wants each key once."""
     taken = []
     resources, scripts = part.get("resources"), part.get("scripts")

@@ -27,7 +27,7 @@ def root_file(root: Path) -> Path:
     return next((Path(name) for name in ROOTS if (root / name).is_file()), Path(ROOTS[0]))
 
 
-def included_files(root: Path, main: Node, problems: list[Diagnostic]) -> list[Path]:
+def list_included_files(root: Path, main: Node, problems: list[Diagnostic]) -> list[Path]:
     """The files that the root file includes, each once and in the CLI's order.
 
     Args:

@@ -50,7 +50,7 @@ def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
         path = resolve(root, name) if name else None
         if not path or not isinstance(path.value, str):
             return experiment
-        return experiment.with_value("name", Node(_prefixed_path(path.value, prefix), path.place))
+        return experiment.with_value("name", Node(_add_path_prefix(path.value, prefix), path.place))
 
     return root.with_value("resources", _change_each(resources, "experiments", in_folder))
 
@@ -81,7 +81,7 @@ def _add_prefix(resource: Node, field: str, prefix: str) -> Node:
     return resource.with_value(field, Node(f"{prefix}{spell(name.value)}", name.place))
 
 
-def _prefixed_path(path: str, prefix: str) -> str:
+def _add_path_prefix(path: str, prefix: str) -> str:
     folder = re.sub("/+", "/", posixpath.normpath(posixpath.dirname(path) or "."))
     base = prefix + posixpath.basename(path.rstrip("/"))
     return base if folder == "." else f"{folder}/{base}"
@@ -90,7 +90,9 @@ def _prefixed_path(path: str, prefix: str) -> str:
 def apply_presets(root: Node) -> Node:
     """Fill in what the jobs of a resolved bundle do not say: pause status, tags, overlapping runs, run_as."""
     development = _is_development(root)
-    pause, runs = (_said(root.get("presets", key)) for key in ("trigger_pause_status", "jobs_max_concurrent_runs"))
+    pause, runs = (
+        _drop_empty(root.get("presets", key)) for key in ("trigger_pause_status", "jobs_max_concurrent_runs")
+    )
     if development:
         pause = pause or Node("PAUSED", root.locate("bundle", "mode"))
         runs = runs or Node(DEVELOPMENT_RUNS, root.locate("bundle", "mode"))
@@ -99,19 +101,19 @@ def apply_presets(root: Node) -> Node:
     def settle(job: Node) -> Node:
         for trigger in ("schedule", "continuous", "trigger"):
             node = job.get(trigger)
-            if pause and node and isinstance(node.value, dict) and not _said(node.get("pause_status")):
+            if pause and node and isinstance(node.value, dict) and not _drop_empty(node.get("pause_status")):
                 job = job.with_value(trigger, node.with_value("pause_status", pause))
         if tags and isinstance(tags.value, dict):
             own = job.get("tags")
             job = job.with_value("tags", merge_nodes(tags, own, []) if own else tags)
-        if runs and not _said(job.get("max_concurrent_runs")):
+        if runs and not _drop_empty(job.get("max_concurrent_runs")):
             job = job.with_value("max_concurrent_runs", runs)
         return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
 
     return each_job(root, settle)
 
 
-def _said(node: Node | None) -> Node | None:
+def _drop_empty(node: Node | None) -> Node | None:
     """The node, if it says something: for the CLI `0` and `""` are as good as not there."""
     return node if node and node.value else None
 

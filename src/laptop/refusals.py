@@ -42,14 +42,14 @@ def refuse_unsupported(bundle: Bundle, job: str) -> None:
         document = bundle.jobs[each]
         base: Path = ("resources", "jobs", each)
         tasks = document.get("tasks", [])
-        problems += [_missing_fields(bundle, *base, key) for key in document if key not in _JOB]
+        problems += [_report_missing_fields(bundle, *base, key) for key in document if key not in _JOB]
         if not tasks:
             what = f"job {each!r} has no tasks"
             problems.append(Diagnostic("laptop", bundle.locate(*base), what, "there is nothing to run", "add tasks"))
         conditions = {task["task_key"] for task in tasks if "condition_task" in task}
         for number, task in enumerate(tasks):
-            for path in _unsupported_fields(task, document):
-                problems.append(_missing_fields(bundle, *base, "tasks", number, *path))
+            for path in _find_unsupported_fields(task, document):
+                problems.append(_report_missing_fields(bundle, *base, "tasks", number, *path))
             for path, value, cure in _impossible_values(task, conditions):
                 place, what = bundle.locate(*base, "tasks", number, *path), f"{path[-1]} of job {each!r} is {value!r}"
                 problems.append(Diagnostic("laptop", place, what, "the platform does not take it", cure))
@@ -59,7 +59,7 @@ def refuse_unsupported(bundle: Bundle, job: str) -> None:
         raise BundleError(problems)
 
 
-def _missing_fields(bundle: Bundle, *path: str | int) -> Diagnostic:
+def _report_missing_fields(bundle: Bundle, *path: str | int) -> Diagnostic:
     place, what = bundle.locate(*path), f"{path[-1]} of job {path[2]!r} cannot run on a laptop"
     if path[-1] == "python_wheel_task":
         why = "without named_parameters or parameters it is not documented whether it gets the job's parameters"
@@ -76,7 +76,7 @@ def _inner_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
     return task.get("for_each_task", {}).get("task", task)  # type: ignore[no-any-return]
 
 
-def _unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Path]:
+def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Path]:
     """The keys of a task that only the platform can serve."""
     yield from ((key,) for key in task if key not in _TASK)
     for kind in task_states.KINDS:
@@ -88,7 +88,7 @@ def _unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iter
         yield ("task_key",)
     if "for_each_task" in task:
         nested = task["for_each_task"]["task"]
-        yield from (("for_each_task", "task", *path) for path in _unsupported_fields(nested, job))
+        yield from (("for_each_task", "task", *path) for path in _find_unsupported_fields(nested, job))
         if "for_each_task" in nested:
             yield ("for_each_task", "task", "for_each_task")
 

@@ -162,7 +162,7 @@ class _Resolver:
                 return _Missing()  # a variable without value is noted where it is declared
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
-            if below is None and (told := _told_elsewhere(self.tree, path, position)):
+            if below is None and (told := _find_default(self.tree, path, position)):
                 return Node(told.value, node.place)
             if below is None:
                 names = ROOTS if node is self.tree else [name for name, _ in node.items()]
@@ -179,7 +179,7 @@ def _by_terraform_name(node: Node, step: str | int) -> Node | None:
     return next(filter(None, map(node.get, names)), None) if isinstance(step, str) else None
 
 
-def _told_elsewhere(tree: Node, path: list[str | int], position: int) -> Node | None:
+def _find_default(tree: Node, path: list[str | int], position: int) -> Node | None:
     """What stands for a value that nobody wrote: nothing where the CLI takes it for empty, words for a workspace's."""
     written = find_type(path)
     if path[0] == "resources" and (position < 3 or not tree.get(*path[:3])):

@@ -55,13 +55,13 @@ def _own_values(variable: Node, assigned: Node | None) -> list[Node]:
         return [written]
     for node in filter(None, (assigned, variable)):
         if sought := node.get("lookup"):  # the CLI asks the workspace for its id; no laptop needs that
-            return [_found_id(what, name) for what, name in sought.items()]
+            return [_make_lookup_id(what, name) for what, name in sought.items()]
         if (default := node.get("default")) and default.value is not None:
             return [default]
     return []
 
 
-def _found_id(what: str, name: Node) -> Node:
+def _make_lookup_id(what: str, name: Node) -> Node:
     """What stands for the id that a workspace would find: digits where a job's id is a number."""
     text = job_id("lookup", str(name.value)) if what == "job" else f"id of {what} {name.value}"
     return Node(text, name.place)

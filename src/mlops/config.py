@@ -31,7 +31,7 @@ _MOMENT = re.compile(_DATE + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?
 _YEARS = range(1970, 2201)
 
 
-def _written_as(pattern: re.Pattern[str], example: str) -> BeforeValidator:
+def _require_pattern(pattern: re.Pattern[str], example: str) -> BeforeValidator:
     """Texts of one form only: pydantic also takes numbers, as seconds since 1970."""
 
     def check(value: object) -> object:
@@ -60,9 +60,9 @@ Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
 """One part of a Unity Catalog name: letters, digits, underscore."""
 ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}\.{_NAME}\.{_NAME}$")]
 """catalog.schema.model"""
-Instant = Annotated[datetime, _written_as(_MOMENT, "2013-04-01T00:00:00Z"), AfterValidator(_to_utc)]
+Instant = Annotated[datetime, _require_pattern(_MOMENT, "2013-04-01T00:00:00Z"), AfterValidator(_to_utc)]
 """A moment in UTC; one without zone is taken as UTC, a day as its midnight."""
-Day = Annotated[date, _written_as(re.compile(_DATE), "2013-04-01")]
+Day = Annotated[date, _require_pattern(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
 """A model version."""
 Reason = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1, max_length=500)]

@@ -84,7 +84,7 @@ class DeployedBundle:
             MlopsError: it did not end well.
         """
         if self.home is not None:
-            with runtime.started_by(starter):
+            with runtime.set_starter(starter):
                 self._call_laptop("run", job, parameters)
             return
         with sdk.translate_errors(f"job {job} of {self}"):

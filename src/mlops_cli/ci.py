@@ -122,10 +122,10 @@ def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
     click.echo(f"{len(after.actions)} actions, each as approved")
 
 
-@ci.command(epilog=_EXITS)
+@ci.command("settled", epilog=_EXITS)
 @click.argument("plan", type=_file)
 @_planner
-def settled(plan: Path, planner: str | None) -> None:
+def check_settled(plan: Path, planner: str | None) -> None:
     """Stop unless the plan after a deployment is empty.
 
     Example: mlops ci settled after.json
@@ -165,7 +165,7 @@ def targets(on: str, out: TextIO) -> None:
     deployed = list_deployed_targets()
     if not deployed:
         raise ConfigError("no target is known: run this in a checkout whose targets are not all in development")
-    chosen = delivery.switched_on(on, deployed)
+    chosen = delivery.parse_deploy_targets(on, deployed)
     for target in deployed:
         skipped = "skipped, since variable `DEPLOY_TARGETS` does not name it: see docs/how-to/switch-on.md"
         out.write(f"- {target}: {'on' if target in chosen else skipped}\n")

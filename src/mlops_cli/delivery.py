@@ -129,7 +129,7 @@ def release_notes(changelog: str, version: str) -> str:
 # --- which targets have a workspace ----------------------------------------------------------------------------------
 
 
-def switched_on(text: str, order: Sequence[str]) -> tuple[str, ...]:
+def parse_deploy_targets(text: str, order: Sequence[str]) -> tuple[str, ...]:
     """Read which targets a pipeline may touch, in their order; an empty text means none.
 
     Args:

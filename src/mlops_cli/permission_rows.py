@@ -66,7 +66,7 @@ def path_of(principal: Principal) -> str:
     return f"[{principal[0]}='{principal[1].replace("'", "''")}'].level"
 
 
-def planned_list(rows: Mapping[Principal, Row]) -> dict[str, Any]:
+def sort_permissions(rows: Mapping[Principal, Row]) -> dict[str, Any]:
     """The list that a plan would write, in an order that does not depend on who plans."""
     return {"permissions": sorted((*principal, row.new) for principal, row in rows.items() if row.new)}
 

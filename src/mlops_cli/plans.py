@@ -44,7 +44,7 @@ class Change:
     remote: Any
 
     @property
-    def drifted(self) -> bool:
+    def is_drift(self) -> bool:
         """Whether the workspace holds something else than what was deployed last."""
         return bool(self.remote != self.old)
 
@@ -162,7 +162,7 @@ def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: P
 
 
 def _with_rows(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
-    wanted = permission_rows.planned_list(rows) if entry.action != "skip" and rows else None
+    wanted = permission_rows.sort_permissions(rows) if entry.action != "skip" and rows else None
     return replace(entry, changes=(*entry.changes, *_row_changes(rows)), wanted=wanted, rows=rows)
 
 
@@ -199,7 +199,7 @@ def plan_differences(
         mine, theirs = (side[key].action if key in side else "skip" for side in (before, after))
         if before.get(key) == after.get(key):
             continue
-        if hidden := _hidden_change(after.get(key), planner):
+        if hidden := _find_hidden_change(after.get(key), planner):
             found.append(f"{key}: {hidden}")
         elif mine != theirs:
             found.append(f"{key}: approved is {mine}, now it would be {theirs}")
@@ -208,7 +208,7 @@ def plan_differences(
     return tuple(found)
 
 
-def _hidden_change(entry: PlanEntry | None, planner: str | None) -> str:
+def _find_hidden_change(entry: PlanEntry | None, planner: str | None) -> str:
     """The change of the planner's own right, which the plan that the planner made cannot show."""
     rows = (entry.rows if entry else None) or {}
     for (key, name), row in rows.items():
@@ -237,7 +237,7 @@ def config_drift(plan: Plan) -> ConfigDrift:
     """
     # The CLI skips a row that the workspace holds as it would plan it, and it plans its own user as owner.
     judged = [e for e in plan.entries if e.action != "skip" or e.rows]
-    drifted = [(e.key, change) for e in judged for change in e.changes if change.drifted]
+    drifted = [(e.key, change) for e in judged for change in e.changes if change.is_drift]
     touched = {key for key, _ in drifted}
     return ConfigDrift(tuple(drifted), tuple(f"{e.action} {e.key}" for e in plan.actions if e.key not in touched))
 
@@ -263,9 +263,9 @@ def summarise_plan(plan: Plan, target: str) -> str:
         lines += ["This is the first deployment to this target.", ""]
     calls = (
         ("Destroys", [escape_html(e.key) for e in plan.actions if e.destroys]),
-        ("Changes what it costs", list(_matching_fields(plan, _COST))),
-        ("Changes who may do what", list(_matching_fields(plan, _RIGHTS))),
-        ("Takes back what was changed by hand", list(_taken_back(plan))),
+        ("Changes what it costs", list(_find_fields(plan, _COST))),
+        ("Changes who may do what", list(_find_fields(plan, _RIGHTS))),
+        ("Takes back what was changed by hand", list(_list_reverted_changes(plan))),
     )
     for title, found in calls:
         if found:
@@ -283,13 +283,13 @@ def truncate_markdown(page: str, longest: int) -> str:
     return page[: longest - len(hint)].rpartition("\n")[0] + hint
 
 
-def _taken_back(plan: Plan) -> Iterator[str]:
+def _list_reverted_changes(plan: Plan) -> Iterator[str]:
     for key, change in config_drift(plan).drifted:
         if change.new != change.remote:
             yield f"{escape_html(key)} {escape_html(change.path)}"
 
 
-def _matching_fields(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
+def _find_fields(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
     for entry in plan.actions:
         for change in entry.changes:
             if pattern.search(f"{entry.key}.{change.path}"):

@@ -98,7 +98,7 @@ def _all_flights() -> pd.DataFrame:
     """Every flight, ordered by scheduled departure and number, with its times in UTC."""
     flights = _read_csv("flights.csv.zip")
     flights["scheduled_departure"] = _parse_times(flights["time_hour"]) + pd.to_timedelta(flights["minute"], "min")
-    flights["scheduled_arrival"] = flights["scheduled_departure"] + _scheduled_block_time(flights)
+    flights["scheduled_arrival"] = flights["scheduled_departure"] + _block_time(flights)
     local = flights["year"] * 10000 + flights["month"] * 100 + flights["day"]
     number = flights["flight"].astype("string").str.zfill(4)
     flights["flight_id"] = local.astype("string") + "-" + flights["carrier"] + number + "-" + flights["origin"]
@@ -109,7 +109,7 @@ def _parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     return pd.to_datetime(text, format="%Y-%m-%dT%H:%M:%SZ")
 
 
-def _scheduled_block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
+def _block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
     """Scheduled time from gate to gate: an arrival is given in the destination's time of day, and none takes a day."""
     zones = flights["dest"].map(_airport_rows().set_index("airport")["time_zone"].to_dict() | _ATLANTIC)
     departures = flights["scheduled_departure"].dt.tz_localize("UTC")
@@ -124,10 +124,10 @@ def _scheduled_block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
 def _schedule_rows(flights: pd.DataFrame) -> pd.DataFrame:
     noon_before = flights["scheduled_departure"].dt.floor("D") - _HALF_DAY
     columns = [*_FLIGHT, "scheduled_arrival", "distance"]
-    return flights[columns].assign(tailnum=_planned_tail(flights), published_at=noon_before)
+    return flights[columns].assign(tailnum=_tail_number(flights), published_at=noon_before)
 
 
-def _planned_tail(flights: pd.DataFrame) -> pd.Series[str]:
+def _tail_number(flights: pd.DataFrame) -> pd.Series[str]:
     planned = flights["tailnum"]
     for same in (["carrier", "flight", "origin", "dest"], ["carrier", "origin", "dest"], ["carrier", "origin"]):
         planned = planned.fillna(flights.groupby(same)["tailnum"].ffill())

@@ -19,13 +19,13 @@ from mlops_cli.delivery import (
     find_secrets,
     licence_errors,
     open_vulnerabilities,
+    parse_deploy_targets,
     parse_exceptions,
     parse_release,
     parse_vulnerabilities,
     promotion_status,
     release_errors,
     release_notes,
-    switched_on,
 )
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -379,7 +379,7 @@ ORDER = ("staging", "prod")
     ],
 )
 def test_targets_are_switched_on_in_their_order(text: str, targets: tuple[str, ...]) -> None:
-    assert switched_on(text, ORDER) == targets
+    assert parse_deploy_targets(text, ORDER) == targets
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_targets_are_switched_on_in_their_order(text: str, targets: tuple[str, .
 )
 def test_a_switch_that_means_nothing_or_skips_staging_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        switched_on(text, ORDER)
+        parse_deploy_targets(text, ORDER)
     assert str(caught.value).startswith(said)
 
 
@@ -402,7 +402,7 @@ def test_a_switch_that_means_nothing_or_skips_staging_is_refused(text: str, said
 def test_what_is_switched_on_was_named_and_leaves_out_nothing_that_was(names: list[str], between: str) -> None:
     wanted = set(names) - {""}
     try:
-        targets = switched_on(between.join(names), ORDER)
+        targets = parse_deploy_targets(between.join(names), ORDER)
     except ConfigError:
         assert wanted - set(ORDER) or wanted == {"prod"}
     else:

@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from mlops.contract import DataError
 from mlops.modeling.metrics import compute_metrics
-from mlops.monitoring.quality import Quality, compare_models, expected_log_loss, measure_slices
+from mlops.monitoring.quality import Quality, compare_models, mean_entropy, measure_slices
 
 END = datetime(2013, 6, 3, tzinfo=UTC)
 START = END - timedelta(days=28)
@@ -33,18 +33,18 @@ def found(*parts, due=True, policy=POLICY):
 
 
 def test_the_expected_log_loss_is_the_mean_entropy():
-    assert expected_log_loss([0.5, 0.5]) == pytest.approx(np.log(2))
-    assert expected_log_loss([0.25, 0.1]) == pytest.approx(
+    assert mean_entropy([0.5, 0.5]) == pytest.approx(np.log(2))
+    assert mean_entropy([0.25, 0.1]) == pytest.approx(
         -(0.25 * np.log(0.25) + 0.75 * np.log(0.75) + 0.1 * np.log(0.1) + 0.9 * np.log(0.9)) / 2
     )
-    assert 0 < expected_log_loss([0, 1]) < 1e-10
+    assert 0 < mean_entropy([0, 1]) < 1e-10
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_predictions_can_lie_about_the_truth_but_their_expectation_is_what_they_claim(claims):
     p = np.clip(claims, 1e-9, 1 - 1e-9)
     both = log_loss([1] * len(p) + [0] * len(p), np.concatenate([p, p]), sample_weight=[*p, *(1 - p)], labels=[0, 1])
-    assert expected_log_loss(p) == pytest.approx(both, abs=1e-6)
+    assert mean_entropy(p) == pytest.approx(both, abs=1e-6)
 
 
 def redrawn(rows, draws=200):
@@ -68,13 +68,13 @@ def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days(
     assert (whole.rows, whole.labelled, whole.positives, whole.unreported) == (60, 60, y.sum(), 0)
     expected = {
         "expected_rate": p.mean(),
-        "expected_log_loss": expected_log_loss(p),
+        "expected_log_loss": mean_entropy(p),
         "rate": y.mean(),
         "auc": roc_auc_score(y, p),
         "log_loss": log_loss(y, p),
         "brier": brier_score_loss(y, p),
         "calibration_gap": p.mean() - y.mean(),
-        "excess_log_loss": log_loss(y, p) - expected_log_loss(p),
+        "excess_log_loss": log_loss(y, p) - mean_entropy(p),
     }
     measured = [compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
     drawn = [(each.auc, each.log_loss, each.calibration_gap) for each in measured]
@@ -112,7 +112,7 @@ def test_two_days_have_bounds_and_one_has_none():
 
 def unfinished(slice_, state, rows, labelled, positives, unreported):
     counts = {"rows": rows, "labelled": labelled, "positives": positives, "unreported": unreported}
-    expected = {"expected_rate": 0.25, "expected_log_loss": expected_log_loss([0.25])}
+    expected = {"expected_rate": 0.25, "expected_log_loss": mean_entropy([0.25])}
     return Quality(start=START, end=END, slice=slice_, state=state, **counts, **expected)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlops.contract import DataError
-from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
+from mlops.modeling.metrics import bootstrap_paired_days, compute_metrics
 
 chances = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1)
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(y, p, sentence):
 def test_what_cannot_be_compared_is_refused_in_one_sentence(broken, sentence):
     rows = {"y": [0, 1], "challenger": [0.5, 0.5], "champion": [0.5, 0.5], "day": ["mon", "tue"]}
     with pytest.raises(DataError, match=f"^{sentence}"):
-        paired_day_bootstrap(**(rows | broken), replicates=3, seed=0)
+        bootstrap_paired_days(**(rows | broken), replicates=3, seed=0)
 
 
 row = st.tuples(st.integers(0, 1), chances, chances, st.sampled_from(["mon", "tue", "wed", "thu"]))
@@ -84,7 +84,7 @@ def test_bootstrap_is_a_loop_over_repeated_days_with_the_measures_of_scikit_lear
     y, challenger, champion, day = (np.array(side) for side in zip(*rows, strict=True))
     names = sorted(set(day))
     assume(len(names) > 1)
-    d_auc, d_log_loss = paired_day_bootstrap(
+    d_auc, d_log_loss = bootstrap_paired_days(
         y=y, challenger=challenger, champion=champion, day=day, replicates=5, seed=seed
     )
     draws = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=5)
@@ -114,20 +114,20 @@ def world(rows, days, noise, seed=0):
 
 def test_bootstrap_says_who_is_better_and_repeats_itself():
     rows = world(4000, 20, (0.1, 1.5))
-    d_auc, d_log_loss = paired_day_bootstrap(**rows, replicates=300, seed=7)
+    d_auc, d_log_loss = bootstrap_paired_days(**rows, replicates=300, seed=7)
     assert d_auc.shape == d_log_loss.shape == (300,)
     assert d_auc.min() > 0
     assert d_log_loss.max() < 0
-    again = paired_day_bootstrap(**rows, replicates=300, seed=7)
+    again = bootstrap_paired_days(**rows, replicates=300, seed=7)
     assert np.array_equal(again, (d_auc, d_log_loss))
-    assert not np.array_equal(paired_day_bootstrap(**rows, replicates=300, seed=8), again)
+    assert not np.array_equal(bootstrap_paired_days(**rows, replicates=300, seed=8), again)
     swapped = rows | {"challenger": rows["champion"], "champion": rows["challenger"]}
-    assert np.allclose(paired_day_bootstrap(**swapped, replicates=300, seed=7), (-d_auc, -d_log_loss), atol=1e-12)
+    assert np.allclose(bootstrap_paired_days(**swapped, replicates=300, seed=7), (-d_auc, -d_log_loss), atol=1e-12)
 
 
 def test_a_model_against_itself_differs_by_exactly_nothing():
     rows = world(500, 5, (0.5, 0.5))
-    d_auc, d_log_loss = paired_day_bootstrap(**(rows | {"champion": rows["challenger"]}), replicates=50, seed=0)
+    d_auc, d_log_loss = bootstrap_paired_days(**(rows | {"champion": rows["challenger"]}), replicates=50, seed=0)
     assert not d_auc.any()
     assert not d_log_loss.any()
 
@@ -136,12 +136,12 @@ def test_the_order_of_rows_does_not_matter():
     rows = world(500, 5, (0.5, 0.6))
     order = np.random.default_rng(1).permutation(500)
     shuffled = {name: values[order] for name, values in rows.items()}
-    found, again = (paired_day_bootstrap(**side, replicates=50, seed=0) for side in (rows, shuffled))
+    found, again = (bootstrap_paired_days(**side, replicates=50, seed=0) for side in (rows, shuffled))
     assert np.allclose(found, again, atol=1e-12)
 
 
 def test_a_thousand_replicates_of_fifty_thousand_rows_take_well_under_four_seconds():
     rows = world(50_000, 28, (0.3, 0.4))
     start = time.perf_counter()
-    paired_day_bootstrap(**rows, replicates=1000, seed=0)
+    bootstrap_paired_days(**rows, replicates=1000, seed=0)
     assert time.perf_counter() - start < 4

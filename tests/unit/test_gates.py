@@ -98,8 +98,8 @@ def test_a_challenger_as_good_as_the_champion_is_accepted(seed):
 
 def test_a_better_challenger_is_accepted_and_the_swap_is_not():
     better = scored(seen(3, noise=0.05))
-    assert verdict(better, scored(seen(1, noise=0.8))).accepted
-    assert not verdict(scored(seen(1, noise=0.8)), better).accepted
+    assert verdict(better, scored(seen(1, noise=0.8))).is_accepted
+    assert not verdict(scored(seen(1, noise=0.8)), better).is_accepted
 
 
 WEAK = scored(seen(4, noise=1.0))
@@ -119,7 +119,7 @@ HARMFUL = {
 @pytest.mark.parametrize(("challenger", "expected"), HARMFUL.values(), ids=HARMFUL.keys())
 def test_a_harmful_challenger_is_refused_by_the_rules_made_for_it(challenger, expected):
     judged = verdict(challenger)
-    assert not judged.accepted
+    assert not judged.is_accepted
     assert expected <= refused(judged)
 
 
@@ -309,7 +309,7 @@ def test_the_same_rows_always_get_the_same_verdict():
 
 def test_the_first_version_is_judged_without_a_champion():
     first = verdict(champion=None)
-    assert first.accepted
+    assert first.is_accepted
     assert {found.reason for found in first.rules[9:]} == {"there is no champion yet to compare with"}
     assert refused(verdict(WEAK, None, min_auc=0.99, max_auc=0.5)) == {"floor_auc", "leak"}
 
@@ -382,7 +382,7 @@ def test_a_holdout_that_cannot_be_judged_is_refused_with_the_reason(change, name
         replace(EQUAL, **change), replace(CHAMPION, **{k: v for k, v in change.items() if k in {"y", "day"}})
     )
     assert [found.name for found in judged.rules] == RULES
-    assert not judged.accepted
+    assert not judged.is_accepted
     assert not rule(judged, name).passed
     assert reason in rule(judged, name).reason
 
@@ -409,7 +409,7 @@ def test_a_figure_that_is_no_number_refuses_its_rule():
     ],
 )
 def test_a_limit_that_is_no_number_refuses(limit, bad):
-    assert not verdict(**{limit: bad}).accepted
+    assert not verdict(**{limit: bad}).is_accepted
 
 
 @settings(max_examples=15, deadline=None)
@@ -423,8 +423,8 @@ def test_one_row_that_is_no_number_refuses(who, field, row, bad):
     versions = {"challenger": EQUAL, "champion": CHAMPION}
     values = getattr(versions[who], field).astype("datetime64[D]" if field == "day" else "float64")
     values[row] = np.datetime64("NaT") if field == "day" else bad
-    assert verdict(**versions).accepted
-    assert not verdict(**(versions | {who: replace(versions[who], **{field: values})})).accepted
+    assert verdict(**versions).is_accepted
+    assert not verdict(**(versions | {who: replace(versions[who], **{field: values})})).is_accepted
 
 
 # --- a fork's own rules -----------------------------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def greedy(case):
 def test_a_rule_of_a_fork_is_judged_after_the_gates_own_and_under_its_own_name():
     judged = verdict(extra_rules=(always, no_worse_at_night))
     assert [r.name for r in judged.rules] == [*RULES, "always", "no_worse_at_night"]
-    assert judged.accepted
+    assert judged.is_accepted
     assert rule(judged, "always").reason == f"{ROWS} rows"
     assert rule(judged, "no_worse_at_night").limit == 0.1
     worse = verdict(scored(seen(2, shift=1.0, where=SLICES["band"] == "night")), extra_rules=(no_worse_at_night,))
@@ -483,7 +483,7 @@ def test_a_rule_of_a_fork_is_judged_after_the_gates_own_and_under_its_own_name()
 )
 def test_a_rule_of_a_fork_that_fails_refuses_the_version_and_says_its_name(extra, reason):
     judged = verdict(extra_rules=(extra,))
-    assert (judged.accepted, refused(judged)) == (False, {extra.__name__})
+    assert (judged.is_accepted, refused(judged)) == (False, {extra.__name__})
     assert reason in judged.rules[-1].reason
 
 

@@ -86,7 +86,7 @@ def test_a_model_lies_beside_its_audit_table(given):
 
 def test_who_started_a_run_is_what_the_platform_says(home, monkeypatch):
     monkeypatch.setenv("LAPTOP_IDENTITY", "run")
-    with runtime.started_by("ada"):
+    with runtime.set_starter("ada"):
         assert runtime.starter("1") == "ada"
     assert runtime.starter("1") not in {"ada", "run"}
     monkeypatch.delenv("LAPTOP_HOME")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.contract import ConfigError, DataError, Policy
-from mlops.modeling.splits import Span, Windows, matured_window, split_folds, split_windows
+from mlops.modeling.splits import Span, Windows, find_matured_window, split_folds, split_windows
 
 DAY = timedelta(days=1)
 moments = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda t: datetime(2000, 1, 1, tzinfo=UTC) + t)
@@ -57,21 +57,21 @@ def test_no_label_of_the_holdout_is_immature_and_no_training_label_matures_in_th
 
 def test_monitoring_judges_the_newest_matured_window():
     rules = policy(window=14 * DAY)
-    assert matured_window(utc(4, 1, 12), rules) == Span(utc(3, 17), utc(3, 31))
+    assert find_matured_window(utc(4, 1, 12), rules) == Span(utc(3, 17), utc(3, 31))
     assert (
-        len({split_windows(utc(4, 1), rules), matured_window(utc(4, 1), rules)}) == 2
+        len({split_windows(utc(4, 1), rules), find_matured_window(utc(4, 1), rules)}) == 2
     )  # plain values that can be keys
 
 
 @pytest.mark.parametrize("length", [timedelta(0), -DAY, timedelta(hours=12), timedelta(hours=36)])
-@pytest.mark.parametrize(("span", "name"), [(split_windows, "holdout"), (matured_window, "window")])
+@pytest.mark.parametrize(("span", "name"), [(split_windows, "holdout"), (find_matured_window, "window")])
 def test_spans_that_are_not_whole_days_are_refused_by_name(span, name, length):
     with pytest.raises(ConfigError) as refusal:
         span(utc(4, 1), policy(**{name: length}))
     assert str(refusal.value) == f"the policy's {name} is {length}: it must be a positive number of whole days"
 
 
-@pytest.mark.parametrize("span", [split_windows, matured_window])
+@pytest.mark.parametrize("span", [split_windows, find_matured_window])
 def test_a_moment_without_zone_is_refused(span):
     sentence = r"^as_of is 2013-04-01 00:00:00: give it a time zone, as in 2013-04-01 00:00:00\+00:00$"
     with pytest.raises(ConfigError, match=sentence):

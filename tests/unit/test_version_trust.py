@@ -511,7 +511,7 @@ def test_facts_that_a_tag_cannot_hold_are_none():
 
 def test_who_did_not_say_who_trained_and_what_was_not_judged_is_not_approved():
     judged = read_record([row("verdict", 1, **{**JUDGED, "trained_by": ""})], 1)
-    assert judged.accepted
+    assert judged.is_accepted
     assert list(approvals.object_to_deployment(judged, None, "automatic", NOW)) == []
     (found,) = approvals.object_to_approver(judged, "ada", person=True)
     assert "does not say who trained it" in found.reason

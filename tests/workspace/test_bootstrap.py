@@ -454,7 +454,7 @@ def test_a_principal_that_could_leave_its_quotes_is_refused(name: str) -> None:
     given = document()
     given["resources"]["registered_models"]["model"]["grants"][0]["principal"] = name
     with pytest.raises(ConfigError, match="cannot name a principal"):
-        TargetRequirements(given).required_grants()
+        TargetRequirements(given).grants_needed()
 
 
 @pytest.mark.parametrize("name", ["a b", "x'; DROP TABLE t;--", "a-b", "", "n" * 256])
@@ -462,7 +462,7 @@ def test_a_name_that_unity_catalog_refuses_is_refused(name: str) -> None:
     given = document()
     given["resources"]["schemas"]["lakehouse"]["name"] = name
     with pytest.raises(ConfigError, match="is no name of Unity Catalog"):
-        TargetRequirements(given).required_grants()
+        TargetRequirements(given).grants_needed()
 
 
 def test_every_command_is_one_line_that_the_shell_or_sql_can_parse(double: Double) -> None:
@@ -535,7 +535,7 @@ def test_what_the_cli_leaves_for_the_deployment_is_filled_in(tmp_path: Path) -> 
         "staging.flights.late",
         "${resources.jobs.training.id}",
     ]
-    assert not {need.who for need in wanted.required_grants()} & {"eve@example.com", "x"}
+    assert not {need.who for need in wanted.grants_needed()} & {"eve@example.com", "x"}
 
 
 def test_the_wrong_target_s_document_is_refused(
@@ -571,7 +571,7 @@ def test_the_bundle_s_own_targets_are_understood(target: str) -> None:
 
     wanted = TargetRequirements(load_bundle(Path(__file__).parents[2], target).document)
     assert wanted.target == target
-    assert {need.kind for need in wanted.required_grants()} >= {"catalog"}
+    assert {need.kind for need in wanted.grants_needed()} >= {"catalog"}
     jobs = set(wanted.document["resources"]["jobs"]) - {"connection"}
     assert {job for right in RIGHTS for job in right.jobs} == jobs
     assert {identity.role for identity in wanted.identities} >= {"deploy"} | (set() if target == "dev" else {"run"})

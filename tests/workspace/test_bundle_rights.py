@@ -43,9 +43,7 @@ def called(principal: str) -> str:
 
 def test_what_the_jobs_need_on_their_own_schema_the_bundle_gives_but_for_two_things(target: dict[str, Any]) -> None:
     """A bundle has no words for CREATE MODEL VERSION; what its catalog's owner grants stands outside."""
-    left = {
-        (need.privilege, need.who) for need in TargetRequirements(target).required_grants() if need.kind != "catalog"
-    }
+    left = {(need.privilege, need.who) for need in TargetRequirements(target).grants_needed() if need.kind != "catalog"}
     readers = ("the-run-principal", "the-promote-principal")
     below = {(privilege, who) for privilege in ("USE_SCHEMA", "EXECUTE") for who in readers}  # on the target below
     below.add(("SELECT", "the-run-principal"))  # on its audit table

@@ -112,10 +112,10 @@ def _of_target(
 ) -> Iterator[Diagnostic]:
     """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
     bundle, unresolved = resolve_target(source, target, deployed=True)
-    bundle = _without_kinds(bundle, causes.missing_kinds(known))
+    bundle = _without_kinds(bundle, causes.find_missing_kinds(known))
     _, on_laptop = resolve_target(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
-    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.missing_keys(bundle.tree)]
+    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.find_missing_keys(bundle.tree)]
     wrong += structure.wrong_words(bundle.tree, resolved=True)
     wrong = causes.without_consequences(source, target, wrong)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}

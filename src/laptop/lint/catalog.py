@@ -120,7 +120,7 @@ def check_grants(view: LintTarget) -> Iterator[Diagnostic]:
                         yield Diagnostic("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
 
 
-def fitting_privileges(view: LintTarget) -> Iterator[Diagnostic]:
+def check_privileges(view: LintTarget) -> Iterator[Diagnostic]:
     """A grant gives privileges that its kind of thing has: the CLI takes any word of its long list."""
     for kind, known in PRIVILEGES.items():
         for key, node in view.resources(kind):
@@ -146,7 +146,7 @@ def check_identities(view: LintTarget) -> Iterator[Diagnostic]:
 
 RULES: tuple[Rule, ...] = (check_grants, check_identities)
 HOUSE_RULES: tuple[Rule, ...] = (
-    fitting_privileges,
+    check_privileges,
     check_rights,
     check_comments,
     check_experiments,

@@ -16,14 +16,14 @@ Wrong = tuple[Path, Diagnostic]
 
 def drop_consequences(unresolved: Sequence[Diagnostic], known: Sequence[Wrong]) -> Iterator[Diagnostic]:
     """References that do not fail merely because the CLI drops the kind of resource that they name."""
-    missing = missing_kinds(known)
+    missing = find_missing_kinds(known)
     for problem in dict.fromkeys(unresolved):
         named = re.match(r"\$\{resources\.(\w+)", problem.what)
         if not (problem.rule == "reference" and named and named[1] in missing):
             yield problem
 
 
-def missing_kinds(known: Sequence[Wrong]) -> set[str]:
+def find_missing_kinds(known: Sequence[Wrong]) -> set[str]:
     """The kinds of resources whose key a file misspells, so that the CLI drops what stands under it."""
     dropped = [path[-1] for path, problem in known if problem.rule == "unknown" and path[-2:-1] == ("resources",)]
     return {near for kind in dropped if (near := _is_near(str(kind), resource_kinds()))}
@@ -32,14 +32,14 @@ def missing_kinds(known: Sequence[Wrong]) -> set[str]:
 def without_consequences(source: BundleSource, target: str, wrong: Sequence[Wrong]) -> list[Wrong]:
     """The problems of a resolved bundle; those of a resource whose key a target misspells become one."""
     kept: list[Wrong] = []
-    misspelled = dict(_misspelled_keys(source, target))
+    misspelled = dict(_find_misspelled_keys(source, target))
     for path, problem in wrong:
         if path[:3] not in misspelled:
             kept.append((path, problem))
     return [*kept, *((path, problem) for path, problem in misspelled.items())]
 
 
-def _misspelled_keys(source: BundleSource, target: str) -> Iterator[Wrong]:
+def _find_misspelled_keys(source: BundleSource, target: str) -> Iterator[Wrong]:
     """Resources that only a target has, incomplete, and under a key that is near one of all targets."""
     resources = source.tree.get("targets", target, "resources")
     for kind, group in resources.items() if resources else ():

@@ -42,7 +42,7 @@ def check_serverless(view: LintTarget) -> Iterator[Diagnostic]:
 
 def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
     """What the environments hold and bring is what uv.lock has: else the tests are of something else."""
-    lock, seen = view.project.locked, set[str]()
+    lock, seen = view.project.lock_versions, set[str]()
     specs = [
         spec
         for job in view.jobs.values()

@@ -178,26 +178,26 @@ def _is_list(inputs: str) -> bool:
         return False
 
 
-def called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
+def check_called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job runs in no circle, and in no more levels than the platform has."""
-    yield from _called_deeper(view, PLATFORM_LEVELS, None)
+    yield from _find_deep_calls(view, PLATFORM_LEVELS, None)
 
 
 def flat_calls(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job names a job of the bundle, in at most two levels."""
     for task in view.tasks:
         node = task.node.get("run_job_task", "job_id")
-        if node and _called_job(view, task) is None:
+        if node and _find_called_job(view, task) is None:
             why = "ids differ per workspace"
             cure = "write ${resources.jobs.<job>.id}"
             yield task.problem("run-job", node, f"runs job {text_at(node)!r}, which is none of the bundle's", why, cure)
-    yield from _called_deeper(view, HOUSE_LEVELS, PLATFORM_LEVELS)
+    yield from _find_deep_calls(view, HOUSE_LEVELS, PLATFORM_LEVELS)
 
 
-def _called_deeper(view: LintTarget, levels: int, most: int | None) -> Iterator[Diagnostic]:
+def _find_deep_calls(view: LintTarget, levels: int, most: int | None) -> Iterator[Diagnostic]:
     """Tasks that start more levels of run_job than allowed, up to `most`; without it circles, too."""
     for task in view.tasks:
-        node, called = task.node.get("run_job_task", "job_id"), _called_job(view, task)
+        node, called = task.node.get("run_job_task", "job_id"), _find_called_job(view, task)
         depth, circle = _call_depth(view, called, (task.job.key,)) if called else (0, ())
         if circle and most is None:
             way = " -> ".join(circle)
@@ -207,7 +207,7 @@ def _called_deeper(view: LintTarget, levels: int, most: int | None) -> Iterator[
             yield task.problem("run-job", node, what, f"{levels} are allowed", "make the jobs flatter")
 
 
-def _called_job(view: LintTarget, task: Task) -> str | None:
+def _find_called_job(view: LintTarget, task: Task) -> str | None:
     wanted = task.text("run_job_task", "job_id")
     ids = {job_id(view.bundle.target, job): job for job in view.every_job}
     return ids.get(wanted) if wanted else None
@@ -217,27 +217,27 @@ def _call_depth(view: LintTarget, job: str, way: tuple[str, ...]) -> tuple[int, 
     """How many levels of run_job start in a job, or the circle that is met."""
     if job in way:
         return 0, (*way, job)
-    called = [_called_job(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
+    called = [_find_called_job(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
     depths = [_call_depth(view, other, (*way, job)) for other in called if other]
     circle = next((found for _, found in depths if found), ())
     return max((depth + 1 for depth, _ in depths), default=0), circle
 
 
-def pushed_down(view: LintTarget) -> Iterator[Diagnostic]:
+def check_passed_parameters(view: LintTarget) -> Iterator[Diagnostic]:
     """A job's parameters reach the jobs that it runs, and win there (jobs/job-parameters): they have to be known."""
     for task in view.tasks:
-        called = view.jobs.get(_called_job(view, task) or "")
+        called = view.jobs.get(_find_called_job(view, task) or "")
         if called is None:
             continue
-        for name in [*task.job.parameters, *task.named]:
-            node = task.named.get(name) or task.job.parameters[name]
+        for name in [*task.job.parameters, *task.own_parameters]:
+            node = task.own_parameters.get(name) or task.job.parameters[name]
             if name not in called.parameters:
                 what = f"hands {name!r} to job {called.key!r}, which has no such parameter"
                 yield task.problem(
                     "pushed-down", node, what, "it reaches nothing", suggest_name(name, called.parameters)
                 )
         for name, default in called.parameters.items():
-            if default.value == "" and name not in {*task.job.parameters, *task.named}:
+            if default.value == "" and name not in {*task.job.parameters, *task.own_parameters}:
                 what = f"runs job {called.key!r} without its parameter {name!r}"
                 yield task.problem("pushed-down", None, what, "it has no default", f"add {name} to job_parameters")
 
@@ -260,9 +260,10 @@ def _keys(job: Job, group: str, key: str) -> set[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    task_types, environment_keys, check_dependencies, check_outcomes, check_conditions, check_loops, called_jobs,
+    task_types, environment_keys, check_dependencies, check_outcomes, check_conditions, check_loops, check_called_jobs,
     check_compute,
 )  # fmt: skip
 HOUSE_RULES: tuple[Rule, ...] = (
-    check_empty, check_names, superfluous_dependencies, silent_outcomes, idle_conditions, flat_calls, pushed_down,
+    check_empty, check_names, superfluous_dependencies, silent_outcomes, idle_conditions, flat_calls,
+    check_passed_parameters,
 )  # fmt: skip

@@ -49,7 +49,7 @@ class Task:
         return self.text("python_wheel_task", "entry_point")
 
     @cached_property
-    def named(self) -> dict[str, Node]:
+    def own_parameters(self) -> dict[str, Node]:
         """Its own parameters: of a wheel task, or those for the job it runs."""
         found = self.node.get("python_wheel_task", "named_parameters") or self.node.get(
             "run_job_task", "job_parameters"
@@ -189,8 +189,8 @@ def list_items(node: Node, key: str) -> list[Node]:
 def text_at(node: Node, *path: str | int) -> str:
     """The value at that path as text, empty if there is none."""
     found = node.get(*path)
-    return "" if found is None or found.value is None else _spelled(found.value)
+    return "" if found is None or found.value is None else _spell_value(found.value)
 
 
-def _spelled(value: Any) -> str:
+def _spell_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -33,7 +33,7 @@ HEADS = {".py": "#", ".r": "#", ".scala": "//", ".sql": "--"}
 ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
 
 
-def named_files(view: LintTarget) -> Iterator[Diagnostic]:
+def check_named_files(view: LintTarget) -> Iterator[Diagnostic]:
     """What a job, a pipeline or another resource names as a file is there, is of its kind, and is deployed."""
     root = _sync_root(view)
     for node, kind in _paths(view):
@@ -169,4 +169,4 @@ def _matches_some(root: Path, pattern: str) -> bool:
     return False
 
 
-RULES: tuple[Rule, ...] = (named_files, sync_patterns)
+RULES: tuple[Rule, ...] = (check_named_files, sync_patterns)

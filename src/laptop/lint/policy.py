@@ -146,15 +146,17 @@ def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
             ("description", "who meets it should know what it does"),
         ):
             if not text_at(job.node, key):
-                yield _missing_field(job.key, job.node, key, why)
+                yield _report_missing_field(job.key, job.node, key, why)
         if text_at(job.node, "max_concurrent_runs") != "1":
             node = job.node.get("max_concurrent_runs") or job.node
-            yield _missing_field(
+            yield _report_missing_field(
                 job.key, node, "max_concurrent_runs: 1", "two runs would write the same tables, four in development"
             )
         if text_at(job.node, "queue", "enabled") != "true":
             node = job.node.get("queue") or job.node
-            yield _missing_field(job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped")
+            yield _report_missing_field(
+                job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped"
+            )
         if not _is_positive(job.node, "timeout_seconds"):
             limit = job.node.get("timeout_seconds")
             what = (
@@ -168,10 +170,10 @@ def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
             found = job.node.get(*path)
             if not (found and found.value):
                 node = found or job.node.get(*path[:-1]) or job.node
-                yield _missing_field(job.key, node, ".".join(path), why)
+                yield _report_missing_field(job.key, node, ".".join(path), why)
 
 
-def _missing_field(job: str, node: Node, key: str, why: str) -> Diagnostic:
+def _report_missing_field(job: str, node: Node, key: str, why: str) -> Diagnostic:
     return Diagnostic("job", node.place, f"job {job!r} has no {key}", why, f"add {key}")
 
 

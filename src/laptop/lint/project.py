@@ -110,7 +110,7 @@ class Project:
         return str(self._table("project").get("name", ""))
 
     @cached_property
-    def locked(self) -> dict[str, str]:
+    def lock_versions(self) -> dict[str, str]:
         """The version of each package in uv.lock; empty if there is none."""
         text = self._text(Path("uv.lock"))
         return dict(re.findall(r'^name = "(.+)"\nversion = "(.+)"$', text, re.MULTILINE))

@@ -40,7 +40,7 @@ def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
                 yield (*path, key), Diagnostic("unknown", child.place, what, why, cure)
 
 
-def missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
+def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """What a resolved bundle lacks, and the keys in it that only the CLI may set."""
     for path, node, expected in _walk(load_root(), tree, ()):
         if node.value is None and (path[:1], len(path)) in {(("resources",), 3), (("artifacts",), 2)}:

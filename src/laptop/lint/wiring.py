@@ -57,7 +57,7 @@ def _top_level(tree: ast.Module) -> set[str]:
     return names | {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
+def check_unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
     """Every entry point that is a task of some job is run by one."""
     used = {task.entry_point for task in view.tasks}
     for name, target in view.project.entry_points.items() if view.complete else ():
@@ -74,7 +74,7 @@ def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
         if wheel and (listed := wheel.get("parameters")):
             why = "a task with positional parameters gets none of the job's"
             yield task.problem("keywords", listed, "has positional parameters", why, "use named_parameters")
-        elif wheel and not task.named:
+        elif wheel and not task.own_parameters:
             why = "without any it is not told the job's parameters either"
             yield task.problem("keywords", wheel, "has no named_parameters", why, "add job and run_id")
 
@@ -95,7 +95,7 @@ def check_parameters(view: LintTarget) -> Iterator[Diagnostic]:
     for task in view.tasks if configs is not None else ():
         if not task.entry_point or configs is None:
             continue
-        job, node = task.job.key, task.named.get("job") or task.wheel_parameters
+        job, node = task.job.key, task.own_parameters.get("job") or task.wheel_parameters
         if task.text("python_wheel_task", "named_parameters", "job") != job:
             what, why = f"is not told that its job is {job!r}", "that picks what it is configured by"
             yield task.problem("parameters", node, what, why, f"write job: {job}")
@@ -103,15 +103,15 @@ def check_parameters(view: LintTarget) -> Iterator[Diagnostic]:
             why = "nothing says which parameters it takes"
             yield task.problem("parameters", node, f"has no configuration {job!r}", why, suggest_name(job, configs))
         else:
-            yield from _held_against(task, configs[job])
+            yield from _compare_with_fields(task, configs[job])
 
 
-def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Diagnostic]:
-    given: dict[str, Node] = {**task.job.parameters, **task.named}
+def _compare_with_fields(task: Task, fields: dict[str, Parameter]) -> Iterator[Diagnostic]:
+    given: dict[str, Node] = {**task.job.parameters, **task.own_parameters}
     for name, node in given.items():
         if name not in fields:
             what = f"is told {name!r}, which the configuration of job {task.job.key!r} does not have"
-            word = task.named.get(name) or task.job.parameter_names[name]
+            word = task.own_parameters.get(name) or task.job.parameter_names[name]
             yield task.problem("parameters", word, what, "unknown parameters end the task", suggest_name(name, fields))
         elif fields[name].allowed and not _may_be(text_at(node), fields[name]):
             what, allowed = f"is told {name} {text_at(node)!r}", fields[name].allowed
@@ -120,7 +120,7 @@ def _held_against(task: Task, fields: dict[str, Parameter]) -> Iterator[Diagnost
             )
     for name, field in fields.items():
         if field.required and name not in given:
-            own = name in OWN or any(name in other.named for other in task.job.tasks)
+            own = name in OWN or any(name in other.own_parameters for other in task.job.tasks)
             place = task.wheel_parameters if own else task.job.node.get("parameters") or task.job.node
             what, why = f"is not told {name!r}", f"the configuration of job {task.job.key!r} wants it"
             where = "named_parameters" if own else f"the parameters of job {task.job.key!r}"
@@ -131,7 +131,7 @@ def _may_be(value: str, field: Parameter) -> bool:
     return value in field.allowed or value == "" or "{{" in value or "${" in value
 
 
-def unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:
+def check_unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:
     """Every configuration belongs to a job."""
     for job in view.project.configs or ():
         if job not in view.every_job:
@@ -157,14 +157,14 @@ def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
 def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
     """A parameter that both a job and its task have is the job's: the task's value would be lost."""
     for task in view.tasks:
-        for name in task.named.keys() & task.job.parameters.keys():
-            mine, theirs = task.named[name], task.job.parameters[name]
+        for name in task.own_parameters.keys() & task.job.parameters.keys():
+            mine, theirs = task.own_parameters[name], task.job.parameters[name]
             if text_at(mine) not in {text_at(theirs), f"{{{{job.parameters.{name}}}}}"}:
                 what = f"sets parameter {name!r}, which its job has too"
                 yield task.problem("overridden", mine, what, "the job's value wins", "remove one of the two")
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    entry_points, check_modules, unused_entry_points, keyword_arguments, own_parameters, check_parameters,
-    unused_configurations, check_conditions, check_overridden,
+    entry_points, check_modules, check_unused_entry_points, keyword_arguments, own_parameters, check_parameters,
+    check_unused_configurations, check_conditions, check_overridden,
 )  # fmt: skip

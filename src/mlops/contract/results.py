@@ -28,7 +28,7 @@ class Verdict:
     rules: tuple[Rule, ...]
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """True only if there are rules and every one passed."""
         return bool(self.rules) and all(rule.passed for rule in self.rules)
 

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import Columns, ConfigError, DataError, Entity, Feature, Source, Values, Window
-from mlops.data.row_versions import moments_of, superseded_at, valid_at
+from mlops.data.row_versions import find_superseding_times, moments_of, valid_at
 
 _UNIT = 2.0**-20
 """Sums over windows count whole multiples of this, about a millionth: sums of floats depend on the order of rows."""
@@ -62,7 +62,7 @@ def compute_features(
         DataError: a feature did not return one value per entity, or one outside its limits.
     """
     by_name = {source.name: source for source in sources}
-    rows = entities[_asked_about(entity, by_name[entity.source], entities, frames.get(entity.source))]
+    rows = entities[_is_valid_version(entity, by_name[entity.source], entities, frames.get(entity.source))]
     rows = rows.sort_values([*entity.key, entity.event_time], ignore_index=True)
     known = PointInTime(rows, rows[entity.event_time] - entity.lead, by_name, frames)
     table = rows[list(entity.key)].assign(event_time=rows[entity.event_time], prediction_time=known.prediction_time)
@@ -72,17 +72,17 @@ def compute_features(
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 
-def _asked_about(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
+def _is_valid_version(entity: Entity, source: Source, entities: pd.DataFrame, versions: pd.DataFrame | None) -> Values:
     """Whether each row was the valid version of its entity at its own prediction time, shape (n_entities,)."""
     names = [*dict.fromkeys([*entity.key, source.known_at])]
     parts = [entities[names], *([] if versions is None else [versions[names]])]
     # The next version may lie in another block, so the versions of the whole source decide. Rows of `entities` are
-    # among `versions` again, and `superseded_at` takes each version once.
+    # among `versions` again, and `find_superseding_times` takes each version once.
     candidates = pd.concat(parts, ignore_index=True)
     repeated = candidates.duplicated().to_numpy()
     distinct = candidates[~repeated]
     superseded = np.full(len(candidates), np.datetime64("NaT", "us"))
-    superseded[~repeated] = superseded_at(distinct[list(entity.key)], distinct[source.known_at])
+    superseded[~repeated] = find_superseding_times(distinct[list(entity.key)], distinct[source.known_at])
     asked = moments_of(entities[entity.event_time] - entity.lead)
     return valid_at(asked, moments_of(entities[source.known_at]), superseded[: len(entities)])
 
@@ -177,7 +177,7 @@ class PointInTime:
         # leaves the window", "its next version is known" and "it is forgotten". All are numbers of prediction times.
         begins = self._first(np.maximum(times - np.timedelta64(until), known))
         ends = np.minimum(
-            self._first(times + np.timedelta64(since)), self._first(self._superseded_times(source)[usable])
+            self._first(times + np.timedelta64(since)), self._first(self._find_superseding_times(source)[usable])
         )
         if source.history is not None:
             ends = np.minimum(ends, self._first(known + np.timedelta64(source.history), "right"))
@@ -205,7 +205,7 @@ class PointInTime:
         order = order[((groups >= 0) & ~np.isnat(known) & values.notna().to_numpy())[order]]
         order = order[np.lexsort((known[order], groups[order]))]
         starts = self._at(groups[order], self._first(known[order]))
-        ends = self._at(groups[order], self._first(self._superseded_times(self.sources[source])[order]))
+        ends = self._at(groups[order], self._first(self._find_superseding_times(self.sources[source])[order]))
         last = self._at(groups[order], np.full(len(order), len(self._prediction_times)))
         axis, holder = _value_holders(starts, ends, last)
         # searchsorted - 1 is -1 for a question before every row; index -1 is then the appended "no row".
@@ -217,10 +217,10 @@ class PointInTime:
             has_value &= age <= np.timedelta64(within)
         return np.asarray(values.iloc[order].reset_index(drop=True).reindex(np.where(has_value, position, -1)))
 
-    def _superseded_times(self, source: Source) -> Values:
+    def _find_superseding_times(self, source: Source) -> Values:
         def make() -> Values:
             key = pd.DataFrame({name: self._source_column(source.name, name).to_numpy() for name in source.key})
-            return superseded_at(key, self._source_column(source.name, source.known_at))
+            return find_superseding_times(key, self._source_column(source.name, source.known_at))
 
         return np.asarray(self._make_once(("superseded", source.name), make))
 

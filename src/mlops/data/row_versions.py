@@ -17,7 +17,7 @@ import pandas as pd
 from mlops.contract import Values
 
 
-def superseded_at(key: pd.DataFrame, known_at: pd.Series[Any]) -> Values:
+def find_superseding_times(key: pd.DataFrame, known_at: pd.Series[Any]) -> Values:
     """Find when the next version of each row became known.
 
     Args:
@@ -50,7 +50,7 @@ def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: d
     """Keep the version of each key that is valid as of a moment; the column `known_at` is UTC without zone."""
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     known = moments_of(rows[known_at])
-    return rows[valid_at(moment, known, superseded_at(rows[list(key)], rows[known_at]))]
+    return rows[valid_at(moment, known, find_superseding_times(rows[list(key)], rows[known_at]))]
 
 
 def moments_of(times: pd.Series[Any]) -> Values:

@@ -194,7 +194,7 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
         TableColumn(
             c.name,
             c.type,
-            f"{_with_unit(c)}{_expected_columns(expected, c.name)}",
+            f"{_with_unit(c)}{_describe_expected_columns(expected, c.name)}",
             c.name in required,
         )
         for c in source.columns
@@ -205,14 +205,14 @@ def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -
 
 def check_source(schema: Schema, source: Source) -> None:
     """Raise DataError if a source's table has a column with another type than the source."""
-    schema.missing_columns(source.name, [TableColumn(column.name, column.type) for column in source.columns])
+    schema.find_missing_columns(source.name, [TableColumn(column.name, column.type) for column in source.columns])
 
 
 def _with_unit(named: Column | Feature) -> str:
     return f"{named.comment} [{named.unit}]" if named.unit else named.comment
 
 
-def _expected_columns(words: Mapping[str, str], column: str) -> str:
+def _describe_expected_columns(words: Mapping[str, str], column: str) -> str:
     return f". Expected: {words[column]}" if column in words else ""
 
 
@@ -221,7 +221,7 @@ def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
     columns = feature_columns(use_case)
     key = [*use_case.entity.key, "prediction_time"]
     schema.create_table("features", columns, f"Features of: {use_case.question}", key)
-    return schema.missing_columns("features", columns)
+    return schema.find_missing_columns("features", columns)
 
 
 def feature_columns(use_case: UseCase) -> list[TableColumn]:

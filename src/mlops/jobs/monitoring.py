@@ -36,7 +36,7 @@ def run(job: Job) -> None:
     champion, first = store.find_champions(job)
     table_schemas.create_tables(job.own, *_TABLES)
     policy, as_of = job.use_case.policy, to_naive(job.config.as_of)
-    window = splits.matured_window(job.config.as_of, policy)
+    window = splits.find_matured_window(job.config.as_of, policy)
     weeks = store.weeks_to_count(job, window.start)
     weeks_end = to_naive(weeks[-1] + WEEK)
     stored = store.load_history(job)
@@ -59,7 +59,7 @@ def run(job: Job) -> None:
         *alerts.find_quality(qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
-    changed = alerts.update_alerts(store.known_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
+    changed = alerts.update_alerts(store.parse_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
     written = {
         "metrics": rows,
         "decisions": _decision_rows(champion, decision),

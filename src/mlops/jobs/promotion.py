@@ -21,7 +21,7 @@ def run(job: Context[PromotionConfig]) -> None:
     source = job.registry.get_version(job.config.source_model, job.config.source_version)
     record = read_record(audit_log.read_rows(job.source, source.model), source.number)
     verdict = record.verdict
-    if verdict is None or not record.accepted:
+    if verdict is None or not record.is_accepted:
         answer = "rejected" if record.rejection else verdict.verdict if verdict else "no verdict"
         raise ModelError(
             f"{source} was not accepted where it comes from ({answer}): promote a version that is accepted there"

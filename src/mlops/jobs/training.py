@@ -53,7 +53,7 @@ def run(job: Job) -> None:
             **{f"model.{name}": value for name, value in parameters.items()},
         }
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _installed_digest()}, tags)
+        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _list_installed_packages()}, tags)
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
@@ -110,11 +110,11 @@ def _version_tags(job: Job, train_until: datetime, tables: Mapping[str, int]) ->
         "seed": str(job.use_case.model.seed),
         "git_commit": job.config.git_commit.removeprefix("git:") or "unknown",
         "wheel_version": importlib.metadata.version("mlops-template"),
-        "environment_digest": joblib.hash(_installed_digest()),
+        "environment_digest": joblib.hash(_list_installed_packages()),
     }
 
 
-def _installed_digest() -> str:
+def _list_installed_packages() -> str:
     """List every installed distribution with its version, one per line."""
     installed = {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()}
     return "\n".join(sorted(installed, key=str.lower))

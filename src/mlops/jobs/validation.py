@@ -50,7 +50,7 @@ def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Se
     kept = verdicts.save_verdict(
         job, version, (case, champion_of(rows)), *_judge_version(job, version, champion, holdout)
     )
-    answer = "accepted" if kept.accepted else "refused"
+    answer = "accepted" if kept.is_accepted else "refused"
     job.log.info("%s %s", version, answer)
     return answer
 

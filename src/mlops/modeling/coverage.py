@@ -47,14 +47,14 @@ def find_gaps(coverage: Coverage, policy: Policy) -> tuple[str, ...]:
             without label, `min_volume` for days.
     """
     holdout, reference = coverage.holdout, coverage.reference
-    total, usual = holdout[list(COUNTS)].sum(), _labelled_share(reference)
+    total, usual = holdout[list(COUNTS)].sum(), _share_of_labels(reference)
     gaps = [
-        *_missing_reasons("have no features", total["entities"], total["entities"] - total["featured"],
+        *_describe_missing_days("have no features", total["entities"], total["entities"] - total["featured"],
                           policy.max_unlabelled),
-        *_missing_reasons("have no reported outcome", total["featured"], total["featured"] - total["reported"],
+        *_describe_missing_days("have no reported outcome", total["featured"], total["featured"] - total["reported"],
                           policy.max_unlabelled),
     ]  # fmt: skip
-    share = _labelled_share(holdout)
+    share = _share_of_labels(holdout)
     if usual is not None and share is not None and share < usual - policy.missing_floor:
         gaps.append(f"{share:.1%} of the reported outcomes carry a label; in the days before it were {usual:.1%}")
     share = share if usual is None else usual
@@ -66,12 +66,12 @@ def find_gaps(coverage: Coverage, policy: Policy) -> tuple[str, ...]:
     return tuple(gaps)
 
 
-def _missing_reasons(what: str, rows: int, missing: int, allowed: float) -> list[str]:
+def _describe_missing_days(what: str, rows: int, missing: int, allowed: float) -> list[str]:
     if rows and missing <= allowed * rows:
         return []
     return [f"{missing:,} of {rows:,} entities {what}; {allowed:.1%} is allowed"]
 
 
-def _labelled_share(days: pd.DataFrame) -> float | None:
+def _share_of_labels(days: pd.DataFrame) -> float | None:
     reported = days["reported"].sum()
     return float(days["labelled"].sum() / reported) if reported else None

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mlops.contract import DataError, ExtraRule, GateCase, Metrics, MlopsError, Policy, Rule, Verdict
 from mlops.modeling.coverage import COUNTS, Coverage, find_gaps
-from mlops.modeling.metrics import Array, compute_metrics, paired_day_bootstrap
+from mlops.modeling.metrics import Array, bootstrap_paired_days, compute_metrics
 
 _SEED = 0
 """Seed of the bootstrap, fixed so that the same rows always get the same verdict."""
@@ -149,7 +149,7 @@ class _Case:
 
     @cached_property
     def differences(self) -> tuple[Array, Array]:
-        return paired_day_bootstrap(
+        return bootstrap_paired_days(
             y=self.challenger_scores.y,
             challenger=self.challenger_scores.p,
             champion=self.champion_scores.p,

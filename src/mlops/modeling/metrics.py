@@ -44,7 +44,7 @@ def compute_metrics(y: ArrayLike, p: ArrayLike) -> Metrics:
     )
 
 
-def paired_day_bootstrap(
+def bootstrap_paired_days(
     *, y: ArrayLike, challenger: ArrayLike, champion: ArrayLike, day: ArrayLike, replicates: int, seed: int
 ) -> tuple[Array, Array]:
     """Challenger minus champion, in AUC and in log-loss, on whole days drawn with replacement; the same draws for both.
@@ -75,7 +75,7 @@ def paired_day_bootstrap(
     if len(days) < 2:
         raise DataError(f"all {len(y)} rows are of one day: how much days differ takes at least two")
     drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=replicates)
-    aucs = [_drawn_auc(y, p, index, drawn) for p in (challenger, champion)]
+    aucs = [_compute_auc_of_draws(y, p, index, drawn) for p in (challenger, champion)]
     excess = np.bincount(index, _row_losses(y, challenger) - _row_losses(y, champion))
     return aucs[0] - aucs[1], drawn @ excess / (drawn @ np.bincount(index))
 
@@ -116,7 +116,7 @@ def _pairwise_wins(positives: Array, negatives: Array) -> Array:
     return np.asarray((below + not_above) / 2)
 
 
-def _drawn_auc(y: Array, p: Array, day: Array, drawn: Array) -> Array:
+def _compute_auc_of_draws(y: Array, p: Array, day: Array, drawn: Array) -> Array:
     """AUC of each draw; `day` counts from 0, `drawn` says how often each day was drawn, shape (replicates, n_days)."""
     positive, days = y == 1, drawn.shape[1]
     order = np.argsort(p[positive])  # sorted needles search several times faster

@@ -47,17 +47,17 @@ def split_windows(as_of: datetime, policy: Policy) -> Windows:
     Raises:
         ConfigError: `as_of` has no time zone, or `holdout` is not a positive number of whole days.
     """
-    holdout = _span_before(_matured_until(as_of, policy), policy.holdout, "holdout")
+    holdout = _span_before(_find_matured_end(as_of, policy), policy.holdout, "holdout")
     return Windows(_to_midnight(holdout.start - policy.maturity), holdout.start, holdout.end)
 
 
-def matured_window(as_of: datetime, policy: Policy) -> Span:
+def find_matured_window(as_of: datetime, policy: Policy) -> Span:
     """The newest `policy.window` of days whose labels have all matured by `as_of`: what monitoring judges.
 
     Raises:
         ConfigError: `as_of` has no time zone, or `window` is not a positive number of whole days.
     """
-    return _span_before(_matured_until(as_of, policy), policy.window, "window")
+    return _span_before(_find_matured_end(as_of, policy), policy.window, "window")
 
 
 def split_folds(event_time: np.ndarray[Any, Any], policy: Policy, count: int) -> tuple[tuple[Any, Any], ...]:
@@ -89,7 +89,7 @@ def split_folds(event_time: np.ndarray[Any, Any], policy: Policy, count: int) ->
     )
 
 
-def _matured_until(as_of: datetime, policy: Policy) -> datetime:
+def _find_matured_end(as_of: datetime, policy: Policy) -> datetime:
     if as_of.tzinfo is None:
         raise ConfigError(f"as_of is {as_of}: give it a time zone, as in {as_of}+00:00")
     return _to_midnight(as_of - policy.maturity)

@@ -307,7 +307,7 @@ def _judge_row(row: Any, history: Sequence[Any], policy: Policy) -> Any:
     # When a missed week is judged later, the history also holds weeks after it; they must not decide about it.
     history = history[: bisect_left(history, row.week, key=lambda old: old.week)]
     if row.column == ROWS:
-        return _judged_volume(row, history, policy)
+        return _evaluate_volume(row, history, policy)
     clean = [old for old in history if old.state in {"clean", "hold"}][-policy.drift_memory :]
     if len(clean) < _CALIBRATED or row.rows < policy.drift_min_rows:
         return row
@@ -317,7 +317,7 @@ def _judge_row(row: Any, history: Sequence[Any], policy: Policy) -> Any:
     return row._replace(limit=limit, state=state)
 
 
-def _judged_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
+def _evaluate_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
     weeks = _usual_volumes(history, policy)
     usual = float(np.median(weeks)) if weeks else 0.0
     # A week that lost nearly all its rows must be judged, so the usual number counts for the minimum as well.

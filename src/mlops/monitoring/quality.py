@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from mlops.contract import Policy
-from mlops.modeling.metrics import compute_metrics, paired_day_bootstrap
+from mlops.modeling.metrics import bootstrap_paired_days, compute_metrics
 
 NAN = float("nan")
 _REPLICATES, _SEED = 200, 0
@@ -58,7 +58,7 @@ class Quality:
     """Slices only: standard error, over days, of the slice's calibration gap minus the window's."""
 
 
-def expected_log_loss(p: ArrayLike) -> float:
+def mean_entropy(p: ArrayLike) -> float:
     """Mean entropy of the predicted probabilities `p`, nats: their log-loss if they are calibrated."""
     p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)
     return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
@@ -102,7 +102,7 @@ def _measure_slice(
         "positives": int(known["label"].sum()),
         "unreported": unreported,
         "expected_rate": float(rows["prediction"].mean()),
-        "expected_log_loss": expected_log_loss(rows["prediction"]) if len(rows) else NAN,
+        "expected_log_loss": mean_entropy(rows["prediction"]) if len(rows) else NAN,
     }
     if not due:
         return Quality(**base, state="waiting")
@@ -121,7 +121,7 @@ def _compute_figures(known: pd.DataFrame) -> dict[str, Any]:
         "log_loss": metrics.log_loss,
         "brier": float(((p - y) ** 2).mean()),
         "calibration_gap": metrics.calibration_gap,
-        "excess_log_loss": metrics.log_loss - expected_log_loss(p),
+        "excess_log_loss": metrics.log_loss - mean_entropy(p),
     }
     days, index = np.unique(known["day"].to_numpy(), return_inverse=True)
     if len(days) < 2:
@@ -129,7 +129,7 @@ def _compute_figures(known: pd.DataFrame) -> dict[str, Any]:
     # The bootstrap returns differences. A constant .5 has AUC .5 and log-loss log 2 in every draw, so adding these back
     # gives the draws of the model's own AUC and log-loss.
     coin = np.full(len(y), 0.5)
-    auc, loss = paired_day_bootstrap(y=y, challenger=p, champion=coin, day=index, replicates=_REPLICATES, seed=_SEED)
+    auc, loss = bootstrap_paired_days(y=y, challenger=p, champion=coin, day=index, replicates=_REPLICATES, seed=_SEED)
     drawn = np.random.default_rng(_SEED).multinomial(len(days), np.full(len(days), 1 / len(days)), size=_REPLICATES)
     # `drawn` counts how often each day was drawn, shape (replicates, n_days). Sums of residuals and rows per day give
     # the mean residual of every draw by two matrix products.
@@ -181,11 +181,11 @@ def compare_models(y: ArrayLike, champion: ArrayLike, baseline: ArrayLike, day: 
         day: day of each row, shape (n_rows,).
 
     Raises:
-        DataError: as `paired_day_bootstrap`.
+        DataError: as `bootstrap_paired_days`.
     """
     metrics = compute_metrics(y, baseline)
     gain = metrics.log_loss - compute_metrics(y, champion).log_loss
-    _, drawn_gains = paired_day_bootstrap(
+    _, drawn_gains = bootstrap_paired_days(
         y=y, challenger=baseline, champion=champion, day=day, replicates=_REPLICATES, seed=_SEED
     )
     low, high = (float(v) for v in np.quantile(drawn_gains, _LEVELS))

@@ -29,7 +29,7 @@ def decide_retraining(
         as_of: the moment of the decision, UTC.
         policy: `retrain_gap`, `retrain_age`, `cool_down`.
     """
-    cooling = _cooling_reason(last_training, as_of, policy)
+    cooling = _describe_cooling(last_training, as_of, policy)
     rules = (_check_gap(calibration_gap, cooling, policy), _check_age(trained_until, as_of, cooling, policy))
     return Decision(due=not all(rule.passed for rule in rules), rules=rules)
 
@@ -73,7 +73,7 @@ def _make_rule(name: str, value: float, limit: float, reason: str, *, fired: boo
     return Rule(name, not fired or bool(held), value, limit, f"{reason}, but {cooling}" if held else reason)
 
 
-def _cooling_reason(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:
+def _describe_cooling(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:
     """Return the reason why no training may start yet; "": it may start."""
     if last_training is None or as_of - last_training >= policy.cool_down:
         return ""

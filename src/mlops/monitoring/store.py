@@ -214,7 +214,7 @@ def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataF
     return fresh
 
 
-def known_alerts(rows: pd.DataFrame) -> list[Alert]:
+def parse_alerts(rows: pd.DataFrame) -> list[Alert]:
     """Convert rows of the table `alerts` to alerts."""
     return [
         Alert(
@@ -223,21 +223,21 @@ def known_alerts(rows: pd.DataFrame) -> list[Alert]:
             severity=row["severity"],
             owner=row["owner"],
             evidence=row["evidence"],
-            first_seen=_zoned_row(row["first_seen"]),
-            last_seen=_zoned_row(row["last_seen"]),
+            first_seen=_add_time_zone(row["first_seen"]),
+            last_seen=_add_time_zone(row["last_seen"]),
             resolved=to_utc(row["resolved"]),
         )
         for row in rows.to_dict("records")
     ]
 
 
-def _zoned_row(moment: pd.Timestamp) -> datetime:
+def _add_time_zone(moment: pd.Timestamp) -> datetime:
     return moment.to_pydatetime().replace(tzinfo=UTC)
 
 
 def to_utc(moment: pd.Timestamp | None) -> datetime | None:
     """Convert pandas' UTC without zone to a moment with zone; None and NaT become None."""
-    return None if moment is None or pd.isna(moment) else _zoned_row(moment)
+    return None if moment is None or pd.isna(moment) else _add_time_zone(moment)
 
 
 def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:

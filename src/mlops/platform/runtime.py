@@ -61,7 +61,7 @@ def starter(run_id: str) -> str:
 
 
 @contextmanager
-def started_by(name: str | None) -> Iterator[None]:
+def set_starter(name: str | None) -> Iterator[None]:
     """Have the jobs that a home runs meanwhile know who started them; None: the user."""
     before = os.environ.get(_STARTER)
     os.environ.update({_STARTER: name} if name else {})

@@ -67,7 +67,7 @@ class Schema:
             return f"`{self.catalog}`.`{self.name}`.`{table}`"
         return f"delta.`{self.warehouse / self.catalog / self.name / table}`"
 
-    def _known_as(self, table: str) -> str:
+    def _full_name(self, table: str) -> str:
         return f"{self.catalog}.{self.name}.{table}"
 
     def exists(self, table: str) -> bool:
@@ -79,7 +79,9 @@ class Schema:
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
-            raise DataError(f"there is no table {self._known_as(table)}: {self.remark}run the job that writes it first")
+            raise DataError(
+                f"there is no table {self._full_name(table)}: {self.remark}run the job that writes it first"
+            )
 
     def read_table(self, table: str, version: int | None = None) -> DataFrame:
         """The table, now or as it was at a version.
@@ -106,7 +108,7 @@ class Schema:
         try:
             self.read_table(table, version).schema  # noqa: B018 - Spark looks for the version when it is asked for the columns
         except Exception as error:
-            if explained := delta_errors.explain_error(error, self._known_as(table)):
+            if explained := delta_errors.explain_error(error, self._full_name(table)):
                 raise explained from error
             raise
 
@@ -116,7 +118,7 @@ class Schema:
             return
         with (
             suppress(Conflict),
-            _raise_conflicts(self._known_as(table)),
+            _raise_conflicts(self._full_name(table)),
         ):  # another run makes it at this moment, just so
             self.spark.sql(self.create_statement(table, columns, comment, key))
 
@@ -149,7 +151,7 @@ class Schema:
         """Delete every row; the table and its history stay."""
         self.spark.sql(f"DELETE FROM {self.identifier(table)}")
 
-    def missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
+    def find_missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """Those of the columns that the table does not have.
 
         Raises:
@@ -159,7 +161,7 @@ class Schema:
         for c in columns:
             if c.name in there and there[c.name] != SQL_TYPES[c.type]:
                 raise DataError(
-                    f"table {self._known_as(table)} has column {c.name!r} as {there[c.name]}, the code makes it "
+                    f"table {self._full_name(table)} has column {c.name!r} as {there[c.name]}, the code makes it "
                     f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
                 )
         return [column for column in columns if column.name not in there]
@@ -215,7 +217,7 @@ class Schema:
         Raises:
             Conflict: another writer was faster; nothing was written.
         """
-        with _raise_conflicts(self._known_as(table)):
+        with _raise_conflicts(self._full_name(table)):
             frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
@@ -235,11 +237,11 @@ class Schema:
         token = uuid.uuid4().hex
         # Delta keeps the number in the commit: an append with one that is not greater is silently no commit at all.
         options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
-        with _raise_conflicts(self._known_as(table)):
+        with _raise_conflicts(self._full_name(table)):
             frame.writeTo(self.identifier(table)).options(**options).append()
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
         if token not in {row["userMetadata"] for row in newest}:
-            raise Conflict(_BEATEN.format(self._known_as(table)))
+            raise Conflict(_BEATEN.format(self._full_name(table)))
 
     def _merge(
         self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, span: Span | None = None, first: bool
@@ -253,7 +255,7 @@ class Schema:
             on += f" AND t.`{span[0]}` BETWEEN {_time_literal(span[1])} AND {_time_literal(span[2])}"
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
-        with _view(frame) as view, _raise_conflicts(self._known_as(table)):
+        with _view(frame) as view, _raise_conflicts(self._full_name(table)):
             counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"

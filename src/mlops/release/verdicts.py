@@ -52,7 +52,7 @@ def save_verdict(
     row = audit_log.new_row(
         job, "verdict", version, verdict=answer_of(verdict), verdict_digest=digest, judged_against=champion,
         verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
-        judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_refused_by(verdict),
+        judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_describe_refusal(verdict),
         **parse_facts(version.tags),
     )  # fmt: skip
     added = audit_log.add_row(job, row, lambda rows: champion_of(rows) != champion)
@@ -84,10 +84,10 @@ def report_digest(document: str, page: str) -> str:
 
 def answer_of(verdict: Verdict) -> str:
     """Return the verdict as the audit table has it: accepted or refused."""
-    return "accepted" if verdict.accepted else "refused"
+    return "accepted" if verdict.is_accepted else "refused"
 
 
-def _refused_by(verdict: Verdict) -> str:
+def _describe_refusal(verdict: Verdict) -> str:
     refused = [rule.name for rule in verdict.rules if not rule.passed]
     return f"refused by {', '.join(refused)}" if refused else f"passed {len(verdict.rules)} rules"
 
@@ -121,7 +121,7 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
         summary=f"{job.use_case.question} Judged as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events of "
         f"{windows.holdout_from:%Y-%m-%d} to {last:%Y-%m-%d}, beside "
         f"{'the champion' if 'champion' in answers else 'no champion'}.",
-        accepted=verdict.accepted,
+        accepted=verdict.is_accepted,
         rules=verdict.rules,
         metrics=metrics,
         plots=plots,

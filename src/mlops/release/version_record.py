@@ -136,7 +136,7 @@ class VersionRecord:
         return f"{self.model_name} version {self.number}"
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether the newest verdict accepts the version and nobody has rejected it."""
         return self.verdict is not None and self.verdict.verdict == "accepted" and self.rejection is None
 

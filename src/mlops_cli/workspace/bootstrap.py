@@ -44,7 +44,7 @@ def list_missing_steps(
         *identities.membership_steps(wanted, found, later),
         *identities.federation_steps(wanted, found, source),
         *catalogs.catalog_steps(wanted, found, later),
-        *catalogs.binding_steps(wanted, found),
+        *catalogs.list_binding_steps(wanted, found),
         *identities.role_steps(wanted, found),
         *catalogs.ownership_steps(wanted, found),
         *catalogs.grant_steps(wanted, found, later),

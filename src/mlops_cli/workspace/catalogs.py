@@ -42,7 +42,7 @@ def _catalogs_used(wanted: TargetRequirements) -> dict[str, bool]:
     return {**dict.fromkeys(read, False), wanted.securable_names["catalog"][1]: True}
 
 
-def binding_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
+def list_binding_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
     """The target's own catalog is bound to this workspace for writing, those that it reads at least for reading."""
     for name, writes in _catalogs_used(wanted).items():
         there = found.securables.get(("catalog", name))
@@ -95,7 +95,7 @@ def _bind_step(catalog: str, workspace: int, mode: str, unsure: str) -> SetupSte
 
 def grant_steps(wanted: TargetRequirements, found: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
     """Privileges that the bundle does not grant itself; on what is not there yet they are noted for later."""
-    for need in wanted.required_grants():
+    for need in wanted.grants_needed():
         there = found.securables.get((need.kind, need.name))
         if need.who.startswith(UNSET) or (
             there is None and (need.kind, need.name) != wanted.securable_names["catalog"]

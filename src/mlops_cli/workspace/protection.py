@@ -55,12 +55,12 @@ def list_weaknesses(
         for role in _ROLES
         for weakness in (
             *_protection_gaps(environments.get(f"{target}{role}"), role, reviewed=reviewed),
-            *_inherited_variables(environments.get(f"{target}{role}")),
+            *_find_inherited_variables(environments.get(f"{target}{role}")),
         )
     )
 
 
-def _inherited_variables(environment: Environment | None) -> Iterator[str]:
+def _find_inherited_variables(environment: Environment | None) -> Iterator[str]:
     """Variables that the environment lacks: one of the repository counts then, which everybody who writes can set."""
     lacking = [name for name in VARIABLES if environment is not None and name not in environment.variables]
     if lacking:

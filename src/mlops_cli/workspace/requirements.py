@@ -205,7 +205,7 @@ class TargetRequirements:
             raise ConfigError(f"nothing says who job {job!r} runs as: give target {self.target} a run_as")
         return deployer
 
-    def required_grants(self) -> tuple[RequiredGrant, ...]:
+    def grants_needed(self) -> tuple[RequiredGrant, ...]:
         """Every privilege that has to be there beside those that the bundle grants itself, each once."""
         found: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
         for need in (*self._of_people(), *self._of_jobs()):
