@@ -88,11 +88,14 @@ FILES = {
         "another number of fields",
         lambda lines: _joined([lines[0], *(f"{line}," for line in lines[1:])]),
     ),
-    "one key for all": ("most break id:versions", lambda lines: _joined(_all(lines, "id", "7"))),
-    "rounded keys": ("most break id:versions", lambda lines: _joined(_all(lines, "id", lambda text: f"{text[:-2]}00"))),
+    "one key for all": ("stands for more than 10 things in one file", lambda lines: _joined(_all(lines, "id", "7"))),
+    "rounded keys": (
+        "stands for more than 10 things in one file",
+        lambda lines: _joined(_all(lines, "id", lambda text: f"{text[:-2]}00")),
+    ),
     "no keys": ("most break id:long", lambda lines: _joined(_all(lines, "id", "N/A"))),
     "two rows a key": (
-        "contradict another row of the same file",
+        "most break id:contradiction",
         lambda lines: _joined([*lines, *_all(lines, "size", lambda text: f"{float(text) + 1}")[1:]]),
     ),
     "a burst of missing values": ("break size:not_be_null", lambda lines: _joined(_all(lines, "size", ""))),

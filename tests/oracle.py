@@ -29,10 +29,8 @@ def _source(name, key, known_at, history, **columns):
         Column(name=column, type=kind, comment=column, required=column in {*key, known_at, "due"})
         for column, kind in columns.items()
     )
-    many = {
-        "max_versions": 1000
-    }  # a key is drawn with dozens of versions, which elsewhere is the mark of a mangled one
-    return Source(name=name, comment=name, columns=made, key=key, known_at=known_at, history=history, **many)
+    # A key is drawn with dozens of versions: most rows of a file, which blocks it wherever that is the mark of a fault.
+    return Source(name=name, comment=name, columns=made, key=key, known_at=known_at, history=history, max_versions=1000)
 
 
 SOURCES = (

@@ -75,8 +75,9 @@ class Source:
     max_bad_share: float = 0.1
     """A batch of which a larger share of rows breaks a rule is blocked: then it is not the rows that are wrong."""
     max_versions: int = 10
-    """Rows of a batch that share a key and say more different things than this, but for when they were known, are set
-    aside: what stands for so many things is no key of one (`N/A`, a number that a spreadsheet has rounded)."""
+    """In one file a key should stand for no more different things than this, but for when they were known: what does is
+    no key of one (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch of which a larger
+    share of rows than `max_bad_share` has one is blocked."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
     history: timedelta | None = None

@@ -13,11 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Outcome, Source
+from mlops.contract.text import printable
 from mlops.data.readers import ROW_RULES, File, Rows, valid_mask
 
 FILE_MODIFIED = "file_modified"
 """Column that every source's table adds. Of two rows with one key and known-at time, that of the later file stays."""
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
+_CONTRADICTION = (
+    "another row of the same file has the same key and the same {}: either the key does not name one thing, or a "
+    "correction does not say since when it is known"
+)
+_NAMED = 3
+_KEY = 40
+"""So many keys are named, and so many characters of each."""
 _LONGEST = 10_000
 """Number of characters of a bad line that are kept: a file that ends in a gigabyte of zeros has one line."""
 
@@ -61,8 +69,8 @@ class BatchResult:
     conflicting: int
     """Good rows with the key and known-at time of another good row and other values; the later file's row stays."""
 
-    contradicting: int
-    """Good rows with the key and known-at time of an earlier row of the same file and other values."""
+    crowded: tuple[str, ...]
+    """One key per row to publish of a key that stands for more than `max_versions` things in one file."""
 
     @property
     def span(self) -> tuple[datetime | None, datetime | None]:
@@ -90,8 +98,9 @@ class BatchResult:
         aside = f", {self.bad} to quarantine" if self.bad else ""
         twice = self.repeated + self.conflicting
         left = f", {twice} known better by another" if twice else ""
+        many = f"; {self._describe_crowded()}" if self.crowded else ""
         ignored = f"; columns {', '.join(self.unknown)} are new and left out" if self.unknown else ""
-        return f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files{aside}{left}{ignored}"
+        return f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files{aside}{left}{many}{ignored}"
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -101,18 +110,33 @@ class BatchResult:
         if self.bad > limit * self.rows:
             rule, count = next(iter(self.by_rule.items()))
             first = next(row for row in self.broken if row.rule == rule)
-            meaning = f": {ROW_RULES[rule]}" if rule in ROW_RULES else ""
+            words = {**ROW_RULES, contradiction_rule(self.source): _CONTRADICTION.format(self.source.known_at)}
+            meaning = f": {words[rule]}" if rule in words else ""
             named.append(
                 f"{name}: {self.bad} of {self.rows} rows break a rule and {limit:.0%} may; most break {rule} "
                 f"({count}{meaning}), the first in {first.file.name} line {first.line}"
             )
-        if self.contradicting > limit * self.rows:
+        if len(self.crowded) > limit * self.rows:
             named.append(
-                f"{name}: {self.contradicting} of {self.rows} rows contradict another row of the same file, with the "
-                f"same key ({', '.join(self.source.key)}) and the same {self.source.known_at}, and {limit:.0%} may: "
-                f"either the key does not name one thing, or a correction does not say since when it is known"
+                f"{name}: {self._describe_crowded()}, of {self.rows} rows, and {limit:.0%} may: a key stands for one "
+                f"thing; mend the keys, land the versions in more files, or raise max_versions of {name} in the "
+                "use case"
             )
         return tuple(named)
+
+    def _describe_crowded(self) -> str:
+        keys = Counter(self.crowded).most_common(_NAMED)
+        more = ", …" if len(set(self.crowded)) > _NAMED else ""
+        return (
+            f"{len(self.crowded)} rows have a key ({', '.join(self.source.key)}) that stands for more than "
+            f"{self.source.max_versions} things in one file: {', '.join(f'{key} ({count})' for key, count in keys)}"
+            f"{more}"
+        )
+
+
+def contradiction_rule(source: Source) -> str:
+    """Rule of a row that another row of its file, of the same key and known-at time, contradicts."""
+    return f"{'+'.join(source.key)}:contradiction"
 
 
 def split_valid_rows(
@@ -133,12 +157,12 @@ def split_valid_rows(
         if outcome.action == "quarantine":
             for position in outcome.positions:
                 broken.setdefault(int(read[position]), []).append(outcome.rule)
-    keyless, contradicting = _rows_without_key(source, rows, np.flatnonzero(valid_mask(len(rows.raw), broken)))
-    broken |= {position: [f"{'+'.join(source.key)}:versions"] for position in keyless.tolist()}
-    whole = valid_mask(len(rows.raw), broken)
+    for position in _contradicted_rows(source, rows, np.flatnonzero(valid_mask(len(rows.raw), broken))).tolist():
+        broken[position] = [contradiction_rule(source)]
+    whole = np.flatnonzero(valid_mask(len(rows.raw), broken))
     modified = pa.array([file.modified for file in files], pa.timestamp("us", "UTC")).take(pa.array(rows.file))
     table = rows.table.append_column(FILE_MODIFIED, modified)
-    kept, repeated, outdated, conflicting = _count_versions(source, table, np.flatnonzero(whole))
+    kept, repeated, outdated, conflicting = _count_versions(source, table, whole)
     broken_rows = [
         BrokenRow(files[rows.file[position]], rows.line[position], rule, _shorten(rows.raw[position]))
         for position in sorted(broken)
@@ -146,30 +170,42 @@ def split_valid_rows(
     ]
     return BatchResult(
         source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(broken_rows),
-        len(broken), repeated, outdated, conflicting, contradicting,
+        len(broken), repeated, outdated, conflicting, _crowded_keys(source, rows, whole),
     )  # fmt: skip
 
 
-def _rows_without_key(source: Source, rows: Rows, good: Positions) -> tuple[Positions, int]:
-    """Find rows whose key has more different contents than `source.max_versions`, and count contradicting other rows.
+def _contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions:
+    """Positions of rows that a greater one of their file contradicts: with the same key, known at the same moment.
 
-    Two rows contradict each other if one file has both, with one key and one known-at time. (In two files the second
-    row is a correction: it stays.)
-
-    Returns:
-        Positions of the rows with such keys, and the number of contradicting rows among the others.
+    Which of them is right nobody knows, so none is lost without a word. In two files it is a correction instead.
     """
-    keys = list(source.key)
-    twice = rows.table.select(keys).take(good).to_pandas().duplicated(keep=False).to_numpy()
-    if not twice.any():
-        return good[:0], 0
-    rivals = rows.table.take(good[twice]).to_pandas(integer_object_nulls=True)
-    contents = [name for name in rows.table.column_names if name != source.known_at or name in keys]
-    different = (~rivals.duplicated(contents)).groupby([rivals[name] for name in keys]).transform("sum")
-    many = (different > source.max_versions).to_numpy()
-    rivals["_file"] = rows.file[good[twice]]
-    distinct = rivals[~many].drop_duplicates()
-    return np.compress(many, good[twice]), int(distinct.duplicated([*keys, source.known_at, "_file"]).sum())
+    rivals = _rows_of_repeated_keys(source, rows, good)
+    version = [*dict.fromkeys([*source.key, source.known_at]), "_file"]
+    values = [column.name for column in source.columns if column.name not in version]
+    content = rivals.groupby([*version, *values], dropna=False, sort=False).ngroup()
+    ordered = rivals.assign(_content=content).sort_values([*version, *values], na_position="first")
+    greatest = ordered.groupby(version, sort=False)["_content"].transform("last")
+    return np.sort(ordered.loc[ordered["_content"] != greatest, "_position"].to_numpy())
+
+
+def _crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str, ...]:
+    """The key of each row whose key stands for more than `max_versions` different things in one file.
+
+    It sets no row aside, and counts by file: which rows stay must not depend on how they were packed into files and
+    deliveries, and ten corrections of a row that land at once are still corrections.
+    """
+    rivals, keys = _rows_of_repeated_keys(source, rows, good), list(source.key)
+    contents = [column.name for column in source.columns if column.name != source.known_at or column.name in keys]
+    different = (~rivals.duplicated([*contents, "_file"])).groupby([rivals[name] for name in [*keys, "_file"]])
+    many = rivals.loc[(different.transform("sum") > source.max_versions).to_numpy(), keys]
+    return tuple(" ".join(printable(f"{value}")[:_KEY] for value in key) for key in many.itertuples(index=False))
+
+
+def _rows_of_repeated_keys(source: Source, rows: Rows, good: Positions) -> pd.DataFrame:
+    """Good rows whose key others have, too, with their `_position` and the number of their `_file`."""
+    twice = rows.table.select(list(source.key)).take(good).to_pandas().duplicated(keep=False).to_numpy()
+    rivals: pd.DataFrame = rows.table.take(good[twice]).to_pandas(integer_object_nulls=True)
+    return rivals.assign(_position=good[twice], _file=rows.file[good[twice]])
 
 
 def _shorten(row: str) -> str:
