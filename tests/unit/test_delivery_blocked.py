@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -34,14 +36,14 @@ class Registry:
         self.pages.append(files["data.html"])
 
 
-def judge(folder):
+def judge(folder, known=()):
     """Read and judge all that lies in a folder, as the task does, without tables."""
     config = SimpleNamespace(
         as_of=datetime(2024, 1, 8, tzinfo=UTC), run_id="1", experiment="/x", model_dump=lambda **_: {}
     )
     job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
     landed, _ = landing.list_new_files(str(folder), [source.name for source in STRICT_TOY.sources], ())
-    return job, lambda: list(ingestion._judge_sources(job, landed, set(), 1))
+    return job, lambda: list(ingestion._judge_sources(job, landed, set(known), 1))
 
 
 @pytest.fixture
@@ -97,3 +99,22 @@ def test_whatever_is_right_is_judged(folder):
     _, run = judge(folder)
     (judged,) = run()
     assert (judged.problems, judged.good.num_rows) == ((), len(LINES) - 1)
+
+
+@pytest.mark.parametrize("times", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_of_files_with_one_content_the_later_one_counts_whatever_their_names(folder, times):
+    (folder / "orders" / "good.csv").unlink()
+    lines = {"a": 1, "b": 2, "c": 1}
+    for (name, size), hour in zip(lines.items(), times, strict=True):
+        file = folder / "orders" / f"{name}.csv"
+        file.write_text(f"id,due,announced,kind,size\n1,2024-01-05T00:00:00Z,2024-01-01T00:00:00Z,x,{size}\n")
+        os.utime(file, (1.71e9 + 3600 * hour,) * 2)
+    (judged,) = judge(folder)[1]()
+    assert judged.good["size"].to_pylist() == [lines["abc"[times.index(3)]]]
+
+
+def test_a_file_whose_content_was_taken_in_before_is_named(folder, caplog):
+    caplog.set_level(logging.INFO)
+    content = hashlib.sha256(GOOD).hexdigest()
+    assert judge(folder, {("orders", content)})[1]() == []
+    assert "taken in before, and not again: orders/good.csv" in caplog.text

@@ -97,15 +97,21 @@ def _judge_sources(
 ) -> Iterator[BatchResult]:
     """Judge every source that has new content. A file that cannot be read blocks the batch before any row is judged."""
     new: dict[str, dict[str, File]] = {source.name: {} for source in job.use_case.sources}
-    misfits = []
+    misfits, repeated = [], []
     for file in landed:
         try:
             content, sha256 = file.read_content()
         except DataError as error:
             misfits.append(str(error))
             continue
-        if (file.source, sha256) not in known:
-            new[file.source].setdefault(sha256, File(file.name, sha256, file.size, file.modified, content))
+        if (file.source, sha256) in known:
+            repeated.append(f"{file.source}/{file.name}")
+        elif sha256 not in new[file.source] or new[file.source][sha256].modified < file.modified:
+            # Of two files with one content the later one counts, as it does where their contents differ.
+            new[file.source][sha256] = File(file.name, sha256, file.size, file.modified, content)
+    if repeated:
+        more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
+        job.log.info("taken in before, and not again: %s%s", ", ".join(repeated[:_NAMED]), more)
     sources = [(source, tuple(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
     misfits += [why for source, files in sources for new_file in files if (why := header_error(new_file, source))]
     if misfits:
