@@ -1,12 +1,11 @@
-"""The feeds: what their columns mean, what identifies a row, since when it is known, and what is expected of it."""
+"""The feeds: what their columns mean, what identifies a row, and since when it is known."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
-from mlops.contract import Action, Column, Expectation, Source
+from mlops.contract import Column, Source
+from usecase import rules
 
 _FLIGHT = (
     Column(name="flight_id", type="string", comment="Local day, carrier, number and origin of a flight"),
@@ -17,220 +16,6 @@ _FLIGHT = (
 )
 _TAIL = Column(name="tailnum", type="string", comment="Tail number of the aircraft", required=False)
 _DEPARTURE = Column(name="scheduled_departure", type="timestamp", comment="Scheduled departure, UTC")
-_ORIGINS = ["EWR", "JFK", "LGA"]
-_UTC_DAY = "scheduled_departure.dt.strftime('%Y%m%d')"
-_CARRIERS = "9E AA AS B6 DL EV F9 FL HA MQ OO UA US VX WN YV"
-_DESTINATIONS = (
-    "ABQ ACK ALB ANC ATL AUS AVL BDL BGR BHM BNA BOS BQN BTV BUF BUR BWI BZN CAE CAK CHO CHS CLE CLT CMH CRW CVG DAY "
-    "DCA DEN DFW DSM DTW EGE EYW FLL GRR GSO GSP HDN HNL HOU IAD IAH ILM IND JAC JAX LAS LAX LEX LGA LGB MCI MCO MDW "
-    "MEM MHT MIA MKE MSN MSP MSY MTJ MVY MYR OAK OKC OMA ORD ORF PBI PDX PHL PHX PIT PSE PSP PVD PWM RDU RIC ROC RSW "
-    "SAN SAT SAV SBN SDF SEA SFO SJC SJU SLC SMF SNA SRQ STL STT SYR TPA TUL TVC TYS XNA"
-)
-"""Of 2013. A new one is published like any other, until they are more than one row in fifty."""
-
-
-def _make_rule(kind: str, action: Action = "quarantine", min_rows: int = 1, **arguments: Any) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    return Expectation(getattr(gxe, kind)(**arguments), action, min_rows)
-
-
-def _expect_between(column: str, low: float, high: float) -> Expectation:
-    return _make_rule("ExpectColumnValuesToBeBetween", column=column, min_value=low, max_value=high)
-
-
-def _expect_typical(column: str, low: float, high: float, min_rows: int) -> Expectation:
-    """A batch whose median lies elsewhere is in another unit, or not what it says it is."""
-    kind = "ExpectColumnMedianToBeBetween"
-    return _make_rule(kind, "block", min_rows, column=column, min_value=low, max_value=high)
-
-
-def _expect_spread(column: str, low: float, high: float) -> Expectation:
-    """In another unit, or all alike: one row in twenty lies below `low`, and one in a hundred above `high`."""
-    ranges = {"quantiles": [0.05, 0.99], "value_ranges": [[None, low], [high, None]]}
-    return _make_rule("ExpectColumnQuantileValuesToBeBetween", "block", 200, column=column, quantile_ranges=ranges)
-
-
-def _mostly_there(column: str, share: float, **condition: Any) -> Expectation:
-    return _make_rule("ExpectColumnValuesToNotBeNull", "block", 24, column=column, mostly=share, **condition)
-
-
-def _mostly_one_of(column: str, codes: str) -> Expectation:
-    """One in fifty may be new. More are a column that has moved, or codes of another kind."""
-    return _make_rule("ExpectColumnValuesToBeInSet", "block", 100, column=column, value_set=codes.split(), mostly=0.98)
-
-
-def _looks_like(column: str, regex: str, action: Action = "quarantine", **mostly: float) -> Expectation:
-    return _make_rule(
-        "ExpectColumnValuesToMatchRegex", action, 24 if mostly else 1, column=column, regex=regex, **mostly
-    )
-
-
-def _one_of(column: str, values: list[str]) -> Expectation:
-    return _make_rule("ExpectColumnValuesToBeInSet", column=column, value_set=values)
-
-
-def _expect_above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
-    return _make_rule(
-        "ExpectColumnPairValuesAToBeGreaterThanB",
-        column_A=larger,
-        column_B=smaller,
-        or_equal=or_equal,
-        ignore_row_if="either_value_is_missing",
-    )
-
-
-def _never_of(column: str, state: str) -> Expectation:
-    """A flight that was cancelled or diverted has no such value."""
-    from great_expectations.expectations.row_conditions import Column as Condition
-
-    return _make_rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
-
-
-def _expect_no_contradiction(
-    column: str, condition: str, action: Action, min_rows: int, max_share: float
-) -> Expectation:
-    """A value that contradicts what stands beside it. The condition is in pandas's words: GX knows none of columns."""
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import PassThroughCondition
-
-    contradiction = PassThroughCondition(pass_through_filter=condition)
-    rule = gxe.ExpectColumnValuesToBeNull(column=column, row_condition=contradiction)
-    return Expectation(rule, action, min_rows, max_share)
-
-
-def _never_where(column: str, condition: str) -> Expectation:
-    return _expect_no_contradiction(column, condition, "quarantine", 1, 0)
-
-
-def _seldom_where(column: str, condition: str, share: float) -> Expectation:
-    return _expect_no_contradiction(column, condition, "block", 100, share)
-
-
-def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
-    """Every value is a whole number of steps from the start: in another unit nine of ten are not."""
-    steps = f"({column} - {start}) / {step}" if start else f"{column} / {step}"
-    return _never_where(column, f"abs({steps} - floor({steps} + 0.5)) > 0.01")
-
-
-def _flight_rules() -> Sequence[Expectation]:
-    """What every feed of flights keeps to."""
-    return (
-        _looks_like("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
-        _one_of("origin", _ORIGINS),
-        _mostly_one_of("carrier", _CARRIERS),
-        _mostly_one_of("dest", _DESTINATIONS),
-        # Not row by row: of times that are all wrong it would set aside just the rows that the next rule looks for.
-        _seldom_where(
-            "flight_id", f"scheduled_departure.dt.hour >= 5 and {_UTC_DAY} != flight_id.str.slice(0, 8)", 0.02
-        ),
-        _looks_like("tailnum", r"^N[0-9A-Z]{1,5}$", "block", mostly=0.95),
-        # Nothing leaves New York between 1 and 4 at night; a local time that says it is UTC, or UTC twice, does.
-        _seldom_where("scheduled_departure", "5 <= scheduled_departure.dt.hour <= 8", 0.02),
-    )
-
-
-def _schedule_rules() -> Sequence[Expectation]:
-    block = "(scheduled_arrival - scheduled_departure).dt.total_seconds() / 60"
-    return (
-        *_flight_rules(),
-        _mostly_there("tailnum", 0.9),
-        _expect_between("distance", 10, 6000),
-        _expect_above("scheduled_arrival", "scheduled_departure", or_equal=False),
-        _expect_above("scheduled_departure", "published_at", or_equal=False),
-        _never_where("scheduled_arrival", f"{block} > 1440"),
-        # An arrival in another time zone: 11 flights of the year lie outside, and an hour moves 8 of 10.
-        _seldom_where("scheduled_arrival", f"not (0.115 * distance + 30 <= {block} <= 0.135 * distance + 90)", 0.02),
-        _expect_typical("distance", 600, 1200, 200),  # days of 2013: 762 to 1005; in kilometres 1226 and more
-    )
-
-
-def _departure_rules() -> Sequence[Expectation]:
-    since = "(reported_at - scheduled_departure).dt.total_seconds() / 60"
-    return (
-        *_flight_rules(),
-        _mostly_there("tailnum", 0.9),
-        _expect_between("departure_delay", -180, 2000),
-        _on_grid("departure_delay", 1),
-        _never_where("departure_delay", f"{since} < departure_delay"),  # reported before it happened
-        _seldom_where("departure_delay", f"{since} > departure_delay + 60", 0.5),  # in another zone; an outage is short
-        _expect_typical("departure_delay", -30, 180, 200),  # days of 2013: -5 to 36
-        _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 37 to 399
-    )
-
-
-def _outcome_rules() -> Sequence[Expectation]:
-    from great_expectations.expectations.row_conditions import Column as Condition
-
-    gate_to_gate = "((reported_at - scheduled_departure).dt.total_seconds() / 60 - 30 - arrival_delay)"
-    flown = {"row_condition": Condition("cancelled") == 0}
-    return (
-        *_flight_rules(),
-        _mostly_there("tailnum", 0.9, **flown),
-        _expect_between("departure_delay", -180, 2000),
-        _expect_between("arrival_delay", -180, 2000),
-        _on_grid("departure_delay", 1),
-        _on_grid("arrival_delay", 1),
-        _expect_between("cancelled", 0, 1),
-        _expect_between("diverted", 0, 1),
-        # The 8,255 cancelled and 1,175 diverted flights are good rows: they have an outcome, and it is no delay.
-        _never_of("departure_delay", "cancelled"),
-        _never_of("arrival_delay", "cancelled"),
-        _never_of("arrival_delay", "diverted"),
-        # All others have one: without this rule a column that is empty is no label at all, and nobody hears of it.
-        _never_where("cancelled", "cancelled == 0 and departure_delay.isna()"),
-        _never_where("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
-        _make_rule(
-            "ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9
-        ),  # days of 2013: to 0.71
-        _make_rule(
-            "ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2
-        ),  # days of 2013: to 0.03
-        # A report in another zone: of a clean day at most 0.7 % lie outside, and an hour moves 4 % or more.
-        _seldom_where("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02),
-        _expect_typical("arrival_delay", -60, 180, 200),  # days of 2013: -21 to 46
-        _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 48 to 393
-        _expect_spread("arrival_delay", -3, 16),  # days of 2013: -48 to -8, 35 to 399; none late: at most 15
-    )
-
-
-def _weather_rules() -> Sequence[Expectation]:
-    return (
-        _one_of("origin", _ORIGINS),
-        _expect_between("temperature", -60, 130),
-        _expect_between("dew_point", -60, 100),
-        _expect_above("temperature", "dew_point", or_equal=True),
-        _expect_between("humidity", 0, 100),
-        # Temperature and dew point fix the humidity; in Celsius the two lie too close together for it. No row of 2013
-        # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
-        # summer is a possible one in either unit.)
-        _never_where("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
-        # Stations measure tenths of °C, knots and tens of degrees; the feed converts them, and so its values lie on
-        # that grid. In another unit they do not: °C, km/h, m/s or knots in 6 of 10 hours or more of every day of 2013.
-        _on_grid("temperature", 0.18, 32),
-        _on_grid("dew_point", 0.18, 32),
-        _on_grid("wind_speed", 1.15078),
-        _on_grid("wind_gust", 1.15078),
-        _on_grid("wind_direction", 10),
-        _expect_between("wind_direction", 0, 360),
-        # The feed reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
-        _expect_between("wind_speed", 0, 253),
-        _expect_between("wind_gust", 0, 253),
-        _expect_between("precipitation", 0, 12),
-        _on_grid("precipitation", 0.01),
-        _expect_between("pressure", 850, 1100),
-        _expect_between("visibility", 0, 10),
-        _expect_typical("temperature", 5, 100, 48),  # days of 2013: 16 to 90
-        _mostly_there("temperature", 0.9),
-        _mostly_there("wind_speed", 0.9),
-    )
-
-
-def _plane_rules() -> Sequence[Expectation]:
-    # What the features divide and subtract: one aircraft without seats would stop them for all flights.
-    return (_expect_between("built", 1930, 2100), _expect_between("seats", 1, 1000))
-
-
 SCHEDULE = Source(
     name="schedule",
     comment="Flights that will depart tomorrow, published at noon UTC of the day before",
@@ -245,7 +30,7 @@ SCHEDULE = Source(
     key=("flight_id",),
     known_at="published_at",
     history=timedelta(days=2),
-    expectations=_schedule_rules,
+    expectations=rules.schedule_rules,
 )
 DEPARTURES = Source(
     name="departures",
@@ -260,7 +45,7 @@ DEPARTURES = Source(
     key=("flight_id",),
     known_at="reported_at",
     history=timedelta(days=2),
-    expectations=_departure_rules,
+    expectations=rules.departure_rules,
 )
 OUTCOMES = Source(
     name="outcomes",
@@ -278,7 +63,7 @@ OUTCOMES = Source(
     key=("flight_id",),
     known_at="reported_at",
     history=timedelta(days=28),
-    expectations=_outcome_rules,
+    expectations=rules.outcome_rules,
 )
 WEATHER = Source(
     name="weather",
@@ -301,7 +86,7 @@ WEATHER = Source(
     key=("origin", "observed_at"),
     known_at="observed_at",
     history=timedelta(days=1),
-    expectations=_weather_rules,
+    expectations=rules.weather_rules,
 )
 PLANES = Source(
     name="planes",
@@ -317,7 +102,7 @@ PLANES = Source(
     ),
     key=("tailnum",),
     known_at="published_at",
-    expectations=_plane_rules,
+    expectations=rules.plane_rules,
 )
 AIRPORTS = Source(
     name="airports",
@@ -333,6 +118,7 @@ AIRPORTS = Source(
     ),
     key=("airport",),
     known_at="published_at",
+    expectations=rules.airport_rules,
 )
 AIRLINES = Source(
     name="airlines",
@@ -344,5 +130,6 @@ AIRLINES = Source(
     ),
     key=("carrier",),
     known_at="published_at",
+    expectations=rules.airline_rules,
 )
 SOURCES = (SCHEDULE, DEPARTURES, OUTCOMES, WEATHER, PLANES, AIRPORTS, AIRLINES)

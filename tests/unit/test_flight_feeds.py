@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
@@ -88,6 +89,11 @@ def no_flight(rows):
     return rows.assign(cancelled=1, diverted=0, departure_delay=np.nan, arrival_delay=np.nan)
 
 
+def of_carrier(code):
+    """Flights of another carrier, by their keys, too."""
+    return lambda rows: rows.assign(carrier=code, flight_id=rows.flight_id.str[:9] + code + rows.flight_id.str[11:])
+
+
 FAULTS = {
     "wind in km/h": ("weather", times("wind_speed", 1.609344, 5)),
     "wind in km/h for a third of the hours": ("weather", some(0.34, times("wind_speed", 1.609344, 5))),
@@ -106,11 +112,28 @@ FAULTS = {
     "UTC twice": ("schedule", twice),
     "unknown destinations": ("schedule", some(0.05, made("dest", "ZZZ"))),
     "destinations in other codes": ("schedule", made("dest", lambda rows: "K" + rows.dest)),
-    "unknown carriers": ("schedule", some(0.05, made("carrier", "ZZ"))),
+    "unknown carriers": ("schedule", some(0.05, of_carrier("ZZ"))),
     "a third of the tail numbers missing": ("schedule", some(0.35, made("tailnum", np.nan))),
     "tail numbers that are NULL": ("schedule", some(0.35, made("tailnum", "NULL"))),
     "tail numbers without their N": ("schedule", made("tailnum", lambda rows: rows.tailnum.str[1:])),
     "distances in km": ("schedule", times("distance", 1.609344, 0)),
+    "tail numbers cut off": ("schedule", made("tailnum", lambda rows: rows.tailnum.str[:4])),
+    "tail numbers in small letters": ("departures", some(0.5, made("tailnum", lambda rows: rows.tailnum.str.lower()))),
+    "one aircraft for all": ("schedule", made("tailnum", "N12345")),
+    "one destination for all": ("departures", made("dest", "LAX")),
+    "flight numbers that are all 0": ("departures", made("flight", 0)),
+    "flight numbers of the next row": ("outcomes", some(0.5, made("flight", lambda rows: np.roll(rows.flight, 1)))),
+    "carriers of another row": ("outcomes", made("carrier", lambda rows: rows.carrier.to_numpy()[::-1])),
+    "keys of the next row": ("schedule", made("flight_id", lambda rows: np.roll(rows.flight_id, 1))),
+    "keys that lost their zeros": (
+        "outcomes",
+        some(0.5, made("flight_id", lambda rows: rows.flight_id.str.replace("(?<=-..)0+", "", regex=True))),
+    ),
+    "sensors that stand still": (
+        "weather",
+        some(0.5, lambda rows: rows.assign(pressure=1017.2, temperature=rows.temperature.iloc[0])),
+    ),
+    "no visibility": ("weather", made("visibility", 0)),
     "keys that are N/A": ("schedule", made("flight_id", "N/A")),
     "keys that a spreadsheet rounded": ("schedule", made("flight_id", "2.0130xE+15")),
     "keys without their origin": ("schedule", made("flight_id", lambda rows: rows.flight_id.str[:-4])),
@@ -125,10 +148,15 @@ FAULTS = {
     "outcomes scheduled in another zone": ("outcomes", moved("scheduled_departure", 1)),
     "departures in hours": ("departures", times("departure_delay", 1 / 60)),
     "departures in whole hours": ("departures", times("departure_delay", 1 / 60, 0)),
+    "half of the departures in whole hours": ("departures", some(0.5, times("departure_delay", 1 / 60, 0))),
     "departures without a delay": ("departures", made("departure_delay", 0)),
     "labels empty": ("outcomes", made("arrival_delay", np.nan)),
     "labels in hours": ("outcomes", times("arrival_delay", 1 / 60)),
     "labels in whole hours": ("outcomes", times("arrival_delay", 1 / 60, 0)),
+    "a third of the labels in whole hours": ("outcomes", some(0.34, times("arrival_delay", 1 / 60, 0))),
+    "labels of the departure": ("outcomes", made("arrival_delay", lambda rows: rows.departure_delay)),
+    "labels in whole quarters of an hour": ("outcomes", times("arrival_delay", 1 / 15, 0)),
+    "half of the labels 0": ("outcomes", some(0.5, made("arrival_delay", lambda rows: rows.arrival_delay * 0))),
     "labels in seconds": ("outcomes", times("arrival_delay", 60)),
     "labels all 0": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay.clip(upper=15))),
     "no delay at all": ("outcomes", made("arrival_delay", lambda rows: rows.arrival_delay * 0)),
@@ -157,6 +185,35 @@ def test_a_feed_that_is_wrong_as_a_whole_is_blocked_in_every_month(fault):
         assert judge(name, change(frame_of(name, day)).to_csv(index=False)).problems, day
 
 
+REFERENCES = {
+    "tail numbers in small letters": ("planes", made("tailnum", lambda rows: rows.tailnum.str.lower())),
+    "tail numbers without their N": ("planes", made("tailnum", lambda rows: rows.tailnum.str[1:])),
+    "seats and engines swapped": ("planes", lambda rows: rows.assign(seats=rows.engines, engines=rows.seats)),
+    "seats that are all alike": ("planes", made("seats", 1)),
+    "no year of manufacture": ("planes", made("built", pd.NA)),
+    "airports in small letters": ("airports", made("airport", lambda rows: rows.airport.str.lower())),
+    "latitude and longitude swapped": (
+        "airports", lambda rows: rows.assign(latitude=rows.longitude, longitude=rows.latitude)
+    ),
+    "carriers by name": ("airlines", made("carrier", lambda rows: rows["name"])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", REFERENCES)
+def test_a_reference_table_that_is_wrong_as_a_whole_is_blocked(fault):
+    name, change = REFERENCES[fault]
+    rows = frame_of(name, date(2012, 12, 31))
+    assert judge(name, rows.to_csv(index=False)).problems == ()
+    assert judge(name, change(rows).to_csv(index=False)).problems
+
+
+def test_rain_in_millimetres_is_blocked_where_it_rains():
+    rows = frame_of("weather", date(2013, 6, 8))
+    assert judge("weather", rows.to_csv(index=False)).problems == ()
+    judged = judge("weather", times("precipitation", 25.4, 2)(rows).to_csv(index=False))
+    assert re.search(r"19 of 69 rows break precipitation:be_null\[precipitation > 0.5\]", judged.problems[0])
+
+
 @pytest.mark.parametrize("factor", [1000, 1.4])
 def test_one_bad_row_blocks_nothing(factor):
     rows = frame_of("schedule", DAYS[0]).astype({"distance": float})
@@ -168,7 +225,7 @@ def test_one_bad_row_blocks_nothing(factor):
 
 def test_a_correction_of_a_whole_day_is_taken_in():
     rows = frame_of("schedule", DAYS[0])
-    corrected = moved("published_at", 1)(rows.assign(tailnum="N12345"))
+    corrected = moved("published_at", 1)(rows.assign(tailnum=np.roll(rows.tailnum, 1)))
     judged = judge("schedule", rows.to_csv(index=False), corrected.to_csv(index=False))
     assert (judged.problems, judged.bad) == ((), 0)
 

@@ -122,10 +122,10 @@ def _to_outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
     if "unexpected_index_list" in figures:
         positions = tuple(int(position) for position in figures["unexpected_index_list"] or ())
         held = bool(result.success) or rows < expectation.min_rows or 0 < len(positions) <= expectation.max_share * rows
+        judged = rows if expectation.max_share else figures["element_count"]  # a share of all rows, whatever picks some
         return Outcome(
-            name, describe_expectation(expectation), expectation.action, figures["element_count"], len(positions), held,
-            positions,
-        )  # fmt: skip
+            name, describe_expectation(expectation), expectation.action, judged, len(positions), held, positions
+        )
     if "observed_value" not in figures:
         raise ConfigError(f"expectation {name} cannot run: {str(result.exception_info)[-300:]}")
     if expectation.action == "quarantine":
