@@ -279,12 +279,13 @@ def _describe_problem(schema: type[JobConfig], problem: object) -> str:
     detail = dict(problem)  # type: ignore[call-overload]
     name = ".".join(str(part) for part in detail["loc"])
     names = sorted(f.alias or n for n, f in schema.model_fields.items())
+    job = schema.__name__.removesuffix("Config").lower()
     match detail["type"]:
         case "missing":
             return f"parameter {name!r} is missing"
         case "extra_forbidden":
-            return f"parameter {name!r} is unknown to job {schema.__name__!r}: it takes {', '.join(names)}"
+            return f"parameter {name!r} is unknown to job {job!r}: it takes {', '.join(names)}"
         case "value_error":
             return f"parameter {name!r} is {detail['input']!r}: {detail['ctx']['error']}"
         case _:
-            return f"parameter {name!r} is {detail['input']!r}: {detail['msg'].lower()}"
+            return f"parameter {name!r} is {detail['input']!r}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"

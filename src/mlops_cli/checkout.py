@@ -108,6 +108,18 @@ def audit_lock() -> str:
     return run_program("uv", "audit", "--locked", "--output-format", "json", check=False)
 
 
+def read_file(file: Path) -> str:
+    """The text of a file that somebody names on the command line; PowerShell writes a mark before UTF-8.
+
+    Raises:
+        ConfigError: it is no UTF-8, as what `>` writes in PowerShell 5.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is no UTF-8 text; write it with `Out-File -Encoding utf8` in PowerShell") from None
+
+
 def read_texts(*, history: bool) -> Iterator[tuple[str, str]]:
     """Name and content of every tracked text file; with history, every commit's message and patch, too."""
     for name in run_program("git", "ls-files", "-z").split("\0"):

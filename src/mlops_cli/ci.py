@@ -62,9 +62,9 @@ def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
     record = folder / checkout.RECORD
     if not record.is_file():
         raise ConfigError(f"{folder} has no {checkout.RECORD}: download what `mlops ci build` made")
-    attested = None if attestations is None else _parse_attestations(attestations.read_text())
+    attested = None if attestations is None else _parse_attestations(checkout.read_file(attestations))
     found = delivery.release_errors(
-        delivery.parse_release(record.read_text()),
+        delivery.parse_release(checkout.read_file(record)),
         files=checkout.file_digests(folder),
         commit=commit or checkout.head_commit(),
         lock=checkout.lock_digest(),
@@ -100,7 +100,7 @@ def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
 
 
 def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
-    found = plans.parse_plan(file.read_text())
+    found = plans.parse_plan(checkout.read_file(file))
     return plans.as_deployer(found, planner) if planner else found
 
 
@@ -115,7 +115,7 @@ def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
     """
     if len(planners) not in (0, 2):
         raise click.UsageError("give --planner twice: who made the approved plan, then who made the other one")
-    before, after = (plans.parse_plan(file.read_text()) for file in (approved, now))
+    before, after = (plans.parse_plan(checkout.read_file(file)) for file in (approved, now))
     planner, deployer = planners or (None, None)
     found = plans.plan_differences(before, after, planner=planner, deployer=deployer)
     _stop_if("not the plan that was approved; plan again and have it approved", found)
@@ -211,8 +211,8 @@ def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None
 
     Example: mlops ci audit
     """
-    found = delivery.parse_vulnerabilities(report.read_text() if report else checkout.audit_lock())
-    accepted = delivery.parse_exceptions(exceptions.read_text())
+    found = delivery.parse_vulnerabilities(checkout.read_file(report) if report else checkout.audit_lock())
+    accepted = delivery.parse_exceptions(checkout.read_file(exceptions))
     day: date = (today or datetime.now(UTC)).date()
     _stop_if("the lock must not stay as it is", delivery.open_vulnerabilities(found, accepted, day))
     click.echo(f"{len(found)} known weaknesses, {len(accepted)} accepted")
@@ -260,7 +260,7 @@ def licences(known: Path, out: TextIO) -> None:
 
     Example: mlops ci licences --out licences.md
     """
-    found = {**checkout.read_licences(), **tomllib.loads(known.read_text())}
+    found = {**checkout.read_licences(), **tomllib.loads(checkout.read_file(known))}
     out.write("| package | licence |\n|---|---|\n")
     out.writelines(
         f"| {name} | {plans.escape_html(text.partition(chr(10))[0])} |\n" for name, text in sorted(found.items())

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from mlops.contract import ConfigError
-from mlops_cli import options, plans
+from mlops_cli import checkout, options, plans
 from mlops_cli.forge import AzureDevOps, GitHub
 
 _EXITS = "Exit codes: 0 written, 1 refused or failed, 2 wrong arguments."
@@ -58,7 +58,7 @@ def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None
 
     Example: mlops ci comment plan.md --target prod --pull-request 7 --github OWNER/NAME
     """
-    text = plans.truncate_markdown(body.read_text(), _LONGEST)
+    text = plans.truncate_markdown(checkout.read_file(body), _LONGEST)
     click.echo(_open_forge(**where).write_comment(pull_request, _PLAN_MARK.format(target), text))
 
 
@@ -74,7 +74,7 @@ def issue(*, plan: Path, target: str, **where: Any) -> None:
     Example: mlops ci issue plan.json --target prod --github OWNER/NAME
     """
     forge = _open_forge(**where)
-    found = plans.config_drift(plans.parse_plan(plan.read_text()))
+    found = plans.config_drift(plans.parse_plan(checkout.read_file(plan)))
     body = plans.truncate_markdown(plans.report_drift(found, target), _LONGEST) if found.drifted else None
     click.echo(forge.keep_issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
 

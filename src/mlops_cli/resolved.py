@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops.contract import ConfigError
 from mlops.platform import sdk
+from mlops_cli import checkout
 from mlops_cli.bundle_cli import fill_references
 from mlops_cli.workspace.requirements import UNSET
 
@@ -28,7 +29,7 @@ def load_resolved_bundle(target: str, file: Path | None) -> Mapping[str, Any]:
     Raises:
         ConfigError: the file is none such or of another target, or the CLI is missing or refuses the bundle.
     """
-    document = _ask_cli(target) if file is None else _parse_document(file.read_text(), str(file))
+    document = _ask_cli(target) if file is None else _parse_document(checkout.read_file(file), str(file))
     found = document.get("bundle", {}).get("target")
     if found != target:
         raise ConfigError(f"{file or 'the CLI'} is about target {found!r}, not {target!r}")

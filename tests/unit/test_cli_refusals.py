@@ -53,9 +53,9 @@ def test_any_other_reason_is_taken(command: list[str], asked: list[str]) -> None
     [
         (["rollback", "--reason", "x", "-p", "reason="], "'reason' is ''"),
         (["rollback", "--reason", "x", "-p", "as_of=yesterday"], "'as_of' is 'yesterday'"),
-        (["rollback", "--reason", "x", "-p", "as_off=2013-04-01"], "'as_off' is unknown"),
+        (["rollback", "--reason", "x", "-p", "as_off=2013-04-01"], "'as_off' is unknown to job 'rollback'"),
         (["rollback", "--reason", "x", "-p", "model_name=prod.flights"], "'model_name' is 'prod.flights'"),
-        (["promote", "-p", "source_model=late"], "'source_model' is 'late'"),
+        (["promote", "-p", "source_model=late"], "'source_model' is 'late': string should match pattern '^[A-Za"),
         (["promote", "-p", "source_version=newest"], "'source_version' is 'newest'"),
         (["promote", "-p", "catalog=a.b", "-p", "schema=`"], "'schema' is '`'"),
     ],

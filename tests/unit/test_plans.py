@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops_cli import plans
+from mlops_cli.cli import run_args
 from mlops_cli.plans import (
     ACTIONS,
     Change,
@@ -331,3 +333,17 @@ def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(lines: list[st
     kept, cut, _ = shown.partition("\n\n</details>")
     assert (kept == page) if not cut else page.startswith(f"{kept}\n") or not kept
     assert ("Cut here" in shown) == (len(page) > longest) == bool(cut)
+
+
+@pytest.mark.parametrize(
+    "command", [["settled"], ["drift", "-t", "dev"], ["plan", "-t", "dev"]], ids=lambda words: words[0]
+)
+def test_a_plan_of_powershell_is_read_if_it_is_utf_8_and_told_in_a_sentence_if_not(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = '{"plan_version": 2, "lineage": "a", "plan": {}}'
+    (tmp_path / "marked.json").write_text(plan, encoding="utf-8-sig")
+    (tmp_path / "wide.json").write_text(plan, encoding="utf-16")
+    assert run_args(["ci", *command, str(tmp_path / "marked.json")]) == 0
+    assert run_args(["ci", *command, str(tmp_path / "wide.json")]) == 1
+    assert "wide.json is no UTF-8 text" in capsys.readouterr().err

@@ -13,6 +13,8 @@ from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
 from laptop.resolution import REFERENCE, VARIABLE
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
+FACTS = ("name", "engine", "databricks_cli_version")
+"""Keys of `bundle` that the CLI reads before it resolves references."""
 LOGIN = (
     "host", "profile", "auth_type", "metadata_service_url", "client_id", "google_service_account", "azure_client_id",
     "azure_tenant_id", "azure_environment", "azure_login_app_id", "account_id", "workspace_id",
@@ -33,13 +35,18 @@ NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
 
 
 def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
-    """A resource's key is a name, without a reference."""
+    """A resource's key is a name, without a reference; so is the bundle's name."""
+    if (name := view.tree.get("bundle", "name")) and name.value == "":
+        yield Diagnostic("keys", name.place, "the bundle's name is empty", "the CLI stops without one", "write a name")
     trees = [view.source.tree, *(node for _, node in (view.source.tree.get("targets") or view.source.tree).items())]
     for tree in trees:
         resources = tree.get("resources")
         for group_name, group in resources.items() if resources else ():
             for key, node in group.items():
-                if REFERENCE.search(key):
+                if not key:
+                    what, why = f"{group_name} has an empty key", "the CLI stops at it"
+                    yield Diagnostic("keys", node.place, what, why, "write a name")
+                elif REFERENCE.search(key):
                     what, why = f"{group_name} has the key {key!r}", "the CLI resolves no reference in a key"
                     yield Diagnostic("keys", node.place, what, why, "write a name; its `name` may hold references")
 
@@ -70,7 +77,7 @@ def check_scripts(view: LintTarget) -> Iterator[Diagnostic]:
 def early_references(view: LintTarget) -> Iterator[Diagnostic]:
     """What the CLI reads first holds no reference."""
     root, target = view.source.tree, view.source.tree.get("targets", view.bundle.target)
-    for path in (("bundle", "name"), *(("workspace", key) for key in LOGIN)):
+    for path in (*(("bundle", key) for key in FACTS), *(("workspace", key) for key in LOGIN)):
         node = (target.get(*path) if target else None) or root.get(*path)
         if node and REFERENCE.search(text_at(node)):
             what, why = f"{'.'.join(path)} holds a reference", "the CLI does not resolve it there"
@@ -80,10 +87,12 @@ def early_references(view: LintTarget) -> Iterator[Diagnostic]:
 def cli_version(view: LintTarget) -> Iterator[Diagnostic]:
     """The constraint on the CLI's version is written as the CLI reads it."""
     node = view.tree.get("bundle", "databricks_cli_version")
-    if node and text_at(node) and not CONSTRAINT.fullmatch(text_at(node)):
+    if not node or REFERENCE.search(text_at(view.source.tree, "bundle", "databricks_cli_version")):
+        return
+    if text_at(node) and not CONSTRAINT.fullmatch(text_at(node)):
         what = f"databricks_cli_version is {text_at(node)!r}"
         yield Diagnostic("cli", node.place, what, "the CLI cannot read it", 'write as in ">=1.13.0, < 2.0.0"')
-    elif node and not all(map(_holds, text_at(node).split(","))):
+    elif not all(map(_holds, text_at(node).split(","))):
         version = ".".join(map(str, PINNED))
         what = f"databricks_cli_version {text_at(node)!r} leaves out {version}"
         yield Diagnostic("cli", node.place, what, f"CLI {version} refuses the bundle", "name a range that holds it")
@@ -108,12 +117,15 @@ def check_words(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
-    """What one lookup asks for hangs on no other."""
+    """A lookup asks for one thing, which hangs on no other lookup."""
     declared = view.source.tree.get("variables")
     assigned = view.source.tree.get("targets", view.bundle.target, "variables")
     variables = {**dict(declared.items() if declared else ()), **dict(assigned.items() if assigned else ())}
     sought = {name: lookup for name, node in variables.items() if (lookup := node.get("lookup")) and lookup.value}
     for name, lookup in sought.items():
+        if len(dict(lookup.items())) > 1:
+            what = f"the lookup of variable {name!r} asks for {' and '.join(key for key, _ in lookup.items())}"
+            yield Diagnostic("variables", lookup.place, what, "the CLI looks up one thing", "keep one")
         for _, node in lookup.items():  # noqa: PERF102  # a Node has no values()
             for other in {*VARIABLE.findall(text_at(node))} & sought.keys():
                 what = f"the lookup of variable {name!r} uses {other!r}, which is looked up, too"
