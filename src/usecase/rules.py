@@ -1,6 +1,6 @@
-"""What is expected of each feed: rules on single rows set them aside, rules on the batch block it (docs/data.md).
+"""What is expected of each source: rules on single rows set rows aside, rules on a batch block it.
 
-Limits stand beside the worst day of 2013, on which they were chosen.
+docs/reference/data-faults.md lists the rules. Limits stand beside the worst day of 2013, on which they were chosen.
 """
 
 from __future__ import annotations
