@@ -117,3 +117,25 @@ def test_a_model_that_holds_itself_ends():
     model = Pipeline([("a", LogisticRegression())])
     model.steps.append(("again", model))
     assert find_broken_indices(model) == []
+
+
+def test_support_vectors_and_neighbours_lie_within_their_rows():
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC
+
+    rows = np.arange(400.0).reshape(200, 2)
+    labels = np.arange(200) % 2
+    machine = SVC(kernel="precomputed").fit(rows @ rows.T, labels)
+    assert find_broken_indices(machine) == []
+    machine.support_ = np.full_like(machine.support_, 10**8)
+    assert find_broken_indices(machine) == ["SVC: a support vector lies outside of its 200 rows"]
+    for kind in ("kd_tree", "ball_tree"):
+        model = KNeighborsClassifier(algorithm=kind).fit(rows, labels)
+        assert find_broken_indices(model) == []
+        whole = tuple(model._tree.__getstate__())
+        model._tree.__setstate__((whole[0], np.full_like(whole[1], 10**9), *whole[2:]))
+        assert "its order is none of its 200 rows" in find_broken_indices(model)[0]
+        nodes = np.array(whole[2])
+        nodes["idx_end"] = 10**9
+        model._tree.__setstate__((*whole[:2], nodes, *whole[3:]))
+        assert "a node holds rows outside of its 200" in find_broken_indices(model)[0]

@@ -123,10 +123,29 @@ def _check_sparse(matrix: Any) -> Iterator[str]:
         yield str(error)
 
 
+def _check_svm(model: Any) -> Iterator[str]:
+    """Of support vector machines with a kernel: libsvm takes their rows by number, unchecked."""
+    rows, support = int(model.shape_fit_[0]), np.asarray(model.support_)
+    if ((support < 0) | (support >= rows)).any():
+        yield f"a support vector lies outside of its {rows} rows"
+
+
+def _check_neighbours(tree: Any) -> Iterator[str]:
+    """Of k-d and ball trees: rows, their order, and the stretch of it that each node has."""
+    data, order, nodes = (np.asarray(part) for part in tree.__getstate__()[:3])
+    if not np.array_equal(np.sort(order), np.arange(len(data))):
+        yield f"its order is none of its {len(data)} rows"
+    start, end = nodes["idx_start"], nodes["idx_end"]
+    if ((start < 0) | (end < start) | (end > len(data))).any():
+        yield f"a node holds rows outside of its {len(data)}"
+
+
 _CHECKS = {
     "TreePredictor": _check_predictor,
     "HistGradientBoostingClassifier": _check_boosting,
     "HistGradientBoostingRegressor": _check_boosting,
     "Tree": _check_tree,
+    **dict.fromkeys(("SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"), _check_svm),
+    **dict.fromkeys(("KDTree", "KDTree32", "BallTree", "BallTree32"), _check_neighbours),
     **dict.fromkeys(("csr_matrix", "csc_matrix", "bsr_matrix", "csr_array", "csc_array", "bsr_array"), _check_sparse),
 }
