@@ -4,9 +4,7 @@
         │                                         ├─ condition_task     compares two texts
         └── its own Run in the journal            ├─ for_each_task      _attempts, `concurrency` at a time
                                                   └─ run_job_task       _execute
-
-Independent tasks run one after another, where the platform runs them side by side: two cores gain nothing.
-(Rejected: a process for each task. It would start Spark anew, and take longer than most tasks.)
+Independent tasks run one after another in this process: two cores gain nothing, and each process would start Spark.
 """
 
 from __future__ import annotations
@@ -35,8 +33,7 @@ from laptop.run_queue import Request, read_requests
 from laptop.run_store import GOOD, Run, RunStore, State, TaskRun, current_time
 from laptop.task_thread import Limits, Main, entry_point, parameter_check, run_interruptible
 
-_DEPTH = 3
-"""How deep run_job_tasks may nest (jobs/tasks/run-job)."""
+_DEPTH = 3  # how deep run_job_tasks may nest (jobs/tasks/run-job)
 _STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
 
 

@@ -191,9 +191,8 @@ def promotion_status(
     if made and not same:
         steps.append(PromotionStep("digest", "refused", "the copy's files are not the source's"))
     verdict = tags.get("verdict")
-    state: Literal["done", "refused", "open"] = (
-        "done" if verdict == "accepted" else "open" if verdict is None else "refused"
-    )
+    state: Literal["done", "refused", "open"] = "open" if verdict is None else "refused"
+    state = "done" if verdict == "accepted" else state
     steps.append(PromotionStep("verdict", state, verdict or "not judged here yet"))
     serves = number is not None and number == champion
     approved = "approved_by" in tags

@@ -84,7 +84,7 @@ class ModelLife:
     """One per judged version: version, verdict, trained_until, rules (name, passed, reason)."""
 
     @property
-    def evaluated_windows(self) -> list[dict[Any, Any]]:
+    def result_windows(self) -> list[dict[Any, Any]]:
         """The judged windows, all rows, oldest first."""
         rows = self.metrics[(self.metrics["state"] == "judged") & (self.metrics["slice"] == "")]
         return rows.sort_values("window_start").to_dict("records")
@@ -119,13 +119,11 @@ class _Axis:
 
 def render_page(life: ModelLife, policy: Policy) -> str:
     """The page as HTML, UTF-8."""
-    known = [row["window_start"] for row in life.evaluated_windows] + [row["week"] for row in life.weeks]
+    known = [row["window_start"] for row in life.result_windows] + [row["week"] for row in life.weeks]
     axis = _Axis(min([*known, pd.Timestamp(life.as_of) - timedelta(days=28)]), pd.Timestamp(life.as_of))
-    auc = _draw_series(axis, life.evaluated_windows, ("auc", "auc", "baseline_auc"), "AUC")
-    loss = _draw_series(axis, life.evaluated_windows, ("log_loss", "log_loss", "baseline_log_loss"), "log-loss")
-    gap = _draw_series(
-        axis, life.evaluated_windows, ("calibration_gap", "gap", ""), "calibration gap", policy.retrain_gap
-    )
+    auc = _draw_series(axis, life.result_windows, ("auc", "auc", "baseline_auc"), "AUC")
+    loss = _draw_series(axis, life.result_windows, ("log_loss", "log_loss", "baseline_log_loss"), "log-loss")
+    gap = _draw_series(axis, life.result_windows, ("calibration_gap", "gap", ""), "calibration gap", policy.retrain_gap)
     sections = [
         (*_SAID[0], auc),
         (*_SAID[1], loss + gap),
@@ -146,7 +144,7 @@ def render_page(life: ModelLife, policy: Policy) -> str:
 
 
 def _render_head(life: ModelLife) -> str:
-    judged, moves = life.evaluated_windows, life.moves.to_dict("records")
+    judged, moves = life.result_windows, life.moves.to_dict("records")
     pages = int(((life.alerts["severity"] == "page") & life.alerts["resolved"].isna()).sum())
     facts = {
         "serves now": f"version {moves[-1]['to_version']:.0f}" if moves else "nothing",
