@@ -1,7 +1,4 @@
-"""Keys: every node held against what the CLI knows (laptop.cli_keys), as the CLI does when it loads a file.
-
-Types are the matter of laptop.normalize, which drops what the CLI drops; both say where it stands.
-"""
+"""Checks every key of the bundle against the keys that the CLI knows (laptop.cli_keys); laptop.normalize checks types."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def split_valid_rows(
         if outcome.action == "quarantine":
             for position in outcome.positions:
                 broken.setdefault(int(read[position]), []).append(outcome.rule)
-    for position in _contradicted_rows(source, rows, np.flatnonzero(valid_mask(len(rows.raw), broken))).tolist():
+    for position in _find_contradicted_rows(source, rows, np.flatnonzero(valid_mask(len(rows.raw), broken))).tolist():
         broken[position] = [contradiction_rule(source)]
     whole = np.flatnonzero(valid_mask(len(rows.raw), broken))
     modified = pa.array([file.modified for file in files], pa.timestamp("us", "UTC")).take(pa.array(rows.file))
@@ -170,11 +170,11 @@ def split_valid_rows(
     ]
     return BatchResult(
         source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(broken_rows),
-        len(broken), repeated, outdated, conflicting, _crowded_keys(source, rows, whole),
+        len(broken), repeated, outdated, conflicting, _find_crowded_keys(source, rows, whole),
     )  # fmt: skip
 
 
-def _contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions:
+def _find_contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions:
     """Positions of rows that a greater one of their file contradicts: with the same key, known at the same moment.
 
     Which of them is right nobody knows, so none is lost without a word. In two files it is a correction instead.
@@ -188,7 +188,7 @@ def _contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions
     return np.sort(ordered.loc[ordered["_content"] != greatest, "_position"].to_numpy())
 
 
-def _crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str, ...]:
+def _find_crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str, ...]:
     """The key of each row whose key stands for more than `max_versions` different things in one file.
 
     It sets no row aside, and counts by file: which rows stay must not depend on how they were packed into files and
