@@ -1,4 +1,4 @@
-"""Checks every key of the bundle against the keys that the CLI knows (laptop.cli_keys); laptop.normalize checks types."""
+"""Checks every key of the bundle against the keys of the CLI (laptop.cli_keys); laptop.normalize checks types."""
 
 from __future__ import annotations
 
