@@ -1,8 +1,8 @@
-"""What a job is told at its start: one frozen schema per job, accepted by each of its tasks.
+"""Parameters of the jobs: one frozen schema per job, which each of its tasks parses.
 
-Databricks pushes a job's parameters down to every task, so a task may stand in two jobs and meet two schemas: the
-parameter `job` says which one holds. (Rejected: one schema with every field of all jobs, in which nothing is required.)
-All parameters arrive as text; unknown, missing and malformed ones are all reported at once.
+Databricks passes a job's parameters to every task, and a task can be part of two jobs: the parameter `job` selects the
+schema. (Rejected: one schema with the fields of all jobs, in which nothing could be required.) All parameters arrive as
+text; all unknown, missing and malformed ones are reported in one message.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _YEARS = range(1970, 2201)
 
 
 def _require_pattern(pattern: re.Pattern[str], example: str) -> BeforeValidator:
-    """Texts of one form only: pydantic also takes numbers, as seconds since 1970."""
+    """Accept texts of one form only: pydantic also takes numbers, as seconds since 1970."""
 
     def check(value: object) -> object:
         text = value.isoformat() if isinstance(value, date) else value
@@ -66,30 +66,30 @@ Day = Annotated[date, _require_pattern(re.compile(_DATE), "2013-04-01")]
 Version = Annotated[int, Field(ge=1)]
 """A model version."""
 Reason = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1, max_length=500)]
-"""Why a person did something: not blank, on one line and without outer blanks."""
+"""A person's reason: not blank, on one line and without outer blanks."""
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
 class JobConfig(BaseModel):
-    """What every job is told."""
+    """Parameters of every job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     job: str
-    """Which job the task runs in."""
+    """Name of the job that the task runs in."""
     run_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    """The job run, as the platform numbers it."""
+    """The platform's number of the job run."""
     as_of: Instant
-    """Everything known by this moment counts, nothing later: the job's start, or the simulated moment in a replay."""
+    """Only what is known by this moment counts: the job's start, or the simulated moment of a replay."""
     catalog: Name
     schema_name: Annotated[Name, Field(alias="schema")]
-    """Where this target writes."""
+    """Schema that this target writes to."""
     target: Name = "TARGET"
-    """Of the bundle: what messages say to a person who has to type a command."""
+    """Name of the bundle's target, for commands in messages."""
 
 
 class SampleConfig(JobConfig):
-    """Land the sample's files of the days since..until, both included."""
+    """Parameters of the job sample: write the files of the days since..until, both included."""
 
     job: Literal["sample"]
     landing: str
@@ -98,31 +98,31 @@ class SampleConfig(JobConfig):
 
 
 class IngestionConfig(JobConfig):
-    """Files of the landing folder become tables, then features."""
+    """Parameters of the job ingestion: read landed files into tables, then compute features."""
 
     job: Literal["ingestion"]
     landing: str
     experiment: str
-    """Where the page of each delivery is kept."""
+    """Experiment that keeps the page of each batch."""
 
 
 class ReadingConfig(JobConfig):
-    """What every job that reads features and labels is told."""
+    """Parameters of every job that reads features and labels."""
 
     data_catalog: Name
     data_schema: Name
-    """Where features and labels are read."""
+    """Schema that features and labels are read from."""
 
 
 class ModelConfig(JobConfig):
-    """What every job about a model is told."""
+    """Parameters of every job about a model."""
 
     model_name: ModelName
 
     @field_validator("model_name")
     @classmethod
     def _lies_beside_its_audit_table(cls, name: str, info: ValidationInfo) -> str:
-        # Who may start a job may give any parameter: another schema would have another audit table.
+        # Whoever may start a job may give any parameter, and another schema would have another audit table.
         own = f"{info.data.get('catalog')}.{info.data.get('schema_name')}"
         if {"catalog", "schema_name"} <= info.data.keys() and name.rpartition(".")[0] != own:
             raise ValueError(f"the model has to be in the schema {own}, beside its audit table")
@@ -132,35 +132,35 @@ class ModelConfig(JobConfig):
 class _Fits(ReadingConfig, ModelConfig):
     experiment: str
     git_commit: str = ""
-    """Of the deployed code, after `git:`."""
+    """Commit of the deployed code, after `git:`."""
     search_trials: Annotated[int, Field(ge=0, le=1000)] = 0
-    """How many sets of parameters to try beside the defaults; 0: no search."""
+    """Number of parameter sets to try besides the defaults; 0: no search."""
     table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"
     """Train on the tables as they were, as in the tag of that name: features=3,outcomes=2; newest: as they are."""
 
 
 class TrainingConfig(_Fits):
-    """Fit and register one version; then hand it over to the deployment job."""
+    """Parameters of the job training: fit and register one version, then start the deployment job for it."""
 
     job: Literal["training"]
     deployment_job_id: str
     model_version: OptionalInt = None
-    """Only handover is told: the version that training registered."""
+    """Set for the task handover only: the version that training registered."""
 
 
 class PromotionConfig(ModelConfig):
-    """Copy one version of the target below, and hand it over to this target's deployment job."""
+    """Parameters of the job promotion: copy a version of the target below, then start the deployment job for it."""
 
     job: Literal["promotion"]
     source_model: ModelName
     source_version: Version
     deployment_job_id: str
     model_version: OptionalInt = None
-    """Only handover is told: the version that the copy became."""
+    """Set for the task handover only: the version that the copy became."""
 
 
 class ValidationConfig(ReadingConfig, ModelConfig):
-    """Judge one version."""
+    """Parameters of the job validation: judge one version."""
 
     job: Literal["validation"]
     experiment: str
@@ -168,40 +168,40 @@ class ValidationConfig(ReadingConfig, ModelConfig):
 
 
 class DeploymentConfig(ReadingConfig, ModelConfig):
-    """Judge one version, wait for approval, make it champion."""
+    """Parameters of the job deployment: judge one version, wait for approval, make it champion."""
 
     job: Literal["deployment"]
     experiment: str
     model_version: Version
     approval: Literal["required", "automatic"]
     approval_binding: Literal["digests", "platform"] = "digests"
-    """What counts as an approval: one for these files and this verdict only, or the platform's bare tag, too."""
+    """digests: an approval counts for these files and this verdict only; platform: the platform's tag counts, too."""
 
 
 class InferenceConfig(ReadingConfig, ModelConfig):
-    """Score what has not been scored."""
+    """Parameters of the job inference: score entities that have no prediction."""
 
     job: Literal["inference"]
 
 
 class MonitoringConfig(ReadingConfig, ModelConfig):
-    """Measure the champion on matured labels."""
+    """Parameters of the job monitoring: measure the champion on matured labels."""
 
     job: Literal["monitoring"]
     experiment: str
     data_profiling: Literal["on", "off"]
-    """Whether the platform profiles the predictions, too; a laptop has no such service and says so."""
+    """on: the platform also profiles the predictions; a laptop has no such service and logs that it is skipped."""
 
 
 class RollbackConfig(ModelConfig):
-    """Put the previous champion back."""
+    """Parameters of the job rollback: make the previous champion the champion again."""
 
     job: Literal["rollback"]
     reason: Reason
 
 
 class ReviewConfig(ModelConfig):
-    """Record a person's decision on a version."""
+    """Parameters of the job review: record a person's decision on a version."""
 
     job: Literal["review"]
     model_version: Version
@@ -210,7 +210,7 @@ class ReviewConfig(ModelConfig):
 
 
 class IntegrationConfig(_Fits):
-    """The whole loop on sample data in a schema of its own."""
+    """Parameters of the job integration: the whole loop on sample data in a schema of its own."""
 
     job: Literal["integration"]
     landing: str
@@ -219,7 +219,7 @@ class IntegrationConfig(_Fits):
     approval: Literal["automatic"]
     data_profiling: Literal["off"] = "off"
     model_version: OptionalInt = None
-    """Told to the tasks that come after training: the version that it registered."""
+    """Set for the tasks after training: the version that training registered."""
 
 
 CONFIGS: dict[str, type[JobConfig]] = {
@@ -238,10 +238,10 @@ CONFIGS: dict[str, type[JobConfig]] = {
 
 
 def parse_arguments(argv: Sequence[str]) -> JobConfig:
-    """Read `--name=value` arguments into the schema of the job they name.
+    """Parse `--name=value` arguments into the schema of the job that they name.
 
     Raises:
-        ConfigError: naming every argument that is missing, unknown or malformed, and what would do.
+        ConfigError: names every argument that is missing, unknown or malformed, and what is accepted.
     """
     given: dict[str, str] = {}
     for argument in argv:

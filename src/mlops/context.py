@@ -1,4 +1,4 @@
-"""Composition root: argv becomes a configuration, a configuration becomes a context, a context runs a task."""
+"""Run a task: parse its arguments, make its context and call its function."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ USE_CASE_GROUP = "mlops.use_case"
 
 @dataclass(frozen=True)
 class Context[C: JobConfig]:
-    """All that a task may reach."""
+    """What a task works with: its configuration, use case, tables, registry and log."""
 
     config: C
     use_case: UseCase
 
     @cached_property
     def own(self) -> Schema:
-        """The tables of this target: what the task may write."""
+        """The tables of this target, which the task may write."""
         return tables.open_schema(self.config.catalog, self.config.schema_name)
 
     @cached_property
     def data(self) -> Schema:
-        """The tables that features and labels are read from; the target's own where the job does not say."""
+        """The tables that features and labels are read from; those of the target if the job has no such parameter."""
         own = (self.config.catalog, self.config.schema_name)
         catalog = getattr(self.config, "data_catalog", self.config.catalog)
         name = getattr(self.config, "data_schema", self.config.schema_name)
@@ -44,23 +44,23 @@ class Context[C: JobConfig]:
 
     @cached_property
     def source(self) -> Schema:
-        """The tables of the target below, whose audit table says what was accepted there; of promotion only."""
+        """The tables of the target that promotion copies from, whose audit table says what was accepted there."""
         catalog, schema, _ = str(getattr(self.config, "source_model", "..")).split(".")
         return tables.open_schema(catalog, schema)
 
     @cached_property
     def registry(self) -> Registry:
-        """Experiments and models."""
+        """The MLflow experiments and models."""
         return Registry(runtime.home())
 
     @cached_property
     def log(self) -> logging.Logger:
-        """What the task tells a person while it runs."""
+        """The logger of the task's job."""
         return logging.getLogger(f"mlops.{self.config.job}")
 
 
 def _explain_data(own: str, data: str) -> str:
-    """Why a table is looked for where the job does not write."""
+    """Say why a table is read from a schema that the job does not write, for the error if it is missing."""
     return (
         f"this target writes to {own} and reads features and labels from {data} (its variables data_catalog and "
         f"data_schema), so land and ingest in the target that writes to {data}; "
@@ -70,8 +70,8 @@ def _explain_data(own: str, data: str) -> str:
 def load_use_case() -> UseCase:
     """Load the use case that the installed wheel declares.
 
-    It is found by its entry point, so that no module here imports it by name. A task starts in seconds only if nothing
-    imports the use case, and with it scikit-learn, before the arguments have been checked.
+    The entry point names it, so that no module here imports it by name. It is loaded after the arguments are checked,
+    since it imports scikit-learn, which takes seconds.
 
     Raises:
         ConfigError: no installed package declares a use case, or more than one does.

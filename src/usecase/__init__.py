@@ -1,4 +1,4 @@
-"""The use case: will this flight arrive more than 15 minutes late, asked two hours before its scheduled departure?
+"""The use case: predict two hours before a flight's scheduled departure whether it arrives more than 15 minutes late.
 
 A fork edits this folder and no other.
 """

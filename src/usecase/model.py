@@ -1,4 +1,4 @@
-"""The model, unfitted: ordinal codes for the categories, then boosted trees, which take missing values as they come."""
+"""The unfitted model: ordinal codes for categories, then gradient-boosted trees, which accept missing values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops.contract import Model
 
 _CATEGORIES = ["carrier", "origin", "dest"]
 _SEED = 0
-# Small trees with large leaves: weeks differ more than flights do, and deep trees learn the weeks.
+# Small trees with large leaves: weeks differ more than flights do, and deep trees would learn the single weeks.
 _DEFAULTS: Mapping[str, Any] = {
     "max_iter": 120,
     "learning_rate": 0.05,

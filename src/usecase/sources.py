@@ -1,4 +1,4 @@
-"""The feeds: what their columns mean, what identifies a row, and since when it is known."""
+"""The sources: their columns, keys, known-at columns and histories."""
 
 from __future__ import annotations
 

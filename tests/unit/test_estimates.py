@@ -98,7 +98,7 @@ def test_another_model_is_held_against_the_champion_with_the_bounds_of_the_same_
     assert (answer.low, answer.high) == pytest.approx(tuple(np.quantile(saved, (0.025, 0.975))))
     two = [0, 1] * 30
     assert compare_models(y, p, other, two).log_loss_gain == answer.log_loss_gain
-    with pytest.raises(DataError, match="of one day: how much days differ takes at least two"):
+    with pytest.raises(DataError, match="of one day: a comparison of days needs at least two"):
         compare_models(y, p, other, [0] * 60)
 
 

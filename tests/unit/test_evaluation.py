@@ -66,7 +66,7 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(y, p, sentence):
         ({"champion": [0.5]}, r"labels of shape \(2,\) do not fit predictions of shape \(1,\)"),
         ({"y": [1, 1]}, "all 2 labels are 1"),
         ({"day": ["mon"]}, "1 days were given for 2 rows: there must be one for each"),
-        ({"day": ["mon", "mon"]}, "all 2 rows are of one day: how much days differ takes at least two"),
+        ({"day": ["mon", "mon"]}, "all 2 rows are of one day: a comparison of days needs at least two"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_sentence(broken, sentence):

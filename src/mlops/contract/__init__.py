@@ -1,17 +1,17 @@
-"""What a use case promises, and what the machinery answers: all that both sides import.
+"""The contract between a use case and mlops: the types that both import.
 
-A use case fills in one `UseCase`. Everything here is a frozen value or a protocol and imports nothing else of ours.
-All times are UTC. Errors that a user can mend share one base, and their text says what to do:
+A use case makes one `UseCase`. All types here are frozen values or protocols, and import no other package of ours.
+All times are UTC. Errors that a user can mend share one base class, and their text says what to do:
 
     MlopsError                base; caught by the command lines, which print it without a stack trace
     ├── ConfigError           a parameter is missing, unknown or malformed
     ├── DataError             the data cannot serve: nothing landed, no matured label, one class only
     │   └── BatchBlocked      an expectation marked "block" failed: nothing of the batch was published
     ├── ModelError            a model, version or alias is missing
-    │   └── UntrustedModel    a model's files differ from what was judged, or want more than they may
+    │   └── UntrustedModel    a model's files differ from those that were judged, or contain what is not allowed
     ├── ApprovalPending       a person has to decide first
     ├── Forbidden             the registry refuses this identity
-    └── Conflict              someone else moved the same thing first; nothing was changed
+    └── Conflict              another run changed the same thing first; nothing was changed
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class UseCase:
-    """The whole contract of a use case; `usecase.USE_CASE` is the one that the jobs run."""
+    """All that a use case declares; the jobs run the one of the entry point `mlops.use_case`."""
 
     name: str
     question: str
     sample: Callable[[date, date], Iterable[tuple[str, str]]]
-    """From first and last day to (path below the landing folder, CSV text), each file as it was known on its day."""
+    """Makes the sample: from first and last day to pairs of path below the landing folder and CSV text."""
     sources: tuple[Source, ...]
     entity: Entity
     features: tuple[Feature, ...]
@@ -104,7 +104,7 @@ class UseCase:
     policy: Policy
 
     def source(self, name: str) -> Source:
-        """The source of that name; raises ConfigError with the known names."""
+        """Return the source with that name; raises ConfigError with the known names."""
         for source in self.sources:
             if source.name == name:
                 return source

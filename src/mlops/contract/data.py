@@ -1,4 +1,4 @@
-"""What comes in and what is made of it: sources and their expectations, features, entity and label."""
+"""Types of the data part of the contract: sources, expectations, features, entity and label."""
 
 from __future__ import annotations
 
@@ -24,64 +24,64 @@ class Column:
     comment: str
     unit: str = ""
     required: bool = True
-    """False: the value may be missing (an empty field)."""
+    """False: the value may be missing, as an empty field."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A Great Expectations object, and what happens to data that breaks it."""
+    """A Great Expectations object, and the action on data that breaks it."""
 
     rule: Any
     action: Action
-    """block: publish nothing of the batch; quarantine: set the row aside; warn: report only."""
+    """block: publish nothing of the batch; quarantine: put the row into quarantine; warn: report only."""
     min_rows: int = 1
-    """A batch with fewer rows is not judged by it: the mean of three rows says little."""
+    """Smallest number of rows of a batch on which the rule is judged: the mean of three rows says little."""
     max_share: float = 0.0
-    """The batch meets a rule on single rows if no larger share of all its rows breaks it. (The rule's own `mostly` is a
-    share of the rows that its condition picks.)"""
+    """Largest share of all rows of a batch that may break a rule on single rows. (The rule's own `mostly` is a share of
+    the rows that its condition selects.)"""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one expectation on one batch."""
+    """The result of one expectation on one batch."""
 
     rule: str
     words: str
-    """The rule with its arguments, for people."""
+    """The rule with its arguments, in words."""
     action: Action
     rows: int
-    """Rows that it looked at."""
+    """Number of rows that the rule was run on."""
     failed: int
-    """Of them, those that break it; 0 where it judges the batch as a whole."""
+    """Number of these rows that break the rule; 0 if the rule judges the batch as a whole."""
     held: bool
-    """Whether the batch as a whole meets it."""
+    """Whether the batch as a whole meets the rule."""
     positions: tuple[int, ...] = ()
-    """Which rows break it, by their place in the batch."""
+    """Positions in the batch of the rows that break the rule."""
     observed: float | str | None = None
-    """The figure that it judged the batch by."""
+    """The figure by which the rule judged the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One feed: CSV files in `<landing>/<name>/`, which become the table `<name>`, one row per version of a key."""
+    """CSV files in `<landing>/<name>/`, which ingestion reads into the table `<name>`, one row per version of a key."""
 
     name: str
     comment: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     known_at: str
-    """The timestamp column that says since when the row is known. A later version replaces the one before from then on;
-    of two versions known at the same moment the one of the later file stays."""
+    """The timestamp column since when a row is known. From then on a later version replaces the earlier one; of two
+    versions known at the same moment, that of the later file stays."""
     max_bad_share: float = 0.1
-    """A batch of which a larger share of rows breaks a rule is blocked: then it is not the rows that are wrong."""
+    """Largest share of a batch's rows that may break a rule; above it the batch is blocked."""
     max_versions: int = 10
-    """In one file a key should stand for no more different things than this, but for when they were known: what does is
-    no key of one (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch of which a larger
-    share of rows than `max_bad_share` has one is blocked."""
+    """Largest number of different contents of one key in one file, known-at times aside. A key with more names no single
+    thing (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch is blocked if a larger share
+    of its rows than `max_bad_share` has one."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
-    """Called only where they are run: Great Expectations takes seconds and 200 MB to import, and few tasks need it."""
+    """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
     history: timedelta | None = None
-    """A row is forgotten this long after it is known: no feature looks further back. None: never, a reference table."""
+    """How long after its known-at time features can see a row; None: for ever (a reference table)."""
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ Values = np.ndarray[Any, Any]
 
 
 class Columns(Protocol):
-    """A source's columns by name, aligned with one another."""
+    """A source's columns by name; all have the same rows in the same order."""
 
     def __getitem__(self, name: str) -> pd.Series[Any]:
         """The column of that name."""
@@ -111,7 +111,7 @@ class Window(Protocol):
 
 
 class Known(Protocol):
-    """What was known about each entity of a block at its own prediction time: all that a feature function may see."""
+    """The data that a feature function may read: what was known about each entity at its own prediction time."""
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -124,29 +124,29 @@ class Known(Protocol):
         ...
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
-        """The newest value (not a missing one) of the same `by` columns, known at most `within` ago; else missing.
+        """Return the newest present value of rows with equal `by` columns, known at most `within` ago; else missing.
 
-        A row of which a newer version is known does not count.
+        A row does not count once a newer version of it is known.
         """
         ...
 
     def window(
         self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = ..., on: str = ...
     ) -> Window:
-        """Source rows with the same `by` columns whose `on` lies in (prediction time - since, prediction time + until].
+        """Select rows with equal `by` columns whose `on` is in (prediction time - since, prediction time + until].
 
-        `on` is the source's `known_at` by default. Whatever the window, a row counts only if it was known by then.
+        `on` is the source's `known_at` by default. A row counts only if it is known by the prediction time.
         """
         ...
 
     def lookup(self, source: str, column: str, *, on: str) -> Values:
-        """A column of the known reference row whose one-column key is the entity's column `on`; else missing."""
+        """Return a column of the known row whose key, of one column, equals the entity's column `on`; else missing."""
         ...
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of the feature table, made by one function of what was known."""
+    """One column of the feature table, and the function that computes it."""
 
     name: str
     compute: Callable[[Known], Values]
@@ -155,7 +155,7 @@ class Feature:
     known_from: str
     comment: str
     limits: tuple[float, float] = (-math.inf, math.inf)
-    """Smallest and largest value there may be, both included where finite; infinity is none. Missing is legal."""
+    """Smallest and largest allowed value, both included; an infinite limit is no limit. Missing values are allowed."""
 
 
 def feature(
@@ -165,13 +165,13 @@ def feature(
     dtype: Literal["double", "string"] = "double",
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Callable[[Callable[[Known], Values]], Feature]:
-    """Declare a feature: the function's name is the column's, its docstring the comment in the catalog.
+    """Declare a feature: the function's name is the column's name, its docstring the comment in the catalog.
 
     Args:
-        unit: of the value, as in "min" or "°F"; "" for none.
+        unit: unit of the value, as in "min" or "°F"; "" for none.
         known_from: the moment from which the value is known, in words.
-        dtype: `string` for categories, `double` for everything else.
-        limits: smallest and largest value that there can be; another one stops the job before anything is written.
+        dtype: `string` for categories, `double` for all others.
+        limits: smallest and largest allowed value; any other value stops the job before it writes.
     """
 
     def declare(compute: Callable[[Known], Values]) -> Feature:
@@ -183,23 +183,23 @@ def feature(
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
-    """What a prediction is about: one row of a source, asked about some time before its event."""
+    """The thing that a prediction is about: one row of a source, predicted some time before its event."""
 
     source: str
     key: tuple[str, ...]
-    """With the prediction time, the key of the feature table."""
+    """Columns that make, with the prediction time, the key of the feature table."""
     event_time: str
     lead: timedelta
-    """The prediction is made this long before the event."""
+    """Time from the prediction to the event."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """How the truth about an entity is read once it is known, as SQL over one source that carries the entity's key."""
+    """How the label of an entity is computed, as SQL over one source that has the entity's key."""
 
     name: str
     source: str
     value: str
     """Expression that is 1 or 0."""
     matured: str
-    """Condition under which the row tells the truth; rows that never meet it have no label."""
+    """SQL condition under which the row has a label; rows that never meet it have none."""

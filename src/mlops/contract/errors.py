@@ -12,7 +12,7 @@ class ConfigError(MlopsError):
 
 
 class DataError(MlopsError):
-    """The data cannot serve."""
+    """The data are missing or cannot be used."""
 
 
 class BatchBlocked(DataError):
@@ -24,7 +24,7 @@ class ModelError(MlopsError):
 
 
 class UntrustedModel(ModelError):
-    """A model's files differ from what was judged, or want more than they may."""
+    """A model's files differ from those that were judged, or contain what is not allowed."""
 
 
 class ApprovalPending(MlopsError):
@@ -36,4 +36,4 @@ class Forbidden(MlopsError):
 
 
 class Conflict(MlopsError):
-    """Someone else moved the same thing first; nothing was changed."""
+    """Another run changed the same thing first; nothing was changed."""

@@ -1,4 +1,4 @@
-"""The model, and the limits that it is held to: when it is good enough, and when it has stopped being so."""
+"""Types of the model part of the contract: the model, and the limits of gate and monitoring."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ ExtraRule = Callable[[GateCase], Rule]
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The unfitted model, and what its fitted state may consist of."""
+    """The unfitted model, its parameters, and the types that its fitted state may contain."""
 
     build: Callable[[Mapping[str, Any]], Pipeline]
-    """From parameters (a subset of `space`'s names; none: the defaults) to an unfitted pipeline."""
+    """Makes an unfitted pipeline from parameters, a subset of the names of `space`; empty: the defaults."""
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """The values that a search may give each parameter of `build`; without a search the defaults hold."""
+    """Values that a search may give to each parameter of `build`; without a search the defaults are used."""
     trusted_types: tuple[str, ...] = ()
-    """Types beyond scikit-learn's plain ones that a model file of this use case may hold: the one way in for your own
-    transformers and other libraries' estimators. What a model file says of itself never counts."""
+    """Types other than scikit-learn's plain ones that a model file may contain: name your own transformers and other
+    libraries' estimators here. What a model file declares about itself does not count."""
     packages: tuple[str, ...] = ()
     """Packages beyond scikit-learn that these types come from, as on PyPI: pinned in the model's requirements."""
     seed: int = 0
@@ -38,19 +38,19 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """When a model is good enough, and when it has stopped being so."""
+    """Limits of the gate, of monitoring and of retraining."""
 
     holdout: timedelta
-    """Length of the newest stretch of matured days that training leaves out and validation judges on."""
+    """Length of the newest matured days, whole days, which training leaves out and validation judges on."""
     maturity: timedelta
-    """After this long past the event, a label that is not there is counted as missing."""
+    """Time after the event from which a label that does not exist counts as missing."""
     min_auc: float
     min_skill: float
     """Floor of 1 - log-loss / entropy of the base rate."""
     max_auc: float
-    """A higher AUC than this is a leak, not a success."""
+    """Largest plausible AUC; a higher one is taken for a leak."""
     margin_auc: float
-    """A challenger may be this much worse than the champion, at most."""
+    """Largest AUC that a challenger may lose against the champion."""
     margin_log_loss: float
     max_calibration_gap: float
     """Limit of |mean prediction - mean label|."""
@@ -59,46 +59,46 @@ class Policy:
     max_size_mb: float = 50.0
     """Limit of the size of all files of a version."""
     slices: tuple[str, ...] = ()
-    """Feature columns; in every large enough group of each, the challenger must hold its own against the champion."""
+    """Feature columns; in each of their large groups the challenger must not be worse than the champion by more than
+    `slice_margin_auc`."""
     slice_margin_auc: float = 0.02
     slice_min_rows: int = 500
     slice_min_positives: int = 50
     window: timedelta = timedelta(days=28)
-    """Length of the stretch of matured days that monitoring judges at once."""
+    """Length of the matured days, whole days, that monitoring judges at once."""
     drift_reference: timedelta = timedelta(days=28)
-    """The baseline window: the stretch before the window, to which drift compares it."""
+    """Length of the weeks before a week that drift compares it with."""
     paging: tuple[str, ...] = ()
-    """Features whose drift calls somebody; that of all others only explains."""
+    """Features whose drift raises an alert; drift of all others is only reported."""
     drift_factor: float = 2.0
-    """A column drifts when its PSI is above this many times the largest of its clean weeks."""
+    """A column drifts if its PSI is above this factor times the largest PSI of its clean weeks."""
     drift_floor: float = 0.02
-    """No PSI below this is drift."""
+    """Smallest limit of a PSI."""
     drift_memory: int = 12
-    """Clean weeks that a column's limit looks back on."""
+    """Number of clean weeks from which a column's limit is computed."""
     drift_min_rows: int = 300
     """A week with fewer rows is on hold."""
     missing_floor: float = 0.1
-    """A column's share of missing values may rise by this much, or `drift_factor` times what its clean weeks show."""
+    """Smallest limit of the rise of a column's share of missing values; else `drift_factor` times its clean weeks."""
     min_volume: float = 0.7
-    """A week may have this share of its usual rows, or the usual number divided by it.
+    """Smallest share of its usual rows that a week may have; the largest number is the usual one divided by it.
 
-    Weeks that are off for as long as `drift_reference` are the usual ones from then on.
+    Weeks outside of these limits for as long as `drift_reference` become the usual ones.
     """
     silence: timedelta = timedelta(days=2)
-    """A feed that has told nothing new for this long is silent; reference tables may be."""
+    """Longest time that a source may bring no new row; reference tables are exempt."""
     max_unlabelled: float = 0.02
-    """A window in which a greater share of outcomes has not been reported when due is on hold; in a holdout
-    it refuses."""
+    """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a holdout refuses."""
     slice_gap: float = 0.01
-    """How far a slice's calibration gap, less its window's, wanders from window to window beyond the chance of days."""
+    """Standard deviation, from window to window, of a slice's calibration gap minus its window's."""
     slice_factor: float = 3.0
-    """It may be this many times as far from its usual place as chance and `slice_gap` together make it."""
+    """Limit of a slice's offset from its usual value, in standard errors of days and `slice_gap` combined."""
     retrain_gap: float = 0.03
     """A matured window whose |mean prediction - mean label| is above this makes retraining due."""
     retrain_age: timedelta = timedelta(days=84)
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
-    """After a training, this long no other one starts: one cause starts one training."""
+    """Time after a training in which no other training starts, so that one cause starts one training."""
     replicates: int = 1000
     """Day-block bootstrap replicates of the gate."""
     confidence: float = 0.95

@@ -1,17 +1,17 @@
-"""Text that persons and other systems wrote: as it is kept, and as it may be shown in a log, a message or a page."""
+"""Clean text that people and other systems wrote, to store it and to show it in logs, messages and pages."""
 
 from __future__ import annotations
 
 
 def clean_text(text: str) -> str:
-    """A free text as it is kept: on one line, without outer blanks, control characters or marks that turn its order."""
+    """Put a free text on one line, without outer blanks, control characters and marks that reverse its order."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, every character that moves or hides others as its escape: `\n`, `\x1b`, `\u202e`.
+    r"""Replace characters that move or hide others by their escapes: `\n`, `\x1b`, `\u202e`.
 
-    Bytes that were no UTF-8, which Python decodes to lone surrogates, come out as those bytes: `\xe9`.
+    Bytes that are not UTF-8, which Python decodes to lone surrogates, become escapes of these bytes: `\xe9`.
     """
     if text.isprintable():
         return text

@@ -1,1 +1,1 @@
-"""Splits, metrics, the gate and what it judges."""
+"""Splits, backtest, metrics, holdout and gate."""

@@ -1,4 +1,4 @@
-"""What training finds out beside the model: the best parameters, how it would have done, what it looks at."""
+"""Search parameters, backtest the model against baselines, and render the model card."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from mlops.reports import pages
 
 FOLDS = 3
 _SHUFFLED = 2000
-"""Rows of the backtest on which importances are measured, once: an answer to twice the rows costs less than two."""
+"""Number of backtest rows on which importances are measured, in one repeat: cheaper than two repeats on half of it."""
 _LINE = 50_000
-"""Rows that the linear baseline is fitted on: 450 coefficients gain nothing from more, and time grows with them."""
+"""Number of rows that the linear baseline is fitted on: more rows cost time and do not change its 450 coefficients."""
 Build = Callable[[Mapping[str, Any]], Pipeline]
 Fold = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """How the model and its baselines do on the newest fold of the training days, fitted on those before."""
+    """Quality of the model and its baselines on the newest fold of the training days, fitted on the days before."""
 
     metrics: Mapping[str, float]
-    """By `backtest_<who>_<figure>`."""
+    """Figures by `backtest_<model>_<figure>`."""
     plots: Mapping[str, str]
     """SVG by file name."""
 
@@ -42,10 +42,10 @@ class Backtest:
 def search_parameters(
     job: Context[TrainingConfig], inputs: pd.DataFrame, labels: pd.Series[Any], folds: Sequence[Fold]
 ) -> Any:
-    """The parameters with the least mean log-loss over the folds, the defaults among them; each trial a run of its own.
+    """Search the parameters with the lowest mean log-loss over the folds; each trial is a run of its own.
 
     Returns:
-        Parameters for `Model.build`; none without a search, or if nothing beats the defaults.
+        Parameters for `Model.build`; empty without a search, or if no trial is better than the defaults.
     """
     model, trials = job.use_case.model, job.config.search_trials
     if not trials:
@@ -53,8 +53,8 @@ def search_parameters(
     count = min(trials, len(ParameterGrid(dict(model.space))))
     tried: list[tuple[float, int, Mapping[str, Any]]] = []
     for parameters in ({}, *ParameterSampler(dict(model.space), count, random_state=model.seed)):
-        found = [_measure_folds(model.build(parameters), inputs, labels, fold)[1] for fold in folds]
-        means = {name: float(np.mean([each[name] for each in found])) for name in ("log_loss", "auc")}
+        metrics = [_measure_folds(model.build(parameters), inputs, labels, fold)[1] for fold in folds]
+        means = {name: float(np.mean([figures[name] for figures in metrics])) for name in ("log_loss", "auc")}
         with job.registry.open_run(job.config.experiment, f"trial {len(tried)}", {}):
             job.registry.log_to_run(parameters, means, {})
         tried.append((means["log_loss"], len(tried), parameters))
@@ -66,16 +66,16 @@ def search_parameters(
 def run_backtest(
     build: Build, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
 ) -> Backtest:
-    """Fit the model and the baselines on the days before the newest, and measure them there; on one thread."""
+    """Fit the model and the baselines on the older days of the fold, and measure them on its newest; on one thread."""
     contestants = {"model": build(parameters), **fit_baselines(inputs)}
     answers, metrics = {}, {}
     train, test = fold
     some = _sample_rows(test, _SHUFFLED)
-    with threadpool_limits(limits=1):  # OpenMP keeps its limit per thread: the caller's is not this one's
+    with threadpool_limits(limits=1):  # OpenMP keeps its limit per thread, and this runs in a thread of its own
         for who, pipeline in contestants.items():
             part = _sample_rows(train, _LINE) if who == "linear" else train
-            answers[who], found = _measure_folds(pipeline, inputs, labels, (part, test))
-            metrics.update({f"backtest_{who}_{name}": value for name, value in found.items()})
+            answers[who], figures = _measure_folds(pipeline, inputs, labels, (part, test))
+            metrics.update({f"backtest_{who}_{name}": value for name, value in figures.items()})
         lost = permutation_importance(
             contestants["model"],
             inputs.iloc[some],
@@ -92,10 +92,10 @@ def run_backtest(
 def render_model_card(
     job: Context[TrainingConfig], study: Backtest, tags: Mapping[str, str], rows: int, parameters: Mapping[str, Any]
 ) -> str:
-    """The model card, as Markdown: what it answers, out of what, how well, and how to make it again."""
-    use_case, found = job.use_case, study.metrics
+    """Render the model card as Markdown: question, data, quality and how to train the model again."""
+    use_case, metrics = job.use_case, study.metrics
     lines = [
-        f"| {who} | {found[f'backtest_{who}_auc']:.4f} | {found[f'backtest_{who}_log_loss']:.4f} |"
+        f"| {who} | {metrics[f'backtest_{who}_auc']:.4f} | {metrics[f'backtest_{who}_log_loss']:.4f} |"
         for who in ("model", "linear", "dummy")
     ]
     again = " ".join(

@@ -1,4 +1,4 @@
-"""What any model must beat: the base rate, and a straight line through the same features."""
+"""Baselines that a model is compared with: the base rate, and a logistic regression on the same features."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 
 def fit_baselines(inputs: pd.DataFrame) -> dict[str, Pipeline]:
-    """Unfitted baselines for inputs of these columns: `dummy` answers the base rate, `linear` is a logistic regression.
+    """Make unfitted baselines: `dummy` predicts the base rate, `linear` is a logistic regression.
 
     Args:
-        inputs: one column per feature, shape (n_rows, n_features); text columns are categories, a missing value is
-            its own category, or the median of a number.
+        inputs: one column per feature, shape (n_rows, n_features). Text columns are categories. A missing category is
+            a category of its own; a missing number becomes the median.
     """
     numbers = list(inputs.select_dtypes("number").columns)
     categories = [name for name in inputs.columns if name not in numbers]

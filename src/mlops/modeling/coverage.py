@@ -1,7 +1,7 @@
-"""Whether the holdout accounts for every entity: what has no outcome is missing from a join, and nobody sees it there.
+"""Check that the holdout has features, outcomes and labels of all its entities: a join drops the others silently.
 
-Counted are the entities that could be asked about, not the rows that happen to have a label. The stretch before the
-holdout says what is usual: how many days have events, and which share of the reported outcomes carries a label.
+All entities that had a prediction time are counted, not only rows with a label. The days before the holdout give the
+usual figures: the number of days with events, and the share of reported outcomes with a label.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from mlops.contract import Policy
 
 COUNTS = ("entities", "featured", "reported", "labelled")
 _EXPECTED = 10
-"""A day that should have this many labels and has none is no chance."""
+"""Expected number of labels from which a day without any label is not chance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """How far the entities of the holdout and of as long a stretch before it are accounted for."""
+    """Counts of entities per day, for the holdout and as many days before it."""
 
     days: pd.DataFrame
-    """One row per UTC day with events: `day` (datetime64), and of its entities how many there are, have features, have
-    a reported outcome and have a label (COUNTS); entities without features count in the first only."""
+    """One row per UTC day with events: `day` (datetime64) and the number of entities, of those with features, with a
+    reported outcome and with a label (COUNTS). An entity without features counts in the first number only."""
     holdout_from: pd.Timestamp
     """First day of the holdout, UTC without zone."""
 
@@ -34,17 +34,17 @@ class Coverage:
 
     @property
     def reference(self) -> pd.DataFrame:
-        """The days before it."""
+        """The days before the holdout."""
         return self.days[self.days["day"] < self.holdout_from]
 
 
 def find_gaps(coverage: Coverage, policy: Policy) -> tuple[str, ...]:
-    """What of the holdout is not accounted for, in words; nothing: all of it is.
+    """Describe what is missing from the holdout, one sentence each; empty: nothing is missing.
 
     Args:
         coverage: the counts.
-        policy: `max_unlabelled` for entities without features or reported outcome, `missing_floor` for reported ones
-            without label, `min_volume` for days.
+        policy: `max_unlabelled` limits entities without features or reported outcome, `missing_floor` reported ones
+            without label, `min_volume` days without events.
     """
     holdout, reference = coverage.holdout, coverage.reference
     total, usual = holdout[list(COUNTS)].sum(), _share_of_labels(reference)

@@ -1,4 +1,4 @@
-"""What the gate looks at: the holdout, and what challenger and champion answer on the same rows."""
+"""Read the holdout, and score challenger and champion on the same rows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Job = Context[ValidationConfig | DeploymentConfig]
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """The rows that versions are judged on, and how far they are all that there should be."""
+    """The rows that versions are judged on, and counts of the entities that they should come from."""
 
     rows: pd.DataFrame
-    """Key, event_time, features and label of every matured entity, in the order of their key."""
+    """Key, event_time, features and label of every matured entity, sorted by key."""
     coverage: Coverage
 
     @property
     def digest(self) -> str:
-        """SHA-256 of rows and counts: the same for the same data, another one as soon as a value is another."""
+        """SHA-256 over rows and counts: it differs as soon as one value differs."""
         digest = hashlib.sha256()
         for frame in (self.rows, self.coverage.days):
             digest.update(repr(list(frame.columns)).encode())
@@ -44,7 +44,7 @@ class Holdout:
 
 @dataclass(frozen=True)
 class HoldoutScores:
-    """Answers on one holdout, or why there are none."""
+    """Scores of both versions on one holdout, or the exceptions that prevented them."""
 
     challenger: Scored | Exception
     contract: ServingChecks | Exception
@@ -61,7 +61,7 @@ def read_holdout(job: Job) -> Holdout:
 
 
 def _count_days(job: Job, windows: Windows) -> Coverage:
-    """Count entities per day: those known when they had to be asked about, and of them those accounted for."""
+    """Count per day the entities known at their prediction time, and those with features, outcome and label."""
     use_case, entity, label = job.use_case, job.use_case.entity, job.use_case.label
     source, outcomes, key = use_case.source(entity.source), use_case.source(label.source), list(entity.key)
     start = windows.holdout_from - use_case.policy.holdout
@@ -71,10 +71,12 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
     entities = job.data.read_table(entity.source).where(inside).groupBy(*key)
     entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
     featured = labels.select_event_times(job.data.read_table("features"), start, windows.holdout_until)
-    told = job.data.read_table(outcomes.name).where(F.col(outcomes.known_at) <= F.lit(job.config.as_of)).groupBy(*key)
-    told = told.agg(F.max_by(F.expr(label.matured), outcomes.known_at).alias("labelled"), F.lit(1).alias("reported"))
+    known = job.data.read_table(outcomes.name).where(F.col(outcomes.known_at) <= F.lit(job.config.as_of)).groupBy(*key)
+    reported = known.agg(
+        F.max_by(F.expr(label.matured), outcomes.known_at).alias("labelled"), F.lit(1).alias("reported")
+    )
     rows = entities.join(featured.select(*key, F.lit(1).alias("featured")).distinct(), key, "left")
-    rows = rows.join(told, key, "left").withColumn("day", F.date_trunc("day", F.col("event_time")))
+    rows = rows.join(reported, key, "left").withColumn("day", F.date_trunc("day", F.col("event_time")))
     has = F.col("featured").isNotNull()
     counts = rows.groupBy("day").agg(
         F.count("*").alias("entities"),
@@ -87,7 +89,7 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
 
 
 def score_holdout(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> HoldoutScores:
-    """Have both versions answer the holdout."""
+    """Score both versions on the holdout; `champion` None: there is none, an exception: it could not be loaded."""
     challenger, contract = _check_serving(job, version, holdout.rows)
     if isinstance(champion, Version):
         return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows))
@@ -97,7 +99,7 @@ def score_holdout(job: Job, version: Version, champion: Version | Exception | No
 def _check_serving(
     job: Job, version: Version, holdout: pd.DataFrame
 ) -> tuple[Scored | Exception, ServingChecks | Exception]:
-    """Whatever goes wrong with a version is the gate's finding about it, and not this job's failure."""
+    """Score an unaccepted version and check how it serves; an error is returned, so that the gate refuses it."""
     try:
         trial = run_trial(job.registry, version, job.use_case, holdout)
         return _score_version(job, version, holdout, trial.p), trial.contract
@@ -106,7 +108,7 @@ def _check_serving(
 
 
 def _score_champion(job: Job, champion: Version, holdout: pd.DataFrame) -> Scored | Exception:
-    """The champion was accepted, so it answers in this process."""
+    """Score the champion in this process: it was accepted, so its files are trusted; an error is returned."""
     try:
         opened = job.registry.open_version(champion, job.use_case.model)
         return _score_version(job, champion, holdout, predictions.predict(opened.pipeline, holdout, job.use_case))

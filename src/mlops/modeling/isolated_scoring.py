@@ -1,7 +1,7 @@
-"""Have a version that nobody has accepted yet answer in a process of its own, with limits: a crash is a refusal.
+"""Score a version that is not accepted yet in a process of its own with limits; a crash of it refuses the version.
 
-Its files were inspected before, and still compiled code may read foreign memory, never end or take all memory. What
-comes back is numbers and JSON: nothing that the process writes is unpickled.
+Its files were scanned before, but compiled code can still read foreign memory, loop for ever or take all memory. The
+process returns numbers and JSON; nothing that it writes is unpickled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from mlops.platform import model_scan
 from mlops.platform.registry import Registry, Version
 
 _MEMORY = 8 * 2**30
-"""Bytes of address space: some times what a model of `_ARCHIVE` bytes and a holdout take."""
+"""Limit of address space, bytes: several times what the largest model file and a holdout take."""
 _SECONDS = 600
-"""Wall time, and processor time of all threads; the sample's model needs 3."""
+"""Limit of wall time, and of processor time of all threads; the sample's model needs 3 s."""
 _BY_NAME = {"ModelError": ModelError, "UntrustedModel": UntrustedModel}
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a version answered."""
+    """The scores and the serving checks of a version."""
 
     p: np.ndarray[Any, Any]
     """Probabilities of 1, one per row."""
@@ -44,16 +44,16 @@ class Trial:
 
 
 def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.DataFrame) -> Trial:
-    """A version's answers on rows, and what it promises beyond.
+    """Score rows with a version, and run its serving checks, in a process of its own.
 
     Args:
-        registry: where its files are.
-        version: whose tag `artifact_digest` its files have to fit.
-        use_case: whose features it must take.
-        rows: with the features.
+        registry: where the version's files are.
+        version: the version; its files must have the digest of its tag `artifact_digest`.
+        use_case: whose features the version must take.
+        rows: rows with the features.
 
     Raises:
-        UntrustedModel: its files are refused, or its process ended, ran out of memory or did not end.
+        UntrustedModel: its files are refused, or its process crashed, ran out of memory or did not end in time.
         ModelError: it raised an error.
     """
     with registry.fetch_files(version) as folder, tempfile.TemporaryDirectory(prefix="trial-") as place:
@@ -88,14 +88,14 @@ def _start_process(place: Path, name: str) -> None:
         raise UntrustedModel(f"{name} did not answer within {_SECONDS} s in a process of its own") from None
     if done.returncode:
         how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise UntrustedModel(
-            f"the process that {name} answered in ended with {how}{': ' if said else ''}{''.join(said)}"
+            f"the process that {name} answered in ended with {how}{': ' if last_line else ''}{''.join(last_line)}"
         )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Load and ask one version; what it raised is an answer, too."""
+    """Load and score one version; an error that it raises is written as its answer."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> None:
     inputs = pd.read_pickle(place / "inputs.pkl")  # noqa: S301 (written by the process that started this one)
     try:
         answer = _ask_process(place, request, inputs)
-    except Exception as error:  # noqa: BLE001 (whatever the version raised is the gate's finding about it)
+    except Exception as error:  # noqa: BLE001 (any error of the version refuses it)
         kind = type(error).__name__
         message = str(error) if kind in _BY_NAME else f"{kind}: {error}"
         answer = {"error": kind, "message": message[:2000]}

@@ -1,6 +1,6 @@
-"""How good predictions are, and how sure that is: evaluation measures, `gates` decides.
+"""Measure the quality of predictions and its uncertainty; `gates` decides on these figures.
 
-Days are the unit of chance: flights of one day share its weather, so rows resampled one by one make errors look several
+The bootstrap resamples days: flights of one day share its weather, so resampling single rows makes errors look several
 times smaller than they are. (Rejected for that reason: DeLong's formula and a row bootstrap.)
 """
 
@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 from mlops.contract import DataError, Metrics
 
 _EPSILON = float(np.finfo("float64").eps)
-"""What a wrong certainty is taken to have given the truth: dear, but not infinite."""
+"""Lower clip of P(true class), so that log-loss stays finite."""
 
 Array = np.ndarray[Any, Any]
 
 
 def compute_metrics(y: ArrayLike, p: ArrayLike) -> Metrics:
-    """Quality of predicted probabilities; equal predictions share their rank in the AUC.
+    """Compute the quality of predicted probabilities; equal predictions share their rank in the AUC.
 
     Args:
         y: labels, 1 or 0, shape (n_rows,).
@@ -47,10 +47,11 @@ def compute_metrics(y: ArrayLike, p: ArrayLike) -> Metrics:
 def bootstrap_paired_days(
     *, y: ArrayLike, challenger: ArrayLike, champion: ArrayLike, day: ArrayLike, replicates: int, seed: int
 ) -> tuple[Array, Array]:
-    """Challenger minus champion, in AUC and in log-loss, on whole days drawn with replacement; the same draws for both.
+    """Draw differences, challenger minus champion, in AUC and log-loss, on whole days drawn with replacement.
 
-    An AUC counts pairs of a positive and a negative row, so the pairs won per pair of days are counted once, and a
-    replicate is a weighted sum of that table: exact, and its cost does not grow with rows x replicates.
+    Both models are measured on the same draws. An AUC counts pairs of a positive and a negative row, so the won pairs
+    are counted once per pair of days, and a replicate is a weighted sum of that table: exact, and its cost does not
+    grow with rows x replicates.
 
     Args:
         y: labels, 1 or 0, shape (n_rows,).
@@ -65,7 +66,7 @@ def bootstrap_paired_days(
         holds one class only.
 
     Raises:
-        DataError: as `measure`, or there are fewer than two days.
+        DataError: as `compute_metrics`, or there are fewer than two days.
     """
     y, challenger = _check_arrays(y, challenger)
     y, champion = _check_arrays(y, champion)
@@ -73,9 +74,11 @@ def bootstrap_paired_days(
     if len(index) != len(y):
         raise DataError(f"{len(index)} days were given for {len(y)} rows: there must be one for each")
     if len(days) < 2:
-        raise DataError(f"all {len(y)} rows are of one day: how much days differ takes at least two")
+        raise DataError(f"all {len(y)} rows are of one day: a comparison of days needs at least two")
+    # drawn[r, d]: how often replicate r drew day d, shape (replicates, n_days). Rows sum to n_days.
     drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=replicates)
     aucs = [_compute_auc_of_draws(y, p, index, drawn) for p in (challenger, champion)]
+    # Log-loss is a mean over rows, so a replicate is (summed differences of its days) / (rows of its days).
     excess = np.bincount(index, _row_losses(y, challenger) - _row_losses(y, champion))
     return aucs[0] - aucs[1], drawn @ excess / (drawn @ np.bincount(index))
 
@@ -100,8 +103,9 @@ def _check_arrays(y: ArrayLike, p: ArrayLike) -> tuple[Array, Array]:
 
 
 def _row_losses(y: Array, p: Array) -> Array:
-    of_truth = np.where(y == 1, p, 1 - p)
-    return np.asarray(-np.log(np.maximum(of_truth, _EPSILON)))
+    """Log-loss of each row, nats, shape (n_rows,)."""
+    true_class = np.where(y == 1, p, 1 - p)
+    return np.asarray(-np.log(np.maximum(true_class, _EPSILON)))
 
 
 def _roc_auc(y: Array, p: Array) -> float:
@@ -110,17 +114,26 @@ def _roc_auc(y: Array, p: Array) -> float:
 
 
 def _pairwise_wins(positives: Array, negatives: Array) -> Array:
-    """How many negatives each positive stands above; one at the same score counts half, as midranks have it."""
+    """Count the negatives that score below each positive, shape (n_positives,); an equal score counts half."""
     negatives = np.sort(negatives)
     below, not_above = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
     return np.asarray((below + not_above) / 2)
 
 
 def _compute_auc_of_draws(y: Array, p: Array, day: Array, drawn: Array) -> Array:
-    """AUC of each draw; `day` counts from 0, `drawn` says how often each day was drawn, shape (replicates, n_days)."""
+    """Compute the AUC of each replicate, shape (replicates,).
+
+    Args:
+        y: labels, 1 or 0, shape (n_rows,).
+        p: predicted probabilities, shape (n_rows,).
+        day: number of each row's day, counted from 0, shape (n_rows,).
+        drawn: how often each replicate drew each day, shape (replicates, n_days).
+    """
     positive, days = y == 1, drawn.shape[1]
-    order = np.argsort(p[positive])  # sorted needles search several times faster
+    order = np.argsort(p[positive])  # searchsorted is several times faster on sorted values
     scores, day_won = p[positive][order], day[positive][order]
+    # wins[j][i]: pairs that positives of day i win against negatives of day j. A replicate that draws day i a times and
+    # day j b times holds each of these pairs a * b times, so its won pairs are the quadratic form drawn' W drawn.
     wins = [np.bincount(day_won, _pairwise_wins(scores, p[~positive & (day == lost)]), days) for lost in range(days)]
     positives, negatives = (drawn @ np.bincount(day[side], minlength=days) for side in (positive, ~positive))
     won, pairs = ((drawn @ np.column_stack(wins)) * drawn).sum(axis=1), positives * negatives

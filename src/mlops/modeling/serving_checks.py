@@ -1,4 +1,4 @@
-"""What a version promises beyond quality, measured: inputs, odd values, time for one row, size."""
+"""Check how a version serves: its inputs, its predictions for unusual values, and its time for one row."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _NEVER_SEEN = "\N{SNOWMAN}"
 
 
 def run_serving_checks(pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[list[str], float]:
-    """Ask a version what no holdout asks: values it never saw, and single rows.
+    """Score values that a holdout does not contain, and single rows.
 
     Args:
-        pipeline: of the version.
+        pipeline: the version's pipeline.
         inputs: rows of the holdout, one column per feature.
 
     Returns:
-        The odd values that it gives no probability for, in words, and the time that one row takes, ms.
+        One sentence per kind of unusual value that gets no probability, and the time for one row, ms.
     """
     return list(_odd_values(pipeline, inputs.head(20))), _measure_latency(pipeline, inputs.head(_CALLS))
 
 
 def signature_problems(given: Mapping[str, str], use_case: UseCase) -> Iterator[str]:
-    """How the inputs that a version declares differ from the features, in words."""
-    wanted = {feature.name: feature.dtype for feature in use_case.features}
-    for name in sorted({*wanted, *given}):
-        if given.get(name) != wanted.get(name):
-            yield f"input {name} is {given.get(name, 'not there')}, the feature is {wanted.get(name, 'not there')}"
-    if not set(given) ^ set(wanted) and list(given) != list(wanted):
+    """Yield one sentence per difference between the inputs that a version declares and the features."""
+    expected = {feature.name: feature.dtype for feature in use_case.features}
+    for name in sorted({*expected, *given}):
+        if given.get(name) != expected.get(name):
+            yield f"input {name} is {given.get(name, 'not there')}, the feature is {expected.get(name, 'not there')}"
+    if not set(given) ^ set(expected) and list(given) != list(expected):
         yield "its inputs stand in another order than the features"
 
 
@@ -50,7 +50,7 @@ def _odd_values(pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
     for what, frame in odd.items():
         try:
             answers = pipeline.predict_proba(frame)[:, 1]
-        except Exception as error:  # noqa: BLE001 (whatever it is, a served model may not raise it)
+        except Exception as error:  # noqa: BLE001 (a served model may not raise any error)
             yield f"{what} raised {type(error).__name__}: {str(error)[:100]}"
             continue
         if not ((answers >= 0) & (answers <= 1)).all():
@@ -58,10 +58,10 @@ def _odd_values(pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _measure_latency(pipeline: Pipeline, rows: pd.DataFrame) -> float:
-    """99th percentile of the processor time for one row, ms: unlike the clock's, what others do does not move it.
+    """Measure the 99th percentile of the processor time for one row, ms; other processes do not change it.
 
-    On one thread and of this thread alone: OpenMP's others spin while they wait, which counted 500 to 1,400 ms for a
-    healthy model.
+    Only one thread is used and measured: waiting OpenMP threads spin, which counted 500 to 1,400 ms for a healthy
+    model.
     """
     singles = [rows.iloc[[number]] for number in range(len(rows))]
     for single in singles[:_WARM_UP]:

@@ -1,9 +1,9 @@
-"""Which days train, which judge, which are watched. Whole UTC days, half-open spans, only what has matured by `as_of`.
+"""Split days into training, holdout and monitoring window: whole UTC days, half-open, matured by `as_of`.
 
     ... train ...| train_until   purged   holdout_from |... holdout ...| holdout_until   not matured | as_of
 
-The purged days are as long as a label takes to mature: a model that had really been trained on the eve of the holdout
-would not have known their labels.
+As many days are purged as a label takes to mature: a model trained on the day before the holdout would not have known
+their labels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Span:
 
 
 def split_windows(as_of: datetime, policy: Policy) -> Windows:
-    """Split the matured days: the newest `policy.holdout` judge, everything that had matured before them trains.
+    """Split the matured days: the newest `policy.holdout` are the holdout, all that had matured before it trains.
 
     Args:
         as_of: a moment with a time zone.
@@ -52,7 +52,7 @@ def split_windows(as_of: datetime, policy: Policy) -> Windows:
 
 
 def find_matured_window(as_of: datetime, policy: Policy) -> Span:
-    """The newest `policy.window` of days whose labels have all matured by `as_of`: what monitoring judges.
+    """Return the newest `policy.window` of days whose labels have all matured by `as_of`, which monitoring judges.
 
     Raises:
         ConfigError: `as_of` has no time zone, or `window` is not a positive number of whole days.
@@ -61,7 +61,7 @@ def find_matured_window(as_of: datetime, policy: Policy) -> Span:
 
 
 def split_folds(event_time: np.ndarray[Any, Any], policy: Policy, count: int) -> tuple[tuple[Any, Any], ...]:
-    """Split rows in time: each fold is tested on days after all that it trains on, the last one on the newest days.
+    """Split rows in time: each fold tests on days after its training days, the last fold on the newest days.
 
     Args:
         event_time: datetime64, UTC without zone, shape (n_rows,), in any order.

@@ -1,4 +1,4 @@
-"""Says what is wrong with a table that Spark cannot read: one sentence with the table and the cure."""
+"""Explain why Spark cannot read a table: one sentence with the table and the cure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CATALOG = re.compile(r"`(\w+)`\.`(\w+)`\.`(\w+)`|\b(\w+)\.(\w+)\.(\w+)/_delta_l
 
 
 def explain_error(error: BaseException, table: str = "") -> DataError | None:
-    """Say what a Spark error means for a user; None: it is of another kind, or not Spark's.
+    """Explain a Spark error to a user; None: it is another kind of error.
 
     Args:
-        error: as it was raised.
-        table: catalog.schema.table, where the caller knows it; else it is looked for in the error.
+        error: the error as it was raised.
+        table: catalog.schema.table if the caller knows it; else it is searched in the error's text.
     """
     if not type(error).__module__.startswith("pyspark."):
         return None
@@ -48,10 +48,10 @@ def explain_error(error: BaseException, table: str = "") -> DataError | None:
 
 
 def _table_in(text: str) -> str:
-    found = _LAPTOP.search(text) or _CATALOG.search(text)
-    return ".".join(part for part in found.groups() if part) if found else "(its name is not in the error)"
+    name = _LAPTOP.search(text) or _CATALOG.search(text)
+    return ".".join(part for part in name.groups() if part) if name else "(its name is not in the error)"
 
 
 def _file_in(text: str) -> str:
-    found = _FILE.search(text)
-    return f" ({found[0]})" if found else ""
+    file = _FILE.search(text)
+    return f" ({file[0]})" if file else ""

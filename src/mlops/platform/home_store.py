@@ -1,4 +1,4 @@
-"""What can be wrong with a laptop's registry, one sqlite file, in sentences: locked, damaged, empty, moved."""
+"""Explain errors of a laptop's registry, one sqlite file: locked, damaged, empty or moved."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mlops.contract import DataError
 
 FILE = "mlflow.db"
 _PATIENCE = 10.0
-"""Seconds that a lock of somebody else is waited for."""
+"""Seconds to wait for a lock of another process."""
 _CURE = "put a copy of it back, or begin anew with `laptop clean`"
 
 
 def check_store(home: Path) -> None:
-    """Look at the registry's file before MLflow does; a home without one is a new home.
+    """Check the registry's file before MLflow opens it; a home without the file is a new home.
 
     Raises:
         DataError: the file cannot be read or written, or the home was moved, since models are registered by full paths.
     """
-    # MLflow logs an error of the file with SQL and trace, and raises it, too, which `explain_store_errors` tells.
+    # MLflow logs an error of the file with SQL and trace, and raises it; `explain_store_errors` explains the latter.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file = home / FILE
     if not file.exists():
@@ -54,10 +54,13 @@ def _check_place(home: Path, places: list[Path]) -> None:
 
 @contextmanager
 def explain_store_errors(file: Path | None) -> Iterator[None]:
-    """Tell what sqlite says as a sentence, whoever wraps it. `file` is the registry's; None: there is none here.
+    """Translate an error of sqlite, also one that another library wraps, into a sentence.
+
+    Args:
+        file: the registry's file; None: there is none, and errors pass unchanged.
 
     Raises:
-        DataError: in the place of an error of sqlite.
+        DataError: in place of an error of sqlite.
     """
     try:
         yield
@@ -75,5 +78,5 @@ def explain_store_errors(file: Path | None) -> Iterator[None]:
 def _sqlite_reason(error: Exception) -> str | None:
     if isinstance(error, sqlite3.Error):
         return str(error).split("\n")[0]
-    told = re.search(r"\(sqlite3\.\w+\) ([^\n]*)", str(error))
-    return told and told[1]
+    reason = re.search(r"\(sqlite3\.\w+\) ([^\n]*)", str(error))
+    return reason and reason[1]

@@ -1,8 +1,8 @@
-"""What a model's folder may hold, looked at before anything of it is loaded: MLflow believes what it finds.
+"""Scan a model's folder before anything of it is loaded: MLflow trusts what the folder says.
 
-Allowed is what `Registry.register` writes, and nothing else. MLflow would run the module that an MLmodel names as its
-loader, put its `code` folder on the path, unpickle, and trust the types that the file asks to trust; an environment
-made for it would install what its requirements name. So all of that is compared with what the use case allows.
+Only what `Registry.register_model` writes is allowed. MLflow would run the module that an MLmodel names as its loader,
+put its `code` folder on the path, unpickle, and trust the types that the file asks to trust; an environment made for it
+would install its requirements. So all of these are compared with what the use case allows.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.skops"
 REWRITTEN = {"registered_model_meta"}
-"""Written by the registry into every download; no part of what was judged."""
+"""Files that the registry writes into every download; they are not part of the digest."""
 PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
-"""What every model needs; a use case adds its own in `Model.packages`."""
+"""Packages that every model needs; a use case adds its own in `Model.packages`."""
 
 HARMLESS = ("numpy.dtype",)
-"""Types that skops asks about and that run nothing, whatever the file says: trusted for every use case."""
+"""Types that skops reports although they run no code; they are trusted for every use case."""
 _TEXT, _ARCHIVE = 2**20, 2**29
 _FILES = {
     **dict.fromkeys(["MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json"], _TEXT),
     **dict.fromkeys(["serving_input_example.json", *REWRITTEN], _TEXT),
     MODEL_FILE: _ARCHIVE,
 }
-"""Each file that may be there, and its largest size in bytes."""
+"""Each allowed file, and its largest size in bytes."""
 _ENTRIES, _RATIO = 100_000, 100
 _MEMBER = re.compile(r"schema\.json|[0-9]+\.np[yz]|[0-9a-f-]{36}\.bin")
 _PART = re.compile(r"[a-z_]+\.npy")
@@ -70,7 +70,7 @@ _BUILT_WITH = re.compile(r"(pip|setuptools|wheel|python)([<>=]{1,2}[0-9.]+)?")
 
 @dataclass(frozen=True, eq=False)
 class OpenedModel:
-    """A version's pipeline, and what its files say."""
+    """A version's pipeline, and the inputs and size of its files."""
 
     pipeline: Pipeline
     inputs: Mapping[str, str]
@@ -80,25 +80,25 @@ class OpenedModel:
 
 
 def open_model(folder: Path, model: Model, name: str, digest: str) -> OpenedModel:
-    """Load a model's folder, after its files were found to be the judged ones and to want no more than they may.
+    """Load a model's folder after checking the digest and the content of its files.
 
     Args:
         folder: the downloaded model.
-        model: as `findings`.
-        name: of the version, for people.
+        model: as for `scan_folder`.
+        name: name of the version for messages.
         digest: the recorded `artifact_digest`.
 
     Raises:
-        UntrustedModel: the digest differs, or the files want more; says all that was found.
+        UntrustedModel: the digest differs, or the files contain what is not allowed; names all of it.
     """
     import skops.io
 
-    found = scan_folder(folder, model)
-    # Links and giants are refused before a digest would follow or read them.
-    if not found and (actual := artifact_digest(folder)) != digest:
-        found = [f"its files have digest {actual[:12]}, not the recorded {digest[:12]}: they were changed"]
-    if found:
-        raise UntrustedModel(f"{name} is not loaded: {'; '.join(found)}; train or promote it again")
+    problems = scan_folder(folder, model)
+    # The scan comes first: computing a digest would follow links and read files of any size.
+    if not problems and (actual := artifact_digest(folder)) != digest:
+        problems = [f"its files have digest {actual[:12]}, not the recorded {digest[:12]}: they were changed"]
+    if problems:
+        raise UntrustedModel(f"{name} is not loaded: {'; '.join(problems)}; train or promote it again")
     pipeline = skops.io.load(folder / MODEL_FILE, trusted=[*HARMLESS, *model.trusted_types])
     if broken := _structure(pipeline):
         raise UntrustedModel(f"{name} is not loaded: {'; '.join(broken)}; train it again")
@@ -106,32 +106,32 @@ def open_model(folder: Path, model: Model, name: str, digest: str) -> OpenedMode
 
 
 def scan_folder(folder: Path, model: Model) -> list[str]:
-    """Everything in a model's folder that the use case does not allow, each in words; none: it may be loaded.
+    """List what a model's folder contains that the use case does not allow, one sentence each; empty: load it.
 
-    Nothing of the model is run, imported or unpickled, and nothing is read before its size is known to be small.
+    Nothing of the model is run, imported or unpickled, and no file is read before its size is known to be small.
 
     Args:
         folder: the downloaded model.
-        model: whose `trusted_types` and `packages` hold; what the model's own files claim does not.
+        model: its `trusted_types` and `packages` are allowed; what the files claim themselves does not count.
     """
-    found = [text for path in sorted(folder.iterdir()) for text in _scan_file(path)]
-    found += [f"there is no {name}" for name in ("MLmodel", MODEL_FILE) if not (folder / name).is_file()]
-    if found:
-        return found
-    for look in (_scan_mlmodel, _scan_environment, _scan_archive):
+    problems = [text for path in sorted(folder.iterdir()) for text in _scan_file(path)]
+    problems += [f"there is no {name}" for name in ("MLmodel", MODEL_FILE) if not (folder / name).is_file()]
+    if problems:
+        return problems
+    for scan in (_scan_mlmodel, _scan_environment, _scan_archive):
         try:
-            found += look(folder, model)
+            problems += scan(folder, model)
         except Exception as error:  # noqa: BLE001 (a file made to break its reader is refused like any other)
-            found.append(f"its files cannot be read: {type(error).__name__}: {str(error)[:200]}")
-    return found or _scan_types(folder, model)
+            problems.append(f"its files cannot be read: {type(error).__name__}: {str(error)[:200]}")
+    return problems or _scan_types(folder, model)
 
 
 def check_stored(folder: Path, name: str) -> None:
-    """Look at the files of a version where a laptop keeps them, before anything follows a link or waits for a pipe.
+    """Check a version's files in a laptop's home, before anything follows a link or waits for a pipe.
 
     Raises:
-        ModelError: there are none.
-        UntrustedModel: some are links, pipes, devices or sockets; says which.
+        ModelError: there are no files.
+        UntrustedModel: some are links, pipes, devices or sockets; names them.
     """
     if folder.is_symlink() or not folder.exists():
         raise ModelError(f"the files of {name} are gone: there is no folder {folder}; train or promote it again")
@@ -152,7 +152,7 @@ def _structure(pipeline: object) -> list[str]:
 
 
 def artifact_digest(folder: Path) -> str:
-    """sha256 over path and sha256 of every file of a model, except what the registry rewrites."""
+    """Compute the sha256 over path and sha256 of every file of a model, except files that the registry rewrites."""
     total = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
@@ -162,7 +162,7 @@ def artifact_digest(folder: Path) -> str:
 
 
 def _signature_of(folder: Path) -> Mapping[str, str]:
-    """Names and types of the inputs that a model declares, in their order. Only for a folder without findings."""
+    """Read names and types of the inputs that a scanned model declares, in their order."""
     inputs = json.loads(_load_yaml(folder / "MLmodel")["signature"]["inputs"])
     return {column["name"]: column["type"] for column in inputs}
 
@@ -178,7 +178,7 @@ def _scan_file(path: Path) -> Iterator[str]:
 
 
 def _load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping of plain values; anchors, which make small files large, and tags are refused."""
+    """Load a YAML mapping of plain values; tags and anchors, which make small files large, are refused."""
     import yaml
 
     text = path.read_text()
@@ -211,7 +211,7 @@ def _scan_mlmodel(folder: Path, model: Model) -> Iterator[str]:
 
 
 def _scan_environment(folder: Path, model: Model) -> Iterator[str]:
-    """Installing an environment runs code of what is installed: only pinned packages by name, from the usual place."""
+    """Check that the environment names only allowed, pinned packages: installing a package runs its code."""
     required = (folder / "requirements.txt").read_text().splitlines()
     for line in required:
         pin = _PIN.fullmatch(line)
@@ -237,7 +237,7 @@ def _scan_archive(folder: Path, _: Model) -> Iterator[str]:
 
 
 def _scan_members(file: IO[bytes], allowed: re.Pattern[str]) -> Iterator[str]:
-    """What is wrong with an archive; its arrays are looked into only once all sizes are known to be small."""
+    """Check an archive; its arrays are read only after all sizes are known to be small."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         odd = next((entry.filename for entry in entries if not allowed.fullmatch(entry.filename)), None)
@@ -259,7 +259,7 @@ def _scan_members(file: IO[bytes], allowed: re.Pattern[str]) -> Iterator[str]:
 
 
 def _scan_array(file: IO[bytes], entry: zipfile.ZipInfo) -> Iterator[str]:
-    """An array whose header promises what is there, and no pickled objects."""
+    """Check that an array has the size that its header says, and no pickled objects."""
     import numpy as np
 
     npy: Any = np.lib.format

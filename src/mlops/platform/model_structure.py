@@ -1,8 +1,8 @@
-"""Indices inside a fitted model, which compiled code follows without looking: each has to lie within its array.
+"""Check the indices inside a fitted model: compiled code does not check them, so each must be within its array.
 
-A tree whose child lies outside of its nodes reads foreign memory, and one whose child comes before its parent never
-ends. Python code checks its indices itself; what it raises is an answer. Types that the checks do not know are left to
-the process of its own that an unknown model is scored in (`mlops.modeling.isolated_scoring`).
+A tree with a child outside of its nodes reads foreign memory, and one with a child before its parent never ends. Python
+code checks indices itself and raises. Types without a check here are covered by the separate process in which an
+unaccepted model is scored (`mlops.modeling.isolated_scoring`).
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 
 _MOST = 5_000_000
-"""Objects that a model may consist of; the largest forests have a tenth."""
+"""Largest number of objects in a model; the largest forests have a tenth of it."""
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
 
 
 def find_broken_indices(root: object) -> list[str]:
-    """What is wrong with the indices of a fitted model, each in words; none: compiled code may follow them."""
-    found: list[str] = []
+    """List what is wrong with the indices of a fitted model, one sentence each; empty: they are safe to follow."""
+    problems: list[str] = []
     for number, thing in enumerate(_walk(root)):
         if number > _MOST:
-            return [*found, f"it consists of more than {_MOST} objects"]
+            return [*problems, f"it consists of more than {_MOST} objects"]
         check = _CHECKS.get(type(thing).__name__)
         if check is not None:
-            found += [f"{type(thing).__name__}: {text}" for text in check(thing)]
-    return list(dict.fromkeys(found))
+            problems += [f"{type(thing).__name__}: {text}" for text in check(thing)]
+    return list(dict.fromkeys(problems))
 
 
 def _walk(root: object) -> Iterator[object]:
-    """Every object that a model reaches through attributes, items and arrays of objects, each once."""
+    """Yield every object that a model reaches through attributes, items and arrays of objects, each once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -50,7 +50,7 @@ def _walk(root: object) -> Iterator[object]:
 
 
 def _check_children(left: Any, right: Any, inner: Any) -> Iterator[str]:
-    """Children come after their parents and are there; with both, every way down ends at a leaf."""
+    """Check that children exist and come after their parents, so that every path down ends at a leaf."""
     parents, count = np.flatnonzero(inner), len(left)
     for name, children in (("left", np.asarray(left)), ("right", np.asarray(right))):
         wanted = children[parents].astype(np.float64)
@@ -61,7 +61,7 @@ def _check_children(left: Any, right: Any, inner: Any) -> Iterator[str]:
 
 
 def _check_boosting(model: Any) -> Iterator[str]:
-    """Of gradient boosting: every predictor's nodes, against the features that the model takes."""
+    """Check gradient boosting: the nodes of every tree against the number of features of the model."""
     features, mapper = int(model.n_features_in_), getattr(model, "_bin_mapper", None)
     categorical = np.asarray(getattr(mapper, "is_categorical_", np.zeros(features))).astype(bool)
     if categorical.shape != (features,):
@@ -70,8 +70,8 @@ def _check_boosting(model: Any) -> Iterator[str]:
     thresholds = getattr(mapper, "bin_thresholds_", None)
     if thresholds is not None and len(thresholds) != features:
         yield f"its bin thresholds are of {len(thresholds)} features, not {features}"
-    for each in (tree for stage in model._predictors for tree in stage):  # noqa: SLF001 (nothing else holds the trees)
-        nodes = each.nodes
+    for tree in (tree for stage in model._predictors for tree in stage):  # noqa: SLF001 (nothing else holds the trees)
+        nodes = tree.nodes
         used = nodes["feature_idx"][nodes["is_leaf"] == 0]
         if ((used < 0) | (used >= features)).any():
             yield f"a node asks for a feature outside of its {features}"
@@ -80,7 +80,7 @@ def _check_boosting(model: Any) -> Iterator[str]:
 
 
 def _check_predictor(tree: Any) -> Iterator[str]:
-    """Of gradient boosting: one tree by itself."""
+    """Check one tree of gradient boosting by itself."""
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
     nodes = tree.nodes
@@ -101,7 +101,7 @@ def _check_predictor(tree: Any) -> Iterator[str]:
 
 
 def _check_tree(tree: Any) -> Iterator[str]:
-    """Of decision trees and forests: one tree by itself; scikit-learn has checked the arrays' types and shapes."""
+    """Check one tree of a decision tree or a forest; scikit-learn has checked the types and shapes of its arrays."""
     left, right = tree.children_left, tree.children_right
     leaf = left == -1
     if (leaf != (right == -1)).any():
@@ -116,7 +116,7 @@ def _check_tree(tree: Any) -> Iterator[str]:
 
 
 def _check_sparse(matrix: Any) -> Iterator[str]:
-    """Of sparse matrices in compressed form: SciPy looks at their ends only."""
+    """Check a compressed sparse matrix completely; by default SciPy checks only its first and last index."""
     try:
         matrix.check_format(full_check=True)
     except (ValueError, TypeError) as error:

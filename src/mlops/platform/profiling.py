@@ -1,4 +1,4 @@
-"""Managed data profiling: the only module that knows it. It computes beside our figures and decides nothing."""
+"""Turn on the platform's data profiling. Its figures are shown beside ours and decide nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mlops.platform import sdk
 
 
 def profile_table(table: str, moment: str) -> bool:
-    """Have the platform profile a table by week, in the schema it lies in; a repeat changes nothing.
+    """Let the platform profile a table by week, with results in the table's schema; a repeat changes nothing.
 
     Args:
         table: catalog.schema.table.

@@ -1,7 +1,7 @@
-"""Runs, models, versions, aliases: the only module that knows MLflow's client.
+"""Read and write MLflow runs, models, versions and aliases. This is the only module that uses MLflow's client.
 
-On a laptop tracking and registry are one sqlite file; on Databricks they are the workspace and Unity Catalog. What
-Unity Catalog refuses is refused on both: a name that is not catalog.schema.model, a model without full signature.
+On a laptop, tracking and registry are one sqlite file; on Databricks, they are the workspace and Unity Catalog. Both
+refuse what Unity Catalog refuses: a name that is not catalog.schema.model, a model without full signature.
 """
 
 from __future__ import annotations
@@ -85,19 +85,19 @@ class Registry:
 
     @contextmanager
     def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """A tracking run in an experiment, made if it is not there; yields the run's id. Failed if the body raises.
+        """Open a run in an experiment, which is made if it does not exist; yields the run's id.
 
-        Within another run it becomes a part of that.
+        The run fails if the body raises. Within another run it becomes a nested run.
         """
         import mlflow
 
-        found = self._client.get_experiment_by_name(experiment)
-        if found is None:
+        existing = self._client.get_experiment_by_name(experiment)
+        if existing is None:
             own = self._artifacts
             place = None if own is None else (own / experiment.strip("/").replace("/", "_")).as_uri()
             experiment_id = self._client.create_experiment(experiment, artifact_location=place)
         else:
-            experiment_id = found.experiment_id
+            experiment_id = existing.experiment_id
         with (
             explain_store_errors(self._file),
             mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run,
@@ -111,7 +111,7 @@ class Registry:
         documents: Mapping[str, str],
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Add to the run that is open: parameters, metrics, text files by their name, tags."""
+        """Log parameters, metrics, text files by name and tags to the open run."""
         import mlflow
 
         mlflow.set_tags(dict(tags or {}))
@@ -121,13 +121,13 @@ class Registry:
             mlflow.log_text(text, name)
 
     def read_document(self, run_id: str, name: str) -> str:
-        """A text file of a run."""
+        """Read a text file of a run."""
         import mlflow
 
         return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
 
     def read_metrics(self, run_id: str) -> Mapping[str, float]:
-        """The metrics of a run; none where it cannot be found, as that of another workspace."""
+        """Read the metrics of a run; empty if it cannot be found, as a run of another workspace."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -136,18 +136,18 @@ class Registry:
             return {}
 
     def latest_figures(self, version: Version, experiment: str) -> tuple[str | None, Mapping[str, float]]:
-        """What was measured of a version last, and the name of the run that did: monitoring, else its validation."""
-        found = self._client.get_experiment_by_name(experiment)
-        if found is not None:
+        """Read the newest figures of a version and the name of their run: monitoring, else validation."""
+        existing = self._client.get_experiment_by_name(experiment)
+        if existing is not None:
             newest, of = ["attributes.start_time DESC"], f"tags.version = '{version}'"
-            runs = self._client.search_runs([found.experiment_id], of, order_by=newest, max_results=1)
+            runs = self._client.search_runs([existing.experiment_id], of, order_by=newest, max_results=1)
             for run in runs:
                 return run.info.run_name, dict(run.data.metrics)
         run_id = version.tags.get("validation_run", "")
         return ("validation" if run_id else None), self.read_metrics(run_id)
 
     def log_tables(self, tables: Mapping[str, int]) -> None:
-        """Name the tables, catalog.schema.table, and their versions as inputs of the run that is open."""
+        """Log tables, catalog.schema.table, and their versions as inputs of the open run."""
         import mlflow
         from mlflow.data.delta_dataset_source import DeltaDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
@@ -169,9 +169,9 @@ class Registry:
         tags: Mapping[str, str],
         description: str = "",
     ) -> Version:
-        """Log a fitted pipeline with the run that is open and register it; returns the very version that this made.
+        """Log a fitted pipeline to the open run and register it; returns the version that this call made.
 
-        One call makes the version and its tags, `artifact_digest` among them, so that whoever is stopped leaves both or
+        One call makes the version and its tags, `artifact_digest` among them, so that an interrupted run leaves both or
         neither. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
         """
         import mlflow
@@ -198,37 +198,37 @@ class Registry:
         return self.get_version(model, int(made.version))
 
     def get_version(self, model: str, number: int) -> Version:
-        """A version by its number.
+        """Read a version by its number.
 
         Raises:
-            ModelError: there is no such model or version; says which versions there are.
+            ModelError: there is no such model or version; names the versions that exist.
         """
         check_name(model)
-        found = self._find_version(model, number)
-        if found is None:
+        version = self._find_version(model, number)
+        if version is None:
             known = ", ".join(str(v.number) for v in self.list_versions(model)) or "none"
             raise ModelError(f"{model} has no version {number}; versions: {known}")
-        return found
+        return version
 
     def list_versions(self, model: str) -> tuple[Version, ...]:
-        """All versions, oldest first; none where there is no such model."""
+        """List all versions, oldest first; empty if there is no such model."""
         check_name(model)
         # Unity Catalog's search gives neither tags nor aliases; and a version may be deleted between the two calls.
         numbers = sorted(int(v.version) for v in self._client.search_model_versions(f"name = '{model}'"))
-        return tuple(found for number in numbers if (found := self._find_version(model, number)))
+        return tuple(version for number in numbers if (version := self._find_version(model, number)))
 
     def _find_version(self, model: str, number: int) -> Version | None:
-        found = unless_absent(lambda: self._client.get_model_version(model, str(number)))
-        return None if found is None else self._to_version(found)
+        entity = unless_absent(lambda: self._client.get_model_version(model, str(number)))
+        return None if entity is None else self._to_version(entity)
 
     def find_alias_holder(self, model: str, alias: str) -> Version | None:
-        """The version that holds an alias; None where nothing does."""
+        """Find the version that an alias points at; None: there is no such alias."""
         check_name(model)
-        found = unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
-        return None if found is None else self._to_version(found)
+        entity = unless_absent(lambda: self._client.get_model_version_by_alias(model, alias))
+        return None if entity is None else self._to_version(entity)
 
     def set_alias(self, version: Version, alias: str) -> None:
-        """Point an alias at a version, and read back that it does."""
+        """Point an alias at a version, and check by reading it back."""
         self._client.set_registered_model_alias(version.model, alias, str(version.number))
         holder = self.find_alias_holder(version.model, alias)
         if holder is None or holder.number != version.number:
@@ -237,7 +237,7 @@ class Registry:
             )
 
     def drop_alias(self, model: str, alias: str) -> None:
-        """Take an alias away, if there is one."""
+        """Delete an alias if it exists."""
         if self.find_alias_holder(model, alias) is not None:
             self._client.delete_registered_model_alias(model, alias)
 
@@ -259,10 +259,10 @@ class Registry:
         self._client.update_model_version(version.model, str(version.number), description=text)
 
     def copy_version(self, source: Version, model: str, tags: Mapping[str, str]) -> Version:
-        """Copy a version, files and all, to another model, where it begins with these tags and no others.
+        """Copy a version with its files to another model, with the given tags only.
 
-        One call makes the version and its tags, so that whoever is stopped leaves both or neither.
-        (Rejected: MLflow's `copy_model_version`, which takes every tag along, verdict and approval among them.)
+        One call makes the version and its tags, so that an interrupted run leaves both or neither.
+        (Rejected: MLflow's `copy_model_version`, which copies all tags, verdict and approval among them.)
         """
         check_name(model)
         check_tags(tags)
@@ -275,7 +275,7 @@ class Registry:
         return self.get_version(model, int(made.version))
 
     def link_job(self, model: str, job_id: str) -> bool:
-        """Let each new version of a model start a job, or none where the id is empty; False: that is so already."""
+        """Set the job that each new version of a model starts, "" for none; returns False if it is set already."""
         if (self._client.get_registered_model(model).deployment_job_id or "") == job_id:
             return False
         self._client.update_registered_model(model, deployment_job_id=job_id)
@@ -290,7 +290,7 @@ class Registry:
                 self._client.create_registered_model(model)
 
     def _source_of(self, source: Version, model: str) -> str:
-        """Where a copy's files come from: Unity Catalog copies them itself, a laptop's registry would only point."""
+        """Return the URI of a copy's files: Unity Catalog copies files itself, for a laptop they are copied here."""
         if self._artifacts is None:
             return f"models:/{source.model}/{source.number}"
         folder = self._artifacts / "copies" / model / uuid.uuid4().hex
@@ -331,27 +331,27 @@ class Registry:
             yield files
 
     def load_model(self, version: Version, model: Model) -> Pipeline:
-        """The fitted pipeline, after its files were found to be the judged ones and to want no more than they may.
+        """Load the fitted pipeline, after checking the digest and the content of its files.
 
         Raises:
-            UntrustedModel: the digest differs from the version's tag, or the files want more; says all that was found.
+            UntrustedModel: the digest differs from the version's tag, or the files contain what is not allowed.
         """
         return self.open_version(version, model).pipeline
 
     def open_version(self, version: Version, model: Model) -> model_scan.OpenedModel:
-        """As `load`, with what the files say of themselves."""
+        """As `load_model`, with the inputs that the files declare and their size."""
         with self.fetch_files(version) as folder:
             return model_scan.open_model(folder, model, str(version), version.tags.get("artifact_digest", "none"))
 
-    def _to_version(self, found: Any) -> Version:
+    def _to_version(self, entity: Any) -> Version:
         return Version(
-            model=found.name,
-            number=int(found.version),
-            run_id=found.run_id or "",
-            created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
-            tags=dict(found.tags),
-            aliases=tuple(found.aliases),
-            description=found.description or "",
-            ready=found.status == "READY",
-            created_by=getattr(found, "user_id", None) or "",
+            model=entity.name,
+            number=int(entity.version),
+            run_id=entity.run_id or "",
+            created=datetime.fromtimestamp(entity.creation_timestamp / 1000, tz=UTC),
+            tags=dict(entity.tags),
+            aliases=tuple(entity.aliases),
+            description=entity.description or "",
+            ready=entity.status == "READY",
+            created_by=getattr(entity, "user_id", None) or "",
         )

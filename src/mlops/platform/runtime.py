@@ -1,4 +1,4 @@
-"""Where the wheel runs: the only module that asks, and the only one that reads the environment.
+"""Tell whether the wheel runs on Databricks or on a laptop. This is the only module that reads the environment.
 
 On Databricks nothing is set. On a laptop the runner sets LAPTOP_HOME, the folder that holds all state, and
 LAPTOP_IDENTITY, who the job runs as; `mlops approve` sets LAPTOP_STARTER, who asked for it. The Spark session and task
@@ -34,7 +34,7 @@ def home() -> Path | None:
 
 
 def spark() -> SparkSession:
-    """The session that the platform has started; times are UTC whatever the workspace's default."""
+    """Return the Spark session of the platform, with the time zone UTC whatever the workspace's default is."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.getOrCreate()
@@ -43,7 +43,7 @@ def spark() -> SparkSession:
 
 
 def identity() -> str:
-    """Who runs this: a user name or a service principal's application id."""
+    """Return the identity of the process: a user name or a service principal's application id."""
     if home() is not None:
         return os.environ.get("LAPTOP_IDENTITY") or getpass.getuser()
     from databricks.sdk import WorkspaceClient
@@ -52,7 +52,7 @@ def identity() -> str:
 
 
 def starter(run_id: str) -> str:
-    """Who started a job run: as the platform knows it, never as a parameter says it; "" where nobody is known."""
+    """Return who started a job run, as the platform and never a parameter says; "" if nobody is known."""
     if home() is not None:
         return clean_text(os.environ.get(_STARTER) or getpass.getuser())
     from databricks.sdk import WorkspaceClient
@@ -62,7 +62,7 @@ def starter(run_id: str) -> str:
 
 @contextmanager
 def set_starter(name: str | None) -> Iterator[None]:
-    """Have the jobs that a home runs meanwhile know who started them; None: the user."""
+    """Set who starts the jobs that a home runs within the context; None: the user of the process."""
     before = os.environ.get(_STARTER)
     os.environ.update({_STARTER: name} if name else {})
     try:
@@ -73,7 +73,7 @@ def set_starter(name: str | None) -> Iterator[None]:
 
 
 def target_settings(catalog: str, schema: str) -> Mapping[str, str] | None:
-    """What the bundle has written on a schema, as its properties: whoever starts a job cannot change these.
+    """Read a schema's properties, which the bundle sets and whoever starts a job cannot change.
 
     Returns:
         The properties; None on a laptop whose home knows no deployment of the schema.
@@ -92,29 +92,29 @@ def target_settings(catalog: str, schema: str) -> Mapping[str, str] | None:
 
 
 def command(*words: str) -> str:
-    """A command for a person to type, which acts where this runs."""
+    """Write a command for a person to type, with the home of this process if there is one."""
     return command_line(words, home())
 
 
 def command_line(words: Sequence[str], folder: Path | None) -> str:
-    """Words as a shell takes them, with the home that they are about."""
+    """Quote words for a shell, and add the option for the home `folder` if there is one."""
     return shlex.join([*words, *(["--home", str(folder)] if folder else [])])
 
 
 def now() -> datetime:
-    """The clock, UTC: for when a person approved and a row was written. What a job computes goes by `as_of`."""
+    """Read the clock, UTC: for the time of an approval or a row. What a job computes depends on `as_of` instead."""
     return datetime.now(UTC)
 
 
 def set_task_value(key: str, value: str) -> None:
-    """Publish a value to the tasks that depend on this one, as `{{tasks.<task>.values.<key>}}`."""
+    """Set a task value, which later tasks read as `{{tasks.<task>.values.<key>}}`."""
     from databricks.sdk.runtime import dbutils
 
     dbutils.jobs.taskValues.set(key=key, value=value)
 
 
 def start_job(job_id: str, parameters: Mapping[str, str]) -> None:
-    """Start a job and do not wait: at once on Databricks, on a laptop when the job that asks has ended.
+    """Start a job without waiting: at once on Databricks, on a laptop after the current job has ended.
 
     Args:
         job_id: as the bundle resolves `${resources.jobs.<key>.id}`.

@@ -1,4 +1,4 @@
-"""The workspace through databricks-sdk: one way to log in, and errors that a user can mend, with no secret in them."""
+"""Log in to the workspace through databricks-sdk, and translate its errors into sentences without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from databricks.sdk.config import Config
 
 _PATIENCE = 120
-"""Seconds that a call may be tried again while the platform answers 429 or 503; the SDK honours Retry-After."""
+"""Seconds for which a call is retried while the platform answers 429 or 503; the SDK honours Retry-After."""
 _SECRET = re.compile(
     r"(?:dapi|dose|dkea|dsapi|ghp_|ghs_|github_pat_)[A-Za-z0-9_-]{8,}"  # tokens and secrets of Databricks and GitHub
     r"|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"  # a signed token
@@ -28,7 +28,7 @@ _SECRET = re.compile(
 
 
 def workspace_client() -> WorkspaceClient:
-    """The workspace that the Databricks CLI, the pipeline or the job is logged in to.
+    """Make a client for the workspace that the Databricks CLI, the pipeline or the job is logged in to.
 
     Raises:
         ConfigError: no way to log in is configured.
@@ -39,7 +39,7 @@ def workspace_client() -> WorkspaceClient:
 
 
 def account_client(account_id: str) -> AccountClient:
-    """The account, at the same login: it answers only where that login is the account's own, too.
+    """Make a client for the account with the same login; it works only if that login is valid for the account.
 
     Raises:
         ConfigError: no way to log in is configured.
@@ -64,18 +64,18 @@ def _make_config() -> Config:
 
 
 def redact_secrets(text: str) -> str:
-    """The text with everything that looks like a token, a secret or a credential replaced."""
+    """Replace everything in a text that looks like a token, a secret or a credential."""
     return _SECRET.sub("[redacted]", text)
 
 
 def error_message(error: Exception) -> str:
-    """What the platform answered, without secrets and without the SDK's account of how it was called."""
+    """Return the platform's message without secrets and without the SDK's list of its configuration."""
     return redact_secrets(str(error)).partition(". Config: ")[0]
 
 
 @contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
-    """Tell an error of the platform as one sentence: what was being done, what it answered, what to do about it.
+    """Translate an error of the platform into one sentence: what was done, what the platform answered, and the cure.
 
     Raises:
         MlopsError: in place of any error of the SDK or of the network.

@@ -1,4 +1,4 @@
-"""Files by one path, wherever they are: a local path, a volume, and for people who still have it, DBFS root.
+"""Read and write files by one kind of path: local paths, volumes and DBFS root, which is deprecated.
 
 * `/Volumes/<catalog>/<schema>/<volume>/…`, also written `dbfs:/Volumes/…`: on Databricks a volume is mounted under that
   very path, on a laptop it is the same path below the home folder, and from anywhere else the Files API reaches it.
@@ -72,13 +72,13 @@ def is_local(path: str) -> Path:
 
 
 def list_entries(path: str) -> list[Path]:
-    """What is directly in a folder, by name, hidden or not; nothing where there is no folder."""
+    """List the entries of a folder by name, hidden ones included; empty if there is no folder."""
     folder = is_local(path)
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def list_tree(path: str) -> tuple[tuple[str, int], ...]:
-    """Every file below a folder, whatever its depth, by name: path below the folder, and bytes."""
+    """List every file below a folder, at any depth, by name: its path below the folder and its bytes."""
     place, inner = _resolve_storage(path)
     with sdk.translate_errors(f"listing {path}"):
         return tuple(sorted(place.below(inner)))
@@ -96,7 +96,7 @@ def read_file(path: str) -> bytes:
 
 
 def write_text(path: str, content: str | bytes) -> bool:
-    """Put a file in place, whole or not at all. False: it was there already with the same content."""
+    """Write a file completely or not at all; returns False if it exists with the same content."""
     data = content.encode() if isinstance(content, str) else content
     place, inner = _resolve_storage(path)
     with sdk.translate_errors(f"writing {path}"):
@@ -110,57 +110,57 @@ def write_text(path: str, content: str | bytes) -> bool:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy did: files and bytes of each kind. Every file was read back from where it is now."""
+    """The result of a copy, of which every file was read back after writing."""
 
     copied: int
     there: int
-    """Files that were there before with the same content."""
+    """Number of files that existed before with the same content."""
     size: int
 
 
 def copy_folder(source: str, target: str, say: Callable[[str], None]) -> Copied:
-    """Copy a folder, whatever its depth; what is there with the same content stays, so a repeat goes on.
+    """Copy a folder with all files below it; existing files with the same content stay, so a repeat continues.
 
-    Every file's sha256 is computed as it is read and again from what was written.
+    Every file's sha256 is computed while it is read, and again from the written file.
 
     Args:
         source: a folder; of DBFS, a volume or the file system.
         target: a folder, made if it is not there.
-        say: told of each file, in a line.
+        say: called with one line per file.
 
     Raises:
         MlopsError: the source has no file; a target file has another content, and is left alone; or what was written
             reads back differently.
     """
     (from_, start), (to, end) = _resolve_storage(source), _resolve_storage(target)
-    found = list_tree(source)
-    if not found:
+    files = list_tree(source)
+    if not files:
         raise MlopsError(f"{source} holds no file, or is not there: name a folder that has some")
     copied = 0
-    for name, size in found:
+    for name, size in files:
         with sdk.translate_errors(f"copying {name} from {source} to {target}"):
             fresh = _copy_one((from_, f"{start}/{name}", size), (to, f"{end}/{name}"))
         copied += fresh
         say(f"{'copied' if fresh else 'was there'}  {size:>12,}  {name}")
-    return Copied(copied, len(found) - copied, sum(size for _, size in found))
+    return Copied(copied, len(files) - copied, sum(size for _, size in files))
 
 
 def _copy_one(source: tuple[Place, str, int], target: tuple[Place, str]) -> bool:
-    """True: copied; False: the same content was there."""
+    """Copy one file; returns False if it existed with the same content."""
     (from_, path, size), (to, destination) = source, target
     with SpooledTemporaryFile(max_size=64 * _CHUNK) as buffer, from_.open(path) as file:
         digest = _digest_file(file, into=cast("BinaryIO", buffer))
         if buffer.tell() != size:
             raise MlopsError(f"{path} has {buffer.tell()} bytes and had {size} when it was listed: copy again")
-        there = to.size(destination)
-        if there is None:
+        existing_size = to.size(destination)
+        if existing_size is None:
             buffer.seek(0)
             to.put(destination, cast("BinaryIO", buffer))
     with to.open(destination) as written:
         same = _digest_file(written) == digest
     if same:
-        return there is None
-    if there is None:
+        return existing_size is None
+    if existing_size is None:
         raise MlopsError(f"{destination} reads back differently from what was written: delete it and copy again")
     raise MlopsError(f"{destination} is there with another content: delete it, or copy to another folder")
 
@@ -178,7 +178,7 @@ def _digest_file(file: IO[bytes], into: BinaryIO | None = None) -> str:
 
 
 def _normalise_path(path: str) -> tuple[str, str]:
-    """Which kind of storage a path means (Volumes, dbfs, disk), and the path in it."""
+    """Return the kind of storage of a path (Volumes, dbfs, disk), and the path within it."""
     prefix = _DBFS.match(path)
     kind, text = ("dbfs", path[prefix.end() :] or "/") if prefix else ("disk", path)
     pure = PurePosixPath(text)

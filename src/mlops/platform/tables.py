@@ -1,4 +1,4 @@
-"""Delta tables: the only module that knows table names, paths and Delta's statements.
+"""Read and write Delta tables. This is the only module that uses table names, paths and Delta's statements.
 
 On Databricks a table is `catalog.schema.name`; on a laptop, which has no catalog, it is Delta's path identifier of
 `<home>/warehouse/catalog/schema/name`. Every statement below works on both.
@@ -25,7 +25,7 @@ _BEATEN = "another run wrote {} at the same moment; nothing was written: run aga
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
-"""The audit horizon: so long a training can be repeated from the table versions that it logged."""
+"""How long table versions are kept, and so how long a training can be repeated from the versions that it logged."""
 SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
 
 
@@ -52,7 +52,7 @@ class Schema:
     catalog: str
     name: str
     remark: str = ""
-    """What a person is told beside a table that is missing: why it is looked for in this schema."""
+    """Part of the message about a missing table: why it is searched in this schema."""
 
     def identifier(self, table: str) -> str:
         """How SQL names a table.
@@ -71,7 +71,7 @@ class Schema:
         return f"{self.catalog}.{self.name}.{table}"
 
     def exists(self, table: str) -> bool:
-        """Whether the table is there."""
+        """Whether the table exists."""
         identifier = self.identifier(table)
         if self.warehouse is None:
             return bool(self.spark.catalog.tableExists(identifier))
@@ -94,7 +94,7 @@ class Schema:
         return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
 
     def newest_version(self, table: str) -> int:
-        """The table's newest version.
+        """Return the number of the table's newest version.
 
         Raises:
             DataError: there is no such table.
@@ -104,7 +104,7 @@ class Schema:
         return int(newest["version"])
 
     def check_version(self, table: str, version: int) -> None:
-        """Raises DataError if the table's log does not hold a version."""
+        """Raise DataError if the table's log does not have the version."""
         try:
             self.read_table(table, version).schema  # noqa: B018 - Spark looks for the version when it is asked for the columns
         except Exception as error:
@@ -113,19 +113,19 @@ class Schema:
             raise
 
     def create_table(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> None:
-        """Make the table unless it is there; its parameters are those of `definition`."""
+        """Create the table if it does not exist; the parameters are those of `create_statement`."""
         if self.exists(table):
             return
         with (
             suppress(Conflict),
             _raise_conflicts(self._full_name(table)),
-        ):  # another run makes it at this moment, just so
+        ):  # a conflict means that another run creates the same table at this moment
             self.spark.sql(self.create_statement(table, columns, comment, key))
 
     def create_statement(
         self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()
     ) -> str:
-        """The statement that makes the table.
+        """Write the statement that creates the table.
 
         Args:
             table: its name.
@@ -152,22 +152,22 @@ class Schema:
         self.spark.sql(f"DELETE FROM {self.identifier(table)}")
 
     def find_missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """Those of the columns that the table does not have.
+        """List the columns that the table does not have.
 
         Raises:
             DataError: the table has one of them with another type.
         """
-        there = {field.name: field.dataType.simpleString().upper() for field in self.read_table(table).schema.fields}
+        existing = {field.name: field.dataType.simpleString().upper() for field in self.read_table(table).schema.fields}
         for c in columns:
-            if c.name in there and there[c.name] != SQL_TYPES[c.type]:
+            if c.name in existing and existing[c.name] != SQL_TYPES[c.type]:
                 raise DataError(
-                    f"table {self._full_name(table)} has column {c.name!r} as {there[c.name]}, the code makes it "
+                    f"table {self._full_name(table)} has column {c.name!r} as {existing[c.name]}, the code makes it "
                     f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
                 )
-        return [column for column in columns if column.name not in there]
+        return [column for column in columns if column.name not in existing]
 
     def set_comments(self, table: str, columns: Sequence[TableColumn]) -> None:
-        """Give columns of the table their comments."""
+        """Set the comments of columns."""
         for c in columns:
             self.spark.sql(
                 f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quote_text(c.comment)}"
@@ -183,7 +183,7 @@ class Schema:
         span: Span | None = None,
         first: bool = False,
     ) -> int | None:
-        """Upsert rows on their key, atomically; returns how many have a key that was not there, None if all do.
+        """Upsert rows on their key atomically; returns the number of rows with a new key, None if all are new.
 
         Args:
             table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
@@ -200,17 +200,17 @@ class Schema:
         names = [name for name in frame.columns if name not in key]
         update = ", ".join(f"`{name}` = s.`{name}`" for name in names)
         order = [newer, *(name for name in names if name != newer)]
-        mine, theirs = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
-        condition = f" AND struct({mine}) > struct({theirs})" if newer else ""
+        incoming, stored = (", ".join(f"{side}.`{name}`" for name in order) for side in "st")
+        condition = f" AND struct({incoming}) > struct({stored})" if newer else ""
         matched = f"WHEN MATCHED{condition} THEN UPDATE SET {update}"
         return self._merge(table, frame, key, matched, span=span, first=first)
 
     def append_rows(self, table: str, frame: DataFrame) -> None:
-        """Add rows; it takes a fifth of the time of a merge, and knows nothing of keys."""
+        """Append rows without looking at keys; it takes a fifth of the time of a merge."""
         frame.writeTo(self.identifier(table)).append()
 
     def replace_rows(self, table: str, frame: DataFrame, where: Column) -> None:
-        """Put a frame in the place of all rows that fulfil a condition, in one commit; the frame's rows fulfil it, too.
+        """Replace all rows that meet a condition by a frame whose rows meet it, too, in one commit.
 
         Columns of the frame that the table lacks are added, empty in all other rows.
 
@@ -221,7 +221,7 @@ class Schema:
             frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
-        """Add the rows whose key is not there yet.
+        """Insert the rows whose key the table does not have.
 
         Raises:
             Conflict: another writer was faster; nothing was written.
@@ -229,13 +229,14 @@ class Schema:
         self._merge(table, frame, key, "", first=first)
 
     def append_once(self, table: str, frame: DataFrame, after: int) -> None:
-        """Append rows, provided that nobody has appended any this way since the table's version `after`.
+        """Append rows, provided that no other run has called this since the table's version `after`.
 
         Raises:
-            Conflict: somebody has; nothing was written.
+            Conflict: another run has; nothing was written.
         """
         token = uuid.uuid4().hex
-        # Delta keeps the number in the commit: an append with one that is not greater is silently no commit at all.
+        # Delta stores txnVersion in the commit and silently skips an append whose number is not greater. So the token
+        # is searched in the history afterwards.
         options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
         with _raise_conflicts(self._full_name(table)):
             frame.writeTo(self.identifier(table)).options(**options).append()
@@ -264,10 +265,10 @@ class Schema:
 
 
 def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows, by column, with times in UTC.
+    """Collect a frame's rows as dictionaries by column, with times in UTC.
 
-    (Rejected: `collect`, which gives times without zone in the process's local time, where an hour of autumn is there
-    twice.)
+    (Rejected: `collect`, which returns times without zone in the process's local time, in which one hour of autumn
+    occurs twice.)
     """
     rows: list[dict[str, Any]] = frame.toArrow().to_pylist()
     return rows
@@ -275,7 +276,7 @@ def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
 
 @contextmanager
 def _raise_conflicts(table: str) -> Iterator[None]:
-    """Delta has several names for a lost race."""
+    """Raise Conflict for each of Delta's errors that mean a concurrent write."""
     try:
         yield
     except Exception as error:
@@ -285,7 +286,7 @@ def _raise_conflicts(table: str) -> Iterator[None]:
 
 
 def open_schema(catalog: str, name: str, remark: str = "") -> Schema:
-    """A schema's tables where this runs: on Databricks, or in the laptop's home."""
+    """Open a schema on Databricks, or in the laptop's home."""
     home = runtime.home()
     return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark)
 
@@ -305,7 +306,7 @@ def read_without_spark(home: Path, catalog: str, schema: str, table: str) -> lis
 
 
 class _view:  # noqa: N801 (reads as a function)
-    """A temporary view of a frame, gone afterwards: SQL names frames that way on Spark Connect and classic alike."""
+    """A temporary view of a frame, dropped afterwards, so that SQL can name the frame on Spark Connect and classic."""
 
     def __init__(self, frame: DataFrame) -> None:
         self._frame = frame
@@ -320,7 +321,7 @@ class _view:  # noqa: N801 (reads as a function)
 
 
 def _time_literal(moment: datetime) -> str:
-    """As SQL, whatever the session's zone."""
+    """Write a moment as SQL that does not depend on the session's time zone."""
     return f"timestamp_micros({(moment - _EPOCH) // timedelta(microseconds=1)})"
 
 

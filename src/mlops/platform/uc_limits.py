@@ -1,4 +1,4 @@
-"""What a registry refuses: names and tags that Unity Catalog would not take, and identities that lack a right."""
+"""Check names and tags against Unity Catalog's limits, and translate permission errors of the registry."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,255}(\.[A-Za-z0-9_]{1,255}){2}")
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
-"""What the registries answer about something that is not there."""
+"""Error codes of the registries for something that does not exist."""
 _TAG_KEY = re.compile(r"[^.,\-=/:]{1,255}")
 _TAG_VALUE = 1000
-"""Unity Catalog's limits of a tag (database-objects/tags), which a laptop's registry lacks; blanks may not end one."""
+"""Largest number of characters of a tag's value in Unity Catalog; a laptop's registry has no such limit."""
 
 
 def check_tags(tags: Mapping[str, str | None]) -> None:
-    """Raises ModelError unless Unity Catalog would take every tag."""
+    """Raise ModelError unless Unity Catalog accepts every tag."""
     for key, value in tags.items():
         if not _TAG_KEY.fullmatch(key) or key != key.strip():
             raise ModelError(f"tag {key[:80]!r}: a key has 1 to 255 characters, none of . , - = / : and no outer blank")
@@ -36,7 +36,7 @@ def check_tags(tags: Mapping[str, str | None]) -> None:
 
 
 def check_name(model: str) -> None:
-    """Raises ModelError unless it is catalog.schema.model."""
+    """Raise ModelError unless the name is catalog.schema.model."""
     if not _NAME.fullmatch(model):
         raise ModelError(
             f"{model!r} is no model name: it is catalog.schema.model, letters, digits and underscores only"
@@ -44,12 +44,12 @@ def check_name(model: str) -> None:
 
 
 def local_path(uri: str) -> Path:
-    """The folder that a file URI or a plain path names."""
+    """Convert a file URI or a plain path to a path."""
     return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
 
 
 class _TranslatingClient:
-    """MLflow's client; what it may not do is told in a sentence."""
+    """MLflow's client; its permission errors are translated."""
 
     def __init__(self, client: MlflowClient, file: Path | None) -> None:
         self._client, self._file = client, file
@@ -66,16 +66,16 @@ class _TranslatingClient:
 
 
 def translate_permission_errors(client: MlflowClient, file: Path | None) -> MlflowClient:
-    """MLflow's client; its 401 and 403 are raised as Forbidden, what is wrong with a laptop's file as DataError."""
+    """Wrap MLflow's client: 401 and 403 become Forbidden, errors of a laptop's file become DataError."""
     return cast("MlflowClient", _TranslatingClient(client, file))
 
 
 @contextmanager
 def permission_errors(doing: str) -> Iterator[None]:
-    """Tell a 401 and a 403 of MLflow as one sentence.
+    """Translate a 401 and a 403 of MLflow into one sentence.
 
     Raises:
-        Forbidden: in their place; `doing` completes "you may not ...".
+        Forbidden: in place of the error; `doing` completes "you may not ...".
     """
     from mlflow.exceptions import MlflowException
 
@@ -91,7 +91,7 @@ def permission_errors(doing: str) -> Iterator[None]:
 
 
 def unless_absent[T](ask: Callable[[], T]) -> T | None:
-    """What a registry answers; None if it says that there is no such thing."""
+    """Call the registry; returns None if it answers that the thing does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
