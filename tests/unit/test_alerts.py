@@ -175,7 +175,7 @@ def test_one_day_has_figures_and_no_bounds_and_is_no_ground_for_a_comparison():
     whole, *_ = estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=True)
     assert whole.auc > 0.5
     assert np.isnan(whole.auc_low)
-    with pytest.raises(DataError, match="takes at least two"):
+    with pytest.raises(DataError, match="needs at least two"):
         estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
 
 
