@@ -75,9 +75,9 @@ class Source:
     max_bad_share: float = 0.1
     """Largest share of a batch's rows that may break a rule; above it the batch is blocked."""
     max_versions: int = 10
-    """Largest number of different contents of one key in one file, known-at times aside. A key with more names no single
-    thing (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch is blocked if a larger share
-    of its rows than `max_bad_share` has one."""
+    """Largest number of different contents of one key in one file, known-at times aside. A key with more names no
+    single thing (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch is blocked if a
+    larger share of its rows than `max_bad_share` has one."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
     history: timedelta | None = None
