@@ -90,3 +90,23 @@ def test_what_only_this_house_asks_for_holds_where_laptop_yml_says_so(written: C
     asked = {problem.rule for problem in lint_bundle(written(TOY, {"laptop.yml": "house_rules: true\n"}))}
     assert {"timeout", "job", "engine", "cli"} <= asked
     assert lint_bundle(written(TOY), house=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "wrong", "right", "told"),
+    [
+        ("databricks.yml", "prevent_destroy: true", "prevent_destroy: maybe", "prevent_destroy is the text 'maybe'"),
+        ("databricks.yml", "- resources/*.yml", "- resource/*.yml", "include 'resource/*.yml' matches no file"),
+        ("resources/deployment.job.yml", "op: EQUAL_TO", "op: EQUALS", "op is the text 'EQUALS'"),
+        ("resources/rights.yml", "CAN_VIEW", "CAN_SEE", "level is the text 'CAN_SEE'"),
+        ("laptop.yml", "mlops.config", "mlops.confg", "configurations is 'mlops.confg'"),
+    ],
+)
+def test_a_wrong_value_is_told_once_however_many_ways_lead_to_it(
+    copied: Path, file: str, wrong: str, right: str, told: str
+) -> None:
+    text = (copied / file).read_text()
+    assert wrong in text
+    (copied / file).write_text(text.replace(wrong, right, 1))
+    (problem,) = lint_bundle(copied)
+    assert told in problem.what

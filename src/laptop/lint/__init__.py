@@ -87,6 +87,8 @@ def lint_source(
         for problem, where in found.items()
     ]
     problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
+    if includes := [problem for problem in problems if problem.rule == "include"]:
+        return _sort_diagnostics([*source.problems, *includes])  # what such a file should bring is missing all over
     problems += [*project.problems, *policy.default_target(source)] if house else []
     if house and not problems:  # where something is missing, reads would miss it too
         problems += tables.check_reads(source, project)
@@ -94,7 +96,15 @@ def lint_source(
 
 
 def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.place, problem.what)))
+    """By place; a wrong value is told once, however many ways lead to it (an anchor, a target, another order)."""
+    once = {_cause_of(problem): problem for problem in reversed(list(dict.fromkeys(problems)))}
+    return tuple(sorted(once.values(), key=lambda problem: (problem.place, problem.what)))
+
+
+def _cause_of(problem: Diagnostic) -> object:
+    path, _, rest = problem.what.partition(" is ")
+    value = rest.partition(" and has to be ")[0].removeprefix("the text ")
+    return (problem.place, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 
 def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:

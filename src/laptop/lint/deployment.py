@@ -137,7 +137,7 @@ def check_levels(view: LintTarget) -> Iterator[Diagnostic]:
     for entry in list_items(view.tree, "permissions"):
         node = entry.get("level")
         if node and text_at(node) not in LEVELS and "${" not in text_at(node):
-            what = f"a permission of the bundle is {text_at(node)!r} and has to be one of {', '.join(LEVELS)}"
+            what = f"the bundle's permissions.level is {text_at(node)!r} and has to be one of {', '.join(LEVELS)}"
             yield Diagnostic("type", node.place, what, "the CLI stops at it", suggest_name(text_at(node), LEVELS))
 
 

@@ -87,8 +87,15 @@ class Project:
 
     @property
     def problems(self) -> tuple[Diagnostic, ...]:
-        """Why the file cannot be read, if so."""
-        return tuple(filter(None, self._read_pyproject[1:]))
+        """Why the file cannot be read, if so, and that there is no module of configurations where one is named."""
+        return tuple(filter(None, (self._read_pyproject[1], self._missing_configurations())))
+
+    def _missing_configurations(self) -> Diagnostic | None:
+        if not self.configurations or self.configurations in self.modules:
+            return None
+        what = f"configurations is {self.configurations!r}, and {self.file(self.configurations)} cannot be read"
+        why = "no job is held against the parameters that its code takes"
+        return Diagnostic("project", self._laptop.locate("configurations"), what, why, "name the module")
 
     def _table(self, *path: str) -> dict[str, Any]:
         """A table of pyproject.toml; empty if it is none."""
