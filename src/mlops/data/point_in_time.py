@@ -25,11 +25,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mlops.contract import Columns, ConfigError, DataError, Entity, Feature, Source, Values, Window
+from mlops.contract import ConfigError, DataError, Entity, Feature, Source, Values, Window
 from mlops.data.row_versions import find_superseding_times, moments_of, valid_at
+from mlops.data.window_rows import ReachedRows, WindowRows
 
-_UNIT = 2.0**-20
-"""Sums over windows count whole multiples of this, about a millionth: sums of floats depend on the order of rows."""
 _NO_GROUP = -2
 """Group number that equals no entity's: groups are >= 0, and -1 stands for a missing `by` value."""
 
@@ -157,7 +156,7 @@ class PointInTime:
     ) -> Window:
         """See `Known.window`."""
         on = on or self._find_source(source).known_at
-        made: _Active = self._make_once(
+        made: WindowRows = self._make_once(
             ("window", source, *by, since, until, on),
             lambda: self._open_window(self.sources[source], by, since, until, on),
         )
@@ -168,7 +167,9 @@ class PointInTime:
         read = sorted((key[1], key[2]) for key in self._made if key[0] == "column")
         return {source: [column for name, column in read if name == source] for source, _ in read}
 
-    def _open_window(self, source: Source, by: Sequence[str], since: timedelta, until: timedelta, on: str) -> _Active:
+    def _open_window(
+        self, source: Source, by: Sequence[str], since: timedelta, until: timedelta, on: str
+    ) -> WindowRows:
         entities, groups = self._group_numbers(source.name, by, by)
         known, times = self._source_times(source.name, source.known_at), self._source_times(source.name, on)
         usable = np.flatnonzero((groups >= 0) & ~np.isnat(known) & ~np.isnat(times))
@@ -184,7 +185,9 @@ class PointInTime:
         # An empty interval (ends < begins) must not count -1: it ends where it begins.
         positions = self._at(groups, begins), self._at(groups, np.maximum(begins, ends))
         questions = self._question_positions(entities)
-        return _Active(partial(self._source_column, source.name), usable, *(_Begun.at(p, questions) for p in positions))
+        return WindowRows(
+            partial(self._source_column, source.name), usable, *(ReachedRows.at(p, questions) for p in positions)
+        )
 
     def _newest_values(
         self, source: str, column: str, entity_by: Sequence[str], source_by: Sequence[str], within: timedelta | None
@@ -330,58 +333,3 @@ def _value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, 
             heapq.heappop(valid)
         holder[number] = -valid[0] if valid else -1
     return moments, holder
-
-
-@dataclass(frozen=True)
-class _Active:
-    """The window of each entity: rows whose interval has begun minus rows whose interval has ended."""
-
-    column: Callable[[str], pd.Series[Any]]
-    """Reads a column of the source, shape (n_rows,)."""
-    usable: Values
-    """Positions of the source's rows that can count, shape (n_usable,)."""
-    begun: _Begun
-    ended: _Begun
-
-    def count(self) -> Values:
-        return (self.begun.number - self.ended.number).astype("float64")
-
-    def mean(self, value: str | Callable[[Columns], Values]) -> Values:
-        given = self.column(value) if isinstance(value, str) else value(_Read(self.column))
-        values = pd.Series(given).to_numpy("float64", na_value=np.nan)[self.usable]
-        present = np.isfinite(values)
-        # Whole numbers add up exactly in any order, so the mean does not depend on the order of rows.
-        units = np.rint(np.where(present, values, 0.0) / _UNIT).astype("int64")
-        count, total = (self.begun.total(w) - self.ended.total(w) for w in (present.astype("int64"), units))
-        mean: Values = np.full(len(count), np.nan)
-        np.divide(total * _UNIT, count, out=mean, where=count > 0)
-        return mean
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """Sorted positions of rows, and how many of them each question has reached."""
-
-    order: Values
-    """Sorts the positions, shape (n_usable,)."""
-    number: Values
-    """`number[i]` is the count of sorted positions <= question i, shape (n_entities,)."""
-
-    @staticmethod
-    def at(positions: Values, questions: Values) -> _Begun:
-        order = np.argsort(positions)
-        return _Begun(order, np.searchsorted(positions[order], questions, side="right"))
-
-    def total(self, weights: Values) -> Values:
-        """Sum of `weights`, shape (n_usable,), over the rows that each question has reached, shape (n_entities,)."""
-        return np.asarray(np.append(0, np.cumsum(weights[self.order]))[self.number])
-
-
-@dataclass(frozen=True)
-class _Read:
-    """`mlops.contract.Columns` over the usable columns of a source."""
-
-    column: Callable[[str], pd.Series[Any]]
-
-    def __getitem__(self, name: str) -> pd.Series[Any]:
-        return self.column(name)
