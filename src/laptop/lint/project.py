@@ -88,9 +88,9 @@ class Project:
     @property
     def problems(self) -> tuple[Diagnostic, ...]:
         """Why the file cannot be read, if so, and that there is no module of configurations where one is named."""
-        return tuple(filter(None, (self._read_pyproject[1], self._missing_configurations())))
+        return tuple(filter(None, (self._read_pyproject[1], self._check_configurations())))
 
-    def _missing_configurations(self) -> Diagnostic | None:
+    def _check_configurations(self) -> Diagnostic | None:
         if not self.configurations or self.configurations in self.modules:
             return None
         what = f"configurations is {self.configurations!r}, and {self.file(self.configurations)} cannot be read"
