@@ -260,7 +260,7 @@ def test_the_trial_begins_with_an_empty_schema_and_ends_with_a_champion(empty):
 
 @pytest.mark.parametrize("given", [{"schema": "toy", "model_name": "dev.toy.failing"}], ids=str)
 def test_no_schema_but_a_trial_is_ever_emptied(empty, given):
-    with pytest.raises(ConfigError, match="not one to be emptied"):
+    with pytest.raises(ConfigError, match="may not be emptied: only a schema whose name ends with _integration may"):
         empty.task("cleanup", trial(empty, **given))
 
 

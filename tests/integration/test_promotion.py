@@ -159,14 +159,14 @@ def test_a_champion_that_somebody_deleted_stops_nobody(life):
         life.promoted("dev", "gone", number)
     life.deployed("gone", 1)
     life.registry.drop_alias("gone.toy.failing", "champion")
-    life.registry.delete_model(life.version("gone", 1))
+    life.registry.delete_version(life.version("gone", 1))
     life.deployed("gone", 2)
     assert life.version("gone", 2).aliases == ("champion",)
 
 
 def test_a_champion_cannot_be_deleted(life):
     with pytest.raises(ModelError, match="is champion and is not deleted"):
-        life.registry.delete_model(life.version("dev", 1))
+        life.registry.delete_version(life.version("dev", 1))
 
 
 @pytest.mark.nightly

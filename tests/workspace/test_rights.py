@@ -21,7 +21,7 @@ TAKES = {
     "registry.set_tags": {_TAG},
     "registry.set_alias": {("model", "MANAGE"), _EXECUTE},
     "registry.drop_alias": {("model", "MANAGE"), _EXECUTE},
-    "registry.delete_model": {("model", "MANAGE"), _EXECUTE},
+    "registry.delete_version": {("model", "MANAGE"), _EXECUTE},
     "registry.set_description": {("model", "MANAGE")},
     **{f"registry.{name}": {_EXECUTE} for name in READS},
     "own.read_table": {("schema", "SELECT")},

@@ -22,7 +22,7 @@ def run(job: Context[IntegrationConfig]) -> None:
     for version in job.registry.list_versions(job.config.model_name):
         for alias in version.aliases:
             job.registry.drop_alias(version.model, alias)
-        job.registry.delete_model(version)
+        job.registry.delete_version(version)
 
 
 main = task(run)

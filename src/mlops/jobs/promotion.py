@@ -54,7 +54,7 @@ def _copy_once(job: Context[PromotionConfig], origin: str) -> Version:
     first, *duplicates = _find_copies(job, origin)
     for duplicate in duplicates:
         if not duplicate.aliases:
-            job.registry.delete_model(duplicate)
+            job.registry.delete_version(duplicate)
     return first
 
 
@@ -63,7 +63,7 @@ def _compare_digests(job: Context[PromotionConfig], source: Version, version: Ve
     with job.registry.fetch_files(version) as folder:
         actual = artifact_digest(folder)
     if actual != (expected := source.tags.get("artifact_digest", "none")):
-        job.registry.delete_model(version)
+        job.registry.delete_version(version)
         raise UntrustedModel(
             f"the copy {version} had digest {actual[:12]}, its source {expected[:12]}: "
             "the copy was deleted; check who can write to the folder of the files, then promote again"

@@ -298,7 +298,7 @@ class Registry:
             shutil.copytree(files, folder, ignore=lambda _, names: REWRITTEN & set(names))
         return folder.as_uri()
 
-    def delete_model(self, version: Version) -> None:
+    def delete_version(self, version: Version) -> None:
         """Delete a version that serves nowhere; done already is done.
 
         Raises:

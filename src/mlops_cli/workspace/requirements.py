@@ -70,7 +70,7 @@ RIGHTS: tuple[CallPrivilege, ...] = (
     CallPrivilege(("training", "promotion"), "model", "CREATE_MODEL_VERSION", "registry: register_model, copy_version"),
     CallPrivilege(_TAGGERS, "model", "APPLY_TAG", "registry: set_tags"),
     CallPrivilege(
-        _MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete_model, set_description; or ownership"
+        _MOVERS, "model", "MANAGE", "registry: set_alias, drop_alias, delete_version, set_description; or ownership"
     ),
     CallPrivilege(("promotion",), "source catalog", "USE_CATALOG", "reading the version of the target below"),
     CallPrivilege(("promotion",), "source schema", "USE_SCHEMA", "reading the version of the target below"),
