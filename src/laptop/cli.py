@@ -204,7 +204,7 @@ def ui(port: int, home: Path | None) -> int:
     """
     database = _open_home(home).path / "mlflow.db"
     if not database.exists():
-        cure = f"laptop run JOB -t TARGET {shlex.join(['--home', str(database.parent)])}"
+        cure = shlex.join(["laptop", "run", "JOB", "-t", "TARGET", "--home", str(database.parent)])
         raise LaptopError(f"there is no {database} yet; run a job first: {cure}")
     click.echo(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]

@@ -18,7 +18,7 @@ from databricks.bundles.jobs import Job
 from ruamel.yaml import YAML
 
 from laptop.bundle import BundleSource, merge_files
-from laptop.document import Diagnostic, Location, Node
+from laptop.document import Diagnostic, Node
 from laptop.lint import lint_bundle, lint_source, structure
 from laptop.lint.project import Project
 
@@ -117,6 +117,7 @@ class Mutant:
         found = {str(self.path[1])} if self.path[0] == "variables" and len(self.path) > 1 else set()
         found |= {str(self.path[-1])} if isinstance(self.path[-1], str) else set()
         found |= {str(self.node.value)} if self.path[-1] in NAMES else set()
+        found |= {"environment_key"} if self.path[-1] == "environments" else set()
         for below in self.node.walk():
             if isinstance(below.value, str):
                 found |= set(re.findall(r"\{(?:var|tasks|resources\.\w+)\.([\w-]+)", below.value))
@@ -151,17 +152,18 @@ def renamed(value: Any, step: Step) -> Any:
 
 def becoming(make: Callable[[Any], Any]) -> Callable[[Any, Step], Any]:
     def change(value: Any, step: Step) -> Any:
-        value[step] = Node(make(value[step].value), value[step].place)
+        value[step] = Node(make(value[step]), value[step].place)
         return value
 
     return change
 
 
-def a_mapping(_: Any) -> Any:
-    return {"x": Node("x", Location(Path("databricks.yml"), 1))}
+def a_mapping(node: Node) -> Any:
+    return {"x": Node("x", node.place)}
 
 
-def dangling(text: str) -> str:
+def dangling(node: Node) -> str:
+    text = node.value
     return re.sub(r"(\w)(\}\}?)", r"\1_x\2", text) if "${" in text or "{{" in text else f"{text}_x"
 
 

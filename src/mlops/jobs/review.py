@@ -69,8 +69,10 @@ def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]
     if any((old.run_id, old.move, old.to_version) == (row.run_id, row.move, row.to_version) for old in seen):
         return
     if audit_log.add_row(job, row, is_overtaken) is None:
+        history = runtime.command("mlops", "history", "--target", job.config.target)
         raise ModelError(
-            f"something was decided on version {row.to_version} at the same moment: see `mlops history`, then run again"
+            f"something was decided on version {row.to_version} at the same moment; nothing was recorded. "
+            f"See {history}, then run again"
         )
 
 
