@@ -99,8 +99,13 @@ def bundle(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def laptop(*arguments: str) -> subprocess.Popen[str]:
+    """A command that Ctrl-C reaches, also where the test run itself was started in the background and ignores it."""
     command = [sys.executable, "-m", "laptop", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def done(*arguments: str) -> tuple[int, str, str]:

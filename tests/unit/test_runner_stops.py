@@ -137,9 +137,7 @@ def test_a_retry_waits_for_the_interval_since_the_failed_start(tmp_path: Path) -
 
     task = wheel("failing", max_retries=1, min_retry_interval_millis=1000)
     runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run_job("main", {})
-    assert (
-        0.75 <= starts[1] - starts[0] < 1.6
-    )  # since the runner began the first; 0.6 without a wait
+    assert 0.75 <= starts[1] - starts[0] < 1.6  # since the runner began the first; 0.6 without a wait
 
 
 def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
