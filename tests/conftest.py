@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from double import TOKEN, Double, serve
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
@@ -37,3 +38,22 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     server.start_server(tmp_path_factory.mktemp("spark"), print)
     yield server.get_session()
     server.stop_server()
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
+    """A double of a workspace; the SDK logs in with its token and reads nothing of the person who runs the test."""
+    for name in (
+        "LAPTOP_HOME",
+        "DATABRICKS_CONFIG_PROFILE",
+        "DATABRICKS_CLIENT_ID",
+        "DATABRICKS_CLIENT_SECRET",
+        "FORGE_TOKEN",
+        "GH_TOKEN",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "no-profiles"))
+    with serve() as server:
+        monkeypatch.setenv("DATABRICKS_HOST", server.url)
+        monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
+        yield server

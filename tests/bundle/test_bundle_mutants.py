@@ -61,7 +61,7 @@ LEGAL = {
             "delete targets.*.permissions",
             "delete targets.*.resources",
         ),
-        "who may do what is no matter of form: tests/workspace/test_bundle_rights.py holds it against the jobs' calls",
+        "rights are no matter of form: tests/mlops_cli/workspace/test_bundle_rights.py compares them with the calls",
     ),
     **dict.fromkeys(
         (
@@ -70,7 +70,7 @@ LEGAL = {
             "rename resources.schemas.*.properties.*",
             "dangle resources.schemas.*.properties.*",
         ),
-        "properties are free text; jobs refuse what they do not say: tests/unit/test_settings_of_a_target.py",
+        "properties are free text; jobs refuse what they do not say: tests/mlops/release/test_target_settings.py",
     ),
     "delete resources.jobs.integration.tasks.*.python_wheel_task.named_parameters.model_version": "the other is told",
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 GITHUB = sorted((ROOT / ".github/workflows").glob("*.yml"))
 AZURE = [ROOT / "azure-pipelines.yml", *sorted((ROOT / ".azure").rglob("*.yml"))]
 

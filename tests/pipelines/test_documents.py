@@ -230,7 +230,7 @@ def test_every_path_in_codeowners_is_there(owner: str) -> None:
 
 PLANTED = (
     "uv.toml", "conftest.py", "sitecustomize.py", "src/sitecustomize.py", "src/laptop/new.py", "src/mlops/new.py",
-    "src/other/__init__.py", "tests/new.py", "tests/delivery/new.py", "tests/bundle/new.py", "tests/unit/test_new.py",
+    "src/other/__init__.py", "tests/new.py", "tests/mlops/new.py", "tests/bundle/new.py", "tests/laptop/test_new.py",
     "resources/new.yml", "governance/new.sql", ".ci/new", ".github/workflows/new.yml", ".azure/new.yml",
     ".python-version",     "setup.py", "zizmor.yml", ".pre-commit-config.yaml",
 )  # fmt: skip

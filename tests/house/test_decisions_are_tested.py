@@ -26,7 +26,12 @@ def tests_decisions(path: Path) -> bool:
     return not names.isdisjoint(DECISIONS)
 
 
-TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/unit").glob("test_*.py") if tests_decisions(path))
+SLOW_FOLDERS = {"jobs", "e2e"}
+TESTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "tests").rglob("test_*.py")
+    if path.parent.name not in SLOW_FOLDERS and tests_decisions(path)
+)
 JUDGES = ("baselines", "metrics", "gates", "retraining", "splits")
 """Whether a model serves, and until when: what fits a night. benchmarks/RESULTS.md tells of the others."""
 pytestmark = pytest.mark.nightly

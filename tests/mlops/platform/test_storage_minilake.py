@@ -1,7 +1,7 @@
 """Storage against minilake, an emulator of the Files and DBFS APIs that somebody else wrote.
 
 It runs in an environment of its own and never enters our lock: it brings a web server, DuckDB and Docker's client. It
-takes any token and enforces no right, so what is refused is tested on our double (tests/workspace).
+takes any token and enforces no right, so what is refused is tested on our double (tests/mlops_cli/workspace).
 """
 
 from __future__ import annotations

@@ -569,7 +569,7 @@ def test_no_secret_is_printed_whatever_the_platform_says(
 def test_the_bundle_s_own_targets_are_understood(target: str) -> None:
     from laptop.bundle import load_bundle
 
-    wanted = TargetRequirements(load_bundle(Path(__file__).parents[2], target).document)
+    wanted = TargetRequirements(load_bundle(Path(__file__).parents[3], target).document)
     assert wanted.target == target
     assert {need.kind for need in wanted.grants_needed()} >= {"catalog"}
     jobs = set(wanted.document["resources"]["jobs"]) - {"connection"}

@@ -11,7 +11,7 @@ from reached import code_reached
 
 from mlops_cli.workspace.requirements import RIGHTS, CallPrivilege
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 JOBS = ROOT / "src/mlops/jobs"
 _EXECUTE, _TAG, _MAKE = ("model", "EXECUTE"), ("model", "APPLY_TAG"), ("model", "CREATE_MODEL_VERSION")
 READS = ("get_version", "list_versions", "find_alias_holder", "fetch_files", "load_model", "open_version")

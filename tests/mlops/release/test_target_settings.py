@@ -18,7 +18,7 @@ from mlops.contract import ConfigError
 from mlops.platform import runtime
 from mlops.release import target_settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STRICT = {"approval": "required", "approval_binding": "digests", "data_catalog": "prod"}
 
 

@@ -192,7 +192,7 @@ def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, after)
     wanted = None
     for number in range(1, 30):
         script = CHILD.format(
-            paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])], number=number, after=after
+            paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])], number=number, after=after
         )
         child = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
         finished = "finished" in child.stdout

@@ -10,7 +10,7 @@ import yaml
 
 from mlops_cli import cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/how-to/setup.md").read_text()
 SECTIONS = dict(re.findall(r"^## (dev|staging and prod)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
 STEPS = {(s, step.split("\n")[0]): step for s, text in SECTIONS.items() for step in text.split("\n### ")[1:]}

@@ -105,8 +105,8 @@ def test_a_window_without_bounds_is_drawn_without_them():
 
 PAGING = replace(POLICY, paging=("wind",))
 SHOWN = Path(__file__).with_name("life.html")
-"""The page without its style, one element a line. Drawn anew, to be looked at, by
-`uv run python -c "import sys; sys.path[:0] = ['tests', 'tests/unit']; import test_report as t; t.draw()"`."""
+"""The page without its style, one element a line. To draw it anew, run `uv run python -c` with:
+`"import sys; sys.path[:0]=['tests', 'tests/mlops/reports']; import test_model_life; test_model_life.draw()"`."""
 
 
 def eventful():

@@ -10,7 +10,7 @@ import pytest
 from laptop.bundle import read_source, resolve_target
 from mlops_cli.workspace.requirements import TargetRequirements
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/rights.md").read_text()
 ROLES = ("deploy", "run", "train", "plan", "promote")
 SOURCE = "dev.dev_ada_flights.dev_ada_late_arrival"
