@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from mlops.contract import Policy
@@ -16,3 +17,4 @@ PLAIN = Policy(
     margin_log_loss=0.002,
     max_calibration_gap=0.05,
 )
+BY_CARRIER = replace(PLAIN, slices=("carrier",))

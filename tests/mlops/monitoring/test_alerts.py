@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policies import PLAIN
+from policies import BY_CARRIER as POLICY
 
 from mlops.contract import DataError, Decision, Rule
 from mlops.monitoring import alerts
@@ -16,10 +16,6 @@ from mlops.monitoring.drift import WEEK
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 6, 3, tzinfo=UTC)
-POLICY = replace(
-    PLAIN,
-    slices=("carrier",),
-)
 NOT_DUE = Decision(due=False, rules=(Rule("calibration_gap", True, 0.01, 0.03, "fine"),))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_alerts import POLICY
+from policies import BY_CARRIER as POLICY
 
 from mlops.reports.model_life import ModelLife, render_page
 
