@@ -124,9 +124,9 @@ def read_source(root: Path) -> BundleSource:
     main, problems = parse_yaml(root, root_file(root))
     files = [main]
     for file in list_included_files(root, main, problems):
-        part, found = parse_yaml(root, file)
+        part, part_problems = parse_yaml(root, file)
         files.append(part)
-        problems += found
+        problems += part_problems
     return merge_files(root, tuple(files), read_laptop(root, problems), problems)
 
 
@@ -229,8 +229,8 @@ def resolve_target(
     laptop = source.overrides if overrides else Node({}, source.overrides.place)
     layers = [dict(node.items()) for node in (laptop.get(target), laptop.get("all")) if node]
     assigned = source.tree.get("targets", target, "variables")
-    told = read_given_values(source.root, target, tree.get("variables"), problems)
-    first, last = ([given, *told], layers) if deployed else ([given, *told, *layers], [])
+    given_layers = read_given_values(source.root, target, tree.get("variables"), problems)
+    first, last = ([given, *given_layers], layers) if deployed else ([given, *given_layers, *layers], [])
     tree = assign_values(tree, assigned, first, last, problems)
     tree = prefix_names(tree, lambda whole, value: resolve_value(whole, value, source.root, target))
     tree, misfits = normalize_tree(resolve_references(tree, source.root, target, problems), resolved=True)

@@ -145,7 +145,7 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
             first = (runner.repair_job if repair else runner.run_job)(job, parameters)
             queued = list(runner.work_off_queue())
     if output == "json":
-        click.echo(json.dumps({"run": asdict(first), "queued": [asdict(each) for each in queued]}, indent=2))
+        click.echo(json.dumps({"run": asdict(first), "queued": [asdict(later) for later in queued]}, indent=2))
     return 128 + received[0] if received else 0 if first.state in GOOD else 1
 
 

@@ -40,7 +40,7 @@ def _load() -> dict[str, Any]:
 def load_structures() -> dict[str, Structure]:
     """Every structure by its name."""
     types = _load()["types"]
-    return {name: Structure(name, each["keys"], tuple(each.get("required", ()))) for name, each in types.items()}
+    return {name: Structure(name, entry["keys"], tuple(entry.get("required", ()))) for name, entry in types.items()}
 
 
 def load_root() -> Structure:

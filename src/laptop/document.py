@@ -79,14 +79,14 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, in no order."""
-        found = [self]
-        while found:
-            node = found.pop()
+        stack = [self]
+        while stack:
+            node = stack.pop()
             yield node
             if isinstance(node.value, dict):
-                found += node.value.values()
+                stack += node.value.values()
             elif isinstance(node.value, list):
-                found += node.value
+                stack += node.value
 
     def locate(self, *path: str | int) -> Location:
         """Where that path is written, or its nearest ancestor that is written at all."""
@@ -115,11 +115,11 @@ class Node:
                 return scalar
 
 
-def merge_nodes(base: Node, other: Node, problems: list[Diagnostic]) -> Node:
+def merge_nodes(base: Node, overlay: Node, problems: list[Diagnostic]) -> Node:
     """`other` laid over `base`; a value of another kind is noted as a problem and left out."""
-    match base.value, other.value:
+    match base.value, overlay.value:
         case None, _:
-            return other
+            return overlay
         case _, None:
             return base
         case dict() as below, dict() as above:
@@ -130,11 +130,13 @@ def merge_nodes(base: Node, other: Node, problems: list[Diagnostic]) -> Node:
         case list() as below, list() as above:
             return Node([*below, *above], base.place, base.anchor)
         case below, above if type(below) is not type(above):
-            what = f"{describe_kind(other)} stands where {base.place} has {describe_kind(base)}"
-            problems.append(Diagnostic("merge", other.place, what, "the CLI cannot merge them", "write the same kind"))
+            what = f"{describe_kind(overlay)} stands where {base.place} has {describe_kind(base)}"
+            problems.append(
+                Diagnostic("merge", overlay.place, what, "the CLI cannot merge them", "write the same kind")
+            )
             return base
         case _:
-            return other
+            return overlay
 
 
 def merge_by_key(items: Node, key: str, problems: list[Diagnostic]) -> Node:

@@ -49,8 +49,8 @@ def _from_environment(declared: Mapping[str, Node], problems: list[Diagnostic]) 
 def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: list[Diagnostic]) -> dict[str, Node]:
     if not (root / file).exists():
         return {}
-    node, found = parse_yaml(root, file)  # JSON is YAML, and so each value keeps its line
-    problems += found
+    node, file_problems = parse_yaml(root, file)  # JSON is YAML, and so each value keeps its line
+    problems += file_problems
     values = {}
     for name, value in node.items():
         variable = declared.get(name)

@@ -38,7 +38,7 @@ def _glob(root: Path, pattern: str) -> list[str]:
         return [pattern] if os.path.lexists(root / pattern) else []
     folder, _, name = pattern.rpartition("/")
     folders = _glob(root, folder) if META & set(folder) else [folder]
-    return [str(Path(base, each)) for base in folders for each in _list(root / base) if matches(name, each)]
+    return [str(Path(base, entry)) for base in folders for entry in _list(root / base) if matches(name, entry)]
 
 
 def _list(folder: Path) -> list[str]:

@@ -58,9 +58,9 @@ def _matches(root: Path, entry: Node, problems: list[Diagnostic]) -> list[str]:
         names = find_files(root, str(pattern))
     except BadPatternError:
         return refuse(f"include {pattern!r} is no pattern", "the CLI stops at it", "close its brackets")
-    others = [name for name in names if not name.endswith(ENDINGS) and name not in ROOTS]
-    if others:
-        what = f"include {pattern!r} matches {others[0]!r}"
+    unreadable = [name for name in names if not name.endswith(ENDINGS) and name not in ROOTS]
+    if unreadable:
+        what = f"include {pattern!r} matches {unreadable[0]!r}"
         return refuse(what, "the CLI includes YAML and JSON files only", "end the pattern in .yml")
     if not names and not set("*?[") & set(str(pattern)):
         why = "what it should bring is missing"
@@ -77,8 +77,8 @@ def read_laptop(root: Path, problems: list[Diagnostic]) -> Node:
     """
     if not (root / LAPTOP).exists():
         return Node({}, Location(LAPTOP, 1))
-    node, found = parse_yaml(root, LAPTOP)
-    problems += found
+    node, file_problems = parse_yaml(root, LAPTOP)
+    problems += file_problems
     for key, child in node.items():
         if key not in LAPTOP_KEYS:
             what, why = f"{LAPTOP} has no key {key!r}", "nothing reads it"

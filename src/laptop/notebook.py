@@ -52,18 +52,18 @@ def run_notebook(notebook: Path, values: Mapping[str, str], pictures: Path) -> N
         raise LaptopError(f"{notebook} is no notebook in source format: its first line is not {_MARK!r}")
     shown = 0
 
-    def display(thing: Any) -> None:
+    def display(value: Any) -> None:
         nonlocal shown
-        if hasattr(thing, "toPandas"):
-            click.echo(thing.toPandas().to_string())
-        elif hasattr(thing, "savefig"):
+        if hasattr(value, "toPandas"):
+            click.echo(value.toPandas().to_string())
+        elif hasattr(value, "savefig"):
             shown += 1
             pictures.mkdir(parents=True, exist_ok=True)
             picture = pictures / f"{notebook.stem}-{shown}.png"
-            thing.savefig(picture, dpi=120, bbox_inches="tight")
+            value.savefig(picture, dpi=120, bbox_inches="tight")
             click.echo(f"figure: {picture}")
         else:
-            click.echo(str(thing))
+            click.echo(str(value))
 
     names = {"__name__": "__main__", "display": display, "dbutils": SimpleNamespace(widgets=_Widgets(values))}
     try:

@@ -56,12 +56,16 @@ def short_name() -> str:
 def normalize_name(text: str) -> str:
     """Lower case, and one underscore for whatever is no letter and no digit (libs/textutil/textutil.go)."""
     lower = (letter.lower()[0] for letter in text)  # Go lowers letter by letter: one of them stays one
-    return re.sub("_+", "_", "".join(each if each.isalpha() or each.isdecimal() else "_" for each in lower)).strip("_")
+    return re.sub(
+        "_+", "_", "".join(letter if letter.isalpha() or letter.isdecimal() else "_" for letter in lower)
+    ).strip("_")
 
 
 def _friendly_name() -> str:
     """The user of this machine as a name of a host: letters without marks, digits and dashes."""
-    bare = "".join(each for each in unicodedata.normalize("NFD", short_name()) if unicodedata.category(each) != "Mn")
+    bare = "".join(
+        letter for letter in unicodedata.normalize("NFD", short_name()) if unicodedata.category(letter) != "Mn"
+    )
     return re.sub("[^a-z0-9]", "-", unicodedata.normalize("NFC", bare).lower())
 
 
@@ -140,11 +144,11 @@ class _Resolver:
             self.problems.append(Diagnostic("reference", place, what, "the CLI stops at it", missing.cure))
 
     def _find_node(self, reference: str) -> Node | _Missing:
-        found = self._look_up(reference)
-        if isinstance(found, _Missing):
-            return found
+        node = self._look_up(reference)
+        if isinstance(node, _Missing):
+            return node
         before = len(self.problems)
-        resolved = self.resolve_node(found)
+        resolved = self.resolve_node(node)
         return resolved if len(self.problems) == before and not _has_reference(resolved) else _Missing()
 
     def _look_up(self, reference: str) -> Node | _Missing:
@@ -162,8 +166,8 @@ class _Resolver:
                 return _Missing()  # a variable without value is noted where it is declared
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
-            if below is None and (told := _find_default(self.tree, path, position)):
-                return Node(told.value, node.place)
+            if below is None and (default := _find_default(self.tree, path, position)):
+                return Node(default.value, node.place)
             if below is None:
                 names = ROOTS if node is self.tree else [name for name, _ in node.items()]
                 return _Missing(f"there is no {step!r}", suggest_name(str(step), names))

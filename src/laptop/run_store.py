@@ -156,4 +156,4 @@ def _read(path: Path) -> Run:
 
 
 def _to_task(document: Mapping[str, Any]) -> TaskRun:
-    return TaskRun(**{**document, "iterations": [_to_task(each) for each in document["iterations"]]})
+    return TaskRun(**{**document, "iterations": [_to_task(iteration) for iteration in document["iterations"]]})

@@ -34,10 +34,10 @@ current: ContextVar[Current | None] = ContextVar("current", default=None)
 
 
 def _current_task() -> Current:
-    found = current.get()
-    if found is None:
+    task = current.get()
+    if task is None:
         raise RuntimeError("task values belong to the thread that the runner started the task in; call from there")
-    return found
+    return task
 
 
 class _TaskValues:

@@ -139,7 +139,7 @@ def wait_for_server() -> None:
         LaptopError: it ends before it answers, time and again.
     """
     global _downloading, _server  # noqa: PLW0603
-    begin, told = time.monotonic(), 0
+    begin, minutes_reported = time.monotonic(), 0
     while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and not _is_listening(
         int(address[1])
     ):
@@ -147,8 +147,8 @@ def wait_for_server() -> None:
             if _server and _server.process.poll() is not None:
                 _server = _restart(_server)
         waited = time.monotonic() - begin
-        if _server and waited > 60 * (told + 1):
-            told += 1
+        if _server and waited > 60 * (minutes_reported + 1):
+            minutes_reported += 1
             _server.say(f"Spark is still starting after {waited:.0f} s; it writes {_server.log}")
         time.sleep(0.05)
     if _server:

@@ -39,12 +39,12 @@ def entry_point(package: str, name: str) -> Main:
         LaptopError: there is no such distribution or name.
     """
     try:
-        found = metadata.distribution(package).entry_points.select(group="console_scripts")
+        entry_points = metadata.distribution(package).entry_points.select(group="console_scripts")
     except metadata.PackageNotFoundError:
         raise LaptopError(f"package {package!r} is not installed; run `uv sync`") from None
-    if name not in found.names:
-        raise LaptopError(f"package {package!r} has no entry point {name!r}: {suggest_name(name, found.names)}")
-    return found[name].load()  # type: ignore[no-any-return]
+    if name not in entry_points.names:
+        raise LaptopError(f"package {package!r} has no entry point {name!r}: {suggest_name(name, entry_points.names)}")
+    return entry_points[name].load()  # type: ignore[no-any-return]
 
 
 def parameter_check(package: str) -> Main | None:
@@ -53,10 +53,10 @@ def parameter_check(package: str) -> Main | None:
     An entry point `check` of the group `task_parameters`: it takes argv and raises if a task would refuse it.
     """
     try:
-        found = metadata.distribution(package).entry_points.select(group="task_parameters", name="check")
+        entry_points = metadata.distribution(package).entry_points.select(group="task_parameters", name="check")
     except metadata.PackageNotFoundError:
         return None  # the task says so
-    return next((point.load() for point in found), None)
+    return next((point.load() for point in entry_points), None)
 
 
 def run_interruptible(body: Callable[[], None], stopping: Callable[[], object], stop: Callable[[], None]) -> None:

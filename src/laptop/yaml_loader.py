@@ -186,9 +186,9 @@ class _Builder:
         alias = value.start_mark.index < key.start_mark.index  # an alias is the node that stands at its anchor
         sources = [value] if alias else value.value if isinstance(value, SequenceNode) else []
         entries: dict[str, Node] = {}
-        for source in sources if all(isinstance(each, MappingNode) for each in sources) else []:
+        for source in sources if all(isinstance(source, MappingNode) for source in sources) else []:
             entries |= dict(self.build(source, _line_of(key)).items())
-        if not sources or not all(isinstance(each, MappingNode) for each in sources):
+        if not sources or not all(isinstance(source, MappingNode) for source in sources):
             place = Location(self.file, _line_of(key))
             self._refuse(place, "<< has no alias of a mapping", "there is nothing to merge", "write <<: *name")
         return entries

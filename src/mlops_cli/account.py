@@ -1,7 +1,7 @@
-"""What is there in a workspace and its account: everything that `mlops bootstrap` and `mlops doctor` ask, read only.
+"""Reads what `mlops bootstrap` and `mlops doctor` need to know of a workspace and its account; writes nothing.
 
-A refusal (403) becomes Unread, an absence (404) None: the two have different cures. Grants are read as plain JSON,
-because the SDK drops every privilege that it does not know, CREATE_MODEL_VERSION among them.
+A refusal (403) becomes Unreadable, an absence (404) None, since the two have different cures. Grants are read as plain
+JSON, because the SDK drops every privilege that it does not know, CREATE_MODEL_VERSION among them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _VERSION = re.compile(r"/databricks_ml_v(\d+)$")
 _FOLDERS: dict[Kind, str] = {"catalog": "catalogs", "schema": "schemas", "volume": "volumes", "function": "models"}
 
 
-def read_state(wanted: TargetRequirements, account_id: str | None = None) -> WorkspaceState:
-    """Look at everything that a target needs.
+def read_state(needs: TargetRequirements, account_id: str | None = None) -> WorkspaceState:
+    """Read the state of everything that a target needs.
 
     Args:
-        wanted: the target.
+        needs: of the target.
         account_id: of Databricks; None: as the workspace says.
 
     Raises:
@@ -41,9 +41,9 @@ def read_state(wanted: TargetRequirements, account_id: str | None = None) -> Wor
         me = _to_principal(client.current_user.me().as_dict())
         workspace_id = client.get_workspace_id()
     account = account_id or client.config.account_id or ""
-    principals = {i.name: _find_identity(client, me, wanted, i) for i in wanted.identities}
-    securables, privileges = _read_securables(client, wanted)
-    services = {i.name: principals[i.name] for i in wanted.identities if i.kind == "service principal"}
+    principals = {i.name: _find_identity(client, me, needs, i) for i in needs.identities}
+    securables, privileges = _read_securables(client, needs)
+    services = {i.name: principals[i.name] for i in needs.identities if i.kind == "service principal"}
     there = {name: who for name, who in services.items() if isinstance(who, Principal)}
     return WorkspaceState(
         host=client.config.host or "",
@@ -60,7 +60,7 @@ def read_state(wanted: TargetRequirements, account_id: str | None = None) -> Wor
 
 
 def _try_call[T](doing: str, call: Callable[[], T]) -> T | Unreadable | None:
-    """What a call answers; None where it says that there is nothing, Unread where it refuses."""
+    """The result of a call; None if there is nothing, Unreadable if it is refused."""
     from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied
 
     try:
@@ -88,7 +88,7 @@ def _to_principal(document: dict[str, Any]) -> Principal:
 
 
 def _find_identity(
-    client: WorkspaceClient, me: Principal, wanted: TargetRequirements, identity: Identity
+    client: WorkspaceClient, me: Principal, needs: TargetRequirements, identity: Identity
 ) -> Principal | Unreadable | None:
     match identity.kind:
         case _ if identity.name == me.name:
@@ -96,7 +96,7 @@ def _find_identity(
         case "group":
             return _find_group(client, identity.name)
         case "service principal" if identity.name.startswith(UNSET):
-            return _service_principal(client, "displayName", display_name(wanted, identity))
+            return _service_principal(client, "displayName", display_name(needs, identity))
         case "service principal":
             return _service_principal(client, "applicationId", identity.name)
         case _:
@@ -116,8 +116,8 @@ def _find_group(client: WorkspaceClient, name: str) -> Principal | Unreadable | 
     )
 
 
-def _first_principal(found: Iterable[Any]) -> Principal | None:
-    return next((_to_principal(entry.as_dict()) for entry in found), None)
+def _first_principal(entries: Iterable[Any]) -> Principal | None:
+    return next((_to_principal(entry.as_dict()) for entry in entries), None)
 
 
 def _read_policies(account_id: str, who: Principal) -> tuple[FederationPolicy, ...] | Unreadable:
@@ -134,9 +134,9 @@ def _read_policies(account_id: str, who: Principal) -> tuple[FederationPolicy, .
 def _rule_set(client: WorkspaceClient, account_id: str, name: str) -> RuleSet | Unreadable:
     def call() -> RuleSet:
         resource = f"accounts/{account_id}/servicePrincipals/{name}/ruleSets/default"
-        found = client.account_access_control_proxy.get_rule_set(resource, etag="")
-        rules = tuple((rule.role, tuple(rule.principals or ())) for rule in found.grant_rules or ())
-        return RuleSet(found.etag, rules)
+        rule_set = client.account_access_control_proxy.get_rule_set(resource, etag="")
+        rules = tuple((rule.role, tuple(rule.principals or ())) for rule in rule_set.grant_rules or ())
+        return RuleSet(rule_set.etag, rules)
 
     return _try_call(f"reading who may act as {name}", call) or RuleSet("", ())
 
@@ -145,14 +145,14 @@ def _rule_set(client: WorkspaceClient, account_id: str, name: str) -> RuleSet | 
 
 
 def _read_securables(
-    client: WorkspaceClient, wanted: TargetRequirements
+    client: WorkspaceClient, needs: TargetRequirements
 ) -> tuple[
     dict[tuple[Kind, str], Securable | Unreadable | None],
     dict[tuple[Kind, str], dict[str, frozenset[str]] | Unreadable],
 ]:
     securables: dict[tuple[Kind, str], Securable | Unreadable | None] = {}
     privileges: dict[tuple[Kind, str], dict[str, frozenset[str]] | Unreadable] = {}
-    for kind, name in dict.fromkeys(wanted.securable_names.values()):
+    for kind, name in dict.fromkeys(needs.securable_names.values()):
         securables[kind, name] = _read_securable(client, kind, name)
         if securables[kind, name] is not None:
             privileges[kind, name] = _read_privileges(client, kind, name)
@@ -161,8 +161,8 @@ def _read_securables(
 
 def _read_securable(client: WorkspaceClient, kind: Kind, name: str) -> Securable | Unreadable | None:
     def call() -> Securable:
-        found = _get_json(client, f"{_UC}/{_FOLDERS[kind]}/{name}")
-        return Securable(str(found.get("owner", "")), found.get("isolation_mode") == "ISOLATED")
+        securable = _get_json(client, f"{_UC}/{_FOLDERS[kind]}/{name}")
+        return Securable(str(securable.get("owner", "")), securable.get("isolation_mode") == "ISOLATED")
 
     return _try_call(f"looking for {kind} {name}", call)
 
@@ -185,8 +185,8 @@ def _read_privileges(client: WorkspaceClient, kind: Kind, name: str) -> dict[str
 
 def _read_bindings(client: WorkspaceClient, catalog: str) -> dict[int, str] | Unreadable:
     def call() -> dict[int, str]:
-        found = client.workspace_bindings.get_bindings("catalog", catalog)
-        return {b.workspace_id: b.binding_type.value for b in found if b.workspace_id and b.binding_type}
+        bindings = client.workspace_bindings.get_bindings("catalog", catalog)
+        return {b.workspace_id: b.binding_type.value for b in bindings if b.workspace_id and b.binding_type}
 
     return _try_call(f"reading which workspaces catalog {catalog} is bound to", call) or {}
 
@@ -211,18 +211,18 @@ def list_environments() -> tuple[int, ...] | Unreadable:
 
     def call() -> tuple[int, ...]:
         names = [e.name or "" for e in sdk.workspace_client().environments.list_workspace_base_environments()]
-        return tuple(sorted({int(found[1]) for found in map(_VERSION.search, names) if found}))
+        return tuple(sorted({int(match[1]) for match in map(_VERSION.search, names) if match}))
 
     answer = _try_call("reading the environments of serverless compute", call)
     return Unreadable("there is no such API here") if answer is None else answer
 
 
-def list_secrets(found: WorkspaceState) -> dict[str, tuple[str, ...] | Unreadable]:
-    """Ids of the client secrets of each service principal that was found, by its SCIM id."""
+def list_secrets(state: WorkspaceState) -> dict[str, tuple[str, ...] | Unreadable]:
+    """Ids of the client secrets of each service principal, by the SCIM id of the principal."""
     client = sdk.workspace_client()
     answers: dict[str, tuple[str, ...] | Unreadable] = {}
-    for who in found.policies:
-        principal = found.find_principal(who)
+    for who in state.policies:
+        principal = state.find_principal(who)
         if principal is not None:
             answers[principal.id] = _read_secrets(client, principal.id)
     return answers
@@ -236,10 +236,10 @@ def _read_secrets(client: WorkspaceClient, principal: str) -> tuple[str, ...] | 
 
 
 def read_login() -> Login:
-    """Who is logged in.
+    """Read who is logged in.
 
     Raises:
-        ConfigError: nobody: no way to log in is configured.
+        ConfigError: nobody is, since no way to log in is configured.
         MlopsError: the workspace does not answer, or does not know who asks.
     """
     client = sdk.workspace_client()

@@ -1,4 +1,4 @@
-"""The audit table of a target, read by people's commands: from outside of the jobs, and without Spark."""
+"""Reads the audit table of a target without Spark, for the commands of people."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from mlops_cli import warehouse
 from mlops_cli.bundle_cli import DeployedBundle
 
 
-def read_rows(place: DeployedBundle) -> list[AuditRow]:
+def read_rows(deployed: DeployedBundle) -> list[AuditRow]:
     """All rows about a target's model, oldest first; in a workspace a SQL warehouse reads them.
 
     Raises:
         ConfigError: the workspace has no warehouse that the login may use.
         DataError: a row cannot be read.
     """
-    catalog, schema = (place.parameter_default("deployment", name) for name in ("catalog", "schema"))
-    if place.home is None:
-        rows = warehouse.query_rows(f"{catalog}.{schema}.audit", "model_name", place.model)
+    catalog, schema = (deployed.parameter_default("deployment", name) for name in ("catalog", "schema"))
+    if deployed.home is None:
+        rows = warehouse.query_rows(f"{catalog}.{schema}.audit", "model_name", deployed.model)
     else:
-        rows = tables.read_without_spark(place.home, catalog, schema, "audit")
-    about = (row for row in rows if row["model_name"] == place.model)
+        rows = tables.read_without_spark(deployed.home, catalog, schema, "audit")
+    about = (row for row in rows if row["model_name"] == deployed.model)
     return sorted(map(AuditRow.parse, about), key=lambda row: row.sequence)

@@ -1,7 +1,7 @@
-"""What is deployed where: names and job ids of a target, as `databricks bundle summary -o json` prints them.
+"""Reads what is deployed for a target, as `databricks bundle summary -o json` prints it, and starts its jobs.
 
-The laptop writes the same document into its home, so that one command line serves both. Jobs are started and repaired
-here too: through the SDK in a workspace, through the command `laptop` in a home.
+The laptop writes the same document into its home. Jobs are started and repaired through the SDK in a workspace, and
+through the command `laptop` in a home.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _COMPUTED = {
     ("registered_models", "full_name"): "{catalog_name}.{schema_name}.{name}",
     ("volumes", "volume_path"): "/Volumes/{catalog_name}/{schema_name}/{name}",
 }
-_LONGEST = timedelta(hours=4)
-"""How long a run is followed: longer than any job's own limit."""
+_FOLLOW_LIMIT = timedelta(hours=4)
+"""Longer than the time limit of any job."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class DeployedBundle:
         Raises:
             ConfigError: the bundle that is deployed has no such job or parameter.
         """
-        found = [p["default"] for p in self._find_job(job).get("parameters", ()) if p["name"] == parameter]
-        if not found:
+        defaults = [p["default"] for p in self._find_job(job).get("parameters", ()) if p["name"] == parameter]
+        if not defaults:
             raise ConfigError(f"job {job!r} of {self} has no parameter {parameter!r}: deploy this bundle")
-        return str(found[0])
+        return str(defaults[0])
 
     def source_model(self, given: Mapping[str, str]) -> str:
         """The model that promotion into this target copies from: as given to the job, else as deployed."""
@@ -118,30 +118,30 @@ class DeployedBundle:
     def _call_laptop(self, verb: Literal["run", "repair"], job: str, parameters: Mapping[str, str]) -> None:
         given = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
         arguments = ["run", job, *(["--repair"] if verb == "repair" else []), *given]
-        found = importlib.metadata.entry_points(group="console_scripts", name="laptop")
-        if not found:
+        entry_points = importlib.metadata.entry_points(group="console_scripts", name="laptop")
+        if not entry_points:
             raise ConfigError("the command `laptop` is not installed here: run this in a checkout, after `uv sync`")
         # In this process, so that a chain of commands shares one Spark session.
         try:
-            next(iter(found)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
+            next(iter(entry_points)).load()([*arguments, "--target", self.target, "--home", str(self.home)])
         except SystemExit as end:
             if end.code:
                 raise MlopsError(f"`laptop {' '.join(arguments)}` ended with exit code {end.code}, see above") from None
 
 
 def fill_references(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of the Databricks CLI with the references that it leaves for the deployment: `${resources...}`.
+    """Fill the references `${resources...}` that the Databricks CLI leaves in a document.
 
-    What only a deployment makes, as the id of a job before the first one, stays as it is.
+    A reference to what the deployment makes stays, as to the id of a job before the first deployment.
     """
     resources = document.get("resources", {})
 
-    def of(match: re.Match[str]) -> str:
+    def fill_match(match: re.Match[str]) -> str:
         kind, key, name = match.groups()
         body = resources.get(kind, {}).get(key, {})
         if body and name not in body and (kind, name) in _COMPUTED:
-            return _REFERENCE.sub(of, _COMPUTED[kind, name].format_map(body))
-        return _REFERENCE.sub(of, str(body[name])) if name in body else match[0]
+            return _REFERENCE.sub(fill_match, _COMPUTED[kind, name].format_map(body))
+        return _REFERENCE.sub(fill_match, str(body[name])) if name in body else match[0]
 
     def fill(node: Any) -> Any:
         match node:
@@ -150,31 +150,31 @@ def fill_references(document: Mapping[str, Any]) -> dict[str, Any]:
             case list():
                 return [fill(child) for child in node]
             case str():
-                return _REFERENCE.sub(of, node)
+                return _REFERENCE.sub(fill_match, node)
         return node
 
     return dict(fill(dict(document)))
 
 
 def _follow_run(waiting: Any) -> None:
-    """Wait for a run's end; its page and each change of its state are told on stderr.
+    """Wait for a run's end; print its page and each change of its state to stderr.
 
     Raises:
-        MlopsError: it did not end well.
+        MlopsError: the run did not succeed.
     """
     from databricks.sdk.service.jobs import RunResultState
 
-    told: list[str] = []
+    states: list[str] = []
 
-    def tell(run: Any) -> None:
+    def print_state(run: Any) -> None:
         state = run.state.life_cycle_state.value
-        if not told:
+        if not states:
             sys.stderr.write(f"{run.run_page_url}\n")
-        if told[-1:] != [state]:
-            told.append(state)
+        if states[-1:] != [state]:
+            states.append(state)
             sys.stderr.write(f"run {run.run_id}: {state}\n")
 
-    run = waiting.result(timeout=_LONGEST, callback=tell)
+    run = waiting.result(timeout=_FOLLOW_LIMIT, callback=print_state)
     if run.state.result_state != RunResultState.SUCCESS:
         raise MlopsError(f"run {run.run_id} did not end well ({run.state.state_message}), see {run.run_page_url}")
 

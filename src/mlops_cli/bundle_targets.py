@@ -1,4 +1,4 @@
-"""The targets of the bundle, read from databricks.yml when a command needs them."""
+"""The targets of the bundle, which a command reads from databricks.yml when it needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkout that a pipeline works on: what git and uv say about it, and what is built from it."""
+"""Reads the checkout that a pipeline works on through git and uv, and builds the release from it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mlops.contract import ConfigError, MlopsError
 RECORD = "release.json"
 BILL = "sbom.cdx.json"
 _CONSTRAINTS = Path(".ci/build-constraints.txt")
-"""Build backend and what it needs, with hashes: what uv.lock does not hold."""
-_HIDDEN = {RECORD, ".gitignore"}
+"""The build backend and its requirements with hashes, which uv.lock does not hold."""
+_NOT_RELEASED = {RECORD, ".gitignore"}
 
 
 def run_program(*command: str, check: bool = True, **environment: str) -> str:
@@ -64,8 +64,8 @@ def sha256(file: Path) -> str:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Name and sha256 of what lies in a folder, the record left out."""
-    return {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name not in _HIDDEN}
+    """Name and sha256 of each file of a release, without its record."""
+    return {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name not in _NOT_RELEASED}
 
 
 def build_release(folder: Path) -> dict[str, str]:
@@ -75,7 +75,7 @@ def build_release(folder: Path) -> dict[str, str]:
         ConfigError: the folder holds something, or the checkout differs from its commit.
         MlopsError: two builds of one commit differ, or a build failed.
     """
-    if folder.exists() and any(f.name not in _HIDDEN for f in folder.iterdir()):
+    if folder.exists() and any(f.name not in _NOT_RELEASED for f in folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: a release is built into an empty folder")
     if run_program("git", "status", "--porcelain", "--untracked-files=no").strip():
         raise ConfigError("the checkout differs from its commit: commit first, a release is built from a commit")
@@ -96,7 +96,7 @@ def _build_wheel(folder: Path) -> Path:
 
 
 def _strip_time(bill: str) -> str:
-    """The bill without the moment and the number of its making, so that the same lock gives the same bytes."""
+    """The bill without its time stamp and serial number, so that the same lock gives the same bytes."""
     document = json.loads(bill)
     document.get("metadata", {}).pop("timestamp", None)
     document.pop("serialNumber", None)
@@ -104,15 +104,15 @@ def _strip_time(bill: str) -> str:
 
 
 def audit_lock() -> str:
-    """What `uv audit` knows about all locked packages, as JSON; it ends with 1 where it found something."""
+    """The vulnerabilities of all locked packages as `uv audit` prints them, JSON; its exit code does not count."""
     return run_program("uv", "audit", "--locked", "--output-format", "json", check=False)
 
 
 def read_file(file: Path) -> str:
-    """The text of a file that somebody names on the command line; PowerShell writes a mark before UTF-8.
+    """The text of a file that a person names, with or without the byte-order mark that PowerShell writes.
 
     Raises:
-        ConfigError: it is no UTF-8, as what `>` writes in PowerShell 5.
+        ConfigError: the file is not UTF-8; `>` in PowerShell 5 writes UTF-16.
     """
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -126,8 +126,8 @@ def read_texts(*, history: bool) -> Iterator[tuple[str, str]]:
         if name and Path(name).is_file() and not Path(name).is_symlink():
             yield name, Path(name).read_text(errors="ignore")
     for part in re.split(r"^\0", _read_patches(), flags=re.MULTILINE) if history else ():
-        told, _, patch = part.partition("\n")
-        yield f"commit {told[:12]}", patch
+        commit, _, patch = part.partition("\n")
+        yield f"commit {commit[:12]}", patch
 
 
 def _read_patches() -> str:
@@ -141,9 +141,9 @@ def export_requirements() -> str:
 
 
 def read_licences() -> dict[str, str]:
-    """Each package that the wheel needs and that is installed here, with the licence that it declares; empty: none."""
+    """The licence that each installed requirement of the wheel declares, by package; empty if it declares none."""
     names = re.findall(r"^([A-Za-z0-9._-]+)==", export_requirements(), flags=re.MULTILINE)
-    found = {}
+    licences = {}
     for name in names:
         try:
             about = importlib.metadata.metadata(name)
@@ -151,22 +151,22 @@ def read_licences() -> dict[str, str]:
             continue  # of another platform
         kinds = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or () if c.startswith("License ::")]
         named = ", ".join(kind for kind in kinds if kind != "OSI Approved")
-        found[name] = str(about.get("License-Expression") or named or about.get("License") or "")
-    return found
+        licences[name] = str(about.get("License-Expression") or named or about.get("License") or "")
+    return licences
 
 
 def download_wheels(folder: Path, platforms: Sequence[str]) -> int:
-    """Download a wheel of everything that the wheel needs, each checked by its hash; returns how many there are.
+    """Download a wheel of each requirement of the wheel, check its hash, and return how many there are.
 
-    Python's own pip does it, since uv has no such command.
+    It uses pip, since uv has no such command.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed = folder / "requirements.txt"
-    listed.write_text(export_requirements())
-    wanted = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--python-version=3.12"]
-    with tempfile.TemporaryDirectory(prefix="pip-") as place:
-        run_program(sys.executable, "-m", "venv", place)
-        kinds = [f"--platform={platform}" for platform in platforms]
-        pip = (f"{place}/bin/python", "-m", "pip", "download", "--quiet")
-        run_program(*pip, *wanted, *kinds, f"--dest={folder}", f"--requirement={listed}")
+    requirements = folder / "requirements.txt"
+    requirements.write_text(export_requirements())
+    with tempfile.TemporaryDirectory(prefix="pip-") as environment:
+        run_program(sys.executable, "-m", "venv", environment)
+        pip = (f"{environment}/bin/python", "-m", "pip", "download", "--quiet")
+        only = ("--require-hashes", "--only-binary=:all:", "--no-deps", "--python-version=3.12")
+        kinds = (f"--platform={platform}" for platform in platforms)
+        run_program(*pip, *only, *kinds, f"--dest={folder}", f"--requirement={requirements}")
     return len(list(folder.glob("*.whl")))

@@ -63,25 +63,25 @@ def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
     if not record.is_file():
         raise ConfigError(f"{folder} has no {checkout.RECORD}: download what `mlops ci build` made")
     attested = None if attestations is None else _parse_attestations(checkout.read_file(attestations))
-    found = delivery.release_errors(
+    errors = delivery.release_errors(
         delivery.parse_release(checkout.read_file(record)),
         files=checkout.file_digests(folder),
         commit=commit or checkout.head_commit(),
         lock=checkout.lock_digest(),
         attested=attested,
     )
-    _stop_if("not what was built", found)
+    _stop_if("not what was built", errors)
     click.echo(f"{folder} holds what was built from {(commit or checkout.head_commit())[:12]}")
 
 
 def _parse_attestations(text: str) -> list[dict[str, object]]:
     try:
-        found = json.loads(text)
+        statements = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        statements = None
+    if not isinstance(statements, list) or not all(isinstance(statement, dict) for statement in statements):
         raise ConfigError("this is no list of attestations: give what `gh attestation verify --format json` printed")
-    return found
+    return statements
 
 
 @ci.command(epilog=_EXITS)
@@ -100,8 +100,8 @@ def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
 
 
 def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
-    found = plans.parse_plan(checkout.read_file(file))
-    return plans.as_deployer(found, planner) if planner else found
+    parsed = plans.parse_plan(checkout.read_file(file))
+    return plans.as_deployer(parsed, planner) if planner else parsed
 
 
 @ci.command("same-plan", epilog=_EXITS)
@@ -117,8 +117,8 @@ def same_plan(approved: Path, now: Path, planners: tuple[str, ...]) -> None:
         raise click.UsageError("give --planner twice: who made the approved plan, then who made the other one")
     before, after = (plans.parse_plan(checkout.read_file(file)) for file in (approved, now))
     planner, deployer = planners or (None, None)
-    found = plans.plan_differences(before, after, planner=planner, deployer=deployer)
-    _stop_if("not the plan that was approved; plan again and have it approved", found)
+    differences = plans.plan_differences(before, after, planner=planner, deployer=deployer)
+    _stop_if("not the plan that was approved; plan again and have it approved", differences)
     click.echo(f"{len(after.actions)} actions, each as approved")
 
 
@@ -130,8 +130,8 @@ def check_settled(plan: Path, planner: str | None) -> None:
 
     Example: mlops ci settled after.json
     """
-    found = [f"{entry.action} {entry.key}" for entry in _as_deployer(plan, planner).actions]
-    _stop_if("deployed, and the next plan is not empty", found)
+    pending = [f"{entry.action} {entry.key}" for entry in _as_deployer(plan, planner).actions]
+    _stop_if("deployed, and the next plan is not empty", pending)
     click.echo("the next plan is empty")
 
 
@@ -147,16 +147,16 @@ def drift(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
 
     Example: mlops ci drift plan.json --target prod --out drift.md
     """
-    found = plans.config_drift(_as_deployer(plan, planner))
-    out.write(plans.report_drift(found, target))
-    _stop_if(f"target {target} has drifted", [f"{key} {change.path}" for key, change in found.drifted])
+    config_drift = plans.config_drift(_as_deployer(plan, planner))
+    out.write(plans.report_drift(config_drift, target))
+    _stop_if(f"target {target} has drifted", [f"{key} {change.path}" for key, change in config_drift.drifted])
 
 
 @ci.command(epilog=_EXITS)
 @click.option("--on", default="", help="Targets that have a workspace, as in variable DEPLOY_TARGETS: staging, prod.")
 @_out
 def targets(on: str, out: TextIO) -> None:
-    """Print the targets that a pipeline may touch.
+    """Print the targets that a pipeline may deploy.
 
     The line is for GITHUB_OUTPUT; the Markdown says which targets are skipped.
 
@@ -186,15 +186,19 @@ def journal(version: int, target: str, home: Path | None, param: Sequence[str], 
     Example: mlops ci journal --version 3 --target prod --home .laptop
     """
     given = options.parse_pairs(param)  # the words of `mlops promote`, so that both speak of one source
-    place = bundle_cli.load_deployed(target, home)
-    registry = Registry(place.home)
-    source = registry.get_version(place.source_model(given), version)
-    champion = registry.find_alias_holder(place.model, "champion")
-    copies = [(v.number, v.tags) for v in registry.list_versions(place.model)]
+    deployed = bundle_cli.load_deployed(target, home)
+    registry = Registry(deployed.home)
+    source = registry.get_version(deployed.source_model(given), version)
+    champion = registry.find_alias_holder(deployed.model, "champion")
+    copies = [(v.number, v.tags) for v in registry.list_versions(deployed.model)]
     origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"
-    words = ["--target", place.target, *(["--home", str(place.home)] if place.home else [])]
+    target_options = ["--target", deployed.target, *(["--home", str(deployed.home)] if deployed.home else [])]
     steps = delivery.promotion_status(
-        source.tags, copies, origin=origin, champion=champion.number if champion else None, place=words
+        source.tags,
+        copies,
+        origin=origin,
+        champion=champion.number if champion else None,
+        target_options=target_options,
     )
     out.writelines(f"- {step.name}: {step.state}, {plans.escape_html(step.what)}\n" for step in steps)
     _stop_if(f"{source} was refused on its way to {target}", [s.what for s in steps if s.state == "refused"])
@@ -211,11 +215,11 @@ def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None
 
     Example: mlops ci audit
     """
-    found = delivery.parse_vulnerabilities(checkout.read_file(report) if report else checkout.audit_lock())
+    vulnerabilities = delivery.parse_vulnerabilities(checkout.read_file(report) if report else checkout.audit_lock())
     accepted = delivery.parse_exceptions(checkout.read_file(exceptions))
     day: date = (today or datetime.now(UTC)).date()
-    _stop_if("the lock must not stay as it is", delivery.open_vulnerabilities(found, accepted, day))
-    click.echo(f"{len(found)} known weaknesses, {len(accepted)} accepted")
+    _stop_if("the lock has open vulnerabilities", delivery.open_vulnerabilities(vulnerabilities, accepted, day))
+    click.echo(f"{len(vulnerabilities)} known vulnerabilities, {len(accepted)} accepted")
 
 
 @ci.command(epilog=_EXITS)
@@ -227,12 +231,12 @@ def secrets(*, history: bool) -> None:
 
     Example: mlops ci secrets --history
     """
-    found = [
+    places = [
         f"{name}:{n}: {kind}"
         for name, text in checkout.read_texts(history=history)
         for n, kind in delivery.find_secrets(text)
     ]
-    _stop_if("credentials in the repository: revoke them first, then remove them", found)
+    _stop_if("credentials in the repository: revoke them first, then remove them", places)
     click.echo("no credential found")
 
 
@@ -260,12 +264,12 @@ def licences(known: Path, out: TextIO) -> None:
 
     Example: mlops ci licences --out licences.md
     """
-    found = {**checkout.read_licences(), **tomllib.loads(checkout.read_file(known))}
+    licence_of = {**checkout.read_licences(), **tomllib.loads(checkout.read_file(known))}
     out.write("| package | licence |\n|---|---|\n")
     out.writelines(
-        f"| {name} | {plans.escape_html(text.partition(chr(10))[0])} |\n" for name, text in sorted(found.items())
+        f"| {name} | {plans.escape_html(text.partition(chr(10))[0])} |\n" for name, text in sorted(licence_of.items())
     )
-    _stop_if("licences to look at", delivery.licence_errors(found))
+    _stop_if("licences to look at", delivery.licence_errors(licence_of))
 
 
 @ci.command(epilog=_EXITS)
@@ -286,7 +290,7 @@ for _command in NOTICES:
 
 
 def _stop_if(what: str, reasons: object) -> None:
-    """Stop with each reason on its own line; none of them can pass for a command of the pipeline that shows them."""
+    """Stop with each reason on its own line; no reason can be read as a command of the pipeline that prints it."""
     lines = [str(reason) for reason in (reasons if isinstance(reasons, list | tuple) else ())]
     if lines:
         raise MlopsError("\n  ".join([f"{what}:", *(options.escape_control(line) for line in lines)]))

@@ -1,4 +1,4 @@
-"""`mlops ci comment`, `issue` and `nightly`: what a pipeline writes into pull requests and issues, each once."""
+"""`mlops ci comment`, `issue` and `nightly` write a pipeline's result into one comment or issue, and update it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXITS = "Exit codes: 0 written, 1 refused or failed, 2 wrong arguments."
 _PLAN_MARK = "<!-- mlops: plan of {} -->"
 _DRIFT_MARK = "<!-- mlops: drift of {} -->"
 _NIGHTLY_MARK = "<!-- mlops: nightly tests -->"
-_LONGEST = 65_000
+_MAX_CHARACTERS = 65_000
 """Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
 _SUCCESS = ("success", "succeeded")
 """How GitHub and Azure DevOps name the result of a job that ended well."""
@@ -58,7 +58,7 @@ def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None
 
     Example: mlops ci comment plan.md --target prod --pull-request 7 --github OWNER/NAME
     """
-    text = plans.truncate_markdown(checkout.read_file(body), _LONGEST)
+    text = plans.truncate_markdown(checkout.read_file(body), _MAX_CHARACTERS)
     click.echo(_open_forge(**where).write_comment(pull_request, _PLAN_MARK.format(target), text))
 
 
@@ -74,8 +74,8 @@ def issue(*, plan: Path, target: str, **where: Any) -> None:
     Example: mlops ci issue plan.json --target prod --github OWNER/NAME
     """
     forge = _open_forge(**where)
-    found = plans.config_drift(plans.parse_plan(checkout.read_file(plan)))
-    body = plans.truncate_markdown(plans.report_drift(found, target), _LONGEST) if found.drifted else None
+    drift = plans.config_drift(plans.parse_plan(checkout.read_file(plan)))
+    body = plans.truncate_markdown(plans.report_drift(drift, target), _MAX_CHARACTERS) if drift.drifted else None
     click.echo(forge.keep_issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
 
 

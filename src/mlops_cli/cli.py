@@ -1,4 +1,4 @@
-"""`mlops`: what ML engineers and pipelines do with versions. Every change goes through a job of the bundle."""
+"""The command `mlops`, for ML engineers and pipelines. Every change of a version goes through a job of the bundle."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def approve(version: int, target: str, home: Path | None, approver: str | None, 
 
     Example: mlops approve 1 --target prod --home .laptop --approver ada
     """
-    place = _start_review(version, target, home, approver, {"decision": "approved", "reason": reason})
-    place.repair_job("deployment", {"model_version": str(version)})
+    deployed = _start_review(version, target, home, approver, {"decision": "approved", "reason": reason})
+    deployed.repair_job("deployment", {"model_version": str(version)})
 
 
 @cli.command(epilog=options.EXITS)
@@ -74,37 +74,37 @@ def reject(version: int, target: str, home: Path | None, approver: str | None, r
 def _start_review(
     version: int, target: str, home: Path | None, approver: str | None, given: dict[str, str]
 ) -> DeployedBundle:
-    """Start the job that records a person's decision; who that is, the platform says.
+    """Start the job that records a person's decision; the platform says who the person is.
 
     Raises:
         MlopsError: the decision is refused before the job starts, or by it.
     """
     if approver is not None and home is None:
         raise click.UsageError("--approver goes with --home only: in a workspace you are who is logged in")
-    place = options.resolve_target(target, home)
+    deployed = options.resolve_target(target, home)
     by = None if home is None else clean_text(approver or getpass.getuser())
-    found = Registry(place.home).get_version(place.model, version)
+    reviewed = Registry(deployed.home).get_version(deployed.model, version)
     if by is not None:
-        _check_version(place, found.number, by, given["decision"])
-    place.run_job("review", {"model_version": str(version), **given}, by)
-    options.print_line(f"{found} {given['decision']}{f' by {by}' if by else ''}: {given['reason']}")
-    return place
+        _check_version(deployed, reviewed.number, by, given["decision"])
+    deployed.run_job("review", {"model_version": str(version), **given}, by)
+    options.print_line(f"{reviewed} {given['decision']}{f' by {by}' if by else ''}: {given['reason']}")
+    return deployed
 
 
-def _check_version(place: DeployedBundle, number: int, by: str, decision: str) -> None:
-    """Refuse at once what the job would refuse when it has started; a home's table can be read without Spark."""
-    rows = audit_records.read_rows(place)
-    record = replace(read_record(rows, number), model_name=place.model)
+def _check_version(deployed: DeployedBundle, number: int, by: str, decision: str) -> None:
+    """Refuse at once what the job would refuse later; the audit table of a home can be read without Spark."""
+    rows = audit_records.read_rows(deployed)
+    record = replace(read_record(rows, number), model_name=deployed.model)
     champion = champion_of(rows)
     if decision == "rejected" and champion == number:
-        cure = place.command("mlops", "rollback", "--reason", "REASON")
+        cure = deployed.command("mlops", "rollback", "--reason", "REASON")
         raise ModelError(f"{record} is champion; roll back first: {cure}")
     if decision == "approved":
-        found = [
+        objections = [
             *approvals.object_to_verdict(record, champion), *approvals.object_to_approver(record, by, person=True)
         ]  # fmt: skip
-        cure = place.command("mlops", "deploy", str(number))
-        approvals.raise_first(found, f"nothing was approved; to have it judged again: {cure}")
+        cure = deployed.command("mlops", "deploy", str(number))
+        approvals.raise_first(objections, f"nothing was approved; to validate it again: {cure}")
 
 
 @cli.command(epilog=options.EXITS)
@@ -119,9 +119,9 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
 
     Example: mlops deploy 3 --target prod --home .laptop
     """
-    place = options.resolve_target(target, home)
-    found = Registry(place.home).get_version(place.model, version)
-    place.run_job("deployment", {"model_version": str(found.number), **options.parse_pairs(param)})
+    deployed = options.resolve_target(target, home)
+    candidate = Registry(deployed.home).get_version(deployed.model, version)
+    deployed.run_job("deployment", {"model_version": str(candidate.number), **options.parse_pairs(param)})
 
 
 @cli.command(epilog=options.EXITS)
@@ -138,17 +138,17 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
     """
     given = options.parse_pairs(param)
     config.check_given("promotion", given)
-    place = options.resolve_target(target, home)
-    source = place.source_model(given)
-    registry = Registry(place.home)
+    deployed = options.resolve_target(target, home)
+    source = deployed.source_model(given)
+    registry = Registry(deployed.home)
     chosen = (
         registry.find_alias_holder(source, "champion") if version is None else registry.get_version(source, version)
     )
     if chosen is None:
         raise ModelError(f"{source} has no champion to promote; name a version with --version")
-    options.print_line(f"promoting {chosen} to {place.model}", err=True)
-    place.run_job("promotion", {"source_version": str(chosen.number), **given})
-    for copy in registry.list_versions(place.model):
+    options.print_line(f"promoting {chosen} to {deployed.model}", err=True)
+    deployed.run_job("promotion", {"source_version": str(chosen.number), **given})
+    for copy in registry.list_versions(deployed.model):
         if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
             options.print_line(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
 
@@ -173,19 +173,19 @@ for _command in (status, history, compare, *COMMANDS, ci):
 
 
 def run_args(args: Sequence[str]) -> int:
-    """Run one command in this process and return its exit code; a user's mistake is told in a sentence."""
+    """Run one command in this process and return its exit code; print a user's mistake as a sentence."""
     command: Callable[..., Any] = cli.main
     try:
         return int(command(args=list(args), prog_name="mlops", standalone_mode=False) or 0)
     except click.ClickException as error:
-        told = io.StringIO()
-        error.show(told)
-        options.print_line(*told.getvalue().rstrip().split("\n"), err=True)
+        message = io.StringIO()
+        error.show(message)
+        options.print_line(*message.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except click.Abort:
         return 130
     except Exception as error:
-        sentence = options.print_errors(error)
+        sentence = options.describe_error(error)
         if sentence is None:
             raise
         options.print_line(*f"error: {sentence}".split("\n"), err=True)

@@ -1,6 +1,6 @@
-"""What a pipeline decides on its way to a target: is this the wheel, where is this version, may this weakness stay.
+"""Decisions of a pipeline: which wheel may be deployed, where a version stands, which vulnerabilities may stay.
 
-Facts in, answers out; `mlops ci` fetches the facts and prints the answers.
+All functions are pure; `mlops ci` reads the facts and prints the answers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")
 LONGEST_EXCEPTION = timedelta(days=90)
-"""An accepted weakness is looked at again after this long, at the latest."""
+"""The longest time for which a vulnerability may be accepted; then somebody has to decide again."""
 
 
 # --- one release -----------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ LONGEST_EXCEPTION = timedelta(days=90)
 
 @dataclass(frozen=True)
 class Release:
-    """What was built, once: every file with its sha256, and the commit that it was built from."""
+    """The files of a release with their sha256, and the commit that they were built from."""
 
     commit: str
     version: str
@@ -46,22 +46,21 @@ def parse_release(text: str) -> Release:
         ConfigError: it is none, or a digest, a commit or a name in it has another form.
     """
     try:
-        found = Release(**json.loads(text))
-        whole = _COMMIT.fullmatch(found.commit) and all(
-            _SHA256.fullmatch(d) for d in (found.lock, *found.files.values())
-        )
-        named = all(_FILE.fullmatch(name) for name in found.files) and found.version
+        release = Release(**json.loads(text))
+        digests = all(_SHA256.fullmatch(digest) for digest in (release.lock, *release.files.values()))
+        names = all(_FILE.fullmatch(name) for name in release.files)
+        valid = bool(_COMMIT.fullmatch(release.commit) and digests and names and release.version)
     except (ValueError, TypeError, AttributeError):
-        whole = named = None
-    if not whole or not named:
+        valid = False
+    if not valid:
         raise ConfigError("this is no release.json: build again with `mlops ci build`")
-    return found
+    return release
 
 
 def release_errors(
     record: Release, *, files: Mapping[str, str], commit: str, lock: str, attested: Sequence[Mapping[str, Any]] | None
 ) -> tuple[str, ...]:
-    """Why these files must not be deployed; none: they are what was built from this commit.
+    """Reasons why these files must not be deployed; empty if they were built from this commit.
 
     Args:
         record: as the build wrote it.
@@ -70,28 +69,28 @@ def release_errors(
         lock: sha256 of the lock of that commit.
         attested: what `gh attestation verify --format json` printed for the wheel; None where the system has none.
     """
-    found = [f"{name} was not built here" for name in sorted(files.keys() - record.files.keys())]
+    errors = [f"{name} was not built here" for name in sorted(files.keys() - record.files.keys())]
     for name, digest in sorted(record.files.items()):
         if name not in files:
-            found.append(f"{name} is missing")
+            errors.append(f"{name} is missing")
         elif files[name] != digest:
-            found.append(f"{name} is not what was built: sha256 {files[name][:12]}, built {digest[:12]}")
+            errors.append(f"{name} is not what was built: sha256 {files[name][:12]}, built {digest[:12]}")
     if record.commit != commit:
-        found.append(f"it was built from commit {record.commit[:12]}, not {commit[:12]}")
+        errors.append(f"it was built from commit {record.commit[:12]}, not {commit[:12]}")
     if record.lock != lock:
-        found.append("uv.lock is not the one that it was built with")
+        errors.append("uv.lock is not the one that it was built with")
     wheels = [digest for name, digest in record.files.items() if name.endswith(".whl")]
     if len(wheels) != 1:
-        found.append(f"there are {len(wheels)} wheels, not one")
+        errors.append(f"there are {len(wheels)} wheels, not one")
     elif attested is not None:
-        found += _attestation_errors(attested, {*record.files.values()}, commit)
-    return tuple(found)
+        errors += _attestation_errors(attested, {*record.files.values()}, commit)
+    return tuple(errors)
 
 
 def _attestation_errors(statements: Sequence[Mapping[str, Any]], digests: Set[str], commit: str) -> Iterator[str]:
-    """`gh` has checked signature and workflow; what is left is that it speaks of these files and this commit."""
-    for each in statements:
-        result = each.get("verificationResult", {})
+    """Check that an attestation is about these files and this commit; `gh` has checked signature and workflow."""
+    for statement in statements:
+        result = statement.get("verificationResult", {})
         subjects = {s.get("digest", {}).get("sha256") for s in result.get("statement", {}).get("subject", ())}
         source = result.get("signature", {}).get("certificate", {}).get("sourceRepositoryDigest")
         if digests <= subjects and source == commit:
@@ -100,15 +99,15 @@ def _attestation_errors(statements: Sequence[Mapping[str, Any]], digests: Set[st
 
 
 def check_tag(text: str, version: str) -> str:
-    """A release's tag, as v1.2.3, which has to be the version of the project.
+    """Check a release's tag, as v1.2.3, against the version of the project.
 
     Raises:
         ConfigError: it has another form, or says another version.
     """
-    found = _TAG.fullmatch(text)
-    if found is None:
+    match = _TAG.fullmatch(text)
+    if match is None:
         raise ConfigError(f"{text!r} is no release tag: write it as v1.2.3")
-    if found[1] != version:
+    if match[1] != version:
         raise ConfigError(f"tag {text} is not version {version} of pyproject.toml: set the version, then tag")
     return text
 
@@ -167,16 +166,16 @@ def promotion_status(
     *,
     origin: str,
     champion: int | None,
-    place: Sequence[str],
+    target_options: Sequence[str],
 ) -> tuple[PromotionStep, ...]:
-    """Where a version stands on its way into a target, as tags and aliases show it; they decide nothing.
+    """The steps of a version's promotion into a target, as tags and aliases show them; no decision depends on this.
 
     Args:
         source: tags of the version in the target below.
         copies: number and tags of the target's versions.
         origin: what a copy of it carries as `promoted_from`.
         champion: the target's.
-        place: how a command names the target: --target and, on a laptop, --home.
+        target_options: how a command names the target: --target and, on a laptop, --home.
     """
     accepted = source.get("verdict") == "accepted"
     steps = [
@@ -196,7 +195,7 @@ def promotion_status(
     steps.append(PromotionStep("verdict", state, verdict or "not judged here yet"))
     serves = number is not None and number == champion
     approved = "approved_by" in tags
-    approve = shlex.join(["mlops", "approve", str(number or "N"), *place])
+    approve = shlex.join(["mlops", "approve", str(number or "N"), *target_options])
     waits: Literal["waiting", "open"] = "waiting" if state == "done" else "open"
     by = f"by {tags.get('approved_by', 'nobody named')}" if approved else f"a person decides: {approve}"
     if serves and not approved:
@@ -208,7 +207,7 @@ def promotion_status(
     return tuple(steps)
 
 
-# --- weaknesses ------------------------------------------------------------------------------------------------------
+# --- vulnerabilities -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -217,14 +216,14 @@ class Vulnerability:
 
     id: str
     package: str
-    version: str
+    """Name and version."""
     fixed: str
     """Versions that have a fix; empty: none."""
 
 
 @dataclass(frozen=True)
 class AcceptedVulnerability:
-    """A weakness that may stay for a while."""
+    """A vulnerability that may stay until a day."""
 
     id: str
     reason: str
@@ -238,15 +237,13 @@ def parse_vulnerabilities(text: str) -> tuple[Vulnerability, ...]:
         ConfigError: it is none of that.
     """
     try:
-        rows = json.loads(text)["vulnerabilities"]
         return tuple(
             Vulnerability(
-                str(row["display_id"]),
-                str(row["dependency"]["name"]),
-                str(row["dependency"]["version"]),
-                ", ".join(str(version) for version in row.get("fix_versions", ())),
+                id=str(row["display_id"]),
+                package=f"{row['dependency']['name']} {row['dependency']['version']}",
+                fixed=", ".join(map(str, row.get("fix_versions", ()))),
             )
-            for row in rows
+            for row in json.loads(text)["vulnerabilities"]
         )
     except (ValueError, TypeError, KeyError):
         raise ConfigError("this is no audit: give what `uv audit --output-format json` printed") from None
@@ -259,8 +256,10 @@ def parse_exceptions(text: str) -> tuple[AcceptedVulnerability, ...]:
         ConfigError: it is malformed, or an exception gives no reason or no day.
     """
     try:
-        found = tomllib.loads(text).get("accepted", {})
-        rows = tuple(AcceptedVulnerability(key, str(row["reason"]).strip(), row["until"]) for key, row in found.items())
+        tables = tomllib.loads(text).get("accepted", {})
+        rows = tuple(
+            AcceptedVulnerability(key, str(row["reason"]).strip(), row["until"]) for key, row in tables.items()
+        )
     except (tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError):
         raise ConfigError('an exception is written as [accepted.ID] with reason = "…" and until = 2026-01-31') from None
     for row in rows:
@@ -270,26 +269,27 @@ def parse_exceptions(text: str) -> tuple[AcceptedVulnerability, ...]:
 
 
 def open_vulnerabilities(
-    found: Iterable[Vulnerability], accepted: Iterable[AcceptedVulnerability], today: date
+    vulnerabilities: Iterable[Vulnerability], accepted: Iterable[AcceptedVulnerability], today: date
 ) -> tuple[str, ...]:
-    """Why the lock must not stay as it is; none: it may."""
+    """Reasons why the lock has to change; empty if it may stay."""
     rows = {row.id: row for row in accepted}
-    answer: list[str] = []
+    errors: list[str] = []
     seen = set()
-    for each in found:
-        seen.add(each.id)
-        row = rows.get(each.id)
-        cure = f"lock {each.fixed}" if each.fixed else "there is no fix yet: replace it, or accept it with a reason"
+    for vulnerability in vulnerabilities:
+        seen.add(vulnerability.id)
+        row, name = rows.get(vulnerability.id), f"{vulnerability.package}: {vulnerability.id}"
+        fixed = vulnerability.fixed
+        cure = f"lock {fixed}" if fixed else "there is no fix yet: replace it, or accept it with a reason"
         if row is None:
-            answer.append(f"{each.package} {each.version}: {each.id}; {cure}")
+            errors.append(f"{name}; {cure}")
         elif row.until < today:
-            answer.append(f"{each.package} {each.version}: {each.id} was accepted until {row.until}; {cure}")
+            errors.append(f"{name} was accepted until {row.until}; {cure}")
     for row in rows.values():
         if row.until - today > LONGEST_EXCEPTION:
-            answer.append(f"exception {row.id} lasts until {row.until}: at most {LONGEST_EXCEPTION.days} days")
+            errors.append(f"exception {row.id} lasts until {row.until}: at most {LONGEST_EXCEPTION.days} days")
         if row.id not in seen:
-            answer.append(f"exception {row.id} has no weakness any more: remove it")
-    return tuple(answer)
+            errors.append(f"exception {row.id} has no vulnerability any more: remove it")
+    return tuple(errors)
 
 
 # --- licences --------------------------------------------------------------------------------------------------------
@@ -302,11 +302,11 @@ _PERMISSIVE = re.compile(
 _COPYLEFT = re.compile(r"\bA?GPL|Affero|\bGNU General|SSPL|Commons Clause|BUSL|proprietary", re.IGNORECASE)
 
 
-def licence_errors(found: Mapping[str, str]) -> tuple[str, ...]:
+def licence_errors(licences: Mapping[str, str]) -> tuple[str, ...]:
     """Packages, by name and declared licence, that somebody has to look at: none is declared, or no permissive one."""
     return tuple(
         f"{name}: {text.splitlines()[0][:80] if text else 'declares no licence'}"
-        for name, text in sorted(found.items())
+        for name, text in sorted(licences.items())
         if not _PERMISSIVE.search(text) or _COPYLEFT.search(text.partition("\n")[0])
     )
 

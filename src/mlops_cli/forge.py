@@ -1,4 +1,4 @@
-"""GitHub and Azure DevOps, whose REST APIs only this module knows: one comment, one issue, each found by its marker."""
+"""The REST APIs of GitHub and Azure DevOps: keeps one comment and one issue, each found by its marker."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mlops_cli.workspace.protection import PROTECTED, Environment
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _PAGE = 100
 _ENDED = ("Completed", "Removed")
-"""Categories of Azure Boards' states in which nobody works on a task any more."""
-_PATIENCE = 30
-"""Seconds that an answer may take."""
+"""Categories of Azure Boards' states of tasks that are closed."""
+_TIMEOUT = 30
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class GitHub:
     def write_comment(self, number: int, marker: str, body: str) -> str:
         """Write the one comment of a pull request that carries a marker."""
         text = {"body": f"{marker}\n{body}"}
-        for found in self._list_pages(f"issues/{number}/comments"):
-            if str(found["body"]).startswith(marker):
-                self._call_github("PATCH", f"issues/comments/{found['id']}", text)
+        for comment in self._list_pages(f"issues/{number}/comments"):
+            if str(comment["body"]).startswith(marker):
+                self._call_github("PATCH", f"issues/comments/{comment['id']}", text)
                 return "comment updated"
         self._call_github("POST", f"issues/{number}/comments", text)
         return "comment written"
@@ -55,9 +55,9 @@ class GitHub:
     def keep_issue(self, marker: str, title: str, body: str | None) -> str:
         """Keep the one open issue that carries a marker: opened or updated with a body, closed with None."""
         there = [i for i in self._list_pages("issues", state="open") if str(i.get("body") or "").startswith(marker)]
-        for found in there:
+        for issue in there:
             change = {"state": "closed"} if body is None else {"title": title, "body": f"{marker}\n{body}"}
-            self._call_github("PATCH", f"issues/{found['number']}", change)
+            self._call_github("PATCH", f"issues/{issue['number']}", change)
         if there or body is None:
             done = "closed" if body is None else "updated"
             return f"issue {there[0]['number']} {done}" if there else "no issue is open"
@@ -65,7 +65,7 @@ class GitHub:
         return f"issue {made['number']} opened"
 
     def environments(self) -> dict[str, Environment]:
-        """Every environment of the repository by its name, and what protects it."""
+        """The environments of the repository, by name."""
         rows = self._call_github("GET", f"environments?per_page={_PAGE}")["environments"]
         return {str(row["name"]): self._environment(row) for row in rows}
 
@@ -78,10 +78,8 @@ class GitHub:
         if policy and policy["protected_branches"]:
             branches = (PROTECTED,)
         elif policy:
-            policies = self._call_github("GET", f"{path}/deployment-branch-policies?per_page={_PAGE}")[
-                "branch_policies"
-            ]
-            branches = tuple(str(each["name"]) for each in policies)
+            rules = self._call_github("GET", f"{path}/deployment-branch-policies?per_page={_PAGE}")
+            branches = tuple(str(rule["name"]) for rule in rules["branch_policies"])
         return Environment(
             reviewers=sum(len(rule.get("reviewers") or ()) for rule in reviews),
             self_review=not any(rule.get("prevent_self_review") for rule in reviews),
@@ -122,7 +120,7 @@ class AzureDevOps:
     token: str
 
     def write_comment(self, number: int, marker: str, body: str) -> str:
-        """Write the one comment of a pull request that carries a marker; its closed thread blocks nothing."""
+        """Write the one comment of a pull request that carries a marker, in a closed thread, which blocks no merge."""
         threads = f"git/repositories/{quote(self.repository, safe='')}/pullRequests/{number}/threads"
         text = f"{marker}\n{body}"
         for thread in self._call_azure("GET", threads)["value"]:
@@ -135,9 +133,9 @@ class AzureDevOps:
         return "comment written"
 
     def keep_issue(self, marker: str, title: str, body: str | None) -> str:
-        """Keep the one open task of Azure Boards that has the marker as a tag: as `GitHub.issue`.
+        """Keep the one open task of Azure Boards that has the marker as a tag, as `GitHub.keep_issue`.
 
-        A task, since every process of Azure Boards has tasks; the names of their states differ, so they are asked for.
+        Every process of Azure Boards has tasks; the names of their states differ, so they are read first.
         """
         states = self._call_azure("GET", "wit/workitemtypes/Task/states")["value"]
         tag = marker.strip("<!-> ")
@@ -175,16 +173,14 @@ class AzureDevOps:
 def _call_api(method: str, url: str, authorization: str, body: object, headers: Mapping[str, str]) -> Any:
     if not url.startswith(("https://", "http://127.0.0.1:")):
         raise ConfigError(f"{url.partition('?')[0]!r} is no address to send a token to: it begins with https://")
-    data = None if body is None else json.dumps(body).encode()
+    call, data = f"{method} {url.partition('?')[0]}", None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)  # noqa: S310 (checked above)
     request.add_unredirected_header("Authorization", authorization)
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 (checked above)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 (checked above)
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        said = sdk.redact_secrets(error.read(300).decode(errors="replace"))
-        raise MlopsError(f"{method} {url.partition('?')[0]} was answered {error.code}: {said}") from None
+        answer_text = sdk.redact_secrets(error.read(300).decode(errors="replace"))
+        raise MlopsError(f"{call} was answered {error.code}: {answer_text}") from None
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
-        raise MlopsError(
-            f"{method} {url.partition('?')[0]}: no usable answer ({sdk.redact_secrets(str(error))})"
-        ) from None
+        raise MlopsError(f"{call}: no usable answer ({sdk.redact_secrets(str(error))})") from None

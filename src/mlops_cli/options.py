@@ -1,4 +1,4 @@
-"""What the commands of `mlops` share: options, and how they say where they act."""
+"""Options that the commands of `mlops` share, and the lines that they print."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ output = click.option("--output", type=click.Choice(["text", "json"]), default="
 
 
 class _Reason(click.ParamType[str]):
-    """Text that says something: a blank one is refused before anything is asked or started."""
+    """A text that is not blank; it is checked before anything starts."""
 
     name = "text"
 
@@ -45,8 +45,8 @@ class _Reason(click.ParamType[str]):
 REASON = _Reason()
 
 
-def print_errors(error: Exception) -> str | None:
-    """The sentence that tells a person what went wrong; None: it is no error that a person can mend."""
+def describe_error(error: Exception) -> str | None:
+    """The error as a sentence for a person; None if it is an error of this code."""
     if isinstance(error, MlopsError):
         return str(error)
     # By its name, since importing MLflow takes seconds.
@@ -55,11 +55,16 @@ def print_errors(error: Exception) -> str | None:
     return None
 
 
-def resolve_target(of: str, folder: Path | None) -> DeployedBundle:
-    """What is deployed for a target; says on stderr where that is, before anything is done there."""
-    found = bundle_cli.load_deployed(of, folder)
-    print_line(f"{found}", err=True)
-    return found
+def resolve_target(name: str, folder: Path | None) -> DeployedBundle:
+    """Load what is deployed for a target, and print where that is to stderr.
+
+    Args:
+        name: of the target.
+        folder: a laptop's home; None: a workspace.
+    """
+    deployed = bundle_cli.load_deployed(name, folder)
+    print_line(f"{deployed}", err=True)
+    return deployed
 
 
 def parse_pairs(given: Sequence[str]) -> dict[str, str]:
@@ -72,9 +77,9 @@ def parse_pairs(given: Sequence[str]) -> dict[str, str]:
 
 
 def print_line(*lines: str, err: bool = False) -> None:
-    """Print what tags, people or a workspace say, each argument on one line whatever it holds.
+    """Print texts of tags, people or a workspace, one argument on one line.
 
-    None of it can pass for another line, or for a command of the pipeline that shows it.
+    No text can be read as another line, or as a command of the pipeline that prints it.
     """
     click.echo("\n".join(map(escape_control, lines)), err=err)
 

@@ -72,10 +72,10 @@ def sort_permissions(rows: Mapping[Principal, Row]) -> dict[str, Any]:
 
 
 def deployer_of(lists: Sequence[Mapping[Principal, Row]], planner: str) -> str | None:
-    """Who would deploy what the planner planned; None: nobody can tell.
+    """The identity that would deploy what the planner planned; None if the plan does not show it.
 
-    It is the planner, if that one deployed last. Else it is the user that the bundle lets manage every resource, since
-    somebody else may have deployed over it. Only where there is no such user, it is whoever deployed last.
+    It is the planner, if the planner deployed last. Else it is the user that the bundle lets manage every resource.
+    If there is no such user, it is the user that deployed last.
     """
     was = [_levels_of(rows, "old") for rows in lists]
     before, owners = _managers_of(was), {name for levels in was for name, level in levels.items() if level == OWNER}
@@ -93,9 +93,9 @@ def _levels_of(rows: Mapping[Principal, Row], side: Literal["old", "new"]) -> di
 
 
 def _managers_of(lists: Sequence[Mapping[str, str]]) -> set[str]:
-    """The users that manage every resource that has permissions at all."""
-    each = [{name for name, level in levels.items() if level in (OWNER, MANAGER)} for levels in lists if levels]
-    return set.intersection(*each) if each else set()
+    """The users that manage every resource with permissions."""
+    managers = [{name for name, level in levels.items() if level in (OWNER, MANAGER)} for levels in lists if levels]
+    return set.intersection(*managers) if managers else set()
 
 
 def own_levels(rows: Mapping[Principal, Row], user: str) -> dict[Principal, str]:
@@ -129,7 +129,7 @@ def as_deployer(
         kind: of the resource, as in jobs.
         planner: who planned.
         deployer: who deploys; None: nobody knows, and the deployer's own row is left as it is.
-        own: the right that the bundle gives the planner, which these rows cannot show. None: as it was deployed last.
+        own: the right that the bundle gives the planner, which these rows do not show. None: as it was deployed last.
     """
     planned = {principal: row.new for principal, row in rows.items() if row.new}
     if planner == deployer or not {OWNER, MANAGER} & set(own_levels(rows, planner).values()):

@@ -1,7 +1,7 @@
-"""What a deployment plan says: `databricks bundle plan -o json`, read for a person and judged for a pipeline.
+"""Reads a deployment plan (`databricks bundle plan -o json`), compares two plans, and writes one for reviewers.
 
-Its words: `old` is what was deployed last, `new` what the bundle says now, `remote` what the workspace holds.
-So `remote` beside `old` is drift, `new` beside `old` is a change that is waiting, and both can be true at once.
+`old` is what was deployed last, `new` what the bundle says now, `remote` what the workspace holds. `remote` other than
+`old` is drift, `new` other than `old` is a change that waits for its deployment; a field can have both.
 """
 
 from __future__ import annotations
@@ -98,15 +98,15 @@ def parse_plan(text: str) -> Plan:
     except ValueError:
         raise ConfigError("this is no plan: give what `databricks bundle plan -o json` printed") from None
     if not isinstance(document, dict) or document.get("plan_version") != VERSION:
-        found = document.get("plan_version") if isinstance(document, dict) else None
-        raise ConfigError(f"plan_version is {found!r}, not {VERSION}: use the CLI that databricks.yml names")
+        version = document.get("plan_version") if isinstance(document, dict) else None
+        raise ConfigError(f"plan_version is {version!r}, not {VERSION}: use the CLI that databricks.yml names")
     entries = document.get("plan") or {}
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ConfigError("the plan holds no resources by name: give what `databricks bundle plan -o json` printed")
     try:
         return Plan(not document.get("lineage"), tuple(_parse_entry(key, entries[key]) for key in sorted(entries)))
     except (AttributeError, TypeError):
-        raise ConfigError("the plan's changes are not told by field: give what `bundle plan -o json` printed") from None
+        raise ConfigError("the plan lists no changes by field: give what `bundle plan -o json` printed") from None
 
 
 def _parse_entry(key: str, entry: Mapping[str, Any]) -> PlanEntry:
@@ -115,9 +115,9 @@ def _parse_entry(key: str, entry: Mapping[str, Any]) -> PlanEntry:
         raise ConfigError(f"the plan does {action!r} to {key}; known are {', '.join(ACTIONS)}")
     by_row = key.endswith(".permissions")
     changes = tuple(
-        Change(path, str(found.get("action")), *(found.get(side) for side in _SIDES))
-        for path, found in sorted((entry.get("changes") or {}).items())
-        if found.get("action") != "skip" and not (by_row and permission_rows.principal_of(path))
+        Change(path, str(change.get("action")), *(change.get(side) for side in _SIDES))
+        for path, change in sorted((entry.get("changes") or {}).items())
+        if change.get("action") != "skip" and not (by_row and permission_rows.principal_of(path))
     )
     name = key.removeprefix("resources.")
     if not by_row:
@@ -167,12 +167,12 @@ def _with_rows(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
 
 
 def _rewrite_permissions(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
-    others = tuple(change for change in entry.changes if not permission_rows.principal_of(change.path))
+    field_changes = tuple(change for change in entry.changes if not permission_rows.principal_of(change.path))
     action = entry.action
     if action in ("skip", "update"):
-        pending = [*others, *(change for change in _row_changes(rows) if change.action != "skip")]
+        pending = [*field_changes, *(change for change in _row_changes(rows) if change.action != "skip")]
         action = "update" if pending else "skip"
-    return _with_rows(replace(entry, action=action, changes=others), rows)
+    return _with_rows(replace(entry, action=action, changes=field_changes), rows)
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def _rewrite_permissions(entry: PlanEntry, rows: Mapping[Principal, Row]) -> Pla
 def plan_differences(
     approved: Plan, now: Plan, *, planner: str | None = None, deployer: str | None = None
 ) -> tuple[str, ...]:
-    """What would be done now and was not approved, or was approved and would not be done; none: it is the same plan.
+    """What two plans do differently; empty if both do the same.
 
     Args:
         approved: the plan that somebody approved.
@@ -191,25 +191,25 @@ def plan_differences(
     """
     if planner:
         approved = as_deployer(approved, planner, deployer, now=now)
-    found = []
+    differences = []
     if approved.first != now.first:
-        found.append("the first deployment came in between: plan again")
+        differences.append("the first deployment came in between: plan again")
     before, after = ({entry.key: entry for entry in plan.actions} for plan in (approved, now))
     for key in sorted(before.keys() | after.keys()):
-        mine, theirs = (side[key].action if key in side else "skip" for side in (before, after))
+        action_before, action_after = (side[key].action if key in side else "skip" for side in (before, after))
         if before.get(key) == after.get(key):
             continue
         if hidden := _find_hidden_change(after.get(key), planner):
-            found.append(f"{key}: {hidden}")
-        elif mine != theirs:
-            found.append(f"{key}: approved is {mine}, now it would be {theirs}")
+            differences.append(f"{key}: {hidden}")
+        elif action_before != action_after:
+            differences.append(f"{key}: approved is {action_before}, now it would be {action_after}")
         else:
-            found.append(f"{key}: {mine} was approved with other values than it would have now")
-    return tuple(found)
+            differences.append(f"{key}: {action_before} was approved with other values than it would have now")
+    return tuple(differences)
 
 
 def _find_hidden_change(entry: PlanEntry | None, planner: str | None) -> str:
-    """The change of the planner's own right, which the plan that the planner made cannot show."""
+    """The change of the planner's own right, which the planner's own plan does not show."""
     rows = (entry.rows if entry else None) or {}
     for (key, name), row in rows.items():
         if key != "group_name" and name == planner and row.new != row.old:
@@ -223,21 +223,21 @@ def _find_hidden_change(entry: PlanEntry | None, planner: str | None) -> str:
 
 @dataclass(frozen=True)
 class ConfigDrift:
-    """What differs between what was deployed last and what the workspace holds, and what only waits for deployment."""
+    """What differs between the last deployment and the workspace, and what waits for the next deployment."""
 
     drifted: tuple[tuple[str, Change], ...]
     waiting: tuple[str, ...]
 
 
 def config_drift(plan: Plan) -> ConfigDrift:
-    """Whether somebody changed what is deployed, by hand or otherwise.
+    """Find what was changed outside of deployments.
 
-    A resource that would be created is either new in the bundle or was deleted by hand; the plan does not tell which,
-    so it waits, and the check right after a deployment, which allows no action at all, is what finds it.
+    A resource that would be created is new in the bundle, or was deleted by hand; the plan does not show which. It
+    counts as waiting. `mlops ci settled`, which allows no action right after a deployment, finds a deletion.
     """
     # The CLI skips a row that the workspace holds as it would plan it, and it plans its own user as owner.
-    judged = [e for e in plan.entries if e.action != "skip" or e.rows]
-    drifted = [(e.key, change) for e in judged for change in e.changes if change.is_drift]
+    checked = [e for e in plan.entries if e.action != "skip" or e.rows]
+    drifted = [(e.key, change) for e in checked for change in e.changes if change.is_drift]
     touched = {key for key, _ in drifted}
     return ConfigDrift(tuple(drifted), tuple(f"{e.action} {e.key}" for e in plan.actions if e.key not in touched))
 
@@ -246,7 +246,7 @@ def config_drift(plan: Plan) -> ConfigDrift:
 
 
 def escape_html(value: Any) -> str:
-    """A value as text that neither a page, nor a mail, nor the log of a pipeline takes for anything but text."""
+    """A value as HTML that shows it as text: no page, mail or pipeline log reads a command or a link in it."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     plain = "".join(c if (c.isalnum() and c.isascii()) or c in " -_.,/=+" else f"&#{ord(c)};" for c in text[:_LONGEST])
     return f"<code>{plain}{'…' * (len(text) > _LONGEST)}</code>"
@@ -267,16 +267,16 @@ def summarise_plan(plan: Plan, target: str) -> str:
         ("Changes who may do what", list(_find_fields(plan, _RIGHTS))),
         ("Takes back what was changed by hand", list(_list_reverted_changes(plan))),
     )
-    for title, found in calls:
-        if found:
-            lines += [f"**{title}**", "", *(f"- {line}" for line in dict.fromkeys(found)), ""]
+    for title, calls_of_title in calls:
+        if calls_of_title:
+            lines += [f"**{title}**", "", *(f"- {line}" for line in dict.fromkeys(calls_of_title)), ""]
     rows = [row for entry in plan.actions for row in _table_rows(entry)]
     table = ["| resource | action | field | deployed | bundle | workspace |", "|---|---|---|---|---|---|", *rows]
     return "\n".join([*lines, "<details><summary>Everything</summary>", "", *table, "", "</details>", ""])
 
 
 def truncate_markdown(page: str, longest: int) -> str:
-    """A page of at most so many characters: whole lines of it, and where the rest stands if some are left out."""
+    """The first whole lines of a page, with a hint where the rest is, if the page is longer than a limit."""
     if len(page) <= longest:
         return page
     hint = "\n\n</details>\n\n**Cut here: all of it is in the summary of the run.**\n"
@@ -295,11 +295,11 @@ def _find_fields(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
             if pattern.search(f"{entry.key}.{change.path}"):
                 key, path, before, after = map(escape_html, (entry.key, change.path, change.remote, change.new))
                 yield f"{key} {path}: {before} → {after}"
-        found = (
+        fields = (
             [] if entry.changes else [key for key in dict.fromkeys(_field_names(entry.wanted)) if pattern.search(key)]
         )
-        if found or (not entry.changes and pattern.search(entry.key)):
-            yield f"{entry.action} {escape_html(entry.key)} {' '.join(map(escape_html, found))}".rstrip()
+        if fields or (not entry.changes and pattern.search(entry.key)):
+            yield f"{entry.action} {escape_html(entry.key)} {' '.join(map(escape_html, fields))}".rstrip()
 
 
 def _field_names(value: Any) -> Iterator[str]:
@@ -319,15 +319,15 @@ def _table_rows(entry: PlanEntry) -> Iterator[str]:
         yield f"| {escape_html(entry.key)} | {entry.action} | {values} |"
 
 
-def report_drift(found: ConfigDrift, target: str) -> str:
-    """The verdict on drift, in Markdown."""
-    if not found.drifted:
-        waits = ", ".join(map(escape_html, found.waiting))
-        waiting = f" {len(found.waiting)} changes wait for deployment: {waits}." if waits else ""
+def report_drift(drift: ConfigDrift, target: str) -> str:
+    """The drift of a target, in Markdown."""
+    if not drift.drifted:
+        waits = ", ".join(map(escape_html, drift.waiting))
+        waiting = f" {len(drift.waiting)} changes wait for deployment: {waits}." if waits else ""
         return f"Target {escape_html(target)} is as it was deployed.{waiting}\n"
     lines = [f"Target {escape_html(target)} is not as it was deployed. Deploying again takes these changes back.", ""]
     lines += ["| resource | field | deployed | workspace |", "|---|---|---|---|"]
-    for key, change in found.drifted:
+    for key, change in drift.drifted:
         cells = map(escape_html, (key, change.path, change.old, change.remote))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

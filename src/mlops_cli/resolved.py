@@ -1,4 +1,4 @@
-"""The bundle, resolved for a target, before anything is deployed: what `databricks bundle validate -o json` prints."""
+"""Reads the bundle resolved for a target, as `databricks bundle validate -o json` prints it before a deployment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_VALUE = re.compile(r"no value assigned to required variable (\w+)")
 
 
 def load_resolved_bundle(target: str, file: Path | None) -> Mapping[str, Any]:
-    """The resolved bundle; a variable that nobody gave a value has one that begins with UNSET.
+    """Load the resolved bundle; a variable without a value gets one that begins with UNSET.
 
     Args:
         target: of the bundle.
@@ -30,9 +30,9 @@ def load_resolved_bundle(target: str, file: Path | None) -> Mapping[str, Any]:
         ConfigError: the file is none such or of another target, or the CLI is missing or refuses the bundle.
     """
     document = _ask_cli(target) if file is None else _parse_document(checkout.read_file(file), str(file))
-    found = document.get("bundle", {}).get("target")
-    if found != target:
-        raise ConfigError(f"{file or 'the CLI'} is about target {found!r}, not {target!r}")
+    found_target = document.get("bundle", {}).get("target")
+    if found_target != target:
+        raise ConfigError(f"{file or 'the CLI'} is about target {found_target!r}, not {target!r}")
     return document
 
 
@@ -42,8 +42,8 @@ def cli_version() -> str | None:
     if cli is None:
         return None
     answer = subprocess.run([cli, "version", "--output", "json"], capture_output=True, text=True, check=False)  # noqa: S603 (a fixed command)
-    found = re.search(r"\d+\.\d+\.\d+\S*", answer.stdout)
-    return found[0].strip('",') if found else "0"
+    version = re.search(r"\d+\.\d+\.\d+\S*", answer.stdout)
+    return version[0].strip('",') if version else "0"
 
 
 def _ask_cli(target: str) -> Mapping[str, Any]:

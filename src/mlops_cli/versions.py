@@ -1,4 +1,4 @@
-"""`mlops status`, `history` and `compare`: what is where, how it came there, and how two versions differ."""
+"""`mlops status`, `history` and `compare` show alias holders, the audit table, and two versions side by side."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
         try:
             rows += _alias_holders(target, home)
         except Exception as error:
-            sentence = options.print_errors(error)
+            sentence = options.describe_error(error)
             if sentence is None:
                 raise
             unread[target] = sentence
@@ -64,14 +64,14 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
 
 def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     """One row for each alias that a version of a target holds."""
-    place = options.resolve_target(target, home)
-    registry = Registry(place.home)
-    held = [(alias, registry.find_alias_holder(place.model, alias)) for alias in options.ALIASES]
-    return [_target_status(place, registry, alias, version) for alias, version in held if version is not None]
+    deployed = options.resolve_target(target, home)
+    registry = Registry(deployed.home)
+    held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
+    return [_target_status(deployed, registry, alias, version) for alias, version in held if version is not None]
 
 
-def _short_digest(registry: Registry, version: Version) -> tuple[str | None, str | None]:
-    """The digest of a version's files, and what is wrong with them."""
+def _check_digest(registry: Registry, version: Version) -> tuple[str | None, str | None]:
+    """The digest of a version's files as they are now, and a problem if it is not the recorded one."""
     try:
         with registry.fetch_files(version) as folder:
             digest = artifact_digest(folder)
@@ -83,13 +83,13 @@ def _short_digest(registry: Registry, version: Version) -> tuple[str | None, str
     )
 
 
-def _target_status(place: DeployedBundle, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
-    digest, problem = _short_digest(registry, version)
+def _target_status(deployed: DeployedBundle, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
+    digest, problem = _check_digest(registry, version)
     tags, age = version.tags, runtime.now() - version.created
-    measured, metrics = registry.latest_figures(version, place.parameter_default("deployment", "experiment"))
+    measured, metrics = registry.latest_figures(version, deployed.parameter_default("deployment", "experiment"))
     serves = alias == "champion"
     return {
-        "target": place.target,
+        "target": deployed.target,
         "alias": alias,
         "model": version.model,
         "version": version.number,
@@ -116,26 +116,26 @@ def history(target: str, home: Path | None, output: str) -> None:
 
     Example: mlops history --target prod --home .laptop
     """
-    place = options.resolve_target(target, home)
-    rows = audit_records.read_rows(place)
+    deployed = options.resolve_target(target, home)
+    rows = audit_records.read_rows(deployed)
     if output == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     for row in rows:
         options.print_line(_history_line(row))
     if not rows:
-        click.echo(f"nothing was judged, promoted or deployed in {target} yet")
+        click.echo(f"nothing was validated, promoted or deployed in {target} yet")
 
 
 def _history_line(row: AuditRow) -> str:
-    """A row on one line, whatever its texts hold."""
+    """A row on one line; control characters of its texts are replaced."""
     before = "" if row.move not in MOVES or row.from_version is None else f"{row.from_version} -> "
     verdict = row.verdict if row.move == "verdict" else row.verdict_digest
     also = {"verdict": verdict, "approved by": row.approved_by, "copy of": row.source}
-    told = [f"{name} {text[:60]}" for name, text in also.items() if text]
+    details = [f"{name} {text[:60]}" for name, text in also.items() if text]
     move = f"{row.move} {before}{row.to_version} by {row.by}: {row.reason}"
-    said = clean_text(f"{move} ({', '.join(told)})" if told else move)
-    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {said}"
+    line = clean_text(f"{move} ({', '.join(details)})" if details else move)
+    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {line}"
 
 
 @click.command(epilog=options.EXITS)
@@ -151,9 +151,9 @@ def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None
 
     Example: mlops compare champion challenger --target prod --home .laptop
     """
-    place = options.resolve_target(target, home)
-    registry = Registry(place.home)
-    pages = [_version_facts(registry, _find_version(registry, place.model, name)) for name in (a, b)]
+    deployed = options.resolve_target(target, home)
+    registry = Registry(deployed.home)
+    pages = [_version_facts(registry, _find_version(registry, deployed.model, name)) for name in (a, b)]
     names = list(dict.fromkeys(name for page in pages for name in page))
     rows = [(name, *(page.get(name) for page in pages)) for name in names]
     if output == "json":
@@ -167,15 +167,15 @@ def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None
 def _find_version(registry: Registry, model: str, name: str) -> Version:
     if name.isdigit():
         return registry.get_version(model, int(name))
-    found = registry.find_alias_holder(model, name)
-    if found is None:
+    holder = registry.find_alias_holder(model, name)
+    if holder is None:
         raise ModelError(f"no version of {model} is {name!r}: give a number, or one of {', '.join(options.ALIASES)}")
-    return found
+    return holder
 
 
 def _version_facts(registry: Registry, version: Version) -> dict[str, Any]:
-    """Everything that is known about a version, by name."""
-    digest, problem = _short_digest(registry, version)
+    """Number, digest, aliases, tags and metrics of a version, by name."""
+    digest, problem = _check_digest(registry, version)
     runs = {"training": version.run_id, "validation": version.tags.get("validation_run", "")}
     figures = {
         f"{name} {key}": value for name, run in runs.items() for key, value in registry.read_metrics(run).items()

@@ -1,4 +1,4 @@
-"""Reads a workspace's table from outside, through a SQL warehouse: the only module that knows one."""
+"""Reads a table of a workspace from outside, through a SQL warehouse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from mlops.contract import ConfigError, MlopsError
 from mlops.platform import sdk
 
-_PATIENCE = 600
-"""Seconds that a warehouse may take to start and to answer."""
+_TIMEOUT = 600
+"""Seconds for a warehouse to start and to answer."""
 
 
 def query_rows(table: str, column: str, value: str) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def query_rows(table: str, column: str, value: str) -> list[dict[str, Any]]:
             parameters=[Parameter("name", value=table), Parameter("value", value=value)],
             wait_timeout="50s",
         )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while answer.status.state in {StatementState.PENDING, StatementState.RUNNING} and time.monotonic() < deadline:
             time.sleep(1)
             answer = workspace.statement_execution.get_statement(answer.statement_id)

@@ -1,4 +1,4 @@
-"""What stops a pipeline: other files than were built, an old tag, a weakness, a credential, a refused version."""
+"""What stops a pipeline: other files than were built, an old tag, a vulnerability, a credential, a refused version."""
 
 from __future__ import annotations
 
@@ -159,7 +159,8 @@ COPY = {"promoted_from": "staging.m/3@d1", "artifact_digest": "d1"}
 def states(source: dict[str, str] = SOURCE, *copies: dict[str, str], champion: int | None = None) -> dict[str, str]:
     made = [(5 + n, tags) for n, tags in enumerate(copies)]
     return {
-        s.name: s.state for s in promotion_status(source, made, origin="staging.m/3@d1", champion=champion, place=PLACE)
+        s.name: s.state
+        for s in promotion_status(source, made, origin="staging.m/3@d1", champion=champion, target_options=PLACE)
     }
 
 
@@ -201,7 +202,10 @@ def test_the_journal_says_who_approved_and_what_to_do() -> None:
     def said(*copies: dict[str, str], source: dict[str, str] = SOURCE, champion: int | None = None) -> list[str]:
         made = list(enumerate(copies, 5))
         return [
-            s.what for s in promotion_status(source, made, origin=COPY["promoted_from"], champion=champion, place=PLACE)
+            s.what
+            for s in promotion_status(
+                source, made, origin=COPY["promoted_from"], champion=champion, target_options=PLACE
+            )
         ]
 
     accepted = {**COPY, "verdict": "accepted"}
@@ -231,7 +235,7 @@ def test_the_journal_says_who_approved_and_what_to_do() -> None:
     ]
 
 
-# --- weaknesses ------------------------------------------------------------------------------------------------------
+# --- vulnerabilities ------------------------------------------------------------------------------------------------------
 
 AUDIT = json.dumps({"schema": {"version": "preview"}, "vulnerabilities": [
     {"dependency": {"name": "click", "version": "8.5.1"}, "display_id": "PYSEC-1", "fix_versions": ["9", "8.5.2"]},
@@ -244,7 +248,7 @@ def policy(*rows: tuple[str, str, str]) -> Any:
     return parse_exceptions("".join(f'[accepted.{i}]\nreason = "{r}"\nuntil = {u}\n' for i, r, u in rows))
 
 
-def test_a_weakness_stops_until_somebody_accepts_it() -> None:
+def test_a_vulnerability_stops_until_somebody_accepts_it() -> None:
     assert open_vulnerabilities(parse_vulnerabilities(AUDIT), (), DAY) == (
         "click 8.5.1: PYSEC-1; lock 9, 8.5.2",
         "aiohttp 3: PYSEC-2; there is no fix yet: replace it, or accept it with a reason",
@@ -262,7 +266,7 @@ def test_an_exception_ends_is_short_and_is_about_something() -> None:
         [click], policy(("PYSEC-1", "x", "2027-02-23"), ("PYSEC-9", "x", "2026-12-01")), DAY
     ) == (
         "exception PYSEC-1 lasts until 2027-02-23: at most 90 days",
-        "exception PYSEC-9 has no weakness any more: remove it",
+        "exception PYSEC-9 has no vulnerability any more: remove it",
     )
     assert open_vulnerabilities([click], policy(("PYSEC-1", "x", "2027-02-22")), DAY) == ()
 
@@ -298,7 +302,7 @@ def test_an_audit_that_did_not_happen_is_not_a_clean_one(text: str) -> None:
 
 def test_an_audit_may_say_nothing_of_fixes() -> None:
     row = {"dependency": {"name": "click", "version": "8"}, "display_id": "A"}
-    assert parse_vulnerabilities(json.dumps({"vulnerabilities": [row]})) == (Vulnerability("A", "click", "8", ""),)
+    assert parse_vulnerabilities(json.dumps({"vulnerabilities": [row]})) == (Vulnerability("A", "click 8", ""),)
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_history_tells_the_rows_of_the_audit_table(told, mlops):
     line = mlops("history", "--target", "prod")[1].splitlines()[5]
     assert "deployment 1 -> 2 by release: verdict 000000000000" in line
     assert "copy of dev.toy.failing/2@" in line
-    assert mlops("history", "--target", "staging")[1].startswith("nothing was judged")
+    assert mlops("history", "--target", "staging")[1].startswith("nothing was validated")
 
 
 def test_compare_sets_two_versions_side_by_side(mlops):

@@ -61,7 +61,7 @@ GIVE = "give what `databricks bundle plan -o json` printed"
             "the plan does 'explode' to resources.jobs.a; known are " + ", ".join(ACTIONS),
         ),
         *(
-            (text(given), "the plan's changes are not told by field: give what `bundle plan -o json` printed")
+            (text(given), "the plan lists no changes by field: give what `bundle plan -o json` printed")
             for given in (job(name=3), {"resources.jobs.a": {"action": "update", "changes": [1]}})
         ),
     ],

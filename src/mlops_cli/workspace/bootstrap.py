@@ -1,4 +1,4 @@
-"""From what a target needs and what is there to the commands that are missing, in the order in which to run them."""
+"""Lists the setup commands that a target still needs, in the order in which to run them."""
 
 from __future__ import annotations
 
@@ -23,37 +23,33 @@ class MissingSteps:
 
 
 def list_missing_steps(
-    wanted: TargetRequirements,
-    found: WorkspaceState,
-    source: Pipeline | None,
+    needs: TargetRequirements,
+    state: WorkspaceState,
+    pipeline: Pipeline | None,
     environments: Mapping[str, Environment] | Unreadable | None = None,
     deployed: Sequence[str] = (),
 ) -> MissingSteps:
     """The commands that are missing: identities, catalogs, rights, then the repository's environments.
 
     Args:
-        wanted: what the target needs.
-        found: what the workspace and the account hold.
-        source: the pipeline that deploys; None: it is set up by hand.
+        needs: what the target needs.
+        state: what the workspace and the account hold.
+        pipeline: which deploys; None: it is set up by hand.
         environments: of the repository, by name; None: they are not looked at.
         deployed: the targets that pipelines deploy, in their order; empty: not known, so the target is reviewed.
     """
     later: list[str] = []
     steps = [
-        *identities.identity_steps(wanted, found),
-        *identities.membership_steps(wanted, found, later),
-        *identities.federation_steps(wanted, found, source),
-        *catalogs.catalog_steps(wanted, found, later),
-        *catalogs.list_binding_steps(wanted, found),
-        *identities.role_steps(wanted, found),
-        *catalogs.ownership_steps(wanted, found),
-        *catalogs.grant_steps(wanted, found, later),
+        *identities.identity_steps(needs, state),
+        *identities.membership_steps(needs, state, later),
+        *identities.federation_steps(needs, state, pipeline),
+        *catalogs.catalog_steps(needs, state, later),
+        *catalogs.list_binding_steps(needs, state),
+        *identities.role_steps(needs, state),
+        *catalogs.ownership_steps(needs, state),
+        *catalogs.grant_steps(needs, state, later),
     ]
-    if source is not None and source.repository and environments is not None:
-        steps += protection.protection_steps(
-            wanted.target,
-            source.repository,
-            environments,
-            reviewed=protection.is_reviewed(wanted.target, deployed),
-        )
+    if pipeline is not None and pipeline.repository and environments is not None:
+        reviewed = protection.is_reviewed(needs.target, deployed)
+        steps += protection.protection_steps(needs.target, pipeline.repository, environments, reviewed=reviewed)
     return MissingSteps(tuple(steps), tuple(dict.fromkeys(later)))

@@ -1,4 +1,4 @@
-"""What has to be there before the first deployment, and the rights that a bundle cannot grant."""
+"""Steps for catalogs and for the rights that a bundle cannot grant."""
 
 from __future__ import annotations
 
@@ -7,116 +7,99 @@ import shlex
 from collections.abc import Iterator
 
 from mlops_cli.workspace.requirements import UNSET, RequiredGrant, TargetRequirements
-from mlops_cli.workspace.state import Kind, Securable, Unreadable, WorkspaceState
+from mlops_cli.workspace.state import Kind, Securable, Unreadable, WorkspaceState, unread_reason
 from mlops_cli.workspace.steps import SetupStep
 
+_METASTORE_OWNER = "owner of the catalog, or metastore admin"
 
-def catalog_steps(wanted: TargetRequirements, found: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
-    """The catalog that the target writes to, and that a group owns it; those that it only reads are others' to make."""
-    for name, writes in _catalogs_used(wanted).items():
-        there = found.securables.get(("catalog", name))
-        if there is None and not writes:
-            later.append(f"catalog {name}, which target {wanted.target} reads: whoever writes there makes it")
-        elif writes and (there is None or isinstance(there, Unreadable)):
+
+def catalog_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
+    """Steps for the catalog that the target writes to; a catalog that it only reads belongs to somebody else."""
+    for name, writes in _catalogs_used(needs).items():
+        catalog, quoted = state.securables.get(("catalog", name)), _quote_name(name)
+        if catalog is None and not writes:
+            later.append(f"catalog {name}, which target {needs.target} reads: whoever writes there makes it")
+        elif writes and not isinstance(catalog, Securable):
             yield SetupStep(
-                f"no catalog {name} that you may see; target {wanted.target} writes there",
-                f"CREATE CATALOG IF NOT EXISTS {_quote_name(name)};",
-                "sql",
+                f"no catalog {name} that you may see; target {needs.target} writes there",
+                f"CREATE CATALOG IF NOT EXISTS {quoted};",
                 "CREATE CATALOG on the metastore; add MANAGED LOCATION if the metastore has no storage",
-                f"DROP CATALOG {_quote_name(name)};",
-                there.why if isinstance(there, Unreadable) else "",
-            )
-        elif isinstance(there, Securable) and writes and "@" in there.owner and wanted.owner and not wanted.is_personal:
-            yield SetupStep(
-                f"catalog {name} belongs to {there.owner}, a person: a group outlives one",
-                f"ALTER CATALOG {_quote_name(name)} OWNER TO {_quote_name(wanted.owner)};",
+                f"DROP CATALOG {quoted};",
+                unread_reason(catalog),
                 "sql",
-                "owner of the catalog, or metastore admin",
-                f"ALTER CATALOG {_quote_name(name)} OWNER TO {_quote_name(there.owner)};",
+            )
+        elif isinstance(catalog, Securable) and writes and "@" in catalog.owner and needs.owner:
+            yield SetupStep(
+                f"catalog {name} belongs to {catalog.owner}, a person: a group outlives one",
+                f"ALTER CATALOG {quoted} OWNER TO {_quote_name(needs.owner)};",
+                _METASTORE_OWNER,
+                f"ALTER CATALOG {quoted} OWNER TO {_quote_name(catalog.owner)};",
+                language="sql",
             )
 
 
-def _catalogs_used(wanted: TargetRequirements) -> dict[str, bool]:
+def _catalogs_used(needs: TargetRequirements) -> dict[str, bool]:
     """The catalogs of the target, and whether it writes there."""
-    read = (wanted.securable_names["data catalog"][1], wanted.securable_names["source catalog"][1])
-    return {**dict.fromkeys(read, False), wanted.securable_names["catalog"][1]: True}
+    read = (needs.securable_names["data catalog"][1], needs.securable_names["source catalog"][1])
+    return {**dict.fromkeys(read, False), needs.securable_names["catalog"][1]: True}
 
 
-def list_binding_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
-    """The target's own catalog is bound to this workspace for writing, those that it reads at least for reading."""
-    for name, writes in _catalogs_used(wanted).items():
-        there = found.securables.get(("catalog", name))
-        if there is None or isinstance(there, Unreadable):
+def list_binding_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
+    """Steps that bind the target's own catalog to this workspace for writing, and those that it reads for reading."""
+    for name, writes in _catalogs_used(needs).items():
+        catalog = state.securables.get(("catalog", name))
+        if not isinstance(catalog, Securable):
             continue
-        close = writes and not wanted.is_personal
-        bound = found.bindings.get(name, {})
+        isolate = writes and not needs.is_personal
+        bound = state.bindings.get(name, {})
         mode = "BINDING_TYPE_READ_WRITE" if writes else "BINDING_TYPE_READ_ONLY"
         enough = {mode, "BINDING_TYPE_READ_WRITE"}
-        if (close or there.isolated) and (isinstance(bound, Unreadable) or bound.get(found.workspace_id) not in enough):
-            yield _bind_step(name, found.workspace_id, mode, bound.why if isinstance(bound, Unreadable) else "")
-        if close and not there.isolated:
-            yield SetupStep(
-                f"only workspaces that catalog {name} is bound to see it; bind every one that uses it first",
-                f"databricks catalogs update {name} --isolation-mode ISOLATED",
-                "shell",
-                "owner of the catalog, or metastore admin",
-                f"databricks catalogs update {name} --isolation-mode OPEN",
-            )
+        lacking = isinstance(bound, Unreadable) or bound.get(state.workspace_id) not in enough
+        if (isolate or catalog.isolated) and lacking:
+            yield _bind_step(name, state.workspace_id, mode, unread_reason(bound))
+        if isolate and not catalog.isolated:
+            update = f"databricks catalogs update {name} --isolation-mode "
+            what = f"only workspaces that catalog {name} is bound to see it; bind every one that uses it first"
+            yield SetupStep(what, f"{update}ISOLATED", _METASTORE_OWNER, f"{update}OPEN")
 
 
-def ownership_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
-    """The model belongs to whom the bundle gives it: a deployment sets it, and a person may have changed it since."""
-    name = wanted.securable_names["model"][1]
-    there = found.securables.get(wanted.securable_names["model"])
-    if wanted.owner and isinstance(there, Securable) and there.owner != wanted.owner:
+def ownership_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
+    """The step that gives the model back to the owner that the bundle names, if a person has changed it."""
+    kind, name = needs.securable_names["model"]
+    model = state.securables.get((kind, name))
+    if needs.owner and isinstance(model, Securable) and model.owner != needs.owner:
+        what = f"model {name} belongs to {model.owner}, the bundle gives it to {needs.owner}"
         call = f"databricks registered-models update {name} --owner "
-        yield SetupStep(
-            f"model {name} belongs to {there.owner}, the bundle gives it to {wanted.owner}",
-            call + shlex.quote(wanted.owner),
-            "shell",
-            "owner of the model, or metastore admin",
-            call + shlex.quote(there.owner),
-        )
+        right, undo = "owner of the model, or metastore admin", call + shlex.quote(model.owner)
+        yield SetupStep(what, call + shlex.quote(needs.owner), right, undo)
 
 
 def _bind_step(catalog: str, workspace: int, mode: str, unsure: str) -> SetupStep:
-    add = {"add": [{"workspace_id": workspace, "binding_type": mode}]}
-    drop = {"remove": [{"workspace_id": workspace, "binding_type": mode}]}
+    binding = [{"workspace_id": workspace, "binding_type": mode}]
     call = f"databricks workspace-bindings update-bindings catalog {catalog} --json "
-    return SetupStep(
-        f"catalog {catalog} is bound to this workspace ({'read-only' if mode.endswith('ONLY') else 'read and write'})",
-        call + shlex.quote(json.dumps(add)),
-        "shell",
-        "owner of the catalog, or metastore admin",
-        call + shlex.quote(json.dumps(drop)),
-        unsure,
-    )
+    command, undo = (call + shlex.quote(json.dumps({verb: binding})) for verb in ("add", "remove"))
+    reach = "read-only" if mode.endswith("ONLY") else "read and write"
+    return SetupStep(f"catalog {catalog} is bound to this workspace ({reach})", command, _METASTORE_OWNER, undo, unsure)
 
 
-def grant_steps(wanted: TargetRequirements, found: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
+def grant_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
     """Privileges that the bundle does not grant itself; on what is not there yet they are noted for later."""
-    for need in wanted.grants_needed():
-        there = found.securables.get((need.kind, need.name))
-        if need.who.startswith(UNSET) or (
-            there is None and (need.kind, need.name) != wanted.securable_names["catalog"]
-        ):
-            later.append(f"{need.privilege} on {need.kind} {need.name} for {need.who}")
+    for grant in needs.grants_needed():
+        securable = (grant.kind, grant.name)
+        absent = state.securables.get(securable) is None and securable != needs.securable_names["catalog"]
+        if grant.who.startswith(UNSET) or absent:
+            later.append(f"{grant.privilege} on {grant.kind} {grant.name} for {grant.who}")
             continue
-        held = found.has_privilege(need.kind, need.name, need.who, need.privilege)
+        held = state.has_privilege(*securable, grant.who, grant.privilege)
         if held is not True:
-            yield _grant_step(need, held.why if isinstance(held, Unreadable) else "")
+            yield _grant_step(grant, unread_reason(held))
 
 
-def _grant_step(need: RequiredGrant, unsure: str) -> SetupStep:
-    privilege, on = need.privilege.replace("_", " "), f"{need.kind.upper()} {_quote_path(need.name)}"
-    return SetupStep(
-        f"{need.why}",
-        f"GRANT {privilege} ON {on} TO {_quote_name(need.who)};",
-        "sql",
-        _GRANTER[need.kind],
-        f"REVOKE {privilege} ON {on} FROM {_quote_name(need.who)};",
-        unsure,
-    )
+def _grant_step(grant: RequiredGrant, unsure: str) -> SetupStep:
+    on = f"{grant.kind.upper()} {'.'.join(map(_quote_name, grant.name.split('.')))}"
+    privilege, who = grant.privilege.replace("_", " "), _quote_name(grant.who)
+    command, undo = f"GRANT {privilege} ON {on} TO {who};", f"REVOKE {privilege} ON {on} FROM {who};"
+    return SetupStep(grant.why, command, _GRANTER[grant.kind], undo, unsure, "sql")
 
 
 _GRANTER: dict[Kind, str] = {
@@ -125,10 +108,6 @@ _GRANTER: dict[Kind, str] = {
     "volume": "owner of the volume, schema or catalog, or MANAGE on one of them",
     "function": "owner of the model, schema or catalog, or MANAGE on one of them",
 }
-
-
-def _quote_path(name: str) -> str:
-    return ".".join(_quote_name(part) for part in name.split("."))
 
 
 def _quote_name(name: str) -> str:

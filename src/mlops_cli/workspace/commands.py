@@ -1,4 +1,4 @@
-"""`mlops bootstrap`, `doctor`, `copy-dbfs` and `link`: for whoever sets an account up, and for whoever joins."""
+"""`mlops bootstrap`, `doctor`, `copy-dbfs` and `link` set up a workspace and check it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from mlops_cli.workspace.identities import pipeline_from_options
 from mlops_cli.workspace.protection import Environment
 from mlops_cli.workspace.requirements import TargetRequirements
 from mlops_cli.workspace.state import Unreadable
-from mlops_cli.workspace.steps import SetupStep
 
 _EXITS = "Exit codes: 0 nothing is missing, 1 something is, or cannot be read, 2 wrong arguments."
 _bundle = click.option(
@@ -65,15 +64,15 @@ def bootstrap(
     """
     if github is not None and azure_devops is not None:
         raise click.UsageError("--github and --azure-devops exclude each other: run it once for each")
-    wanted = TargetRequirements(resolved.load_resolved_bundle(target, file))
-    found = account.read_state(wanted, account_id)
-    source = pipeline_from_options(github, azure_devops, found.account_id)
-    environments = None if source is None else _read_environments(source.repository, forge_token)
-    answer = list_missing_steps(wanted, found, source, environments, list_deployed_targets())
+    needs = TargetRequirements(resolved.load_resolved_bundle(target, file))
+    state = account.read_state(needs, account_id)
+    pipeline = pipeline_from_options(github, azure_devops, state.account_id)
+    environments = None if pipeline is None else _read_environments(pipeline.repository, forge_token)
+    answer = list_missing_steps(needs, state, pipeline, environments, list_deployed_targets())
     if output == "json":
         click.echo(json.dumps(asdict(answer), indent=1))
     else:
-        _print_steps(target, found.host, answer)
+        _print_steps(target, state.host, answer)
     if answer.steps or answer.later:
         raise click.exceptions.Exit(1)
 
@@ -82,23 +81,18 @@ def _print_steps(target: str, host: str, answer: MissingSteps) -> None:
     click.echo(f"# Target {target} in {host}: {len(answer.steps)} commands are missing. Nothing was changed.")
     language = ""
     for number, step in enumerate(answer.steps, 1):
+        mark, where = ("--", "in the SQL editor") if step.language == "sql" else ("#", "in a shell")
         if step.language != language:
             language = step.language
-            click.echo(f"\n{_comment_mark(step)} --- {'in the SQL editor' if language == 'sql' else 'in a shell'} ---")
-        click.echo(f"{_comment_mark(step)} {number}. {step.what}")
+            click.echo(f"\n{mark} --- {where} ---")
+        click.echo(f"{mark} {number}. {step.what}")
         if step.unsure:
-            click.echo(f"{_comment_mark(step)}    perhaps not needed, it could not be read: {step.unsure}")
-        click.echo(f"{_comment_mark(step)}    needs: {step.right}")
-        click.echo(f"{_comment_mark(step)}    undo:  {step.undo}")
-        click.echo(step.command)
+            click.echo(f"{mark}    perhaps not needed, it could not be read: {step.unsure}")
+        click.echo(f"{mark}    needs: {step.right}\n{mark}    undo:  {step.undo}\n{step.command}")
     for line in answer.later:
         click.echo(f"# later: {line}")
     if answer.later:
         click.echo("# Run this again after these commands, and after the first `databricks bundle deploy`.")
-
-
-def _comment_mark(step: SetupStep) -> str:
-    return "--" if step.language == "sql" else "#"
 
 
 @click.command(epilog=_EXITS)
@@ -114,23 +108,20 @@ def doctor(*, target: str, file: Path | None, output: str, github: str | None, f
 
     Example: mlops doctor --target dev
     """
-    # OWNER@ID/REPO@ID, as bootstrap takes it, does as well.
+    # OWNER@ID/REPO@ID, as bootstrap takes it, is taken here, too.
     environments = _read_environments(github and re.sub(r"@\d+", "", github), forge_token)
-    facts = replace(
-        _gather_facts(target, file), environments_of_repository=environments, deployed=list_deployed_targets()
-    )
-    findings = run_checks(facts)
+    facts, deployed = _gather_facts(target, file), list_deployed_targets()
+    checks = run_checks(replace(facts, environments_of_repository=environments, deployed=deployed))
     if output == "json":
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        click.echo(json.dumps([asdict(check) for check in checks], indent=1))
     else:
-        for finding in findings:
-            click.echo(_format_check(finding))
-    if any(finding.state == "bad" for finding in findings):
+        click.echo("\n".join(map(_format_check, checks)))
+    if any(check.state == "bad" for check in checks):
         raise click.exceptions.Exit(1)
 
 
 def _read_environments(repository: str | None, token: str | None) -> Mapping[str, Environment] | Unreadable | None:
-    """What protects a repository on GitHub; None: nobody said which one it is."""
+    """The environments of a repository on GitHub; None if no repository is given."""
     if not repository:
         return None
     if not token:
@@ -141,29 +132,29 @@ def _read_environments(repository: str | None, token: str | None) -> Mapping[str
         return Unreadable(str(error))
 
 
-def _format_check(finding: Check) -> str:
-    mark = {"good": "ok  ", "bad": "MEND", "unknown": "?   "}[finding.state]
-    cure = "" if finding.state == "good" else f"\n     -> {finding.cure}"
-    return f"{mark} {finding.check}: {finding.what}{cure}"
+def _format_check(check: Check) -> str:
+    mark = {"good": "ok  ", "bad": "MEND", "unknown": "?   "}[check.state]
+    cure = "" if check.state == "good" else f"\n     -> {check.cure}"
+    return f"{mark} {check.check}: {check.what}{cure}"
 
 
 def _gather_facts(target: str, file: Path | None) -> Facts:
-    """As much as can be read: the first thing that cannot be is told, and nothing behind it is asked."""
+    """Read what the checks need, up to the first thing that cannot be read."""
     facts = Facts(target=target, cli=resolved.cli_version())
     try:
         facts = replace(facts, login=account.read_login())
-        wanted = TargetRequirements(resolved.load_resolved_bundle(target, file))
-        found = account.read_state(wanted)
+        needs = TargetRequirements(resolved.load_resolved_bundle(target, file))
+        state = account.read_state(needs)
     except MlopsError as error:
         return replace(facts, trouble=str(error))
     return replace(
         facts,
-        wanted=wanted,
-        found=found,
-        missing=list_missing_steps(wanted, found, None),
+        needs=needs,
+        state=state,
+        missing=list_missing_steps(needs, state, None),
         metastore=account.has_metastore(),
         environments=account.list_environments(),
-        secrets=account.list_secrets(found),
+        secrets=account.list_secrets(state),
     )
 
 
@@ -191,11 +182,11 @@ def link(target: str, *, undo: bool) -> None:
 
     Example: mlops link --target prod
     """
-    place = options.resolve_target(target, None)
-    job = "" if undo else place.job_id("deployment")
-    changed = Registry(None).link_job(place.model, job)
+    deployed = options.resolve_target(target, None)
+    job = "" if undo else deployed.job_id("deployment")
+    changed = Registry(None).link_job(deployed.model, job)
     now = f"starts job {job} for each new version" if job else "starts no job"
-    click.echo(f"{place.model} {now}{'' if changed else ', as before'}")
+    click.echo(f"{deployed.model} {now}{'' if changed else ', as before'}")
 
 
 COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs, link)

@@ -1,4 +1,4 @@
-"""What keeps a person from working with a target, in the order in which to mend it."""
+"""Checks what a person needs to work with a target, in the order in which to correct it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the doctor looks at; None where what stands before it in the order kept it from being read."""
+    """What the checks read; None where an earlier problem kept a fact from being read."""
 
     target: str
     cli: str | None = None
@@ -42,8 +42,8 @@ class Facts:
     login: Login | None = None
     trouble: str = ""
     """Why the login, or then the bundle, could not be read, in a sentence with its cure."""
-    wanted: TargetRequirements | None = None
-    found: WorkspaceState | None = None
+    needs: TargetRequirements | None = None
+    state: WorkspaceState | None = None
     missing: MissingSteps | None = None
     metastore: bool | Unreadable | None = None
     environments: tuple[int, ...] | Unreadable | None = None
@@ -53,12 +53,12 @@ class Facts:
     deployed: tuple[str, ...] = ()
     """The targets that pipelines deploy, in their order; empty: not known."""
     environments_of_repository: Mapping[str, Environment] | Unreadable | None = None
-    """What protects the repository's environments; None: nobody said which repository."""
+    """The environments of the repository, by name; None if no repository is given."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     state: State
@@ -68,7 +68,7 @@ class Check:
 
 
 def run_checks(facts: Facts) -> tuple[Check, ...]:
-    """Look at everything, whatever is wrong before it: the first bad finding is the one to mend next."""
+    """Run all checks; the first bad one is to be corrected first."""
     checks: tuple[tuple[str, Callable[[Facts], Check | None]], ...] = (
         ("cli", _check_cli),
         ("login", _check_login),
@@ -89,7 +89,7 @@ def run_checks(facts: Facts) -> tuple[Check, ...]:
 
 
 def _check_cli(facts: Facts) -> Check:
-    wanted = facts.wanted.document["bundle"].get("databricks_cli_version", "") if facts.wanted else ""
+    wanted = facts.needs.document["bundle"].get("databricks_cli_version", "") if facts.needs else ""
     if facts.cli is None:
         cure = "install it: see docs/how-to/setup.md, step 1"
         return Check("cli", "bad", "the Databricks CLI is not on the PATH", cure)
@@ -110,7 +110,7 @@ def _check_login(facts: Facts) -> Check:
 
 
 def _check_bundle(facts: Facts) -> Check | None:
-    if facts.wanted is not None:
+    if facts.needs is not None:
         return Check("bundle", "good", f"target {facts.target} resolves")
     return Check("bundle", "bad", facts.trouble, "uv run laptop validate") if facts.login else None
 
@@ -125,11 +125,11 @@ def _check_metastore(facts: Facts) -> Check | None:
 
 
 def _check_catalogs(facts: Facts) -> Check | None:
-    if facts.found is None or facts.wanted is None:
+    if facts.state is None or facts.needs is None:
         return None
-    places = facts.wanted.securable_names
+    places = facts.needs.securable_names
     names = sorted({places["catalog"][1], places["data catalog"][1]})
-    unseen = [name for name in names if facts.found.securables.get(("catalog", name)) is None]
+    unseen = [name for name in names if facts.state.securables.get(("catalog", name)) is None]
     if unseen:
         what = f"there is no catalog {', '.join(unseen)} that you may see"
         return Check("catalogs", "bad", what, f"mlops bootstrap --target {facts.target}")
@@ -160,9 +160,9 @@ def _check_serverless(facts: Facts) -> Check | None:
 
 
 def _check_environment(facts: Facts) -> Check | None:
-    if facts.wanted is None or not isinstance(facts.environments, tuple):
+    if facts.needs is None or not isinstance(facts.environments, tuple):
         return None
-    version = facts.wanted.variable_value("environment_version")
+    version = facts.needs.variable_value("environment_version")
     newest = max(facts.environments, default=0)
     if not newest or not version.isdigit():
         return Check("environment", "unknown", f"the bundle wants version {version}; none is listed", "run a job")
@@ -173,10 +173,10 @@ def _check_environment(facts: Facts) -> Check | None:
 
 
 def _check_registry(facts: Facts) -> Check | None:
-    if facts.found is None or facts.wanted is None:
+    if facts.state is None or facts.needs is None:
         return None
-    kind, name = facts.wanted.securable_names["model"]
-    model = facts.found.securables.get((kind, name))
+    kind, name = facts.needs.securable_names["model"]
+    model = facts.state.securables.get((kind, name))
     if model is None:
         cure = f"databricks bundle deploy --target {facts.target}"
         return Check("registry", "bad", f"there is no model {name}, or you lack EXECUTE on it", cure)
@@ -186,12 +186,12 @@ def _check_registry(facts: Facts) -> Check | None:
 
 
 def _check_aliases(facts: Facts) -> Check | None:
-    if facts.found is None or facts.wanted is None:
+    if facts.state is None or facts.needs is None:
         return None
-    kind, name = facts.wanted.securable_names["model"]
-    if facts.found.securables.get((kind, name)) is None:
+    kind, name = facts.needs.securable_names["model"]
+    if facts.state.securables.get((kind, name)) is None:
         return None
-    held = {who: facts.found.has_privilege(kind, name, who, "MANAGE") for who in facts.wanted.alias_movers()}
+    held = {who: facts.state.has_privilege(kind, name, who, "MANAGE") for who in facts.needs.alias_movers()}
     lacking = [who for who, answer in held.items() if answer is False]
     if lacking:
         what = f"{', '.join(lacking)} cannot move aliases of {name}: neither its owner's, nor MANAGE"
@@ -213,7 +213,7 @@ def _check_secrets(facts: Facts) -> Check | None:
             return Check(
                 "secrets", "bad", what, f"databricks service-principal-secrets-proxy delete {who} {secrets[0]}"
             )
-    if facts.found is None:
+    if facts.state is None:
         return None
     if any(isinstance(secrets, Unreadable) for secrets in facts.secrets.values()):
         return Check("secrets", "unknown", "the service principals' secrets are hidden from you", "ask their manager")
@@ -221,7 +221,7 @@ def _check_secrets(facts: Facts) -> Check | None:
 
 
 def _check_approvals(facts: Facts) -> Check:
-    """Whether the repository's environments let anybody deploy whom nobody approved."""
+    """Check that the repository's environments let nobody deploy without approval."""
     environments, target = facts.environments_of_repository, facts.target
     if facts.deployed and target not in facts.deployed:
         return Check("approvals", "good", f"no pipeline deploys {target}")

@@ -1,4 +1,4 @@
-"""Who has to be there: groups, service principals, whom they belong to, what they trust and whom they may act as."""
+"""Steps for identities: groups, service principals, memberships, federation and the right to run jobs as one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from mlops.contract import ConfigError
 from mlops_cli.workspace.requirements import UNSET, Identity, TargetRequirements
-from mlops_cli.workspace.state import FederationPolicy, Principal, RuleSet, Unreadable, WorkspaceState
+from mlops_cli.workspace.state import FederationPolicy, Principal, RuleSet, Unreadable, WorkspaceState, unread_reason
 from mlops_cli.workspace.steps import SetupStep
 
 _GITHUB = re.compile(r"([\w.-]+)@(\d+)/([\w.-]+)@(\d+)")
 _AZURE = re.compile(r"([0-9a-f-]{36})/([^/'\"\s]+)/([^/'\"]+)/([^/'\"]+)", re.IGNORECASE)
 _GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
+_ASK_GITHUB = """'"\\(.owner.login)@\\(.owner.id)/\\(.name)@\\(.id)"'"""
+"""The filter of jq that writes a repository as `--github` takes it."""
 _LOGS_IN = ("deploy", "plan", "promote")
 """Roles that a pipeline takes; a job's run_as never logs in."""
 _USER = "roles/servicePrincipal.user"
@@ -48,135 +50,104 @@ def pipeline_from_options(github: str | None, azure_devops: str | None, account_
         ConfigError: it has another form.
     """
     if github is not None:
-        found = _GITHUB.fullmatch(github)
-        if found is None:
-            raise ConfigError(
-                f"--github {github!r} is not OWNER@OWNER_ID/REPO@REPO_ID; to get it, run: gh api repos/OWNER/REPO "
-                "--jq '\"\\(.owner.login)@\\(.owner.id)/\\(.name)@\\(.id)\"'"
-            )
-        owner, owner_id, repo, repo_id = found.groups()
+        match = _GITHUB.fullmatch(github)
+        if match is None:
+            cure = f"to get it, run: gh api repos/OWNER/REPO --jq {_ASK_GITHUB}"
+            raise ConfigError(f"--github {github!r} is not OWNER@OWNER_ID/REPO@REPO_ID; {cure}")
+        owner, owner_id, repo, repo_id = match.groups()
         subject = f"repo:{owner}@{owner_id}/{repo}@{repo_id}:environment:{{target}}{{suffix}}"
         older = f"repo:{owner}/{repo}:environment:{{target}}{{suffix}}"
         return Pipeline(_GITHUB_ISSUER, account_id, subject, f"{owner}/{repo}", older)
     if azure_devops is not None:
-        found = _AZURE.fullmatch(azure_devops)
-        if found is None:
+        match = _AZURE.fullmatch(azure_devops)
+        if match is None:
             raise ConfigError(f"--azure-devops {azure_devops!r} is not ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE")
-        organisation_id, organisation, project, name = found.groups()
+        organisation_id, organisation, project, name = match.groups()
         issuer = f"https://vstoken.dev.azure.com/{organisation_id}"
         return Pipeline(issuer, "api://AzureADTokenExchange", f"p://{organisation}/{project}/{name}{{suffix}}")
     return None
 
 
-def display_name(wanted: TargetRequirements, identity: Identity) -> str:
+def display_name(needs: TargetRequirements, identity: Identity) -> str:
     """What a service principal of this target is called: bundle, target, role."""
-    return f"{wanted.bundle}-{wanted.target}-{identity.role}"
+    return f"{needs.bundle}-{needs.target}-{identity.role}"
 
 
-def identity_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
-    """Groups of the account and service principals that the bundle names."""
-    for identity in wanted.identities:
-        there = found.principals.get(identity.name)
-        unsure = there.why if isinstance(there, Unreadable) else ""
+def identity_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
+    """Steps for the account's groups and the service principals that the bundle names."""
+    for identity in needs.identities:
+        principal = state.principals.get(identity.name)
         if identity.name.startswith(UNSET):
-            yield _unset_step(wanted, identity, found)
-        elif identity.kind == "user" or (isinstance(there, Principal) and not there.local):
+            yield _unset_step(needs, identity, state)
+        elif identity.kind == "user" or (isinstance(principal, Principal) and not principal.local):
             continue
         elif identity.kind == "group":
-            yield from _group_steps(identity, found, there, unsure)
+            yield from _group_steps(identity, state.workspace_id, principal)
         else:
-            yield SetupStep(
-                f"{identity.variable or 'a grant'} names service principal {identity.name}, which is not here",
-                f"databricks service-principals create --application-id {shlex.quote(identity.name)} "
-                f"--display-name {shlex.quote(display_name(wanted, identity) if identity.role else identity.name)}",
-                "shell",
-                "workspace admin",
-                "databricks service-principals delete ID",
-                unsure,
-            )
+            name = display_name(needs, identity) if identity.role else identity.name
+            what = f"{identity.variable or 'a grant'} names service principal {identity.name}, which is not here"
+            options = f"--application-id {shlex.quote(identity.name)} --display-name {shlex.quote(name)}"
+            yield _create_principal_step(what, options, unread_reason(principal))
 
 
-def _unset_step(wanted: TargetRequirements, identity: Identity, found: WorkspaceState) -> SetupStep:
-    if not identity.variable:
-        variable = identity.name.removeprefix(UNSET)
-        return SetupStep(
-            f"variable {variable} of target {wanted.target} has no value",
-            f"export BUNDLE_VAR_{variable}=NAME",
-            "shell",
-            "none; or write it into databricks.yml, where it stays",
-            f"unset BUNDLE_VAR_{variable}",
-        )
-    name = display_name(wanted, identity)
-    there = found.find_principal(identity.name)
-    if there is not None:
-        return SetupStep(
-            f"{identity.variable} of target {wanted.target} has no value; service principal {name} is there",
-            f"export BUNDLE_VAR_{identity.variable}={there.name}",
-            "shell",
-            "none; or write it into databricks.yml, where it stays",
-            f"unset BUNDLE_VAR_{identity.variable}",
-        )
-    return SetupStep(
-        f"{identity.variable} of target {wanted.target} has no value, and there is no service principal {name}",
-        f"databricks service-principals create --display-name {shlex.quote(name)}",
-        "shell",
-        "workspace admin",
-        "databricks service-principals delete ID",
-    )
+def _create_principal_step(what: str, options: str, unsure: str = "") -> SetupStep:
+    command, undo = f"databricks service-principals create {options}", "databricks service-principals delete ID"
+    return SetupStep(what, command, "workspace admin", undo, unsure)
 
 
-def _group_steps(
-    identity: Identity, found: WorkspaceState, there: Principal | Unreadable | None, unsure: str
-) -> Iterator[SetupStep]:
-    name = shlex.quote(identity.name)
-    if isinstance(there, Principal):
+def _unset_step(needs: TargetRequirements, identity: Identity, state: WorkspaceState) -> SetupStep:
+    variable = identity.variable or identity.name.removeprefix(UNSET)
+    what, value = f"variable {variable} of target {needs.target} has no value", "NAME"
+    if identity.variable:
+        name = display_name(needs, identity)
+        principal = state.find_principal(identity.name)
+        if principal is None:
+            what += f", and there is no service principal {name}"
+            return _create_principal_step(what, f"--display-name {shlex.quote(name)}")
+        what, value = f"{what}; service principal {name} is there", principal.name
+    right = "none; or write it into databricks.yml, where it stays"
+    return SetupStep(what, f"export BUNDLE_VAR_{variable}={value}", right, f"unset BUNDLE_VAR_{variable}")
+
+
+def _group_steps(identity: Identity, workspace_id: int, group: Principal | Unreadable | None) -> Iterator[SetupStep]:
+    what = f"there is no group {identity.name} in the workspace"
+    if isinstance(group, Principal):
         what = f"group {identity.name} is local to the workspace; Unity Catalog grants to groups of the account only"
-    else:
-        what = f"there is no group {identity.name} in the workspace"
-    yield SetupStep(
-        what,
-        f"GROUP_ID=$(databricks account groups create --display-name {name} --output json | jq -r .id)",
-        "shell",
-        "account admin",
-        'databricks account groups delete "$GROUP_ID"',
-        unsure,
-    )
+    create = f"databricks account groups create --display-name {shlex.quote(identity.name)} --output json"
+    delete = 'databricks account groups delete "$GROUP_ID"'
+    yield SetupStep(what, f"GROUP_ID=$({create} | jq -r .id)", "account admin", delete, unread_reason(group))
     yield SetupStep(
         f"group {identity.name} belongs to the workspace",
-        f'databricks account workspace-assignment update {found.workspace_id} "$GROUP_ID" '
+        f'databricks account workspace-assignment update {workspace_id} "$GROUP_ID" '
         '--json \'{"permissions": ["USER"]}\'',
-        "shell",
         "account admin",
-        f'databricks account workspace-assignment delete {found.workspace_id} "$GROUP_ID"',
-        unsure,
+        f'databricks account workspace-assignment delete {workspace_id} "$GROUP_ID"',
+        unread_reason(group),
     )
 
 
-def membership_steps(wanted: TargetRequirements, found: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
-    """Who moves aliases, and the deployer, belong to the model's owner; who runs jobs, to those that read the wheel."""
-    movers = (*wanted.alias_movers(), wanted.variable_value("deploy_principal"))
-    yield from _member_steps(wanted.owner, "which owns the model: aliases need ownership", movers, found, later)
-    readers = "" if wanted.is_personal else wanted.variable_value("job_runners")
-    yield from _member_steps(readers, "which reads the wheel that is deployed", wanted.job_identities(), found, later)
+def membership_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
+    """Steps that add alias movers and deployer to the model's owner, and job identities to those who read the wheel."""
+    movers = (*needs.alias_movers(), needs.variable_value("deploy_principal"))
+    yield from _member_steps(needs.owner, "which owns the model: aliases need ownership", movers, state, later)
+    readers = "" if needs.is_personal else needs.variable_value("job_runners")
+    yield from _member_steps(readers, "which reads the wheel that is deployed", needs.job_identities(), state, later)
 
 
 def _member_steps(
-    name: str, why: str, members: Iterable[str], found: WorkspaceState, later: list[str]
+    name: str, why: str, members: Iterable[str], state: WorkspaceState, later: list[str]
 ) -> Iterator[SetupStep]:
-    group = found.find_principal(name)
+    group = state.find_principal(name)
     for member in dict.fromkeys(members) if name and name not in members else ():
-        who = None if member.startswith(UNSET) else found.find_principal(member)
-        if who is None or group is None:
+        principal = None if member.startswith(UNSET) else state.find_principal(member)
+        if principal is None or group is None:
             later.append(f"membership of {member} in {name}, {why}")
-        elif name not in who.groups:
-            add = {"op": "add", "path": "members", "value": [{"value": who.id}]}
-            drop = {"op": "remove", "path": f'members[value eq "{who.id}"]'}
+        elif name not in principal.groups:
+            add = {"op": "add", "path": "members", "value": [{"value": principal.id}]}
+            drop = {"op": "remove", "path": f'members[value eq "{principal.id}"]'}
+            command, undo = (_patch_command(group.id, operation) for operation in (add, drop))
             yield SetupStep(
-                f"{member} belongs to {name}, {why}",
-                _patch_command(group.id, add),
-                "shell",
-                "account admin or manager of the group",
-                _patch_command(group.id, drop),
+                f"{member} belongs to {name}, {why}", command, "account admin or manager of the group", undo
             )
 
 
@@ -185,79 +156,76 @@ def _patch_command(group: str, operation: object) -> str:
     return f"databricks account groups patch {shlex.quote(group)} --json {shlex.quote(json.dumps(body))}"
 
 
-def federation_steps(wanted: TargetRequirements, found: WorkspaceState, source: Pipeline | None) -> Iterator[SetupStep]:
-    """Whose tokens a service principal that logs in is trusted with."""
-    for identity in wanted.identities:
-        there = found.find_principal(identity.name)
-        if identity.role not in _LOGS_IN or identity.kind != "service principal" or there is None:
+def federation_steps(
+    needs: TargetRequirements, state: WorkspaceState, pipeline: Pipeline | None
+) -> Iterator[SetupStep]:
+    """Steps that let a service principal trust the pipeline's tokens, so that it needs no secret."""
+    for identity in needs.identities:
+        principal = state.find_principal(identity.name)
+        if identity.role not in _LOGS_IN or identity.kind != "service principal" or principal is None:
             continue
-        policies = found.policies.get(identity.name, ())
-        if source is None:
+        policies = state.policies.get(identity.name, ())
+        if pipeline is None:
             if not policies or isinstance(policies, Unreadable):
-                yield _ask_step(wanted, identity, policies.why if isinstance(policies, Unreadable) else "")
+                yield _ask_step(needs.target, identity, unread_reason(policies))
             continue
         suffix = "" if identity.role == "deploy" else f"-{identity.role}"
-        texts = (source.subject, source.older)
-        subjects = [text.format(target=wanted.target, suffix=suffix) for text in texts if text]
-        if isinstance(policies, Unreadable) or not any(
-            FederationPolicy(source.issuer, s) in policies for s in subjects
-        ):
-            yield _trust_step(
-                identity, there, source, subjects, policies.why if isinstance(policies, Unreadable) else ""
-            )
+        texts = filter(None, (pipeline.subject, pipeline.older))
+        subjects = [text.format(target=needs.target, suffix=suffix) for text in texts]
+        trusted = () if isinstance(policies, Unreadable) else policies
+        if not any(FederationPolicy(pipeline.issuer, subject) in trusted for subject in subjects):
+            yield _trust_step(identity, principal, pipeline, subjects, unread_reason(policies))
 
 
-def _ask_step(wanted: TargetRequirements, identity: Identity, unsure: str) -> SetupStep:
+def _ask_step(target: str, identity: Identity, unsure: str) -> SetupStep:
     return SetupStep(
         f"{identity.variable} trusts no pipeline; say which one deploys (for Azure DevOps: --azure-devops)",
-        f"mlops bootstrap --target {wanted.target} --github "
-        '"$(gh api repos/OWNER/REPO --jq \'"\\(.owner.login)@\\(.owner.id)/\\(.name)@\\(.id)"\')"',
-        "shell",
+        f'mlops bootstrap --target {target} --github "$(gh api repos/OWNER/REPO --jq {_ASK_GITHUB})"',
         "to read the repository",
         "nothing is changed",
         unsure,
     )
 
 
-def _trust_step(identity: Identity, there: Principal, source: Pipeline, subjects: list[str], unsure: str) -> SetupStep:
-    policy = {"issuer": source.issuer, "audiences": [source.audience], "subject": subjects[0]}
+def _trust_step(
+    identity: Identity, principal: Principal, pipeline: Pipeline, subjects: list[str], unsure: str
+) -> SetupStep:
+    policy = {"issuer": pipeline.issuer, "audiences": [pipeline.audience], "subject": subjects[0]}
     older = f"; for a repository from before 2026-07-15 the subject is {subjects[1]}" if len(subjects) > 1 else ""
+    call, principal_id = "databricks account service-principal-federation-policy", shlex.quote(principal.id)
     return SetupStep(
         f"{identity.variable} trusts tokens of {subjects[0]}, so that no secret is needed{older}",
-        f"databricks account service-principal-federation-policy create {shlex.quote(there.id)} "
-        f"--json {shlex.quote(json.dumps({'oidc_policy': policy}))}",
-        "shell",
+        f"{call} create {principal_id} --json {shlex.quote(json.dumps({'oidc_policy': policy}))}",
         "account admin",
-        f"databricks account service-principal-federation-policy delete {shlex.quote(there.id)} POLICY_ID",
+        f"{call} delete {principal_id} POLICY_ID",
         unsure,
     )
 
 
-def role_steps(wanted: TargetRequirements, found: WorkspaceState) -> Iterator[SetupStep]:
-    """The deployer may make jobs run as another service principal only with the role of its user."""
-    deployer = wanted.variable_value("deploy_principal")
-    services = {i.name: i.variable or i.name for i in wanted.identities if i.kind == "service principal"}
-    for runner in wanted.job_identities():
-        known_both = all(found.find_principal(name) and not name.startswith(UNSET) for name in (runner, deployer))
+def role_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
+    """Steps that give the deployer the user role on a service principal, without which no job runs as it."""
+    deployer = needs.variable_value("deploy_principal")
+    services = {i.name: i.variable or i.name for i in needs.identities if i.kind == "service principal"}
+    user = f"users/{deployer}" if "@" in deployer else f"servicePrincipals/{deployer}"
+    for runner in needs.job_identities():
+        known_both = all(state.find_principal(name) and not name.startswith(UNSET) for name in (runner, deployer))
         if not known_both or runner == deployer or runner not in services:
             continue
-        rules = found.rule_sets.get(runner, Unreadable("it was not asked for"))
+        rules = state.rule_sets.get(runner, Unreadable("it was not asked for"))
         known = rules if isinstance(rules, RuleSet) else RuleSet("", ())
-        who = f"users/{deployer}" if "@" in deployer else f"servicePrincipals/{deployer}"
-        if any(role == _USER and who in principals for role, principals in known.rules):
+        if any(role == _USER and user in principals for role, principals in known.rules):
             continue
-        name = f"accounts/{found.account_id}/servicePrincipals/{runner}/ruleSets/default"
+        name = f"accounts/{state.account_id}/servicePrincipals/{runner}/ruleSets/default"
         yield SetupStep(
             f"the deployer may let jobs run as {services[runner]}",
-            _update_rules(name, known, [*known.rules, (_USER, (who,))]),
-            "shell",
+            _update_rules(name, known.etag, [*known.rules, (_USER, (user,))]),
             "account admin, or manager of the service principal",
-            _update_rules(name, RuleSet("ETAG", ()), list(known.rules)),
-            rules.why if isinstance(rules, Unreadable) else "",
+            _update_rules(name, "ETAG", list(known.rules)),
+            unread_reason(rules),
         )
 
 
-def _update_rules(name: str, known: RuleSet, rules: list[tuple[str, tuple[str, ...]]]) -> str:
+def _update_rules(name: str, etag: str, rules: list[tuple[str, tuple[str, ...]]]) -> str:
     grant_rules = [{"role": role, "principals": list(principals)} for role, principals in rules]
-    body = {"name": name, "rule_set": {"name": name, "etag": known.etag, "grant_rules": grant_rules}}
+    body = {"name": name, "rule_set": {"name": name, "etag": etag, "grant_rules": grant_rules}}
     return f"databricks account access-control update-rule-set --json {shlex.quote(json.dumps(body))}"

@@ -1,11 +1,11 @@
-"""What protects the environments of a repository, through which its workflows log in: reviewers and branches."""
+"""Checks how the environments through which a repository's workflows log in are protected: reviewers and branches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlops_cli.workspace.state import Unreadable
+from mlops_cli.workspace.state import Unreadable, unread_reason
 from mlops_cli.workspace.steps import SetupStep
 
 PROTECTED = "protected branches"
@@ -43,21 +43,19 @@ def is_reviewed(target: str, deployed: Sequence[str]) -> bool:
 def list_weaknesses(
     target: str, environments: Mapping[str, Environment], *, reviewed: bool
 ) -> tuple[tuple[str, str], ...]:
-    """Name and weakness of every environment of a target that more may use than should.
+    """The gaps in the protection of a target's environments, each with the name of its environment.
 
     Args:
         target: of the bundle.
         environments: of the repository, by name.
         reviewed: whether a person has to approve each deployment of the target.
     """
-    return tuple(
-        (f"{target}{role}", weakness)
-        for role in _ROLES
-        for weakness in (
-            *_protection_gaps(environments.get(f"{target}{role}"), role, reviewed=reviewed),
-            *_find_inherited_variables(environments.get(f"{target}{role}")),
-        )
-    )
+    weak: list[tuple[str, str]] = []
+    for role in _ROLES:
+        name = f"{target}{role}"
+        gaps = _protection_gaps(environments.get(name), role, reviewed=reviewed)
+        weak += [(name, weakness) for weakness in (*gaps, *_find_inherited_variables(environments.get(name)))]
+    return tuple(weak)
 
 
 def _find_inherited_variables(environment: Environment | None) -> Iterator[str]:
@@ -88,22 +86,17 @@ def _protection_gaps(environment: Environment | None, role: str, *, reviewed: bo
 def protection_steps(
     target: str, repository: str, environments: Mapping[str, Environment] | Unreadable, *, reviewed: bool
 ) -> Iterator[SetupStep]:
-    """The commands that make the environments of a target, or give them the protection that they lack."""
-    unsure = environments.why if isinstance(environments, Unreadable) else ""
+    """The commands that create the environments of a target, or add the protection that they lack."""
+    unsure = unread_reason(environments)
     known = {} if isinstance(environments, Unreadable) else environments
     for role in _ROLES:
         name = f"{target}{role}"
-        weak = _protection_gaps(known.get(name), role, reviewed=reviewed)
-        reasons = [why for why in weak if why != _BYPASS]
+        reasons = [gap for gap in _protection_gaps(known.get(name), role, reviewed=reviewed) if gap != _BYPASS]
         if reasons:
-            yield SetupStep(
-                f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}",
-                _protect_command(name, repository, role, reviewed=reviewed and not role),
-                "shell",
-                "administrator of the repository",
-                f"gh api --method DELETE repos/{repository}/environments/{name}",
-                unsure,
-            )
+            what = f"environment {name} {'has to be protected' if unsure else '; '.join(reasons)}"
+            command = _protect_command(name, repository, role, reviewed=reviewed and not role)
+            undo = f"gh api --method DELETE repos/{repository}/environments/{name}"
+            yield SetupStep(what, command, "administrator of the repository", undo, unsure)
 
 
 def _protect_command(name: str, repository: str, role: str, *, reviewed: bool) -> str:

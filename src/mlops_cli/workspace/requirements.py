@@ -1,7 +1,7 @@
-"""What a target of the bundle needs: who acts in it, and the right that each job's calls take.
+"""The identities that act in a target of the bundle, and the privileges that their calls need.
 
-Read from the resolved bundle, the document that `databricks bundle validate --output json` prints. RIGHTS is the table
-of docs/reference/rights.md; what the bundle grants itself is left out of what has to be granted beside it.
+They are read from the resolved bundle, as `databricks bundle validate --output json` prints it. RIGHTS is the table of
+docs/reference/rights.md. Privileges that the bundle grants itself are not needed beside it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ RIGHTS: tuple[CallPrivilege, ...] = (
 
 @dataclass(frozen=True)
 class Identity:
-    """Somebody who acts in the target."""
+    """A user, a group or a service principal that acts in the target."""
 
     name: str
     """As the bundle names it: application id, user name or group; or UNSET and the variable."""
@@ -92,13 +92,13 @@ class Identity:
 
     @property
     def role(self) -> str:
-        """What it is there for, as in `run`: the variable's name without the ending."""
+        """The variable's name without its ending, as in `run`."""
         return self.variable.removesuffix("_principal")
 
 
 @dataclass(frozen=True)
 class RequiredGrant:
-    """A privilege that somebody has to have on something, and who says so."""
+    """A privilege on a securable that a principal needs, and why."""
 
     kind: Kind
     name: str
@@ -130,8 +130,8 @@ class TargetRequirements:
 
     def variable_value(self, name: str) -> str:
         """A variable's value; empty where the bundle has none of that name."""
-        found = self.document.get("variables", {}).get(name, {})
-        return str(found.get("value", found.get("default", "")))
+        variable = self.document.get("variables", {}).get(name, {})
+        return str(variable.get("value", variable.get("default", "")))
 
     @cached_property
     def securable_names(self) -> dict[Place, tuple[Kind, str]]:
@@ -143,9 +143,8 @@ class TargetRequirements:
         schema, volume, model = (self._first_resource(kind) for kind in ("schemas", "volumes", "registered_models"))
         catalog = str(schema["catalog_name"])
         own = f"{catalog}.{schema['name']}"
-        data = (
-            f"{self.variable_value('data_catalog') or catalog}.{self.variable_value('data_schema') or schema['name']}"
-        )
+        data_catalog, data_schema = self.variable_value("data_catalog"), self.variable_value("data_schema")
+        data = f"{data_catalog or catalog}.{data_schema or schema['name']}"
         source = self.variable_value("source_model")
         if not source or source.startswith(UNSET):  # nobody has said yet where promotion reads
             source = f"{own}.{model['name']}"
@@ -172,24 +171,24 @@ class TargetRequirements:
 
     @cached_property
     def identities(self) -> tuple[Identity, ...]:
-        """Everybody that the bundle names, each once, those of variables first.
+        """The identities that the bundle names, those of variables first.
 
         Raises:
             ConfigError: a name holds a quote, a backslash or a control character.
         """
-        found: dict[str, Identity] = {}
+        identities: dict[str, Identity] = {}
         for variable in self.document.get("variables", {}):
             name = self.variable_value(variable)
             if variable.endswith("_principal") and name:
-                found.setdefault(name, Identity(name, "user" if "@" in name else "service principal", variable))
+                identities.setdefault(name, Identity(name, "user" if "@" in name else "service principal", variable))
         for name in (*self._principals_in(self.document.get("resources", {})), self.owner):
             if name:
                 kind = "user" if "@" in name else "service principal" if _UUID.fullmatch(name) else "group"
-                found.setdefault(name, Identity(name, kind))  # type: ignore[arg-type]
-        for name in found:
+                identities.setdefault(name, Identity(name, kind))  # type: ignore[arg-type]
+        for name in identities:
             if not _PRINCIPAL.fullmatch(name):
                 raise ConfigError(f"{name!r} cannot name a principal: no quote, backslash or control character")
-        return tuple(found.values())
+        return tuple(identities.values())
 
     def identity_of_job(self, job: str) -> str:
         """Who a job runs as.
@@ -206,12 +205,12 @@ class TargetRequirements:
         return deployer
 
     def grants_needed(self) -> tuple[RequiredGrant, ...]:
-        """Every privilege that has to be there beside those that the bundle grants itself, each once."""
-        found: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
+        """The privileges that are needed beside those that the bundle grants itself."""
+        grants: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
         for need in (*self._of_people(), *self._of_jobs()):
             if need.privilege not in self._bundle_privileges(need):
-                found.setdefault((need.kind, need.name, need.who, need.privilege), need)
-        return tuple(found.values())
+                grants.setdefault((need.kind, need.name, need.who, need.privilege), need)
+        return tuple(grants.values())
 
     def _of_people(self) -> Iterator[RequiredGrant]:
         kind, catalog = self.securable_names["catalog"]
@@ -222,43 +221,40 @@ class TargetRequirements:
                         yield RequiredGrant(kind, catalog, identity.name, privilege, "deploys the bundle")
                 case "plan":
                     yield RequiredGrant(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
-                case "promote":
-                    for right in RIGHTS:
-                        if (
-                            right.on.startswith("source ") and right.privilege != "SELECT"
-                        ):  # the audit table is the job's
-                            yield RequiredGrant(
-                                *self.securable_names[right.on],
-                                identity.name,
-                                right.privilege,
-                                "reads the version to promote",
-                            )
-        # Not of permissions: the CLI gives them to everything and to whoever asks it, and they take no catalog.
+                case "promote":  # the audit table of the source is read by the job, not by the pipeline
+                    source = [right for right in RIGHTS if right.on.startswith("source ")]
+                    for on, privilege in (
+                        (right.on, right.privilege) for right in source if right.privilege != "SELECT"
+                    ):
+                        securable = self.securable_names[on]
+                        yield RequiredGrant(*securable, identity.name, privilege, "reads the version to promote")
+        # Not those of permissions: the CLI adds whoever deploys to all of them, and they need no catalog.
         for name in dict.fromkeys(self._principals_in(self._resources, ("principal",))):
             yield RequiredGrant(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
 
     def _of_jobs(self) -> Iterator[RequiredGrant]:
         for right in RIGHTS:
             kind, name = self.securable_names[right.on]
-            jobs = [job for job in right.jobs if job in self._jobs]
-            for who in (
-                dict.fromkeys(map(self.identity_of_job, jobs)) if right.privilege != "MANAGE" or not self.owner else ()
-            ):
-                why = f"{', '.join(job for job in jobs if self.identity_of_job(job) == who)}: {right.calls}"
-                yield RequiredGrant(kind, name, who, right.privilege, why)
+            if right.privilege == "MANAGE" and self.owner:
+                continue  # members of the owning group have it
+            jobs: dict[str, list[str]] = {}
+            for job in filter(self._jobs.__contains__, right.jobs):
+                jobs.setdefault(self.identity_of_job(job), []).append(job)
+            for who, names in jobs.items():
+                yield RequiredGrant(kind, name, who, right.privilege, f"{', '.join(names)}: {right.calls}")
 
     @property
     def _trial_model(self) -> str:
         """The model that the job integration makes versions of; empty without that job."""
-        found = self._resources.get("registered_models", {}).get("trial_model", {})
-        return ".".join(str(found[key]) for key in ("catalog_name", "schema_name", "name")) if found else ""
+        model = self._resources.get("registered_models", {}).get("trial_model", {})
+        return ".".join(str(model[key]) for key in ("catalog_name", "schema_name", "name")) if model else ""
 
     def job_identities(self) -> tuple[str, ...]:
-        """Everybody that a job runs as, each once."""
+        """The identities that jobs run as."""
         return tuple(dict.fromkeys(self.identity_of_job(job) for job in self._jobs))
 
     def alias_movers(self) -> tuple[str, ...]:
-        """Who has to be able to move aliases, and so has to belong to the model's owner."""
+        """The identities whose jobs move aliases: they have to belong to the model's owner."""
         jobs = next(right.jobs for right in RIGHTS if right.privilege == "MANAGE")
         return tuple(dict.fromkeys(self.identity_of_job(job) for job in jobs if job in self._jobs))
 
@@ -271,15 +267,13 @@ class TargetRequirements:
         return dict(self._resources.get("jobs", {}))
 
     def _first_resource(self, kind: str) -> Mapping[str, Any]:
-        found = list(self._resources.get(kind, {}).values())
-        if not found:
-            raise ConfigError(
-                f"target {self.target} has no {kind}: give what `databricks bundle validate -o json` prints"
-            )
-        return dict(found[0])
+        resources = list(self._resources.get(kind, {}).values())
+        if not resources:
+            raise ConfigError(f"target {self.target} has no {kind}: give what `bundle validate -o json` prints")
+        return dict(resources[0])
 
     def _bundle_privileges(self, need: RequiredGrant) -> set[str]:
-        """What the bundle grants on the thing itself or, since grants are inherited, on the schema around it."""
+        """The privileges that the bundle grants on the securable itself or, since they are inherited, on its schema."""
         granted: set[str] = set()
         around = {"schemas": "schema", "volumes": "volume", "registered_models": "model"}
         for kind, place in around.items():

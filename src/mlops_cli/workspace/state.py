@@ -1,4 +1,4 @@
-"""What is there in a workspace and its account, as plain values. What may not be read is not what is missing."""
+"""What a workspace and its account hold, as plain values. Unreadable and absent are two things."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ Kind = Literal["catalog", "schema", "volume", "function"]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """It may be there: it could not be read."""
+    """What may exist, and could not be read."""
 
     why: str
+
+
+def unread_reason(value: object) -> str:
+    """Why a value could not be read; empty if it could."""
+    return value.why if isinstance(value, Unreadable) else ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Securable:
 
 @dataclass(frozen=True)
 class FederationPolicy:
-    """Whose tokens a service principal is trusted with, instead of a secret."""
+    """Issuer and subject of the tokens with which a pipeline logs in as a service principal, without a secret."""
 
     issuer: str
     subject: str
@@ -58,7 +63,7 @@ class RuleSet:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceState:
-    """What was found of the things that a target needs; keys are the names that were asked for."""
+    """What exists of what a target needs, by the names that the bundle gives."""
 
     host: str
     workspace_id: int
@@ -74,12 +79,12 @@ class WorkspaceState:
     rule_sets: Mapping[str, RuleSet | Unreadable] = field(default_factory=dict)
 
     def find_principal(self, name: str) -> Principal | None:
-        """A principal that is there for certain."""
-        found = self.me if name == self.me.name else self.principals.get(name)
-        return found if isinstance(found, Principal) else None
+        """The principal, if it was read."""
+        principal = self.me if name == self.me.name else self.principals.get(name)
+        return principal if isinstance(principal, Principal) else None
 
     def has_privilege(self, kind: Kind, name: str, who: str, privilege: str) -> bool | Unreadable:
-        """Whether a principal has a privilege on what is there: itself, by a group, as owner, or by ALL_PRIVILEGES."""
+        """Whether a principal has a privilege on a securable: itself, by a group, as owner, or by ALL_PRIVILEGES."""
         securable, given = self.securables.get((kind, name)), self.privileges.get((kind, name), {})
         principal = self.find_principal(who)
         names = {who, "account users", *(principal.groups if principal else ())}

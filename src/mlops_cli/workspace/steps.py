@@ -8,13 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SetupStep:
-    """One command, what it is for, what it takes, and how to take it back."""
+    """One command, what it is for, who may run it, and how to undo it."""
 
     what: str
     command: str
-    language: Literal["sql", "shell"]
     right: str
     """Who may run it."""
     undo: str
     unsure: str = ""
     """Not empty: whether it is needed could not be read, and why."""
+    language: Literal["sql", "shell"] = "shell"
