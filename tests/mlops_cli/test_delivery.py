@@ -235,7 +235,7 @@ def test_the_journal_says_who_approved_and_what_to_do() -> None:
     ]
 
 
-# --- vulnerabilities ------------------------------------------------------------------------------------------------------
+# --- vulnerabilities -------------------------------------------------------------------------------------------------
 
 AUDIT = json.dumps({"schema": {"version": "preview"}, "vulnerabilities": [
     {"dependency": {"name": "click", "version": "8.5.1"}, "display_id": "PYSEC-1", "fix_versions": ["9", "8.5.2"]},
