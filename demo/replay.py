@@ -1,7 +1,9 @@
-"""Replays 2013 through the commands that a person would type, and prints each command before it runs it.
+"""Replays a use case's sample through the commands that a person would type, and prints each before it runs it.
 
 `laptop demo` starts it, since laptop.yml names it. It keeps no state of its own: a second run reads tables, registry
 and the table `decisions` to see which steps are done, and skips them.
+
+The days come from `UseCase.replay` of the installed use case.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import io
 import json
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -24,17 +26,12 @@ from rich.table import Table
 import laptop.cli
 import mlops_cli.cli
 from laptop.home import LaptopError
+from laptop.includes import find_root
+from mlops.context import load_use_case
+from mlops.contract import Replay, UseCase
 from mlops.platform.tables import read_without_spark
 from mlops_cli.bundle_cli import load_deployed
 
-ROOT = Path(__file__).parents[1]
-YEAR_END = date(2013, 12, 31)
-_FIRST_FILE = date(2012, 12, 31)
-"""The schedule of 1 January is known the day before."""
-_TRAINED = date(2013, 4, 1)
-_APRIL_END = date(2013, 4, 30)
-_MATURES = timedelta(days=2)
-_WINDOW = timedelta(days=28)
 _DAY = timedelta(days=1)
 
 
@@ -43,20 +40,23 @@ class Demo:
     """Runs the commands for one home."""
 
     home: Path
+    replay: Replay
+    matures: timedelta
+    """Whole days after which labels are expected."""
     approver: str
     console: Console
     window_seconds: list[float] = field(default_factory=list)
     """Seconds of each window so far."""
 
     def run(self, until: date) -> None:
-        """Train and promote on January to March, then replay window by window to a day.
+        """Train and promote on the first days, then replay window by window to a day.
 
         Raises:
             LaptopError: a command failed; its message stands above.
         """
         start = time.monotonic()
-        self._train_first_model(_as_of(_TRAINED))
-        windows = tuple(list_windows(until))
+        self._train_first_model(_as_of(self.replay.trained))
+        windows = tuple(self.replay.list_windows(until))
         for number, (since, end) in enumerate(windows, 1):
             remaining = len(windows) - number + 1
             seconds = self.window_seconds
@@ -66,14 +66,15 @@ class Demo:
         self._print_summary(time.monotonic() - start, until)
 
     def _train_first_model(self, as_of: str) -> None:
-        self._print_title("January to March: land, ingest, train, validate")
+        days = f"{self.replay.first_file:%-d %B %Y} to {self.replay.trained - _DAY:%-d %B %Y}"
+        self._print_title(f"{days}: land, ingest, train, validate")
         versions = {
             row["target"]: row for row in self._read_status() if row["alias"] in {"champion", "challenger"}
         }  # fmt: skip
         if "prod" in versions and self._has_all_tables():
             self._print_note("skipped landing and ingestion: every table of prod is there")
         else:
-            self._ingest(_FIRST_FILE, _TRAINED - _DAY, as_of)
+            self._ingest(self.replay.first_file, self.replay.trained - _DAY, as_of)
         if not self._is_done("training", versions.get("dev")):
             self._run_job("training", "dev", as_of=as_of)
         for target in ("staging", "prod"):
@@ -84,13 +85,13 @@ class Demo:
 
     def _replay_window(self, since: date, end: date) -> None:
         """Land, ingest, score, wait for the labels and monitor, unless an earlier run did."""
-        as_of, start = _as_of(end + _MATURES + _DAY), time.monotonic()
+        as_of, start = _as_of(end + self.matures + _DAY), time.monotonic()
         decisions = self._read_rows("decisions", as_of)
         is_due = any(row["fired"] for row in decisions)
         if decisions and self._has_all_tables() and (not is_due or any(self._read_verdicts(as_of).values())):
             self._print_note(f"skipped: evaluated before, as of {as_of}")
             return
-        self._ingest(since, end + _MATURES, as_of)
+        self._ingest(since, end + self.matures, as_of)
         self._run_job("inference", "prod", as_of=as_of)
         self._run_job("monitoring", "prod", as_of=as_of)
         fired = [row["rule"] for row in self._read_rows("decisions", as_of) if row["fired"]]
@@ -202,15 +203,22 @@ class Demo:
         reports = sorted(self.home.glob("artifacts/**/report.html"), key=lambda path: path.stat().st_mtime)
         lines = [
             f"{seconds:.0f} seconds. Look next at",
-            f"  the year on one page:    {reports[-1] if reports else 'no report was written'}",
+            f"  the model on one page:   {reports[-1] if reports else 'no report was written'}",
             f"  runs, models, verdicts:  uv run laptop ui --home {self.home}",
             f"  tables:                  {self.home}/warehouse",
             f"  every run of every job:  {self.home}/runs",
         ]
-        if until < YEAR_END:
-            home = "" if self.home == ROOT / ".laptop" else f" --home {self.home}"
-            lines.append(f"  the rest of the year:    uv run laptop demo --until {YEAR_END}{home}  (about ten minutes)")
+        if until < self.replay.last_day:
+            home = "" if self.home == _default_home() else f" --home {self.home}"
+            rest = f"uv run laptop demo --until {self.replay.last_day}{home}{self._estimate_rest(until)}"
+            lines.append(f"  the days after it:       {rest}")
         self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+    def _estimate_rest(self, until: date) -> str:
+        """How long the windows after a day will take, in words; empty if no window was replayed."""
+        done, whole = (len(tuple(self.replay.list_windows(day))) for day in (until, self.replay.last_day))
+        seconds = self.window_seconds
+        return f"  (about {_format_seconds(sum(seconds) / len(seconds) * (whole - done))})" if seconds else ""
 
 
 def _find_schema(home: Path) -> tuple[str, str]:
@@ -229,19 +237,6 @@ def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
         baseline = f"AUC {row['baseline_auc']:.4f}, log-loss {row['baseline_log_loss']:.4f}"
         table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *figures, baseline)
     return table
-
-
-def list_windows(until: date) -> Iterator[tuple[date, date]]:
-    """First and last day of each window: April, then four weeks at a time."""
-    since, end = _TRAINED, min(until, _APRIL_END)
-    while since <= end:
-        yield since, end
-        since, end = end + _DAY, min(until, end + _WINDOW)
-
-
-def month_end(months: int) -> date:
-    """Last day of so many months of 2013."""
-    return date(2013 + months // 12, months % 12 + 1, 1) - _DAY
 
 
 def describe_retraining(
@@ -278,11 +273,16 @@ def _check_exit_code(code: int) -> None:
         raise LaptopError("the demo stops here: the command above failed; mend what it says and run the demo again")
 
 
+def _default_home() -> Path:
+    return (find_root(Path.cwd()) or Path.cwd()) / ".laptop"
+
+
 @click.command(epilog="Example: laptop demo --home /tmp/loop --until 2013-06-30")
 @click.option(
-    "--until", type=click.DateTime(["%Y-%m-%d"]), default=str(_APRIL_END), show_default=True, help="Last day to replay."
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Last day to replay.  [default: `default_end` of the use case's replay]",
 )
-@click.option("--months", type=click.IntRange(4, 12), help="Replay so many months of the year instead.")
 @click.option("--approver", default="release-manager", show_default=True, help="Who approves in prod.")
 @click.option(
     "--home",
@@ -290,14 +290,34 @@ def _check_exit_code(code: int) -> None:
     metavar="DIR",
     help="Folder that holds all state.  [default: .laptop beside databricks.yml]",
 )
-def replay(until: datetime, months: int | None, approver: str, home: Path | None) -> None:
-    """Train on January to March 2013 and replay the days after.
+def replay(until: datetime | None, approver: str, home: Path | None) -> None:
+    """Train on the first days of the sample and replay the days after.
 
-    It lands and ingests flights, trains, promotes to prod, then scores, monitors and retrains in windows of four
-    weeks. To the end of April it takes about three minutes, to the end of the year about ten.
+    It lands and ingests files, trains, promotes to prod, then scores, monitors and retrains window by window.
     """
-    last = month_end(months) if months else until.date()
-    Demo((home or ROOT / ".laptop").resolve(), approver, Console()).run(last)
+    use_case = load_use_case()
+    days = find_days(use_case)
+    last = until.date() if until else days.default_end
+    if not days.trained <= last <= days.last_day:
+        raise LaptopError(
+            f"--until is {last}; the use case {use_case.name!r} can be replayed from {days.trained} to {days.last_day}"
+        )
+    matures = -(-use_case.policy.maturity // _DAY) * _DAY  # whole days, rounded up
+    Demo((home or _default_home()).resolve(), days, matures, approver, Console()).run(last)
+
+
+def find_days(use_case: UseCase) -> Replay:
+    """Days that the use case declares for its sample.
+
+    Raises:
+        LaptopError: it declares none.
+    """
+    if use_case.replay is None:
+        raise LaptopError(
+            f"the use case {use_case.name!r} declares no days to replay: write `replay=Replay(...)` in its UseCase, "
+            "and a `sample` that makes the files of these days"
+        )
+    return use_case.replay
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,9 +5,9 @@ A fork edits this folder and no other.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
-from mlops.contract import Entity, Label, UseCase
+from mlops.contract import Entity, Label, Replay, UseCase
 from usecase.features import FEATURES
 from usecase.model import MODEL
 from usecase.policy import POLICY
@@ -25,4 +25,11 @@ USE_CASE = UseCase(
     label=Label(name="late", source="outcomes", value="arrival_delay > 15", matured="arrival_delay IS NOT NULL"),
     model=MODEL,
     policy=POLICY,
+    replay=Replay(
+        first_file=date(2012, 12, 31),  # the schedule of 1 January is known the day before
+        trained=date(2013, 4, 1),
+        default_end=date(2013, 4, 30),
+        last_day=date(2013, 12, 31),
+        tested=(date(2013, 1, 20), date(2013, 1, 24)),
+    ),
 )

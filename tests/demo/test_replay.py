@@ -1,25 +1,49 @@
+import re
 from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
-from demo.replay import YEAR_END, describe_retraining, list_windows, month_end
+from demo.replay import describe_retraining, find_days
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import TOY
 
 from laptop.cli import main
+from laptop.home import LaptopError
+from mlops.contract import ConfigError, Replay
+
+DAYS = {"first_file": date(2023, 12, 31), "trained": date(2024, 3, 1), "default_end": date(2024, 3, 31),
+        "last_day": date(2024, 12, 31), "tested": (date(2024, 1, 5), date(2024, 1, 9))}  # fmt: skip
 
 
-def test_the_year_is_replayed_without_gap_in_ten_windows_of_at_most_four_weeks():
-    year = list(list_windows(YEAR_END))
-    assert len(year) == 10
-    assert (year[0], year[-1][1]) == ((date(2013, 4, 1), date(2013, 4, 30)), YEAR_END)
-    assert all(later[0] - earlier[1] == timedelta(days=1) for earlier, later in pairwise(year))
-    assert all(end - since < timedelta(days=28) for since, end in year[1:])
+@given(st.dates(DAYS["trained"], DAYS["last_day"]), st.integers(1, 60))
+def test_windows_cover_every_day_once_and_the_first_ends_with_the_default(until, length):
+    window = timedelta(days=length)
+    windows = list(Replay(**DAYS, window=window).list_windows(until))
+    assert (windows[0][0], windows[-1][1]) == (DAYS["trained"], until)
+    assert windows[0][1] == min(until, DAYS["default_end"])
+    assert all(later[0] - earlier[1] == timedelta(days=1) for earlier, later in pairwise(windows))
+    assert all(end - since < window for since, end in windows[1:])
 
 
-@pytest.mark.parametrize(("months", "last"), [(4, date(2013, 4, 30)), (6, date(2013, 6, 30)), (12, YEAR_END)])
-def test_months_are_counted_from_january(months, last):
-    assert month_end(months) == last
-    assert list(list_windows(last))[-1][1] == last
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"trained": date(2023, 12, 31)}, "first_file 2023-12-31 < trained 2023-12-31"),
+        ({"default_end": date(2025, 3, 1)}, "default_end 2025-03-01 <= last_day 2024-12-31"),
+        ({"tested": (date(2024, 1, 5), date(2024, 1, 5))}, "tested is 2024-01-05 to 2024-01-05"),
+        ({"window": timedelta(hours=36)}, "the window of the replay is 1 day, 12:00:00"),
+    ],
+)
+def test_days_that_cannot_be_replayed_are_refused(changed, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        Replay(**DAYS | changed)
+
+
+def test_a_use_case_without_days_says_what_to_write():
+    with pytest.raises(LaptopError, match=re.escape("write `replay=Replay(...)`")):
+        find_days(TOY)
 
 
 @pytest.mark.parametrize(

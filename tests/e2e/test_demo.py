@@ -87,7 +87,7 @@ def test_prod_waits_for_the_named_approver_and_the_screen_shows_each_command(fir
 
 def test_the_demo_ends_after_april_and_says_how_to_go_on(home: Path, first: Shown) -> None:
     assert "1 of 1: 1 April to 30 April" in first.screen
-    assert f"uv run laptop demo --until 2013-12-31 --home {home}" in first.screen
+    assert f"uv run laptop demo --until 2013-12-31 --home {home}  (about" in first.screen
 
 
 def test_the_whole_process_tree_stays_below_4_gib(first: Shown) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -76,3 +78,9 @@ def test_the_model_is_the_same_in_every_fit_and_takes_what_it_has_never_seen(fra
     assert joblib.hash(one) == joblib.hash(two)
     strange = rows[COLUMNS].head(2).assign(carrier=[None, "ZZ"], pressure=np.nan)
     assert np.isfinite(one.predict_proba(strange)).all()
+
+
+def test_the_year_is_replayed_in_ten_windows_and_april_is_the_first():
+    windows = list(USE_CASE.replay.list_windows(date(2013, 12, 31)))
+    assert len(windows) == 10
+    assert windows[0] == (date(2013, 4, 1), date(2013, 4, 30))

@@ -48,6 +48,7 @@ from mlops.contract.errors import (
     UntrustedModel,
 )
 from mlops.contract.policy import ExtraRule, Model, Policy
+from mlops.contract.replay import Replay
 from mlops.contract.results import Decision, GateCase, Metrics, Rule, Verdict
 from mlops.contract.text import clean_text
 
@@ -76,6 +77,7 @@ __all__ = [
     "ModelError",
     "Outcome",
     "Policy",
+    "Replay",
     "Rule",
     "Source",
     "UntrustedModel",
@@ -102,6 +104,8 @@ class UseCase:
     label: Label
     model: Model
     policy: Policy
+    replay: Replay | None = None
+    """Days of the sample that `laptop demo` replays and that tests look at; None: there is no sample."""
 
     def source(self, name: str) -> Source:
         """Return the source with that name; raises ConfigError with the known names."""
