@@ -18,6 +18,7 @@ from mlops.platform.registry import Registry
 from mlops.release import approvals
 from mlops.release.version_record import champion_of, read_record
 from mlops_cli import audit_records, options
+from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.ci import ci
 from mlops_cli.versions import compare, history, status
@@ -168,7 +169,7 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
     options.resolve_target(target, home).run_job("rollback", given)
 
 
-for _command in (status, history, compare, *COMMANDS, ci):
+for _command in (status, history, compare, adopt, *COMMANDS, ci):
     cli.add_command(_command)
 
 

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from names import BUNDLE, MODEL, SCHEMA
 
 from laptop.bundle import Bundle, BundleSource, load_bundle, resolve_target
 from laptop.lint import lint_bundle, lint_source
@@ -46,16 +47,16 @@ def own(bundle: Bundle) -> str:
 def test_each_target_writes_to_its_own_catalog(bundle: Bundle) -> None:
     for job in bundle.jobs:
         given = parameters(bundle, job)
-        schema = own(bundle) + ("flights_integration" if job == "integration" else "flights")
+        schema = own(bundle) + (f"{SCHEMA}_integration" if job == "integration" else SCHEMA)
         assert (given["catalog"], given["schema"]) == (bundle.target, schema)
-        assert given.get("model_name") in {None, f"{bundle.target}.{schema}.{own(bundle)}late_arrival"}
+        assert given.get("model_name") in {None, f"{bundle.target}.{schema}.{own(bundle)}{MODEL}"}
 
 
 def test_a_laptop_reads_prods_data_in_every_target(bundle: Bundle) -> None:
     readers = [job for job in bundle.jobs if "data_catalog" in parameters(bundle, job) and job != "integration"]
     assert readers == ["deployment", "inference", "monitoring", "training", "validation"]
     assert {(parameters(bundle, job)["data_catalog"], parameters(bundle, job)["data_schema"]) for job in readers} == {
-        ("prod", "flights")
+        ("prod", SCHEMA)
     }
 
 
@@ -68,7 +69,7 @@ def test_the_integration_job_reads_only_what_it_wrote(bundle: Bundle) -> None:
 def test_a_workspace_reads_the_targets_own_data(source: BundleSource) -> None:
     bundle, problems = resolve_target(source, "staging", overrides=False)
     assert parameters(bundle, "training")["data_catalog"] == "staging"
-    assert parameters(bundle, "training")["data_schema"] == "flights"
+    assert parameters(bundle, "training")["data_schema"] == SCHEMA
     missing = {problem.what.split("'")[1] for problem in problems}
     principals = {f"{role}_principal" for role in ("deploy", "run", "train", "plan", "promote")}
     assert missing == {"alert_email", "source_model", *principals}
@@ -81,9 +82,9 @@ def test_dev_needs_no_value_from_anybody(source: BundleSource) -> None:
 def test_each_target_promotes_from_the_one_below(root: Path) -> None:
     sources = {target: parameters(load_bundle(root, target), "promotion")["source_model"] for target in TARGETS}
     assert sources == {
-        "dev": "prod.flights.late_arrival",
+        "dev": f"prod.{SCHEMA}.{MODEL}",
         "staging": parameters(load_bundle(root, "dev"), "deployment")["model_name"],
-        "prod": "staging.flights.late_arrival",
+        "prod": f"staging.{SCHEMA}.{MODEL}",
     }
 
 
@@ -111,7 +112,7 @@ def test_training_and_promotion_know_the_deployment_job(bundle: Bundle) -> None:
 
 def test_files_land_in_the_targets_volume(bundle: Bundle) -> None:
     for job in ("sample", "ingestion"):
-        assert parameters(bundle, job)["landing"] == f"/Volumes/{bundle.target}/{own(bundle)}flights/landing"
+        assert parameters(bundle, job)["landing"] == f"/Volumes/{bundle.target}/{own(bundle)}{SCHEMA}/landing"
 
 
 def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
@@ -123,7 +124,7 @@ def test_production_runs_as_its_own_identity(bundle: Bundle) -> None:
 
 def test_every_job_is_paid_for_by_somebody(bundle: Bundle) -> None:
     personal = {"dev": short_name()} if bundle.target == "dev" else {}
-    wanted = {"project": "flights", "target": bundle.target, "cost_center": "flights", **personal}
+    wanted = {"project": BUNDLE, "target": bundle.target, "cost_center": BUNDLE, **personal}
     assert [job["tags"] for job in bundle.jobs.values()] == [wanted] * len(bundle.jobs)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from names import BUNDLE, SCHEMA
 
 from laptop.bundle import BundleError
 from laptop.lint import lint_bundle
@@ -68,7 +69,7 @@ DEFECTS = (
     Defect("type", DATABRICKS, "    mode: development\n", "    mode: development\n    bundle: [x]\n", "bundle: [x]"),
     Defect(
         "merge", TRAINING, "resources:\n", "variables: {schema: {default: 5}}\nresources:\n", "default: 5",
-        "the number 5 stands where databricks.yml:26 has the text 'flights'",
+        f"the number 5 stands where databricks.yml:26 has the text '{SCHEMA}'",
     ),
     Defect("include", DATABRICKS, "  - resources/*.yml", "  - resource/*.yml", "resource/*.yml", "matches no file"),
     Defect("include", TRAINING, "resources:\n", "include: [x.yml]\nresources:\n", "include:", "an included file"),
@@ -82,7 +83,10 @@ DEFECTS = (
     Defect("reference", TRAINING, "${var.catalog}", "${var.catlog}", "${var.catlog}", "did you mean 'catalog'"),
     Defect("reference", TRAINING, "${resources.jobs.deployment.id}", "${resources.jobs.deploy.id}", "jobs.deploy.id"),
     Defect("reference", TRAINING, "${var.catalog}", "${var.}", "${var.}", "without a reference"),
-    Defect("reference", DATABRICKS, "  name: flights", "  name: ${var.schema}", "  name:", "does not resolve it there"),
+    Defect(
+        "reference", DATABRICKS, f"  name: {BUNDLE}", "  name: ${var.schema}", "  name:",
+        "does not resolve it there",
+    ),
     Defect(
         "variables", DATABRICKS, "      catalog: staging\n", "", "  catalog:\n", "has no value (target staging)",
     ),
@@ -91,7 +95,7 @@ DEFECTS = (
         "'approval'",
     ),
     Defect(
-        "variables", DATABRICKS, "    default: flights\n", "    default: [flights]\n", "[flights]",
+        "variables", DATABRICKS, f"    default: {SCHEMA}\n", "    default: [a_list]\n", "  schema:",
         "no single value",
     ),
     Defect(
@@ -429,7 +433,7 @@ DEFECTS = (
         "absolute path",
     ),
     Defect(
-        "hard-coded", INGESTION, "${resources.volumes.landing.volume_path}", "/Volumes/prod/flights/landing",
+        "hard-coded", INGESTION, "${resources.volumes.landing.volume_path}", f"/Volumes/prod/{SCHEMA}/landing",
         "/Volumes",
         "of one target",
     ),

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from databricks.bundles.jobs import Job
+from names import SCHEMA
 
 from laptop.bundle import load_bundle
 from laptop.lint import lint_bundle
@@ -30,7 +31,7 @@ def test_alert_and_dashboard_come_by_one_include_line_and_the_linter_likes_them(
     resources = load_bundle(switched_on, "prod").document["resources"]
     assert resources["alerts"].keys() == {"open_alerts"}
     assert resources["dashboards"]["champion"]["embed_credentials"] is False
-    assert "FROM prod.flights.alerts" in resources["alerts"]["open_alerts"]["query_text"]
+    assert f"FROM prod.{SCHEMA}.alerts" in resources["alerts"]["open_alerts"]["query_text"]
 
 
 def test_a_budget_policy_comes_by_one_include_line_and_a_value_and_reaches_every_job(copied: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from names import BUNDLE, MODEL, SCHEMA
 
 from laptop.bundle import load_bundle
 from laptop.cli import main
@@ -14,7 +15,7 @@ from laptop.lint import lint_bundle
 
 DATABRICKS, LAPTOP, TRAINING = "databricks.yml", "laptop.yml", "resources/training.job.yml"
 RIGHTS, LAKEHOUSE = "resources/rights.yml", "resources/lakehouse.yml"
-TABLES = "deployment, inference, monitoring, training, validation: no job of any target writes prod.flights"
+TABLES = f"deployment, inference, monitoring, training, validation: no job of any target writes prod.{SCHEMA}"
 
 
 def change(root: Path, file: str, old: str, new: str) -> None:
@@ -26,15 +27,15 @@ def change(root: Path, file: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
-        (DATABRICKS, "    default: flights\n", "", ["variable 'schema' has no value (the CLI stops without one"]),
+        (DATABRICKS, f"    default: {SCHEMA}\n", "", ["variable 'schema' has no value (the CLI stops without one"]),
         (RIGHTS, "        deployment:", "        deploymnt:", [
             "jobs.deploymnt is changed, and nothing declares it (target staging, prod)", "did you mean 'deployment'?",
         ]),
         (LAKEHOUSE, "  schemas:", "  schemata:", ["resources has no key 'schemata'", "did you mean 'schemas'?"]),
         (TRAINING, "timeout_seconds: 7200", "timeout_seconds: -5", ["job 'training' has timeout_seconds -5"]),
         (TRAINING, "timeout_seconds: 5400", "timeout_seconds: -5", ["of job 'training' has timeout_seconds -5"]),
-        (LAPTOP, "data_schema: ${var.schema}", "data_schema: bikes", ["writes prod.bikes, which they read"]),
-        (LAPTOP, "data_catalog: prod", "data_catalog: production", ["writes production.flights, which they read"]),
+        (LAPTOP, "data_schema: ${var.schema}", "data_schema: others", ["writes prod.others, which they read"]),
+        (LAPTOP, "data_catalog: prod", "data_catalog: production", [f"writes production.{SCHEMA}, which they read"]),
         (DATABRICKS, "      catalog: prod\n", "      catalog: production\n", [TABLES]),
     ],
 )  # fmt: skip
@@ -52,9 +53,9 @@ def test_braces_without_quotes_are_told_to_be_quoted(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("  name: flights\n", "  name: bikes\n"),
-        ("    default: flights\n", "    default: bikes\n"),
-        ("    default: late_arrival\n", "    default: late_ride\n"),
+        (f"  name: {BUNDLE}\n", "  name: others\n"),
+        (f"    default: {SCHEMA}\n", "    default: others\n"),
+        (f"    default: {MODEL}\n", "    default: other_model\n"),
     ],
     ids=["bundle", "schema", "model"],
 )

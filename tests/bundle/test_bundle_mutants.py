@@ -53,7 +53,7 @@ LEGAL = {
     "delete resources.jobs.*.environments.*.spec.dependencies.2": "what else a task imports only running it tells",
     "delete resources.jobs.ingestion.tasks.1": "the job integration has that task too; README's table misses it",
     "delete resources.jobs.integration.tasks.8": "a trial may stop before its last task; README's table misses it",
-    "dangle resources.jobs.integration.tasks.*.python_wheel_task.named_parameters.as_of": "a moment is free text",
+    "dangle variables.trial_days.default.*": "a day or a moment is free text",
     **dict.fromkeys(
         (
             "delete targets.*.permissions.**",

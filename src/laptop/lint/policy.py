@@ -130,7 +130,7 @@ def check_variables(view: LintTarget) -> Iterator[Diagnostic]:
         for value in filter(None, (variable.get("default"), variable.get("value"))):
             if isinstance(value.value, dict | list) and text_at(variable, "type") != "complex":
                 what, why = f"variable {name!r} is no single value", "the CLI wants it to be called complex"
-                yield Diagnostic("variables", value.place, what, why, "add type: complex, or write a single value")
+                yield Diagnostic("variables", variable.place, what, why, "add type: complex, or write a single value")
         if variable.get("value") and not any(map(variable.get, ("default", "lookup"))):
             targets = view.source.targets
             if not any(view.source.tree.get("targets", target, "variables", name) for target in targets):

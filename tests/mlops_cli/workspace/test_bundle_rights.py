@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from names import BUNDLE, MODEL, SCHEMA
 
 from laptop.bundle import read_source, resolve_target
 from mlops_cli.workspace.requirements import TargetRequirements
@@ -13,7 +14,7 @@ from mlops_cli.workspace.requirements import TargetRequirements
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/rights.md").read_text()
 ROLES = ("deploy", "run", "train", "plan", "promote")
-SOURCE = "dev.dev_ada_flights.dev_ada_late_arrival"
+SOURCE = f"dev.dev_ada_{SCHEMA}.dev_ada_{MODEL}"
 NAMED = {f"{role}_principal": f"the-{role}-principal" for role in ROLES} | {"alert_email": "ml@example.com"}
 GROUPS = ("data-scientists", "ml-engineers", "consumers", "model-owners", "job-runners")
 
@@ -38,7 +39,7 @@ def things(found: dict[str, Any], what: str) -> list[tuple[str, str, list[dict[s
 
 
 def called(principal: str) -> str:
-    return principal.removeprefix("the-").removesuffix("-principal").removeprefix("flights-").replace("-", " ")
+    return principal.removeprefix("the-").removesuffix("-principal").removeprefix(f"{BUNDLE}-").replace("-", " ")
 
 
 def test_what_the_jobs_need_on_their_own_schema_the_bundle_gives_but_for_two_things(target: dict[str, Any]) -> None:
@@ -54,7 +55,7 @@ def test_nobody_gets_everything_and_no_person_anything(target: dict[str, Any]) -
     for _, key, grants in things(target, "grants"):
         for grant in grants:
             assert "ALL_PRIVILEGES" not in grant["privileges"], key
-            assert grant["principal"] in {*NAMED.values(), *(f"flights-{group}" for group in GROUPS)}, key
+            assert grant["principal"] in {*NAMED.values(), *(f"{BUNDLE}-{group}" for group in GROUPS)}, key
     for _, key, permissions in [*things(target, "permissions"), ("", "the bundle", target["permissions"])]:
         for permission in permissions:
             assert "user_name" not in permission, key
@@ -68,7 +69,7 @@ def test_only_its_owners_move_the_model(target: dict[str, Any]) -> None:
         for grant in grants
         if "MANAGE" in grant["privileges"]
     }
-    assert holders == {("model", "flights-model-owners"), ("trial_model", "the-run-principal")}
+    assert holders == {("model", f"{BUNDLE}-model-owners"), ("trial_model", "the-run-principal")}
 
 
 def test_who_trains_is_not_who_deploys(target: dict[str, Any]) -> None:

