@@ -50,6 +50,7 @@ class Edit:
     pattern: str
     """Regular expression with one group: what stands before the name."""
     name: str
+    required: bool = True
 
     def apply(self, text: str) -> str:
         """Return the text with the new name.
@@ -58,7 +59,7 @@ class Edit:
             ConfigError: the name is not there.
         """
         changed, count = re.subn(self.pattern, lambda match: match[1] + self.name, text, flags=re.MULTILINE)
-        if not count:
+        if not count and self.required:
             raise ConfigError(f"{self.file} has nothing like {self.pattern!r}: is it a checkout of the template?")
         return changed
 
@@ -78,8 +79,7 @@ def list_edits(old: Names, new: Names) -> Iterator[Edit]:
     if new.owner:
         yield Edit(".github/CODEOWNERS", r"( @)[\w-]+(?=/(?:ml-engineers|data-scientists))", new.owner)
     yield Edit("README.md", r"^(# )[^:\n]+(?=:|$)", new.bundle.replace("_", " ").capitalize())
-    if f"{old.schema}.{old.model}" in Path("README.md").read_text():
-        yield Edit("README.md", rf"\b(prod\.){old.schema}\.{old.model}\b", f"{new.schema}.{new.model}")
+    yield Edit("README.md", rf"\b(prod\.){old.schema}\.{old.model}\b", f"{new.schema}.{new.model}", required=False)
 
 
 def read_names() -> Names:
