@@ -1,14 +1,55 @@
-"""Whether features see only what was known: rewrite what was not, and look which of them move."""
+"""Whether features see only what was known: rewrite what was not, and look which of them move.
+
+It knows no use case: `frames_of` makes the rows of the days that a use case names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
-from mlops.contract import Feature, UseCase
+from mlops.contract import Feature, Source, UseCase
 from mlops.data.point_in_time import compute_features
+
+
+def files_of(use_case: UseCase) -> dict[str, str]:
+    """Path to text of the files of `replay.tested`, and of every reference table's files until then."""
+    replay = use_case.replay
+    assert replay is not None
+    since, until = (f"{day:%Y-%m-%d}" for day in replay.tested)
+    references = {source.name for source in use_case.sources if source.history is None}
+    return {
+        path: text
+        for path, text in use_case.sample(replay.first_file, replay.tested[1])
+        if path.split("/")[0] in references or since <= path.split("/")[1][:10] <= until
+    }
+
+
+def parse_rows(text: str, source: Source) -> pd.DataFrame:
+    """A CSV file's rows as the source declares them; times UTC without zone."""
+    frame = pd.read_csv(io.StringIO(text), dtype={c.name: "object" for c in source.columns if c.type == "string"})
+    for column in source.columns:
+        if column.type == "timestamp":
+            frame[column.name] = (
+                pd.to_datetime(frame[column.name], utc=True).dt.tz_localize(None).astype("datetime64[ns]")
+            )
+    return frame
+
+
+def frames_of(use_case: UseCase, files: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Source name to its rows in these files."""
+    texts = {s.name: [t for path, t in files.items() if path.startswith(f"{s.name}/")] for s in use_case.sources}
+    header = {source.name: ",".join(column.name for column in source.columns) for source in use_case.sources}
+    return {
+        source.name: pd.concat(
+            [parse_rows(text, source) for text in texts[source.name] or [header[source.name]]], ignore_index=True
+        )
+        for source in use_case.sources
+    }
 
 
 def made(
@@ -54,3 +95,28 @@ def unstable(
     }
     left, right = (made(use_case, world, features, entities) for world in (frames, otherwise))
     return {name for name in left if not left[name].equals(right[name])}
+
+
+def moments_of(use_case: UseCase, frames: Mapping[str, pd.DataFrame], count: int = 12) -> list[pd.Timestamp]:
+    """Moments spread over the prediction times of the tested days, the first day left out: it has little history."""
+    entity = use_case.entity
+    asked = (frames[entity.source][entity.event_time] - entity.lead).sort_values()
+    late = asked[asked >= asked.iloc[0].floor("D") + timedelta(days=1)]
+    return [late.iloc[position] for position in np.linspace(0, len(late) - 1, count).astype(int)]
+
+
+def served_differently(
+    use_case: UseCase, frames: Mapping[str, pd.DataFrame], features: Sequence[Feature] | None = None
+) -> Iterator[tuple[pd.Timestamp, str]]:
+    """Moment and name of each feature that training sees otherwise than serving made it.
+
+    At each moment serving has what was known by then; training has the whole history, at once.
+    """
+    whole, before = made(use_case, frames, features), pd.Timestamp.min
+    for now in moments_of(use_case, frames):
+        known = {name: rows[rows[use_case.source(name).known_at] <= now] for name, rows in frames.items()}
+        served = made(use_case, known, features)
+        served = served[(served["prediction_time"] > before) & (served["prediction_time"] <= now)]
+        expected = whole.loc[served.index]
+        yield from ((now, name) for name in served if not served[name].equals(expected[name]))
+        before = now

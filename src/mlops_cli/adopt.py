@@ -19,8 +19,7 @@ from mlops_cli import options
 from mlops_cli.checkout import run_program
 
 FLIGHTS = (
-    "benchmarks", "docs/pictures/report.png", "examples", "notebooks/leaks.py", "src/usecase", "tests/e2e/test_demo.py",
-    "tests/e2e/test_leaks_notebook.py", "tests/usecase/flights",
+    "benchmarks", "docs/pictures/report.png", "examples", "notebooks/leaks.py", "src/usecase", "tests/usecase/flights",
 )  # fmt: skip
 """Files and folders that are of the flights, without what `examples/empty` puts in their place."""
 _EMPTY = Path("examples/empty")

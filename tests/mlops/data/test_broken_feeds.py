@@ -100,31 +100,6 @@ def test_of_a_truncated_file_the_cut_line_is_set_aside_even_where_it_reads_well(
     assert [(each.line, each.rule) for each in judged.broken] == [(len(LINES), "row:truncated")]
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("length", [1, 7, 28, 365])
-def test_the_sample_keeps_its_contract_but_for_one_gust(length):
-    """Every delivery of that many days: nothing is blocked, and only the 1048 mph of 12 February are set aside."""
-    from usecase import USE_CASE
-
-    starts = pd.date_range("2012-12-31", "2013-12-31")
-    files = dict(USE_CASE.sample(starts[0].date(), starts[-1].date()))
-    aside = []
-    for first in range(0, len(starts), length if length > 1 else 9):  # of single days every ninth
-        wanted = {f"{day:%Y-%m-%d}.csv" for day in starts[first : first + length]}
-        for source in USE_CASE.sources:
-            named = [(name, text.encode()) for name, text in files.items() if name.split("/")[0] == source.name]
-            here = [File(name, name, 0, NOW, text) for name, text in named if name.split("/")[1] in wanted]
-            if here:
-                rows = readers.read_files(source, here)
-                outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
-                judged = quarantine.split_valid_rows(source, here, rows, outcomes, ())
-                assert judged.problems == ()
-                aside += [(each.file.name, each.rule) for each in judged.broken]
-    assert aside in ([("weather/2013-02-12.csv", "wind_speed:be_between")], [])
-    assert aside or length == 1
-
-
 def test_the_page_shows_what_was_found_and_nothing_of_a_file_becomes_markup():
     content, _ = damaged(LINES, "unknown category", 0.01, 1)
     content = content.replace(b",z,", b",<script>alert(1)</script>,")

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from benchmarks.loop import tree_memory
+from names import SCHEMA
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 
 
@@ -116,7 +117,7 @@ def test_a_notebook_runs_on_what_the_demo_left(
 @pytest.mark.usefixtures("first")
 def test_again_with_one_table_deleted_redoes_exactly_that_table(home: Path) -> None:
     before, tables = _status(home), _written(home)
-    shutil.rmtree(home / "warehouse" / "prod" / "flights" / "predictions")
+    shutil.rmtree(home / "warehouse" / "prod" / SCHEMA / "predictions")
     again = _type(home, "laptop", "demo", "--approver", "ada")
     assert _status(home) == before
     assert "skipped training" in again.screen
