@@ -27,6 +27,7 @@ from benchmarks import replay, report
 from mlops.contract import Verdict
 from mlops.modeling.gates import Scored, decide_verdict
 from mlops.modeling.metrics import compute_metrics
+from mlops.platform.model_version import VersionFacts
 from usecase import USE_CASE
 
 _DRAWS = 2
@@ -253,12 +254,12 @@ def _validation(year: _Year) -> float:
             arrival_delay=np.where(rows["label"] == 1, 60, 0), reported_at=rows["event_time"]
         )
         job.own.insert_new("outcomes", job.own.spark.createDataFrame(ended), ["flight_id"])
-        tags = {"trained_until": train["event_time"].max().isoformat() + "+00:00"}
+        facts = VersionFacts(trained_until=train["event_time"].max().to_pydatetime().replace(tzinfo=UTC))
         for _ in range(2):
             with job.registry.open_run("/b", "training", {}):
                 version = job.registry.register_model(
                     "b.b.model", pipeline, rows[_NAMES].head(5), trusted_types=USE_CASE.model.trusted_types,
-                    requirements=["skops==0.16.0"], tags=tags,
+                    requirements=["skops==0.16.0"], facts=facts, tags={},
                 )  # fmt: skip
             if version.number == 1:
                 job.registry.set_alias(version, "champion")

@@ -30,6 +30,7 @@ from laptop.includes import find_root
 from mlops.context import load_use_case
 from mlops.contract import Replay, UseCase
 from mlops.platform.tables import read_without_spark
+from mlops.release.version_record import ShownTags, TrainingRun
 from mlops_cli.bundle_cli import load_deployed
 
 _DAY = timedelta(days=1)
@@ -122,15 +123,13 @@ class Demo:
 
     def _read_verdicts(self, as_of: str) -> dict[int, str | None]:
         """The versions of prod that were trained as of a moment, and their verdicts; None: not validated."""
-        from mlflow import MlflowClient
+        from mlops.platform.registry import Registry
 
-        registry = MlflowClient(f"sqlite:///{self.home / 'mlflow.db'}")
-        model = load_deployed("prod", self.home).model
-        moment = datetime.fromisoformat(as_of)
+        registry, moment = Registry(self.home), datetime.fromisoformat(as_of)
         return {
-            int(version.version): version.tags.get("verdict")
-            for version in registry.search_model_versions(f"name = '{model}'")
-            if datetime.fromisoformat(version.tags["trained_as_of"]) == moment
+            version.number: ShownTags.of(version).verdict or None
+            for version in registry.list_versions(load_deployed("prod", self.home).model)
+            if TrainingRun.parse(registry.read_run_tags(version.run_id)).trained_as_of == moment
         }
 
     def _is_done(self, step: str, version: dict[str, Any] | None) -> bool:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mlops.platform import runtime
 from mlops.platform.registry import Registry
+from mlops.release.version_record import ShownTags, TrainingRun
 
 dbutils.widgets.text("model_name", "")
 dbutils.widgets.text("target", "")
@@ -35,7 +36,8 @@ judged = challenger or champion
 if judged is None:
     print(f"{model} has no version yet: run the training job first")
 else:
-    verdict = json.loads(mlflow.artifacts.load_text(f"runs:/{judged.tags['validation_run']}/verdict.json"))
+    page = ShownTags.of(judged).report
+    verdict = json.loads(mlflow.artifacts.load_text(page.replace("verdict.html", "verdict.json")))
     print(judged, verdict["verdict"])
     display(pd.DataFrame(verdict["rules"]).to_string())
 
@@ -46,7 +48,7 @@ else:
 # COMMAND ----------
 
 if judged is not None:
-    for tag, value in sorted(judged.tags.items()):
+    for tag, value in TrainingRun.parse(registry.read_run_tags(judged.run_id)).to_tags().items():
         print(f"{tag:28} {value}")
 if challenger is not None:
     words = (str(challenger.number), "--target", dbutils.widgets.get("target"))

@@ -16,7 +16,7 @@ from mlops.data import table_schemas
 from mlops.jobs import review, validation
 from mlops.modeling import holdout
 from mlops.platform import runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version
 from mlops.platform.uc_limits import check_tags
 from mlops.release import audit_log, target_settings, verdicts
 from mlops.release.version_record import AuditRow
@@ -30,10 +30,11 @@ class Killed(BaseException):
 
 
 class World:
-    """What outlives a task: versions with tags and files, aliases, runs, rows of the audit table."""
+    """What outlives a task: versions with tags, files, claims of their training; aliases, runs, audit rows."""
 
     def __init__(self):
         self.versions, self.aliases, self.rows, self.runs, self.files = {}, {}, [], {}, {}
+        self.claims = {}
         self.left = -1
         """Writes that the task may still do; negative: as many as it likes."""
 
@@ -42,10 +43,12 @@ class World:
             raise Killed
         self.left -= 1
 
-    def make(self, tags):
+    def make(self, claims):
+        """Make a version whose training run has these tags; whoever forges sets them on the version as well."""
         number = len(self.versions) + 1
         created = datetime(2024, 3, 1, tzinfo=UTC)
-        self.versions[number] = Version(MODEL, number, "", created, dict(tags), ())
+        self.claims[f"training{number}"] = dict(claims)
+        self.versions[number] = Version(MODEL, number, f"training{number}", created, {}, ())
         self.files[number] = f"files of {number}"
         return number
 
@@ -92,8 +95,11 @@ class Registry:
         self.world.versions[version.number] = replace(self.world.versions[version.number], description=text)
 
     def load_model(self, version, model):
-        if version.tags.get("artifact_digest") != self.world.files[version.number]:
+        if version.facts.artifact_digest != self.world.files[version.number]:
             raise ModelError("other files")
+
+    def read_run_tags(self, run_id):
+        return self.world.claims[run_id]
 
     @contextmanager
     def fetch_files(self, version):

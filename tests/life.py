@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,15 +14,15 @@ from toy import TOY
 from mlops import config
 from mlops.context import Context
 from mlops.platform import runtime
+from mlops.platform.model_version import VersionFacts
 from mlops.release import audit_log, verdicts
-from mlops.release.version_record import champion_of, parse_facts
+from mlops.release.version_record import ShownTags, TrainingRun, champion_of
 
 AS_OF = "2024-03-02T00:00:00Z"
 VERDICT = "0" * 64
 _EACH_ITS_OWN = (
-    "champion_since",
     "validation_run",
-    "verdict_report",
+    "report",
     "verdict_digest",
     "verdict_case",
     "artifact_digest",
@@ -67,16 +68,30 @@ class Life:
     def version(self, target, number):
         return self.registry.get_version(self.model(target), number)
 
+    def claims(self, version):
+        """What the training run of a version says about it."""
+        return VersionFacts.parse(self.registry.read_run_tags(version.run_id))
+
+    def recorded(self, version):
+        """The version with the facts that its training claims, as validation loads it."""
+        return replace(version, facts=self.claims(version))
+
     def trained(self, target, seed=0):
         """Register one version, as training does."""
         features, label = rows(seed)
         pipeline = TOY.model.build({}).fit(features, label)
         moment = datetime.fromisoformat(AS_OF)
-        tags = {"trained_by": "trainer", "trained_as_of": AS_OF, "trained_until": str(moment - timedelta(days=9))}
-        with self.registry.open_run("/toy", "training", tags):
+        facts = TrainingRun(trained_by="trainer", trained_as_of=moment, trained_until=moment - timedelta(days=9))
+        with self.registry.open_run("/toy", "training", facts.to_tags()):
             pins = [f"numpy=={np.__version__}"]
             made = self.registry.register_model(
-                self.model(target), pipeline, features.head(5), trusted_types=(), requirements=pins, tags=tags
+                self.model(target),
+                pipeline,
+                features.head(5),
+                trusted_types=(),
+                requirements=pins,
+                facts=facts,
+                tags={},
             )
         return self.accepted(target, made.number)
 
@@ -84,10 +99,10 @@ class Life:
         """Record that a version was accepted, as validation does; `given` changes the row."""
         job, version = self.deployment(target, number), self.version(target, number)
         known = {"verdict": "accepted", "verdict_digest": VERDICT, "validation_run": "none", "judged_on": "prod.toy"}
-        known |= {"judged_against": champion_of(audit_log.load_rows(job)), **parse_facts(version.tags), **given}
-        row = audit_log.new_row(job, "verdict", version, **known)
-        assert audit_log.add_row(job, row, lambda _: False)
-        verdicts.show_verdict(job, version, row)
+        known |= {"judged_against": champion_of(audit_log.load_rows(job)), **vars(self.claims(version)), **given}
+        rows = audit_log.add_row(job, audit_log.new_row(job, "verdict", version, **known), lambda _: False)
+        assert rows
+        verdicts.show_verdict(job, version, rows)
         return self.version(target, number)
 
     def approved(self, target, number, by="ada", days=1, **given):
@@ -124,13 +139,12 @@ class Life:
     def copied(self, target, number):
         """Copy a version of dev without its job, and so without a row in the audit table."""
         source = self.version("dev", number)
-        kept = {name: source.tags[name] for name in ("artifact_digest", "trained_by", "trained_until", "trained_as_of")}
-        return self.registry.copy_version(source, self.model(target), kept)
+        return self.registry.copy_version(source, self.model(target), {})
 
     def promoted(self, source, target, number):
         """Copy a version and accept it where it came to; returns its number there."""
         job = self.run("promotion", self.promotion(target, number, source))
-        made = [v for v in job.registry.list_versions(self.model(target)) if "promoted_from" in v.tags]
+        made = [v for v in job.registry.list_versions(self.model(target)) if ShownTags.of(v).promoted_from]
         return self.accepted(target, made[-1].number).number
 
     def deployed(self, target, number, **given):

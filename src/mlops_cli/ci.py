@@ -13,7 +13,10 @@ from typing import TextIO
 import click
 
 from mlops.contract import ConfigError, MlopsError
+from mlops.platform.model_scan import artifact_digest
+from mlops.platform.model_version import Version
 from mlops.platform.registry import Registry
+from mlops.release.version_record import ShownTags
 from mlops_cli import bundle_cli, checkout, delivery, options, plans
 from mlops_cli.bundle_targets import list_deployed_targets
 from mlops_cli.ci_notices import NOTICES
@@ -190,18 +193,27 @@ def journal(version: int, target: str, home: Path | None, param: Sequence[str], 
     registry = Registry(deployed.home)
     source = registry.get_version(deployed.source_model(given), version)
     champion = registry.find_alias_holder(deployed.model, "champion")
-    copies = [(v.number, v.tags) for v in registry.list_versions(deployed.model)]
-    origin = f"{source.model}/{source.number}@{source.tags.get('artifact_digest', '')}"
+    begins = f"{source.model}/{source.number}@"
+    copies = [
+        delivery.Copy(version.number, ShownTags.of(version), _digest_of(registry, version))
+        for version in registry.list_versions(deployed.model)
+        if ShownTags.of(version).promoted_from.startswith(begins)
+    ]
     target_options = ["--target", deployed.target, *(["--home", str(deployed.home)] if deployed.home else [])]
     steps = delivery.promotion_status(
-        source.tags,
+        ShownTags.of(source),
         copies,
-        origin=origin,
+        digest=_digest_of(registry, source),
         champion=champion.number if champion else None,
         target_options=target_options,
     )
     out.writelines(f"- {step.name}: {step.state}, {plans.escape_html(step.what)}\n" for step in steps)
     _stop_if(f"{source} was refused on its way to {target}", [s.what for s in steps if s.state == "refused"])
+
+
+def _digest_of(registry: Registry, version: Version) -> str:
+    with registry.fetch_files(version) as folder:
+        return artifact_digest(folder)
 
 
 @ci.command(epilog=_EXITS)

@@ -16,7 +16,7 @@ from mlops import config
 from mlops.contract import ModelError, clean_text
 from mlops.platform.registry import Registry
 from mlops.release import approvals
-from mlops.release.version_record import champion_of, read_record
+from mlops.release.version_record import ShownTags, champion_of, read_record
 from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
@@ -150,8 +150,9 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
     options.print_line(f"promoting {chosen} to {deployed.model}", err=True)
     deployed.run_job("promotion", {"source_version": str(chosen.number), **given})
     for copy in registry.list_versions(deployed.model):
-        if copy.tags.get("promoted_from", "").startswith(f"{source}/{chosen.number}@"):
-            options.print_line(f"{copy} is the copy of {chosen}; verdict: {copy.tags.get('verdict', 'open')}")
+        shown = ShownTags.of(copy)
+        if shown.promoted_from.startswith(f"{source}/{chosen.number}@"):
+            options.print_line(f"{copy} is the copy of {chosen}; verdict: {shown.verdict or 'open'}")
 
 
 @cli.command(epilog=options.EXITS)

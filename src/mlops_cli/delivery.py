@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from mlops.contract import ConfigError
+from mlops.release.version_record import ShownTags
 
 _TAG = re.compile(r"v(\d+\.\d+\.\d+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -160,11 +161,21 @@ class PromotionStep:
     what: str
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A version of the target that says it is a copy of the version."""
+
+    number: int
+    shown: ShownTags
+    digest: str
+    """Digest of its files now."""
+
+
 def promotion_status(
-    source: Mapping[str, str],
-    copies: Iterable[tuple[int, Mapping[str, str]]],
+    source: ShownTags,
+    copies: Sequence[Copy],
     *,
-    origin: str,
+    digest: str,
     champion: int | None,
     target_options: Sequence[str],
 ) -> tuple[PromotionStep, ...]:
@@ -172,32 +183,30 @@ def promotion_status(
 
     Args:
         source: tags of the version in the target below.
-        copies: number and tags of the target's versions.
-        origin: what a copy of it carries as `promoted_from`.
-        champion: the target's.
+        copies: its copies in the target, oldest first.
+        digest: digest of the version's files now.
+        champion: number of the target's champion; None: there is none.
         target_options: how a command names the target: --target and, on a laptop, --home.
     """
-    accepted = source.get("verdict") == "accepted"
-    steps = [
-        PromotionStep("source", "done" if accepted else "refused", f"verdict there: {source.get('verdict', 'none')}")
-    ]
-    made = [(number, tags) for number, tags in copies if tags.get("promoted_from") == origin]
-    number, tags = made[0] if made else (None, {})
-    steps.append(PromotionStep("copy", "done" if made else "open", f"version {number}" if made else "not made yet"))
-    if len(made) > 1:
-        steps.append(PromotionStep("copies", "refused", f"{len(made)} copies of one version: {[n for n, _ in made]}"))
-    same = tags.get("artifact_digest") == source.get("artifact_digest")
-    if made and not same:
+    accepted = source.verdict == "accepted"
+    steps = [PromotionStep("source", "done" if accepted else "refused", f"verdict there: {source.verdict or 'none'}")]
+    copy = copies[0] if copies else None
+    number, shown = (copy.number, copy.shown) if copy else (None, ShownTags())
+    steps.append(PromotionStep("copy", "done" if copy else "open", f"version {number}" if copy else "not made yet"))
+    if len(copies) > 1:
+        numbers = [copy.number for copy in copies]
+        steps.append(PromotionStep("copies", "refused", f"{len(copies)} copies of one version: {numbers}"))
+    if copy and not copy.digest == digest == shown.promoted_from.rpartition("@")[2]:
         steps.append(PromotionStep("digest", "refused", "the copy's files are not the source's"))
-    verdict = tags.get("verdict")
-    state: Literal["done", "refused", "open"] = "open" if verdict is None else "refused"
+    verdict = shown.verdict
+    state: Literal["done", "refused", "open"] = "refused" if verdict else "open"
     state = "done" if verdict == "accepted" else state
     steps.append(PromotionStep("verdict", state, verdict or "not judged here yet"))
     serves = number is not None and number == champion
-    approved = "approved_by" in tags
+    approved = bool(shown.approved_by)
     approve = shlex.join(["mlops", "approve", str(number or "N"), *target_options])
     waits: Literal["waiting", "open"] = "waiting" if state == "done" else "open"
-    by = f"by {tags.get('approved_by', 'nobody named')}" if approved else f"a person decides: {approve}"
+    by = f"by {shown.approved_by}" if approved else f"a person decides: {approve}"
     if serves and not approved:
         by = "automatic in this target"
     steps.append(PromotionStep("approval", "done" if approved or serves else waits, by))

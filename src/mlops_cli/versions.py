@@ -13,13 +13,12 @@ import click
 from mlops.contract import ConfigError, MlopsError, ModelError, clean_text
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.registry import Registry, Version
-from mlops.release.version_record import MOVES, AuditRow
+from mlops.platform.model_version import Version
+from mlops.platform.registry import Registry
+from mlops.release.version_record import MOVES, AuditRow, TrainingRun, VersionRecord, read_record
 from mlops_cli import audit_records, options
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.bundle_targets import TARGET, list_targets
-
-_COMPARED = ("verdict", "promoted_from", "trained_until", "trained_by", "model_digest")
 
 
 @click.command(epilog=options.EXITS)
@@ -67,27 +66,43 @@ def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     deployed = options.resolve_target(target, home)
     registry = Registry(deployed.home)
     held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
-    return [_target_status(deployed, registry, alias, version) for alias, version in held if version is not None]
+    rows = audit_records.read_rows(deployed) if any(version for _, version in held) else []
+    return [_target_status(deployed, registry, rows, alias, version) for alias, version in held if version is not None]
 
 
-def _check_digest(registry: Registry, version: Version) -> tuple[str | None, str | None]:
-    """The digest of a version's files as they are now, and a problem if it is not the recorded one."""
+def _check_digest(registry: Registry, version: Version, record: VersionRecord) -> tuple[str | None, str | None]:
+    """Compute the digest of a version's files; returns it, and what is wrong with the files."""
     try:
         with registry.fetch_files(version) as folder:
             digest = artifact_digest(folder)
     except MlopsError as error:
         return None, str(error)
-    recorded = version.tags.get("artifact_digest", "none")
+    recorded = record.facts.artifact_digest if record.facts else digest  # nobody has judged it yet
     return digest, None if digest == recorded else (
         f"the files of {version} have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"
     )
 
 
-def _target_status(deployed: DeployedBundle, registry: Registry, alias: str, version: Version) -> dict[str, Any]:
-    digest, problem = _check_digest(registry, version)
-    tags, age = version.tags, runtime.now() - version.created
-    measured, metrics = registry.latest_figures(version, deployed.parameter_default("deployment", "experiment"))
-    serves = alias == "champion"
+def _latest_figures(
+    registry: Registry, version: Version, experiment: str, record: VersionRecord
+) -> tuple[str | None, Mapping[str, float]]:
+    """Read the newest figures of a version and the name of their run: monitoring, else validation."""
+    for run in registry.search_runs(experiment, {"version": str(version)}):
+        return run.info.run_name, dict(run.data.metrics)
+    run_id = record.verdict.validation_run if record.verdict else ""
+    return ("validation" if run_id else None), registry.read_metrics(run_id)
+
+
+def _target_status(
+    deployed: DeployedBundle, registry: Registry, rows: Sequence[AuditRow], alias: str, version: Version
+) -> dict[str, Any]:
+    record = read_record(rows, version.number)
+    digest, problem = _check_digest(registry, version, record)
+    age = runtime.now() - version.created
+    experiment = deployed.parameter_default("deployment", "experiment")
+    measured, metrics = _latest_figures(registry, version, experiment, record)
+    move = record.move if alias == "champion" else None
+    trained_by = record.facts.trained_by if record.facts else None
     return {
         "target": deployed.target,
         "alias": alias,
@@ -97,9 +112,9 @@ def _target_status(deployed: DeployedBundle, registry: Registry, alias: str, ver
         "problem": problem,
         "run": version.run_id,
         "age_hours": round(age.total_seconds() / 3600, 2),
-        "since": tags.get("champion_since") if serves else None,
-        "by": tags.get("champion_by") if serves else tags.get("promoted_by", tags.get("trained_by")),
-        "verdict": tags.get("verdict"),
+        "since": f"{move.at:%Y-%m-%dT%H:%M:%SZ}" if move else None,
+        "by": move.by if move else record.promotion.by if record.promotion else trained_by,
+        "verdict": record.display_tags.verdict or None,
         "measured": measured,
         "metrics": metrics,
     }
@@ -153,7 +168,8 @@ def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None
     """
     deployed = options.resolve_target(target, home)
     registry = Registry(deployed.home)
-    pages = [_version_facts(registry, _find_version(registry, deployed.model, name)) for name in (a, b)]
+    rows_of_model = audit_records.read_rows(deployed)
+    pages = [_version_facts(registry, rows_of_model, _find_version(registry, deployed.model, name)) for name in (a, b)]
     names = list(dict.fromkeys(name for page in pages for name in page))
     rows = [(name, *(page.get(name) for page in pages)) for name in names]
     if output == "json":
@@ -173,19 +189,25 @@ def _find_version(registry: Registry, model: str, name: str) -> Version:
     return holder
 
 
-def _version_facts(registry: Registry, version: Version) -> dict[str, Any]:
-    """Number, digest, aliases, tags and metrics of a version, by name."""
-    digest, problem = _check_digest(registry, version)
-    runs = {"training": version.run_id, "validation": version.tags.get("validation_run", "")}
+def _version_facts(registry: Registry, rows: Sequence[AuditRow], version: Version) -> dict[str, Any]:
+    """Return everything that is known about a version, by name."""
+    record = read_record(rows, version.number)
+    digest, problem = _check_digest(registry, version, record)
+    claims = TrainingRun.parse(registry.read_run_tags(version.run_id))
+    runs = {"training": version.run_id, "validation": record.verdict.validation_run if record.verdict else ""}
     figures = {
         f"{name} {key}": value for name, run in runs.items() for key, value in registry.read_metrics(run).items()
     }
-    tags = {name: version.tags[name] for name in _COMPARED if name in version.tags}
+    until = f"{facts.trained_until:%Y-%m-%d}" if (facts := record.facts or claims).trained_until else ""
+    known = {
+        "verdict": record.display_tags.verdict, "promoted from": record.display_tags.promoted_from, "trained until": until,
+        "trained by": facts.trained_by, "model digest": claims.model_digest,
+    }  # fmt: skip
     return {
         "version": version.number,
-        "artifact_digest": digest or problem,
+        "digest of files": digest or problem,
         "aliases": ", ".join(version.aliases),
-        **tags,
+        **{name: text for name, text in known.items() if text},
         **figures,
     }
 

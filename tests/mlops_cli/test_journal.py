@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops.platform.model_scan import artifact_digest
 from mlops_cli.cli import run_args
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SOURCE, MODEL = "staging.flights.late_arrival", "prod.flights.late_arrival"
-ACCEPTED = {"verdict": "accepted", "artifact_digest": "d1"}
+ACCEPTED = {"verdict": "accepted"}
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def journal(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tupl
 def version(registry: MlflowClient, home: Path, model: str, tags: dict[str, str]) -> int:
     source = home / "files"
     source.mkdir(exist_ok=True)
+    (source / "model.skops").write_text("the model")
     return int(registry.create_model_version(model, source=source.as_uri(), tags=tags).version)
 
 
@@ -59,8 +61,9 @@ def test_the_journal_follows_a_version_to_champion(
     version(registry, home, SOURCE, ACCEPTED)
     assert journal()[0] == 0
     assert "- copy: open" in journal()[1]
-    copy = {"promoted_from": f"{SOURCE}/1@d1", "artifact_digest": "d1"}
-    number = version(registry, home, MODEL, copy)
+    version(registry, home, MODEL, {"promoted_from": f"{SOURCE}/11@{artifact_digest(home / 'files')}"})
+    assert "- copy: open" in journal()[1]
+    number = version(registry, home, MODEL, {"promoted_from": f"{SOURCE}/1@{artifact_digest(home / 'files')}"})
     assert "- verdict: open" in journal()[1]
     registry.set_model_version_tag(MODEL, str(number), "verdict", "accepted")
     assert "- approval: waiting" in journal()[1]

@@ -48,7 +48,7 @@ def test_status_tells_version_digest_age_figures_and_who(told, mlops):
     assert (code, err) == (0, f"target prod in {told.home}\n")
     champion, challenger, previous = json.loads(out)
     assert (champion["alias"], champion["version"], champion["by"]) == ("champion", 2, "release")
-    assert champion["digest"] == told.version("dev", 2).tags["artifact_digest"]
+    assert champion["digest"] == told.claims(told.version("dev", 2)).artifact_digest
     assert champion["metrics"] == {"auc": 0.75, "log_loss": 0.5}
     assert champion["measured"] == "monitoring until 2024-03-01"
     assert [row["alias"] for row in (challenger, previous)] == ["challenger", "previous_champion"]

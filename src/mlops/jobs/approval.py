@@ -6,9 +6,7 @@ from mlops.config import DeploymentConfig
 from mlops.context import Context, task
 from mlops.platform import runtime
 from mlops.release import aliases, approvals, audit_log, target_settings
-
-BUTTON = "approval"
-"""Tag that the platform's approval button sets to Approved; the platform names it after this task."""
+from mlops.release.version_record import BUTTON, has_pressed_button
 
 
 def run(job: Context[DeploymentConfig]) -> None:
@@ -28,7 +26,7 @@ def _record_button(job: Context[DeploymentConfig]) -> None:
     version = job.registry.get_version(job.config.model_name, job.config.model_version)
     record = audit_log.record_of(job, version.number)
     verdict = record.verdict
-    if record.approval or verdict is None or version.tags.get(BUTTON, "").lower() != "approved":
+    if record.approval or verdict is None or not has_pressed_button(version):
         return
     row = audit_log.new_row(
         job, "approval", version, by="the platform's button", reason=f"tag {BUTTON}", verdict="approved",

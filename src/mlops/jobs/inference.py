@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pyspark.sql import functions as F
 
 from mlops.config import InferenceConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError
 from mlops.data import labels, table_schemas
+from mlops.platform.model_version import require_fact
 from mlops.release.aliases import load_serving
 
 
@@ -21,7 +20,7 @@ def run(job: Context[InferenceConfig]) -> None:
     pipeline = job.registry.load_model(champion, job.use_case.model)
     table_schemas.create_predictions(job.own, job.use_case)
     key = [column.name for column in table_schemas.entity_columns(job.use_case) if column.name != "event_time"]
-    trained = datetime.fromisoformat(champion.tags["trained_as_of"])
+    trained = require_fact(champion.facts.trained_as_of, champion)
     done = job.own.read_table("predictions").where(F.col("prediction_time") > F.lit(trained)).select(*key)
     rows = job.data.read_table("features").where(
         (F.col("prediction_time") > F.lit(trained)) & (F.col("prediction_time") <= F.lit(job.config.as_of))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.quality import NAN, Quality, compare_models, measure_slices
 from mlops.monitoring.store import Job, to_naive
 from mlops.platform import profiling, runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version, require_fact
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     stored = store.load_history(job)
     past = history.select_past(stored, as_of, weeks_end)
     # Listed once: every version costs a call to the registry, and nothing below adds a version.
-    versions = job.registry.list_versions(job.config.model_name)
+    trainings = store.list_trainings(job)
     since = window.start - timedelta(days=window.start.weekday())
     predicted = store.load_predictions(job, since, store.load_baseline(job, champion, first))
     qualities, rows = _measure_quality(job, predicted, window)
@@ -50,7 +50,7 @@ def run(job: Job) -> None:
     usual = alerts.find_usual(past["metrics"], window.start, policy)
     # Labels that are late or cannot be right must not start a training on them.
     unusable = whole.state != "judged" or alerts.check_labels(whole, usual, policy).firing
-    decision = _decide_retraining(job, champion, versions, None if unusable else whole.calibration_gap)
+    decision = _decide_retraining(job, champion, trainings.values(), None if unusable else whole.calibration_gap)
     store.count_weeks(job, weeks, stored["counts"]["week"], predicted)
     judged = store.evaluate_weeks(job, weeks, past["drift"])
     findings = [
@@ -67,21 +67,21 @@ def run(job: Job) -> None:
         "drift": judged.to_dict("records"),
     }
     fresh = store.save(job, stored, written)
-    _training_start(job, decision, versions, next_run)
+    _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
     with job.registry.open_run(
         job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}
     ):
-        job.registry.log_to_run({}, _finite_figures(whole), {"report.html": _render_report(job, known, versions)})
+        job.registry.log_to_run({}, _finite_figures(whole), {"report.html": _render_report(job, known, trainings)})
     _log_outcome(job, champion, whole, decision, changed)
     if job.config.data_profiling == "on":
         _profile_predictions(job)
 
 
-def _training_start(job: Job, decision: Decision, versions: Sequence[Version], next_run: datetime | None) -> None:
+def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
     """Set the task value on which the job's next task decides whether to start a training."""
-    answer = retraining.find_answer(job.config.as_of, _trainings(versions), next_run)
+    answer = retraining.find_answer(job.config.as_of, list(trainings), next_run)
     if decision.due and answer:
         job.log.info("no training is started: %s", answer)
     runtime.set_task_value("retraining_due", str(decision.due and not answer).lower())
@@ -101,10 +101,10 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     return judgements[judgements["week"] > to_naive(window.start - WEEK)]
 
 
-def _render_report(job: Job, known: dict[str, pd.DataFrame], versions: Sequence[Version]) -> str:
+def _render_report(job: Job, known: dict[str, pd.DataFrame], trainings: Mapping[int, datetime]) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = to_naive(job.config.as_of).to_pydatetime()
-    trained = [v for v in versions if "trained_as_of" in v.tags and _trainings([v])[0] <= job.config.as_of]
+    trained = [number for number, moment in trainings.items() if moment <= job.config.as_of]
     verdicts = [*store.load_verdicts(job, trained)]
     life = ModelLife(job.config.model_name, job.use_case.question, now, verdicts=verdicts, **frames)
     return render_page(life, job.use_case.policy)
@@ -164,21 +164,15 @@ def _compare_with_baseline(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _decide_retraining(job: Job, champion: Version, versions: Sequence[Version], gap: float | None) -> Decision:
-    before = [moment for moment in _trainings(versions) if moment < job.config.as_of]
+def _decide_retraining(job: Job, champion: Version, trainings: Iterable[datetime], gap: float | None) -> Decision:
+    before = [moment for moment in trainings if moment < job.config.as_of]
     return retraining.decide_retraining(
         calibration_gap=gap,
-        trained_until=datetime.fromisoformat(champion.tags["trained_until"]),
+        trained_until=require_fact(champion.facts.trained_until, champion),
         last_training=max(before, default=None),
         as_of=job.config.as_of,
         policy=job.use_case.policy,
     )
-
-
-def _trainings(versions: Sequence[Version]) -> list[datetime]:
-    """The moments as of which versions were trained, UTC; a version without the tag is left out."""
-    moments = [version.tags["trained_as_of"] for version in versions if "trained_as_of" in version.tags]
-    return [datetime.fromisoformat(moment) for moment in moments]
 
 
 def _decision_rows(champion: Version, decision: Decision) -> list[dict[Any, Any]]:

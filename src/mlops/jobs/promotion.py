@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mlops.config import PromotionConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError, UntrustedModel
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.registry import Version
-from mlops.release import audit_log
-from mlops.release.aliases import as_recorded
-from mlops.release.version_record import parse_facts, read_record
-
-_DROPPED = ("verdict", "approv", "champion_", "validation_", "promoted_", "trained_in")
-"""Prefixes of tags that are dropped: they are about the target that the version comes from."""
+from mlops.platform.model_version import Version
+from mlops.release import aliases, audit_log
+from mlops.release.version_record import FACTS, ShownTags, read_record
 
 
 def run(job: Context[PromotionConfig]) -> None:
@@ -26,19 +24,20 @@ def run(job: Context[PromotionConfig]) -> None:
         raise ModelError(
             f"{source} was not accepted where it comes from ({answer}): promote a version that is accepted there"
         )
-    source = as_recorded(source, verdict)
     origin = f"{source.model}/{source.number}@{verdict.artifact_digest}"
     if not _find_copies(job, origin):
-        kept = {name: text for name, text in source.tags.items() if not name.startswith(_DROPPED)}
-        made = {"promoted_from": origin, "promoted_by": runtime.identity()}
-        job.registry.copy_version(source, job.config.model_name, kept | made)
+        shown = replace(record.display_tags, promoted_from=origin, verdict="", approved_by="", report="", record="")
+        job.registry.copy_version(source, job.config.model_name, shown.to_tags())
     version = _copy_once(job, origin)
-    _compare_digests(job, source, version)
-    reason = f"version {source.number} of {source.model}"
-    row = audit_log.new_row(job, "promotion", version, source=origin, reason=reason, **parse_facts(source.tags))
+    _compare_digests(job, verdict.artifact_digest, version)
+    row = audit_log.new_row(
+        job, "promotion", version, source=origin, reason=f"version {source.number} of {source.model}",
+        **{name: getattr(verdict, name) for name in FACTS},
+    )  # fmt: skip
     new = audit_log.add_row(
         job, row, lambda rows: any(known.move == "promotion" and known.source == origin for known in rows)
     )
+    aliases.show_record(job, version, new or audit_log.load_rows(job))
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s %s %s", source, "promoted as" if new else "was promoted before as", version)
 
@@ -46,7 +45,7 @@ def run(job: Context[PromotionConfig]) -> None:
 def _find_copies(job: Context[PromotionConfig], origin: str) -> list[Version]:
     """List the complete copies of one source version, oldest first; a copy whose files are incomplete is left out."""
     versions = job.registry.list_versions(job.config.model_name)
-    return [version for version in versions if version.ready and version.tags.get("promoted_from") == origin]
+    return [version for version in versions if version.ready and ShownTags.of(version).promoted_from == origin]
 
 
 def _copy_once(job: Context[PromotionConfig], origin: str) -> Version:
@@ -58,14 +57,14 @@ def _copy_once(job: Context[PromotionConfig], origin: str) -> Version:
     return first
 
 
-def _compare_digests(job: Context[PromotionConfig], source: Version, version: Version) -> None:
+def _compare_digests(job: Context[PromotionConfig], expected: str, version: Version) -> None:
     """Compare the digest of the copy's files with the digest that the verdict was given on."""
     with job.registry.fetch_files(version) as folder:
         actual = artifact_digest(folder)
-    if actual != (expected := source.tags.get("artifact_digest", "none")):
+    if actual != expected:
         job.registry.delete_version(version)
         raise UntrustedModel(
-            f"the copy {version} had digest {actual[:12]}, its source {expected[:12]}: "
+            f"the copy {version} had digest {actual[:12]}, its source {expected[:12] or 'none'}: "
             "the copy was deleted; check who can write to the folder of the files, then promote again"
         )
 

@@ -10,11 +10,11 @@ from mlops.context import Context, task
 from mlops.contract import ModelError
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version
 from mlops.release import aliases, approvals, audit_log
 from mlops.release.aliases import CHALLENGER
-from mlops.release.verdicts import DOCUMENT, PAGE, report_digest
-from mlops.release.version_record import AuditRow, VersionRecord, champion_of, read_record
+from mlops.release.verdicts import DOCUMENT, report_digest
+from mlops.release.version_record import PAGE, AuditRow, VersionRecord, champion_of, read_record
 
 _APPLICATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Name of a service principal on the platform: its application id."""
@@ -51,8 +51,7 @@ def run(job: Context[ReviewConfig]) -> None:
         artifact_digest=verdict.artifact_digest, verdict_digest=verdict.verdict_digest,
         expires=runtime.now() + approvals.APPROVAL_LASTS,
     )  # fmt: skip
-    _add_row(job, row, rows)
-    aliases.show_tags(job, version, {"approved_by": by})
+    aliases.show_record(job, version, _add_row(job, row, rows))
     job.log.info(
         "%s approved by %s until %s, for files %s, judged as of %s on %s against champion %s",
         version, by, f"{row.expires:%Y-%m-%d %H:%M} UTC", row.artifact_digest[:12], f"{verdict.as_of:%Y-%m-%d}",
@@ -60,20 +59,26 @@ def run(job: Context[ReviewConfig]) -> None:
     )  # fmt: skip
 
 
-def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]) -> None:
-    """Add the row if nothing was decided on the version since `seen`, and this run has not added it before."""
+def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]) -> Sequence[AuditRow]:
+    """Add the row if nothing was decided on the version since `seen`, and this run has not added it before.
+
+    Returns:
+        All rows of the model afterwards.
+    """
 
     def is_overtaken(rows: Sequence[AuditRow]) -> bool:
         return _count_about(rows, row.to_version) > _count_about(seen, row.to_version)
 
     if any((old.run_id, old.move, old.to_version) == (row.run_id, row.move, row.to_version) for old in seen):
-        return
-    if audit_log.add_row(job, row, is_overtaken) is None:
+        return seen
+    rows = audit_log.add_row(job, row, is_overtaken)
+    if rows is None:
         history = runtime.command("mlops", "history", "--target", job.config.target)
         raise ModelError(
             f"something was decided on version {row.to_version} at the same moment; nothing was recorded. "
             f"See {history}, then run again"
         )
+    return rows
 
 
 def _count_about(rows: Sequence[AuditRow], number: int) -> int:
@@ -84,12 +89,11 @@ def _reject_version(job: Context[ReviewConfig], version: Version, rows: Sequence
     if champion_of(rows) == version.number:
         cure = runtime.command("mlops", "rollback", "--target", job.config.target, "--reason", job.config.reason)
         raise ModelError(f"{version} is champion; roll back first: {cure}")
-    _add_row(
-        job, audit_log.new_row(job, "rejection", version, by=by, reason=job.config.reason, verdict="rejected"), rows
-    )
+    row = audit_log.new_row(job, "rejection", version, by=by, reason=job.config.reason, verdict="rejected")
+    after = _add_row(job, row, rows)
     if CHALLENGER in version.aliases:
         job.registry.drop_alias(version.model, CHALLENGER)
-    aliases.show_tags(job, version, {"verdict": "rejected", "approved_by": None})
+    aliases.show_record(job, version, after)
     job.log.info("%s rejected by %s: %s", version, by, job.config.reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 import joblib
@@ -19,26 +20,30 @@ from mlops.data import predictions
 from mlops.modeling import backtest as _study
 from mlops.modeling import splits
 from mlops.platform import model_scan, runtime
+from mlops.platform.model_version import Version
+from mlops.release.model_card import render_model_card
+from mlops.release.version_record import ShownTags, TrainingRun
 
 Job = Context[TrainingConfig]
 
 
 def run(job: Job) -> None:
     """Train and register one version, and set the task value `model_version`; a repeat in the job run adds nothing."""
-    for before in job.registry.list_versions(job.config.model_name):
-        if before.tags.get("trained_in") == job.config.run_id:
-            runtime.set_task_value("model_version", str(before.number))
-            job.log.info("%s was registered by this run before", before)
-            return
+    before = _find_registered(job)
+    if before is not None:
+        runtime.set_task_value("model_version", str(before.number))
+        job.log.info("%s was registered by this run before", before)
+        return
     as_of, model = job.config.as_of, job.use_case.model
     train_until = splits.split_windows(as_of, job.use_case.policy).train_until
     tables = _log_input_tables(job)
     rows = _training_rows(job, train_until, tables)
     inputs, labels = predictions.model_input(rows, job.use_case), rows[_matured.LABEL].astype("int64")
-    tags = _version_tags(job, train_until, tables)
+    facts = _training_facts(job, train_until, tables)
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
-    with job.registry.open_run(job.config.experiment, f"training {as_of:%Y-%m-%d}", tags), threadpool_limits(limits=1):
+    name = f"training {as_of:%Y-%m-%d}"
+    with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
         parameters = _study.search_parameters(job, inputs, labels, folds)
@@ -46,25 +51,26 @@ def run(job: Job) -> None:
             backtest = pool.submit(_study.run_backtest, model.build, parameters, inputs, labels, folds[-1])
             pipeline = model.build(parameters).fit(inputs, labels)
         study = backtest.result()
-        tags = {**tags, "model_digest": joblib.hash(pipeline)}
-        card = _study.render_model_card(job, study, tags, len(rows), parameters)
+        facts = replace(facts, model_digest=joblib.hash(pipeline))
+        card = render_model_card(job, study, facts, len(rows), parameters)
         settings = {
             **job.config.model_dump(mode="json"),
             **{f"model.{name}": value for name, value in parameters.items()},
         }
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _list_installed_packages()}, tags)
+        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _list_installed_packages()})
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
             inputs.head(5),
             trusted_types=model.trusted_types,
             requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
-            tags=tags,
+            facts=facts,
+            tags=ShownTags(trained_until=f"{train_until:%Y-%m-%d}").to_tags(),
             description=card,
         )
     runtime.set_task_value("model_version", str(version.number))
-    job.log.info("%s registered: %d rows, model digest %s", version, len(rows), tags["model_digest"][:12])
+    job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
 
 
 def _log_input_tables(job: Job) -> dict[str, int]:
@@ -98,20 +104,28 @@ def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -
     return rows
 
 
-def _version_tags(job: Job, train_until: datetime, tables: Mapping[str, int]) -> dict[str, str]:
-    """Make the tags from which the same model can be trained again: code, environment, tables, moment, parameters."""
-    return {
-        "trained_until": train_until.isoformat(),
-        "trained_as_of": job.config.as_of.isoformat(),
-        "trained_by": runtime.identity(),
-        "trained_in": job.config.run_id,
-        "table_versions": ",".join(f"{name}={version}" for name, version in tables.items()),
-        "search_trials": str(job.config.search_trials),
-        "seed": str(job.use_case.model.seed),
-        "git_commit": job.config.git_commit.removeprefix("git:") or "unknown",
-        "wheel_version": importlib.metadata.version("mlops-template"),
-        "environment_digest": joblib.hash(_list_installed_packages()),
-    }
+def _find_registered(job: Job) -> Version | None:
+    """Find the version that this job run has registered before; None: it has not."""
+    runs = job.registry.search_runs(job.config.experiment, TrainingRun(trained_in=job.config.run_id).to_tags())
+    ids = {run.info.run_id for run in runs}
+    versions = job.registry.list_versions(job.config.model_name) if ids else ()
+    return next((version for version in versions if version.run_id in ids), None)
+
+
+def _training_facts(job: Job, train_until: datetime, tables: Mapping[str, int]) -> TrainingRun:
+    """Collect what trains the same model again: code, environment, tables, moment, parameters."""
+    return TrainingRun(
+        trained_until=train_until,
+        trained_as_of=job.config.as_of,
+        trained_by=runtime.identity(),
+        trained_in=job.config.run_id,
+        table_versions=",".join(f"{name}={version}" for name, version in tables.items()),
+        search_trials=str(job.config.search_trials),
+        seed=str(job.use_case.model.seed),
+        git_commit=job.config.git_commit.removeprefix("git:") or "unknown",
+        wheel_version=importlib.metadata.version("mlops-template"),
+        environment_digest=joblib.hash(_list_installed_packages()),
+    )
 
 
 def _list_installed_packages() -> str:

@@ -12,7 +12,7 @@ from mlops.modeling import gates, splits
 from mlops.modeling import holdout as _evidence
 from mlops.modeling.holdout import Holdout, HoldoutScores, Job
 from mlops.platform import runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import aliases, audit_log, target_settings, verdicts
 from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record
@@ -35,7 +35,7 @@ def run(job: Job) -> None:
         answer = "rejected"
         job.log.info("%s was rejected by %s: %s", version, record.rejection.by, record.rejection.reason)
     else:
-        answer = _publish_verdict(job, _as_known(version, record), record, rows)
+        answer = _publish_verdict(job, _with_facts(job, version, record), record, rows)
     runtime.set_task_value("verdict", answer)
 
 
@@ -45,7 +45,7 @@ def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Se
     case = _case_digest(job, version, champion, holdout)
     if record.verdict is not None and record.verdict.verdict_case == case:
         job.log.info("%s was judged on this same case before: %s", version, record.verdict.verdict)
-        verdicts.show_verdict(job, version, record.verdict)
+        verdicts.show_verdict(job, version, rows)
         return record.verdict.verdict
     kept = verdicts.save_verdict(
         job, version, (case, champion_of(rows)), *_judge_version(job, version, champion, holdout)
@@ -55,11 +55,15 @@ def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Se
     return answer
 
 
-def _as_known(version: Version, record: VersionRecord) -> Version:
-    """Replace the version's tags by facts that its trainer cannot change: of its promotion, or of the registry."""
+def _with_facts(job: Job, version: Version, record: VersionRecord) -> Version:
+    """Return the version with the facts of its promotion; else with the claims of its training run.
+
+    Who trained it, the registry knows better than the run, where it knows it.
+    """
     if record.promotion is not None:
         return as_recorded(version, record.promotion)
-    return replace(version, tags={**version.tags, "trained_by": version.created_by}) if version.created_by else version
+    claims = VersionFacts.parse(job.registry.read_run_tags(version.run_id))
+    return replace(version, facts=replace(claims, trained_by=version.created_by or claims.trained_by))
 
 
 def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
@@ -84,7 +88,7 @@ def _case_digest(job: Job, version: Version, champion: Version | Exception | Non
     """Compute the digest of all that a verdict depends on: artifacts, holdout data and dates, policy, extra rules."""
     windows = splits.split_windows(job.config.as_of, job.use_case.policy)
     artifacts = [
-        side.tags.get("artifact_digest") if isinstance(side, Version) else repr(side) for side in (version, champion)
+        side.facts.artifact_digest if isinstance(side, Version) else repr(side) for side in (version, champion)
     ]
     data = holdout.digest if isinstance(holdout, Holdout) else repr(holdout)
     policy = job.use_case.policy

@@ -89,51 +89,6 @@ def run_backtest(
     return Backtest(metrics, {f"{name}.svg": svg for name, svg in plots.items()})
 
 
-def render_model_card(
-    job: Context[TrainingConfig], study: Backtest, tags: Mapping[str, str], rows: int, parameters: Mapping[str, Any]
-) -> str:
-    """Render the model card as Markdown: question, data, quality and how to train the model again."""
-    use_case, metrics = job.use_case, study.metrics
-    lines = [
-        f"| {who} | {metrics[f'backtest_{who}_auc']:.4f} | {metrics[f'backtest_{who}_log_loss']:.4f} |"
-        for who in ("model", "linear", "dummy")
-    ]
-    again = " ".join(
-        f"-p {name}={value}"
-        for name, value in {
-            "as_of": tags["trained_as_of"],
-            "table_versions": tags["table_versions"],
-            "search_trials": tags["search_trials"],
-        }.items()
-    )
-    return "\n".join(
-        [
-            f"**{use_case.question}** Answered {use_case.entity.lead} before the event, as a probability.",
-            "",
-            (
-                f"Trained on {rows:,} rows until {tags['trained_until'][:10]}, of {len(use_case.features)} features; "
-                f"tables {tags['table_versions']}; parameters {dict(parameters) or 'as the use case has them'}."
-            ),
-            "",
-            "On the newest quarter of those days, fitted on the rest:",
-            "",
-            "| | AUC | log-loss |",
-            "|---|---|---|",
-            *lines,
-            "",
-            (
-                "Not for events of another kind, or asked at another moment, than it was trained on. Its run holds "
-                "calibration, precision over recall, importances and what was installed."
-            ),
-            "",
-            (
-                f"To train it again: commit `{tags['git_commit']}`, job training, `{again}`; "
-                f"the model digest is then `{tags['model_digest']}`."
-            ),
-        ]
-    )
-
-
 def _sample_rows(positions: Any, rows: int) -> Any:
     return np.sort(np.random.default_rng(0).choice(positions, min(rows, len(positions)), replace=False))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from mlops.modeling.coverage import Coverage
 from mlops.modeling.gates import Scored, ServingChecks
 from mlops.modeling.isolated_scoring import run_trial
 from mlops.modeling.splits import Windows
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version, require_fact
 
 Job = Context[ValidationConfig | DeploymentConfig]
 
@@ -122,5 +121,5 @@ def _score_version(job: Job, version: Version, holdout: pd.DataFrame, p: np.ndar
         p=p,
         day=holdout["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]")),
         slices=holdout[list(job.use_case.policy.slices)],
-        trained_until=datetime.fromisoformat(version.tags["trained_until"]),
+        trained_until=require_fact(version.facts.trained_until, version),
     )

@@ -25,7 +25,8 @@ from mlops.data.predictions import model_input, select_features
 from mlops.modeling import serving_checks
 from mlops.modeling.gates import ServingChecks
 from mlops.platform import model_scan
-from mlops.platform.registry import Registry, Version
+from mlops.platform.model_version import Version, require_fact
+from mlops.platform.registry import Registry
 
 _MEMORY = 8 * 2**30
 """Limit of address space, bytes: several times what the largest model file and a holdout take."""
@@ -48,7 +49,7 @@ def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.
 
     Args:
         registry: where the version's files are.
-        version: the version; its files must have the digest of its tag `artifact_digest`.
+        version: the version; its files must have the digest of its facts.
         use_case: whose features the version must take.
         rows: rows with the features.
 
@@ -56,9 +57,10 @@ def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.
         UntrustedModel: its files are refused, or its process crashed, ran out of memory or did not end in time.
         ModelError: it raised an error.
     """
+    digest = require_fact(version.facts.artifact_digest, version)
     with registry.fetch_files(version) as folder, tempfile.TemporaryDirectory(prefix="trial-") as place:
         request = {
-            "folder": str(folder), "name": str(version), "digest": version.tags.get("artifact_digest", "none"),
+            "folder": str(folder), "name": str(version), "digest": digest,
             "trusted_types": use_case.model.trusted_types, "packages": use_case.model.packages,
         }  # fmt: skip
         (Path(place) / "request.json").write_text(json.dumps(request))

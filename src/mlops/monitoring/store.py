@@ -24,10 +24,11 @@ from mlops.data import labels, table_schemas
 from mlops.data import predictions as _answers
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import audit_log
 from mlops.release.aliases import as_recorded, load_serving
-from mlops.release.version_record import MOVES, AuditRow
+from mlops.release.verdicts import DOCUMENT
+from mlops.release.version_record import MOVES, AuditRow, read_record
 
 Job = Context[MonitoringConfig]
 type Baseline = Pipeline | Literal["champion"] | None
@@ -244,19 +245,35 @@ def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: to_naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
 
 
-def load_verdicts(job: Job, versions: Sequence[Version]) -> Iterator[dict[str, Any]]:
-    """Load the gate's verdict document of each judged version; one that cannot be read is logged and left out."""
-    for version in versions:
-        run_id = version.tags.get("validation_run", "none")
-        if run_id == "none":  # its report could not be written
+def list_trainings(job: Job) -> dict[int, datetime]:
+    """List the moments as of which the model's versions were trained, UTC, by version; an unknown one is left out.
+
+    A version that nobody has judged yet counts by what its training run claims.
+    """
+    rows, trainings = audit_log.load_rows(job), {}
+    for version in job.registry.list_versions(job.config.model_name):
+        facts = read_record(rows, version.number).facts
+        if facts is None:
+            facts = VersionFacts.parse(job.registry.read_run_tags(version.run_id))
+        if facts.trained_as_of is not None:
+            trainings[version.number] = facts.trained_as_of
+    return trainings
+
+
+def load_verdicts(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Load the document of each version's newest verdict; one that cannot be read is logged and left out."""
+    rows = audit_log.load_rows(job)
+    for record in (read_record(rows, number) for number in numbers):
+        verdict = record.verdict
+        if verdict is None or not verdict.validation_run:  # not judged, or its report could not be written
             continue
         try:
-            document = json.loads(job.registry.read_document(run_id, "verdict.json"))
+            document = json.loads(job.registry.read_document(verdict.validation_run, DOCUMENT))
         except Exception as error:  # noqa: BLE001 (one unreadable verdict must not cost the whole page)
-            job.log.warning("the verdict on %s is missing on the page: %s", version, error)
+            job.log.warning("the verdict on %s is missing on the page: %s", record, error)
             continue
-        trained_until = version.tags.get("trained_until", "an unknown day")[:10]
-        yield {**document, "version": version.number, "trained_until": trained_until}
+        until = verdict.trained_until
+        yield {**document, "version": record.number, "until": f"{until:%Y-%m-%d}" if until else "an unknown day"}
 
 
 def weeks_to_count(job: Job, start: datetime) -> tuple[datetime, ...]:

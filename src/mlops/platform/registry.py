@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from mlops.contract import Forbidden, Model, ModelError
 from mlops.platform import model_scan
 from mlops.platform.home_store import FILE, check_store, explain_store_errors
 from mlops.platform.model_scan import REWRITTEN, artifact_digest
+from mlops.platform.model_version import Version, VersionFacts, require_fact
 from mlops.platform.uc_limits import (
     check_name,
     check_tags,
@@ -32,6 +33,7 @@ from mlops.platform.uc_limits import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Run, RunData
     from sklearn.pipeline import Pipeline
 
 _QUIET = {
@@ -39,27 +41,6 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",  # the requirements are given; without this MLflow runs `uv export` at each log
 }
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of one registered model."""
-
-    model: str
-    number: int
-    run_id: str
-    created: datetime
-    tags: Mapping[str, str]
-    aliases: tuple[str, ...]
-    description: str = ""
-    """Markdown that the registry shows: what training and validation wrote about it."""
-    ready: bool = True
-    """False: its files are still being copied, or whoever copied them was stopped."""
-    created_by: str = ""
-    """Who made it, as the registry itself knows it; a laptop's does not."""
-
-    def __str__(self) -> str:
-        return f"{self.model} version {self.number}"
 
 
 class Registry:
@@ -109,12 +90,10 @@ class Registry:
         parameters: Mapping[str, Any],
         metrics: Mapping[str, float],
         documents: Mapping[str, str],
-        tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, metrics, text files by name and tags to the open run."""
+        """Log parameters, metrics and text files by name to the open run."""
         import mlflow
 
-        mlflow.set_tags(dict(tags or {}))
         mlflow.log_params(dict(parameters))
         mlflow.log_metrics(dict(metrics))
         for name, text in documents.items():
@@ -126,25 +105,31 @@ class Registry:
 
         return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
 
+    def read_run_tags(self, run_id: str) -> Mapping[str, str]:
+        """Read the tags of a run; empty if it cannot be read, as a run of another workspace."""
+        data = self._find_run_data(run_id)
+        return {} if data is None else dict(data.tags)
+
     def read_metrics(self, run_id: str) -> Mapping[str, float]:
-        """Read the metrics of a run; empty if it cannot be found, as a run of another workspace."""
+        """Read the metrics of a run; empty if it cannot be read, as a run of another workspace."""
+        data = self._find_run_data(run_id)
+        return {} if data is None else dict(data.metrics)
+
+    def _find_run_data(self, run_id: str) -> RunData | None:
         from mlflow.exceptions import MlflowException
 
         try:
-            return dict(self._client.get_run(run_id).data.metrics) if run_id else {}
+            return self._client.get_run(run_id).data if run_id else None
         except (MlflowException, Forbidden):
-            return {}
+            return None
 
-    def latest_figures(self, version: Version, experiment: str) -> tuple[str | None, Mapping[str, float]]:
-        """Read the newest figures of a version and the name of their run: monitoring, else validation."""
+    def search_runs(self, experiment: str, tags: Mapping[str, str]) -> Sequence[Run]:
+        """Find the runs of an experiment that have the given tags, newest first; empty if there is no experiment."""
         existing = self._client.get_experiment_by_name(experiment)
-        if existing is not None:
-            newest, of = ["attributes.start_time DESC"], f"tags.version = '{version}'"
-            runs = self._client.search_runs([existing.experiment_id], of, order_by=newest, max_results=1)
-            for run in runs:
-                return run.info.run_name, dict(run.data.metrics)
-        run_id = version.tags.get("validation_run", "")
-        return ("validation" if run_id else None), self.read_metrics(run_id)
+        if existing is None:
+            return []
+        query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+        return list(self._client.search_runs([existing.experiment_id], query, order_by=["attributes.start_time DESC"]))
 
     def log_tables(self, tables: Mapping[str, int]) -> None:
         """Log tables, catalog.schema.table, and their versions as inputs of the open run."""
@@ -166,18 +151,21 @@ class Registry:
         *,
         trusted_types: Sequence[str],
         requirements: Sequence[str],
+        facts: VersionFacts,
         tags: Mapping[str, str],
         description: str = "",
     ) -> Version:
         """Log a fitted pipeline to the open run and register it; returns the version that this call made.
 
-        One call makes the version and its tags, `artifact_digest` among them, so that an interrupted run leaves both or
-        neither. Scores come from `predict_proba`, shape (n_rows, 2), column 1.
+        The facts, with the digest of the files, become tags of the run before there is a version, so that no version
+        lacks them. One call makes the version and its own tags. Scores come from `predict_proba`, shape (n_rows, 2),
+        column 1.
         """
         import mlflow
         from mlflow.models import infer_signature
 
         check_name(model)
+        check_tags(tags)
         info = mlflow.sklearn.log_model(
             pipeline,
             name="model",
@@ -191,10 +179,9 @@ class Registry:
         self._ensure_model(model)
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
             files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
-            known = {**tags, "artifact_digest": artifact_digest(Path(files))}
-        check_tags(known)
+            mlflow.set_tags(replace(facts, artifact_digest=artifact_digest(Path(files))).to_tags())
         origin = {"source": info.model_uri, "run_id": info.run_id, "model_id": info.model_id}
-        made = self._client.create_model_version(model, **origin, tags=known, description=description)
+        made = self._client.create_model_version(model, **origin, tags=dict(tags), description=description)
         return self.get_version(model, int(made.version))
 
     def get_version(self, model: str, number: int) -> Version:
@@ -334,14 +321,16 @@ class Registry:
         """Load the fitted pipeline, after checking the digest and the content of its files.
 
         Raises:
-            UntrustedModel: the digest differs from the version's tag, or the files contain what is not allowed.
+            UntrustedModel: the digest differs from the one in the version's facts, or the files contain what is
+                not allowed.
         """
         return self.open_version(version, model).pipeline
 
     def open_version(self, version: Version, model: Model) -> model_scan.OpenedModel:
         """As `load_model`, with the inputs that the files declare and their size."""
+        digest = require_fact(version.facts.artifact_digest, version)
         with self.fetch_files(version) as folder:
-            return model_scan.open_model(folder, model, str(version), version.tags.get("artifact_digest", "none"))
+            return model_scan.open_model(folder, model, str(version), digest)
 
     def _to_version(self, entity: Any) -> Version:
         return Version(

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from mlops.config import DeploymentConfig, ModelConfig
 from mlops.context import Context
-from mlops.contract import ApprovalPending, Conflict, Forbidden, ModelError, clean_text
+from mlops.contract import ApprovalPending, Conflict, Forbidden, ModelError
 from mlops.platform import runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version
 from mlops.release import approvals, audit_log
 from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, champion_of, newest_move, read_record
 
@@ -22,8 +22,6 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous_champion"
 MOVING = "moving"
 """Alias that is set before the row is written, so that an identity that may not set aliases fails before it writes."""
-_TAG = 1000
-"""Largest number of characters of a tag's value in Unity Catalog."""
 
 
 def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
@@ -56,9 +54,8 @@ def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
 
 
 def as_recorded(version: Version, row: AuditRow) -> Version:
-    """Replace the version's tags of FACTS by the values of a row of the audit table; other FACTS are dropped."""
-    tags = {name: text for name, text in version.tags.items() if name not in FACTS}
-    return replace(version, tags={**tags, **row.facts})
+    """Return the version with the facts that a row of the audit table records."""
+    return replace(version, facts=row.facts)
 
 
 def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
@@ -66,9 +63,9 @@ def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
 
     After moving an alias the table is read again: another run may have moved the champion in between.
     """
-    last = newest_move(audit_log.load_rows(job))
-    while last is not None and _apply_move(job, last):
-        last = newest_move(audit_log.load_rows(job))
+    rows = audit_log.load_rows(job)
+    while (last := newest_move(rows)) is not None and _apply_move(job, last, rows):
+        rows = audit_log.load_rows(job)
     return last
 
 
@@ -134,17 +131,26 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
         )
 
 
-def show_tags[C: ModelConfig](job: Context[C], version: Version, tags: dict[str, str | None]) -> None:
-    """Show facts of the record as tags of the version. Tags decide nothing, so a refused tag is only logged."""
-    shown = {name: None if text is None else clean_text(text)[:_TAG].rstrip() for name, text in tags.items()}
-    different = {name: text or None for name, text in shown.items() if version.tags.get(name) != (text or None)}
+def show_record[C: ModelConfig](
+    job: Context[C], version: Version, rows: Sequence[AuditRow], dropped: Sequence[str] = ()
+) -> None:
+    """Show the version's record as its tags. Tags decide nothing, so a refused tag is only logged.
+
+    Args:
+        job: any job that writes the audit table.
+        version: the version, with the tags that it has now.
+        rows: the rows of its model.
+        dropped: further tags to delete.
+    """
+    changes = read_record(rows, version.number).display_tags.changes(version)
+    changes |= dict.fromkeys(name for name in dropped if name in version.tags)
     try:
-        job.registry.set_tags(version, different)
+        job.registry.set_tags(version, changes)
     except (ModelError, Forbidden) as error:
-        job.log.warning("%s shows no tags %s: %s", version, ", ".join(sorted(different)), error)
+        job.log.warning("%s does not show its tags %s: %s", version, ", ".join(sorted(changes)), error)
 
 
-def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow) -> bool:
+def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow, rows: Sequence[AuditRow]) -> bool:
     """Set aliases and tags as a row says; returns whether an alias had to be moved."""
     version = find_version(job, row.to_version)
     if version is None:
@@ -156,7 +162,7 @@ def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow) -> bool:
         job.log.info("%s is champion", version)
     for alias in (CHALLENGER, MOVING):
         _drop_alias(job, alias, row.to_version)
-    show_tags(job, version, {"champion_by": row.by, "champion_since": f"{row.at:%Y-%m-%dT%H:%M:%SZ}"})
+    show_record(job, version, rows)
     return moved
 
 

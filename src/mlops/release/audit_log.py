@@ -22,7 +22,7 @@ from mlops.context import Context
 from mlops.contract import Conflict
 from mlops.data import table_schemas
 from mlops.platform import runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version
 from mlops.platform.tables import Schema
 from mlops.release.version_record import AuditRow, Kind, VersionRecord, read_record
 
@@ -62,7 +62,7 @@ def new_row[C: ModelConfig](job: Context[C], kind: Kind, version: Version, **giv
 
 def add_row[C: ModelConfig](
     job: Context[C], row: AuditRow, is_overtaken: Callable[[Sequence[AuditRow]], bool]
-) -> AuditRow | None:
+) -> list[AuditRow] | None:
     """Append a row with the next number.
 
     Args:
@@ -71,7 +71,7 @@ def add_row[C: ModelConfig](
         is_overtaken: returns True if the rows in the table now make this row pointless; called before every try.
 
     Returns:
-        The row as committed; None: it was overtaken, and nothing was written.
+        All rows of the model, the new one among them; None: it was overtaken, and nothing was written.
 
     Raises:
         Conflict: other writers took every number that was tried.
@@ -86,6 +86,7 @@ def add_row[C: ModelConfig](
             frame = table_schemas.make_frame(job.own, "audit", [numbered.values()])
             job.own.insert_new("audit", frame, ("model_name", "sequence"))
         # A merge that meets an existing number writes nothing and raises nothing: only the id shows whose row it is.
-        if any(added.move_id == numbered.move_id for added in load_rows(job)):
-            return numbered
+        after = load_rows(job)
+        if any(added.move_id == numbered.move_id for added in after):
+            return after
     raise Conflict(f"{_TRIES} tries to write the audit table of {row.model_name} met other writers: run again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -13,14 +13,14 @@ from mlops.modeling import splits
 from mlops.modeling.gates import Scored
 from mlops.modeling.holdout import HoldoutScores, Job
 from mlops.modeling.metrics import compute_metrics
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version
 from mlops.release import aliases, audit_log
 from mlops.release.aliases import CHALLENGER
-from mlops.release.version_record import AuditRow, champion_of, parse_facts
+from mlops.release.version_record import BUTTON, FACTS, PAGE, AuditRow, champion_of, read_record
 from mlops.reports import pages
 
-DOCUMENT, PAGE = "verdict.json", "verdict.html"
-"""Files of a validation's run."""
+DOCUMENT = "verdict.json"
+"""File of a validation's run: the verdict for programs."""
 _HEADING = "\n\n## Verdict\n\n"
 
 
@@ -53,28 +53,26 @@ def save_verdict(
         job, "verdict", version, verdict=answer_of(verdict), verdict_digest=digest, judged_against=champion,
         verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
         judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_describe_refusal(verdict),
-        **parse_facts(version.tags),
+        **{name: getattr(version.facts, name) for name in FACTS},
     )  # fmt: skip
-    added = audit_log.add_row(job, row, lambda rows: champion_of(rows) != champion)
-    if added is None:
+    rows = audit_log.add_row(job, row, lambda rows: champion_of(rows) != champion)
+    if rows is None:
         raise Conflict(f"the champion changed while {version} was judged; nothing was recorded: start the job again")
-    words = f"{version.description.split(_HEADING)[0]}{_HEADING}{_describe_verdict(verdict, added)}"
+    words = f"{version.description.split(_HEADING)[0]}{_HEADING}{_describe_verdict(verdict, row)}"
     job.registry.set_description(version, words)
-    show_verdict(job, version, added)
+    show_verdict(job, version, rows)
     for rule in verdict.rules:
         job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
     return verdict
 
 
-def show_verdict(job: Job, version: Version, row: AuditRow) -> None:
-    """Show a verdict as alias and tags; tags of an approval are removed, since it was given on an older verdict."""
-    if row.verdict == "accepted":
+def show_verdict(job: Job, version: Version, rows: Sequence[AuditRow]) -> None:
+    """Show the newest verdict as alias and tags; the tag of the platform's button was set for an older verdict."""
+    if read_record(rows, version.number).is_accepted:
         job.registry.set_alias(version, CHALLENGER)
     elif CHALLENGER in version.aliases:
         job.registry.drop_alias(version.model, CHALLENGER)
-    report = f"runs:/{row.validation_run}/verdict.html" if row.validation_run else None
-    tags = {"verdict": row.verdict, "verdict_report": report, "validation_run": row.validation_run or None}
-    aliases.show_tags(job, version, {**tags, "approved_by": None, "approval": None})
+    aliases.show_record(job, version, rows, (BUTTON,))
 
 
 def report_digest(document: str, page: str) -> str:

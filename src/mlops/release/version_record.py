@@ -1,5 +1,9 @@
 """Read the record of a version from the rows of the audit table. The record decides; tags of the registry show it.
 
+Three places hold what is known of a version. The training run's tags hold what training claims (`TrainingRun`). The
+audit table holds what was decided and on which facts (`AuditRow`, `VersionRecord`). The version's own tags repeat six
+texts of the record for people (`ShownTags`).
+
 The identity that trains may set any tag of any version, but may not write the audit table
 (docs/explanation/decisions/0006).
 """
@@ -8,16 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
 from mlops.contract import DataError, clean_text
+from mlops.platform.model_version import Version, VersionFacts, to_utc
 
 Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback"]
 MOVES = ("deployment", "rollback")
 """Kinds of rows that move the champion."""
-FACTS = ("artifact_digest", "trained_by", "trained_until", "trained_as_of")
-"""Tags of a version that validation copies into its row. After that the row counts, whatever the tags become."""
+FACTS = tuple(field.name for field in fields(VersionFacts))
+"""Names of the facts that validation copies into its row. After that the row counts, whatever the run says."""
+BUTTON = "approval"
+"""Tag that the platform's approval button sets to Approved; the platform names it after the task."""
+PAGE = "verdict.html"
+"""File of a validation's run: the report of the verdict."""
+_LONGEST_TAG = 1000
+"""Largest number of characters of a tag's value in Unity Catalog."""
 _NUMBERS = ("sequence", "from_version", "to_version", "judged_against")
 _MOMENTS = ("at", "as_of", "trained_until", "trained_as_of", "expires")
 
@@ -67,12 +78,9 @@ class AuditRow:
         return tuple(None if value == "" else value for value in asdict(self).values())
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        """The row's values of FACTS, by name, as texts like the tags; empty ones are left out."""
-        moments = {"trained_until": self.trained_until, "trained_as_of": self.trained_as_of}
-        texts = {"artifact_digest": self.artifact_digest, "trained_by": self.trained_by}
-        dated = {name: moment.isoformat() for name, moment in moments.items() if moment is not None}
-        return dated | {name: text for name, text in texts.items() if text}
+    def facts(self) -> VersionFacts:
+        """The facts that the row records about files and training."""
+        return VersionFacts(**{name: getattr(self, name) for name in FACTS})
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Self:
@@ -87,20 +95,8 @@ class AuditRow:
         try:
             given: dict[str, Any] = {name: _parse_value(name, v) for name, v in known.items() if not _is_null(v)}
             return cls(**given)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"row {row.get('sequence')} of the audit table cannot be read: {error}") from None
-
-
-def parse_facts(tags: Mapping[str, str]) -> Mapping[str, Any]:
-    """Parse the values of FACTS from a version's tags; a moment that cannot be parsed is None."""
-    facts: dict[str, Any] = {}
-    for name in FACTS:
-        text = clean_text(tags.get(name, ""))
-        try:
-            facts[name] = _parse_value(name, text) if text else None if name in _MOMENTS else ""
-        except ValueError:
-            facts[name] = None
-    return facts
 
 
 def _is_null(value: object) -> bool:
@@ -112,8 +108,63 @@ def _parse_value(name: str, value: Any) -> object:
         return int(value)
     if name not in _MOMENTS:
         return str(value)
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return to_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun(VersionFacts):
+    """The tags of a training's MLflow run: claims about the version, and what trains the same model again."""
+
+    trained_in: str = ""
+    """Job run; a repeat of it finds the version that it has registered."""
+    table_versions: str = ""
+    search_trials: str = ""
+    seed: str = ""
+    git_commit: str = ""
+    wheel_version: str = ""
+    environment_digest: str = ""
+    model_digest: str = ""
+    """Digest of the fitted state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownTags:
+    """The tags of a version, which show its record to people. They decide nothing. An empty text is no tag."""
+
+    verdict: str = ""
+    """accepted, refused or rejected; empty: not judged in this target."""
+    trained_until: str = ""
+    approved_by: str = ""
+    promoted_from: str = ""
+    """model/number@digest of the version that it is a copy of."""
+    report: str = ""
+    """Page of the newest verdict."""
+    record: str = ""
+    """Number of the newest row about the version in the audit table."""
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Read the tags of a version."""
+        return cls(**{field.name: clean_text(version.tags.get(field.name, "")) for field in fields(cls)})
+
+    def to_tags(self) -> dict[str, str]:
+        """Return the texts that are not empty, within Unity Catalog's limit."""
+        shown = {name: clean_text(text)[:_LONGEST_TAG].rstrip() for name, text in asdict(self).items()}
+        return {name: text for name, text in shown.items() if text}
+
+    def changes(self, version: Version) -> dict[str, str | None]:
+        """Return the tags to set and, with None, the tags to delete, so that a version shows these texts."""
+        shown = self.to_tags()
+        return {
+            field.name: shown.get(field.name)
+            for field in fields(self)
+            if version.tags.get(field.name) != shown.get(field.name)
+        }
+
+
+def has_pressed_button(version: Version) -> bool:
+    """Whether somebody approved the version by the platform's button."""
+    return version.tags.get(BUTTON, "").lower() == "approved"
 
 
 @dataclass(frozen=True)
@@ -131,9 +182,38 @@ class VersionRecord:
     """A rejection is final."""
     move: AuditRow | None = None
     """The newest move that made the version champion."""
+    newest: AuditRow | None = None
+    """The newest row about the version."""
 
     def __str__(self) -> str:
         return f"{self.model_name} version {self.number}"
+
+    @property
+    def facts(self) -> VersionFacts | None:
+        """The facts of the newest verdict, else of the promotion; None: nothing was recorded."""
+        row = self.verdict or self.promotion
+        return None if row is None else row.facts
+
+    @property
+    def display_tags(self) -> ShownTags:
+        """What the version's tags show of the record."""
+        verdict, facts = self.verdict, self.facts
+        until = facts.trained_until if facts else None
+        return ShownTags(
+            verdict="rejected" if self.rejection else verdict.verdict if verdict else "",
+            trained_until=f"{until:%Y-%m-%d}" if until else "",
+            approved_by=self._approver(),
+            promoted_from=self.promotion.source if self.promotion else "",
+            report=f"runs:/{verdict.validation_run}/{PAGE}" if verdict and verdict.validation_run else "",
+            record=str(self.newest.sequence) if self.newest else "",
+        )
+
+    def _approver(self) -> str:
+        """Who approved the newest verdict; a deployment ends an approval and keeps the name."""
+        if self.approval or self.rejection:
+            return self.approval.by if self.approval and not self.rejection else ""
+        newer = self.move and (self.verdict is None or self.move.sequence > self.verdict.sequence)
+        return self.move.approved_by if self.move and newer else ""
 
     @property
     def is_accepted(self) -> bool:
@@ -149,7 +229,7 @@ def read_record(rows: Sequence[AuditRow], number: int) -> VersionRecord:
             record = replace(record, approval=None)
         if row.to_version == number:
             changes: dict[str, Any] = dict(_apply_row(row))
-            record = replace(record, **changes)
+            record = replace(record, newest=row, **changes)
     return record
 
 

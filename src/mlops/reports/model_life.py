@@ -272,7 +272,7 @@ def _draw_heat_map(axis: _Axis, life: ModelLife, policy: Policy) -> str:
 def _render_verdicts(life: ModelLife) -> Iterator[str]:
     for verdict in sorted(life.verdicts, key=lambda each: -int(each["version"])):
         rules = [("passed" if rule["passed"] else "REFUSED", rule["name"], rule["reason"]) for rule in verdict["rules"]]
-        head = f"Version {verdict['version']}: {verdict['verdict']}, trained on days before {verdict['trained_until']}"
+        head = f"Version {verdict['version']}: {verdict['verdict']}, trained on days before {verdict['until']}"
         yield f"<details><summary>{_escape_html(head)}</summary>{_html_table(('', 'rule', 'reason'), rules)}</details>"
 
 

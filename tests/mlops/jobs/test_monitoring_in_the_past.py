@@ -16,6 +16,7 @@ from toy import TOY, frame_of
 from mlops.contract import ModelError
 from mlops.monitoring.history import KEYS
 from mlops.platform.tables import Schema
+from mlops.release import audit_log
 
 WATCHED = ("metrics", "drift", "decisions", "alerts")
 LAST = "2024-03-20T00:00:00Z"
@@ -107,8 +108,10 @@ def test_what_became_of_old_versions_ends_nothing(life, caplog):
     context, _ = life.monitor(LAST)
     registry = context.registry
     first, second = (registry.get_version("prod.toy.failing", number) for number in (1, 2))
-    registry.set_tags(second, {"validation_run": "none", "verdict_report": "none"})
-    registry.set_tags(first, {"validation_run": "0" * 32})
+    for version, run_id in ((first, "0" * 32), (second, "")):
+        facts = vars(audit_log.record_of(context, version.number).facts)
+        row = audit_log.new_row(context, "verdict", version, verdict="accepted", validation_run=run_id, **facts)
+        assert audit_log.add_row(context, row, lambda _: False)
     source = registry._client.get_model_version(first.model, "1").source.rsplit("/", 1)[-1]
     for folder in life.home.glob(f"artifacts/**/{source}"):
         shutil.rmtree(folder)

@@ -23,6 +23,7 @@ from mlops.contract import DataError
 from mlops.data.labels import join_labels
 from mlops.jobs import inference
 from mlops.monitoring import store
+from mlops.platform.model_version import VersionFacts
 from mlops.platform.tables import rows_of
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
@@ -50,7 +51,7 @@ def predicted(values):
 @pytest.fixture
 def shop(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
-    version = SimpleNamespace(number=1, tags={"trained_as_of": START.isoformat()})
+    version = SimpleNamespace(number=1, facts=VersionFacts(trained_as_of=START))
     champion = SimpleNamespace(load_model=lambda *_: Champion())
     monkeypatch.setattr(inference, "load_serving", lambda _: version)
     registry = Context.registry.func

@@ -22,8 +22,9 @@ from mlops.data import table_schemas
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.platform import runtime
+from mlops.platform.model_version import VersionFacts
 from mlops.release import audit_log
-from mlops.release.version_record import parse_facts
+from mlops.release.version_record import TrainingRun
 from mlops.reports import pages
 
 MODEL = "prod.toy.failing"
@@ -89,6 +90,10 @@ def texts(toy, run_id, name):
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+def claims_of(toy, version):
+    return TrainingRun.parse(toy.registry.read_run_tags(version.run_id))
+
+
 def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, trained):
     run = mlflow.get_run(trained.run_id)
     assert {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} == {
@@ -97,14 +102,10 @@ def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, tr
     }
     source = json.loads(run.inputs.dataset_inputs[0].dataset.source)
     assert source["delta_table_version"] == 1
-    tags = trained.tags
-    assert (tags["git_commit"], tags["search_trials"], tags["seed"], tags["trained_in"]) == (
-        "c0ffee",
-        "3",
-        "0",
-        "first",
-    )
-    assert tags["table_versions"] == "features=1,results=1"
+    claims = claims_of(toy, trained)
+    assert (claims.git_commit, claims.search_trials, claims.seed, claims.trained_in) == ("c0ffee", "3", "0", "first")
+    assert claims.table_versions == "features=1,results=1"
+    assert trained.tags == {"trained_until": f"{claims.trained_until:%Y-%m-%d}"}
     assert f"mlflow=={mlflow.__version__}" in texts(toy, trained.run_id, "environment.txt").splitlines()
     found = run.data.metrics
     assert found["backtest_dummy_auc"] == 0.5
@@ -115,7 +116,7 @@ def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, tr
 
 
 def test_the_versions_description_is_its_model_card(toy, trained):
-    for words in ("Will this order fail?", "| linear |", "commit `c0ffee`", trained.tags["model_digest"]):
+    for words in ("Will this order fail?", "| linear |", "commit `c0ffee`", claims_of(toy, trained).model_digest):
         assert words in trained.description
 
 
@@ -135,11 +136,11 @@ def test_training_again_from_the_tags_gives_the_same_model_whatever_came_since(t
     late = spark.createDataFrame(table_rows(3)[1].assign(failed=0))
     toy.own.merge_rows("results", late, ["id"])  # corrections, known long before
     other = toy.train("corrected", search_trials=3)
-    tags = trained.tags
-    given = {name: tags[name] for name in ("table_versions", "search_trials", "git_commit")}
-    again = toy.train("again", as_of=tags["trained_as_of"], **given)
-    assert again.tags["model_digest"] == tags["model_digest"] != other.tags["model_digest"]
-    assert again.tags["environment_digest"] == tags["environment_digest"]
+    claims = claims_of(toy, trained)
+    given = {name: getattr(claims, name) for name in ("table_versions", "search_trials", "git_commit")}
+    again = claims_of(toy, toy.train("again", as_of=claims.trained_as_of.isoformat(), **given))
+    assert again.model_digest == claims.model_digest != claims_of(toy, other).model_digest
+    assert again.environment_digest == claims.environment_digest
 
 
 def test_the_same_run_registers_once(toy, trained):
@@ -168,12 +169,12 @@ def verdict_of(toy, number):
 
 def made_champion(toy, version):
     job = toy.job("validation", model_version=version.number)
-    facts = parse_facts(version.tags)
-    assert audit_log.add_row(job, audit_log.new_row(job, "deployment", version, **facts), lambda _: False)
+    facts = VersionFacts.parse(toy.registry.read_run_tags(version.run_id))
+    assert audit_log.add_row(job, audit_log.new_row(job, "deployment", version, **vars(facts)), lambda _: False)
 
 
 def refused(toy, version):
-    document = json.loads(texts(toy, version.tags["validation_run"], "verdict.json"))
+    document = json.loads(texts(toy, verdict_of(toy, version.number).validation_run, "verdict.json"))
     return {rule["name"] for rule in document["rules"] if not rule["passed"]}, document
 
 
@@ -182,12 +183,12 @@ def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudge
     assert (verdict, version.tags["verdict"]) == ("accepted", "accepted")
     row = verdict_of(toy, unjudged.number)
     assert (row.verdict, row.judged_against, row.judged_on) == ("accepted", None, "prod.toy")
-    assert (row.trained_by, row.artifact_digest) == ("trainer", version.tags["artifact_digest"])
-    page = mlflow.artifacts.load_text(version.tags["verdict_report"])
+    assert (row.trained_by, row.artifact_digest) == ("trainer", claims_of(toy, version).artifact_digest)
+    page = mlflow.artifacts.load_text(version.tags["report"])
     assert "beside no champion" in page
     assert page.count("data:image/svg+xml;base64,") == 3
     assert version.description.count("## Verdict") == 1
-    assert version.tags["verdict_report"] in version.description
+    assert version.tags["report"] in version.description
     assert "challenger" in version.aliases
 
 
@@ -198,8 +199,8 @@ def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, 
     made_champion(toy, toy.train("champion"))
     verdict, third = toy.judge(unjudged.number)
     assert verdict == "accepted"
-    assert third.tags["validation_run"] != first.tags["validation_run"]
-    assert "beside the champion" in mlflow.artifacts.load_text(third.tags["verdict_report"])
+    assert third.tags["report"] != first.tags["report"]
+    assert "beside the champion" in mlflow.artifacts.load_text(third.tags["report"])
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
     _, first = toy.judge(unjudged.number)
     spark.sql(flip.format(results))
     _, other = toy.judge(unjudged.number)
-    assert other.tags["validation_run"] != first.tags["validation_run"]
+    assert other.tags["report"] != first.tags["report"]
     _, again = toy.judge(unjudged.number)
     assert again.tags == other.tags
 
@@ -264,7 +265,7 @@ def raising(error):
 def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
     monkeypatch.setattr(pages, "render_verdict", raising(OSError("disk full")))
     verdict, version = toy.judge(unjudged.number)
-    assert (verdict, version.tags["verdict"], version.tags.get("verdict_report")) == ("refused", "refused", None)
+    assert (verdict, version.tags["verdict"], version.tags.get("report")) == ("refused", "refused", None)
     assert "disk full" in version.description
     monkeypatch.undo()
     assert toy.judge(unjudged.number)[0] == "accepted"

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -25,10 +26,16 @@ from mlops.contract import Model, ModelError, UntrustedModel
 from mlops.modeling import isolated_scoring
 from mlops.modeling.isolated_scoring import run_trial
 from mlops.platform.model_scan import artifact_digest, scan_folder
+from mlops.platform.model_version import VersionFacts
 from mlops.platform.registry import Registry
 
 MODEL = Model(build=lambda parameters: None)
 FRAME = pd.DataFrame({"a": np.linspace(0, 1, 40), "b": np.arange(40) % 3.0})
+
+
+def recorded(version, digest):
+    """The version as an audit row with this digest of its files would have it loaded."""
+    return replace(version, facts=VersionFacts(artifact_digest=digest))
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +46,15 @@ def store(tmp_path_factory):
     pipeline = Pipeline([("model", LogisticRegression())]).fit(FRAME, np.arange(40) % 2)
     with registry.open_run("/toy", "training", {}):
         version = registry.register_model(
-            "dev.toy.model", pipeline, FRAME.head(3), trusted_types=(), requirements=["skops==0.16.0"], tags={}
+            "dev.toy.model",
+            pipeline,
+            FRAME.head(3),
+            trusted_types=(),
+            requirements=["skops==0.16.0"],
+            facts=VersionFacts(),
+            tags={},
         )
+    version = recorded(version, artifact_digest(next(home.glob("artifacts/**/model.skops")).parent))
     folder = next(home.glob("artifacts/**/model.skops")).parent
     shutil.copytree(folder, home / "clean")
     return registry, version, folder, home / "clean"
@@ -281,9 +295,9 @@ def test_a_hostile_model_is_refused_by_name_before_a_byte_of_it_runs(store, fold
     monkeypatch.setattr(sys, "path", [str(canary.file.parent), *sys.path])
     (canary.file.parent / "harm.py").write_text(canary.module)  # importing a type that the model names would run this
     harm(folder, canary)
-    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})  # who can write files may well write tags
+    version = recorded(version, artifact_digest(folder))  # who can write files may well claim their digest
     with pytest.raises(UntrustedModel) as refusal:
-        registry.load_model(registry.get_version(version.model, version.number), MODEL)
+        registry.load_model(version, MODEL)
     assert named in str(refusal.value)
     assert str(version) in str(refusal.value)
     assert not canary.file.exists()
@@ -302,9 +316,10 @@ def test_the_harm_is_real_mlflow_alone_runs_it(folder, canary):
 
 def test_changed_files_are_refused_though_nothing_in_them_is_forbidden(store, folder):
     registry, version, _, _ = store
-    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})
-    version = registry.get_version(version.model, version.number)
+    version = recorded(version, artifact_digest(folder))
     registry.load_model(version, MODEL)
+    with pytest.raises(ModelError, match="lacks a fact about its files"):
+        registry.load_model(registry.get_version(version.model, version.number), MODEL)
     file = folder / "input_example.json"
     file.write_text(file.read_text().replace("0.0", "0.5", 1))
     with pytest.raises(UntrustedModel, match=r"digest [0-9a-f]{12}, not the recorded .*changed"):
@@ -366,16 +381,16 @@ def trial_of(store, folder, harm, *trusted):
         pipeline = Pipeline([("harm", harm), ("model", LogisticRegression().fit(FRAME, np.arange(40) % 2))])
         harm.feature_names_in_ = np.array(["a", "b"], dtype=object)
         skops.io.dump(pipeline, folder / "model.skops")
-    registry.set_tags(version, {"artifact_digest": artifact_digest(folder)})
+    version = recorded(version, artifact_digest(folder))
     features = [SimpleNamespace(name=name, dtype="double") for name in FRAME.columns]
     use_case = SimpleNamespace(features=features, model=Model(build=MODEL.build, trusted_types=trusted))
-    return run_trial(registry, registry.get_version(version.model, version.number), use_case, FRAME)
+    return run_trial(registry, version, use_case, FRAME)
 
 
 def test_a_model_answers_in_a_process_of_its_own_what_it_answers_here(store, folder):
     registry, version, _, _ = store
     trial = trial_of(store, folder, None)
-    here = registry.load_model(registry.get_version(version.model, version.number), MODEL).predict_proba(FRAME)[:, 1]
+    here = registry.load_model(version, MODEL).predict_proba(FRAME)[:, 1]
     assert np.array_equal(trial.p, here)
     assert [text.partition(":")[0] for text in trial.contract.problems] == ["missing numbers raised ValueError"]
     assert trial.contract.latency_ms > 0

@@ -21,8 +21,9 @@ from mlops.jobs import monitoring
 from mlops.monitoring import drift, quality, store
 from mlops.monitoring.history import KEYS
 from mlops.platform import runtime
-from mlops.platform.registry import Version
+from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import audit_log
+from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow
 
 MODEL = "prod.toy.failing"
@@ -90,8 +91,11 @@ class World:
 
     def get_version(self, _, number):
         day = self.trained[number]
-        tags = {"trained_as_of": moment(day).isoformat(), "trained_until": moment(day - 9).isoformat()}
-        return Version(MODEL, number, "", START, tags, ())
+        return Version(MODEL, number, str(day), START, {}, ())
+
+    def read_run_tags(self, run_id):
+        day = int(run_id)
+        return VersionFacts(trained_as_of=moment(day), trained_until=moment(day - 9)).to_tags()
 
     def list_versions(self, _):
         return tuple(self.get_version(MODEL, number) for number in self.trained)
@@ -181,7 +185,11 @@ def no_engine():
             table_schemas, "describe_table", lambda _, name, rows: rows[[c.name for c in table_schemas.TABLES[name]]]
         )
         patch.setattr(audit_log, "load_rows", lambda job: job.own.moves())
-        patch.setattr(store, "load_serving", lambda job: job.own.get_version(MODEL, len(job.own.trained)))
+        patch.setattr(
+            store,
+            "load_serving",
+            lambda job: as_recorded(job.own.get_version(MODEL, len(job.own.trained)), job.own.moves()[-1]),
+        )
         patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(quality, "_REPLICATES", 5)
         for name in ("load_history", "load_predictions", "evaluate_weeks"):

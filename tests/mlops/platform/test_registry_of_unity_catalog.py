@@ -13,7 +13,8 @@ import pytest
 from double import Double
 
 from mlops.contract import ModelError
-from mlops.platform.registry import Registry, Version
+from mlops.platform.model_version import Version
+from mlops.platform.registry import Registry
 
 MODEL = "prod.flights.late_arrival"
 VERSION = Version(MODEL, 1, "", datetime(2024, 1, 1, tzinfo=UTC), {"old": "x"}, ())

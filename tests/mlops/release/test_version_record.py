@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,8 +13,17 @@ from inmemory import AS_OF, MODEL, Jobs
 
 from mlops.contract import ApprovalPending, ConfigError, DataError, Forbidden, MlopsError, ModelError, clean_text
 from mlops.data import table_schemas
+from mlops.platform.model_version import Version, VersionFacts, require_fact
 from mlops.release import aliases, approvals
-from mlops.release.version_record import FACTS, MOVES, AuditRow, champion_of, newest_move, parse_facts, read_record
+from mlops.release.version_record import (
+    MOVES,
+    AuditRow,
+    ShownTags,
+    TrainingRun,
+    champion_of,
+    newest_move,
+    read_record,
+)
 
 TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
     [
@@ -58,9 +68,9 @@ class Life(RuleBasedStateMachine):
         return multiple(self._made({}), self._made({}))
 
     def _made(self, tags):
-        number = len(self.jobs.world.versions) + 1
-        honest = {"trained_by": "trainer", "trained_until": AS_OF, "trained_as_of": AS_OF}
-        return self.jobs.world.make({**honest, "artifact_digest": f"files of {number}", **tags})
+        number = made(self.jobs, **tags)
+        self.jobs.world.versions[number].tags.update(tags)
+        return number
 
     def _attempt(self, act):
         """A refusal is an answer; anything else that is raised is a defect."""
@@ -76,6 +86,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=versions, tags=st.dictionaries(NAMES, CLAIMS, max_size=8))
     def forge_tags(self, number, tags):
         self.jobs.world.versions[number].tags.update(tags)
+        self.jobs.world.claims[f"training{number}"].update(tags)
 
     @rule(number=versions, alias=st.sampled_from(["champion", "challenger", "previous_champion", "moving"]))
     def forge_alias(self, number, alias):
@@ -168,7 +179,7 @@ class Life(RuleBasedStateMachine):
         last = newest_move(rows)
         assert (serves and serves.number) == (last and last.to_version)
         if last is not None:
-            assert serves.tags["artifact_digest"] == self.jobs.world.files[last.to_version]
+            assert serves.facts.artifact_digest == self.jobs.world.files[last.to_version]
 
 
 TestLife = Life.TestCase
@@ -203,6 +214,7 @@ def test_a_version_with_every_forged_tag_is_judged_and_waits_for_a_person(jobs):
         "approval_artifact_digest": "files of 1", "approval_verdict_digest": "d", "approved_by": "release-manager",
     }  # fmt: skip
     number = made(jobs, **forged)
+    jobs.world.versions[number].tags.update(forged)
     with pytest.raises(ModelError, match="has no accepting verdict in the audit table"):
         jobs.task("deployment", jobs.deployment(number))
     jobs.accepts = False
@@ -210,6 +222,7 @@ def test_a_version_with_every_forged_tag_is_judged_and_waits_for_a_person(jobs):
     jobs.accepts = True
     jobs.world.versions[number].tags.update(forged)
     another = made(jobs, **forged)
+    jobs.world.versions[another].tags.update(forged)
     with pytest.raises(ApprovalPending, match=rf"^{MODEL} version 2 waits for approval; have somebody else run: mlops"):
         jobs.deploy(another)
     assert jobs.world.aliases.get("champion") is None
@@ -286,10 +299,12 @@ def test_an_alias_without_any_row_serves_nobody(jobs):
 
 def test_tags_that_change_after_the_verdict_change_nothing_that_is_served(jobs):
     served(jobs, made(jobs))
-    jobs.world.versions[1].tags.update(trained_as_of="1999-01-01T00:00:00Z", trained_by="x", artifact_digest="other")
-    tags = aliases.load_serving(jobs.deployment(1)).tags
-    assert tags["trained_as_of"] == "2024-03-02T00:00:00+00:00"
-    assert (tags["trained_by"], tags["artifact_digest"]) == ("trainer", "files of 1")
+    forged = {"trained_as_of": "1999-01-01T00:00:00Z", "trained_by": "x", "artifact_digest": "other"}
+    jobs.world.versions[1].tags.update(forged)
+    jobs.world.claims["training1"].update(forged)
+    facts = aliases.load_serving(jobs.deployment(1)).facts
+    assert facts.trained_as_of == datetime(2024, 3, 2, tzinfo=UTC)
+    assert (facts.trained_by, facts.artifact_digest) == ("trainer", "files of 1")
 
 
 @pytest.mark.parametrize(
@@ -406,7 +421,7 @@ def state(jobs):
     own = {"move_id", "at", "expires", "validation_run"}
     kept = [{name: value for name, value in vars(each).items() if name not in own} for each in rows]
     shown = {
-        number: {name: text for name, text in version.tags.items() if not name.endswith(("_run", "_since", "_report"))}
+        number: {name: text for name, text in version.tags.items() if name != "report"}
         for number, version in jobs.world.versions.items()
     }
     return kept, jobs.world.aliases, shown
@@ -467,11 +482,14 @@ def test_a_move_ends_an_approval(ends):
     assert read_record(rows, 1).approval is None
 
 
-def test_a_fact_that_the_row_lacks_is_not_taken_from_a_tag(jobs):
+def test_a_fact_that_the_row_lacks_is_not_taken_from_the_training_run(jobs):
     made(jobs, trained_as_of="2999-01-01T00:00:00Z", trained_by="trainer")
-    version = jobs.deployment(1)
-    known = aliases.as_recorded(version.registry.get_version(MODEL, 1), row("deployment", 1, artifact_digest="f"))
-    assert {name: known.tags.get(name) for name in FACTS} == {**dict.fromkeys(FACTS), "artifact_digest": "f"}
+    version = jobs.deployment(1).registry.get_version(MODEL, 1)
+    assert version.facts == VersionFacts()
+    known = aliases.as_recorded(version, row("deployment", 1, artifact_digest="f"))
+    assert known.facts == VersionFacts(artifact_digest="f")
+    with pytest.raises(ModelError, match="lacks a fact about its files or its training"):
+        require_fact(known.facts.trained_until, known)
 
 
 @pytest.mark.parametrize("error", [ModelError, Forbidden])
@@ -479,14 +497,15 @@ def test_a_tag_that_cannot_be_set_stops_nobody(jobs, error, monkeypatch):
     made(jobs)
     job = jobs.deployment(1)
     version = job.registry.get_version(MODEL, 1)
-    aliases.show_tags(job, version, {"approved_by": " ada\n" + "x" * 2000, "verdict": None})
+    rows = [row("verdict", 1, **JUDGED), row("approval", 2, **{**GIVEN, "by": " ada\n" + "x" * 2000})]
+    aliases.show_record(job, version, rows)
     assert jobs.world.versions[1].tags["approved_by"] == ("ada " + "x" * 2000)[:1000]
 
     def refuse(*_):
         raise error("no")
 
     monkeypatch.setattr(type(job.registry), "set_tags", refuse)
-    aliases.show_tags(job, version, {"approved_by": "bob"})
+    aliases.show_record(job, version, rows[:1])
 
 
 @pytest.mark.parametrize(
@@ -502,10 +521,9 @@ def test_a_row_that_cannot_be_read_is_named(given, said):
         AuditRow.parse({"model_name": MODEL, "run_id": "1", **given})
 
 
-def test_facts_that_a_tag_cannot_hold_are_none():
-    assert parse_facts({"trained_until": "soon", "trained_by": " ada\n"}) == {
-        "artifact_digest": "", "trained_by": "ada", "trained_until": None, "trained_as_of": None,
-    }  # fmt: skip
+@pytest.mark.parametrize("text", ["soon", "0001-01-01T00:00:00+14:00", "2024-13-01", ""])
+def test_a_claim_that_is_no_moment_is_none(text):
+    assert VersionFacts.parse({"trained_until": text, "trained_by": " ada\n"}) == VersionFacts(trained_by="ada")
     assert str(read_record([row("verdict", 1, **JUDGED)], 1)) == f"{MODEL} version 1"
 
 
@@ -518,3 +536,78 @@ def test_who_did_not_say_who_trained_and_what_was_not_judged_is_not_approved():
     empty = read_record([], 1)
     assert list(approvals.object_to_files(empty, ("f", "v"))) == []
     assert list(approvals.object_to_approval(empty, NOW)) == []
+
+
+# --- what tags show of the record ------------------------------------------------------------------------------------
+
+SHOWN = tuple(ShownTags.__dataclass_fields__)
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["promotion", "verdict", "verdict", "approval", "rejection", "deployment", "rollback"]),
+        st.integers(1, 2), st.none() | st.integers(1, 2), st.sampled_from(["accepted", "refused"]), PEOPLE,
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+def record_of(moves):
+    rows = [
+        row(move, n, to_version=to, from_version=before, by=by, approved_by=by, validation_run=f"run{n}",
+            source="dev.toy.failing/1@f", trained_until=NOW, verdict=answer if move == "verdict" else "")
+        for n, (move, to, before, answer, by) in enumerate(moves, 1)
+    ]  # fmt: skip
+    return rows, read_record(rows, 1)
+
+
+@given(ROWS, st.dictionaries(st.sampled_from([*SHOWN, "approval", "owner"]), TEXTS, max_size=8))
+def test_tags_show_the_record_whatever_they_were_and_no_other_tag_is_touched(moves, tags):
+    _, record = record_of(moves)
+    version = Version(MODEL, 1, "", NOW, dict(tags), ())
+    changes = record.display_tags.changes(version)
+    after = {name: text for name, text in (tags | changes).items() if text is not None}
+    assert ShownTags.of(replace(version, tags=after)) == record.display_tags
+    assert {name: text for name, text in after.items() if name not in SHOWN} == {
+        name: text for name, text in tags.items() if name not in SHOWN
+    }
+    assert record.display_tags.changes(replace(version, tags=after)) == {}
+    assert len(record.display_tags.to_tags()) <= 6
+
+
+@given(ROWS)
+def test_what_tags_show_is_what_the_rows_say(moves):
+    rows, record = record_of(moves)
+    about = [each for each in rows if each.to_version == 1]
+    shown = record.display_tags
+    assert (shown.verdict == "accepted") == record.is_accepted
+    assert (shown.verdict == "rejected") == any(each.move == "rejection" for each in about)
+    assert shown.record == (str(about[-1].sequence) if about else "")
+    assert bool(shown.promoted_from) == any(each.move == "promotion" for each in about)
+    judged = [each.sequence for each in about if each.move == "verdict"]
+    assert shown.report == (f"runs:/run{judged[-1]}/verdict.html" if judged else "")
+    if shown.approved_by:
+        since = [each for each in about if each.sequence > max(judged, default=0)]
+        people = {each.by for each in since if each.move in {"approval", *MOVES}}
+        assert shown.approved_by in people
+        assert record.rejection is None
+
+
+@given(
+    st.builds(
+        TrainingRun,
+        artifact_digest=TEXTS.map(clean_text), trained_by=TEXTS.map(clean_text), seed=TEXTS.map(clean_text),
+        trained_until=st.none() | st.datetimes(timezones=st.just(UTC)),
+    )
+)  # fmt: skip
+def test_the_claims_of_a_training_are_read_as_they_were_written(claims):
+    assert TrainingRun.parse(claims.to_tags()) == claims
+    assert TrainingRun.parse({**claims.to_tags(), "mlflow.user": "x"}) == claims
+
+
+def test_a_version_shows_six_tags_at_most_on_its_whole_way(jobs):
+    for _ in range(2):
+        served(jobs, made(jobs))
+    jobs.task("rollback", jobs.job("rollback", reason="worse", run_id="99"))
+    rows = [AuditRow.parse(each) for each in jobs.world.rows]
+    for number, version in jobs.world.versions.items():
+        assert set(version.tags) <= set(SHOWN)
+        assert version.tags == read_record(rows, number).display_tags.to_tags()

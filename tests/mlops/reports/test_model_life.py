@@ -41,7 +41,7 @@ def life(windows=3, **changed):
         "decisions": pd.DataFrame([decided]),
         "moves": pd.DataFrame([{"as_of": START, "move": "deployment", "to_version": 1, "reason": EVIL}]),
         "quarantine": pd.DataFrame([{"as_of": START + 10 * DAY, "rows": 7}]),
-        "verdicts": [{"version": 2, "verdict": "refused", "trained_until": "2013-04-01", "rules": [rule]}],
+        "verdicts": [{"version": 2, "verdict": "refused", "until": "2013-04-01", "rules": [rule]}],
     }
     return ModelLife("prod.flights.late", "Late?", START + 90 * DAY, **{**given, **changed})
 
@@ -174,9 +174,9 @@ def eventful():
         ),
         quarantine=pd.DataFrame([row("as_of rows", day(n), rows) for n, rows in ((20, 40), (70, 10), (90, 1))]),
         verdicts=[
-            row("version verdict trained_until rules", "9", "accepted", "2013-03-01",
+            row("version verdict until rules", "9", "accepted", "2013-03-01",
                 [row(rule, "floor_auc", True, "0.7 of 0.6"), row(rule, "margin", True, "better")]),
-            row("version verdict trained_until rules", "10", "refused", "2013-05-01",
+            row("version verdict until rules", "10", "refused", "2013-05-01",
                 [row(rule, "floor_auc", False, "0.5 of 0.6")]),
         ],
     )  # fmt: skip
