@@ -66,8 +66,15 @@ def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     deployed = options.resolve_target(target, home)
     registry = Registry(deployed.home)
     held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
-    rows = audit_records.read_rows(deployed) if any(version for _, version in held) else []
-    return [_target_status(deployed, registry, rows, alias, version) for alias, version in held if version is not None]
+    if not any(version for _, version in held):
+        return []
+    unread = None
+    try:
+        rows = audit_records.read_rows(deployed)
+    except MlopsError as error:  # aliases and digests are worth seeing without the record
+        rows, unread = [], f"the audit table of {target} cannot be read, so its columns stay empty: {error}"
+    shown = [_target_status(deployed, registry, rows, alias, version) for alias, version in held if version is not None]
+    return [row | {"problem": row["problem"] or unread} for row in shown]
 
 
 def _check_digest(registry: Registry, version: Version, record: VersionRecord) -> tuple[str | None, str | None]:
@@ -200,8 +207,8 @@ def _version_facts(registry: Registry, rows: Sequence[AuditRow], version: Versio
     }
     until = f"{facts.trained_until:%Y-%m-%d}" if (facts := record.facts or claims).trained_until else ""
     known = {
-        "verdict": record.display_tags.verdict, "promoted from": record.display_tags.promoted_from, "trained until": until,
-        "trained by": facts.trained_by, "model digest": claims.model_digest,
+        "verdict": record.display_tags.verdict, "promoted from": record.display_tags.promoted_from,
+        "trained until": until, "trained by": facts.trained_by, "model digest": claims.model_digest,
     }  # fmt: skip
     return {
         "version": version.number,
