@@ -25,9 +25,9 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks import replay, report
 from mlops.contract import Verdict
+from mlops.contract.model_version import VersionFacts
 from mlops.modeling.gates import Scored, decide_verdict
 from mlops.modeling.metrics import compute_metrics
-from mlops.platform.model_version import VersionFacts
 from usecase import USE_CASE
 
 _DRAWS = 2

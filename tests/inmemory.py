@@ -12,11 +12,11 @@ from toy import TOY
 from mlops import config
 from mlops.context import Context
 from mlops.contract import ModelError, Rule, Verdict
+from mlops.contract.model_version import Version
 from mlops.data import table_schemas
 from mlops.jobs import review, validation
 from mlops.modeling import holdout
 from mlops.platform import runtime
-from mlops.platform.model_version import Version
 from mlops.platform.uc_limits import check_tags
 from mlops.release import audit_log, target_settings, verdicts
 from mlops.release.version_record import AuditRow

@@ -13,8 +13,8 @@ from toy import TOY
 
 from mlops import config
 from mlops.context import Context
+from mlops.contract.model_version import VersionFacts
 from mlops.platform import runtime
-from mlops.platform.model_version import VersionFacts
 from mlops.release import audit_log, verdicts
 from mlops.release.version_record import ShownTags, TrainingRun, champion_of
 

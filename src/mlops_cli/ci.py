@@ -13,8 +13,8 @@ from typing import TextIO
 import click
 
 from mlops.contract import ConfigError, MlopsError
+from mlops.contract.model_version import Version
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.model_version import Version
 from mlops.platform.registry import Registry
 from mlops.release.version_record import ShownTags
 from mlops_cli import bundle_cli, checkout, delivery, options, plans

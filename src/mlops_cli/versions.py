@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from mlops.contract import ConfigError, MlopsError, ModelError, clean_text
+from mlops.contract.model_version import Version
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.model_version import Version
 from mlops.platform.registry import Registry
 from mlops.release.version_record import MOVES, AuditRow, TrainingRun, VersionRecord, read_record
 from mlops_cli import audit_records, options

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 from mlops.config import InferenceConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError
+from mlops.contract.model_version import require_fact
 from mlops.data import labels, table_schemas
-from mlops.platform.model_version import require_fact
 from mlops.release.aliases import load_serving
 
 

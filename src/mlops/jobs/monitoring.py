@@ -12,6 +12,7 @@ import pandas as pd
 
 from mlops.context import task
 from mlops.contract import DataError, Decision
+from mlops.contract.model_version import Version, require_fact
 from mlops.data import table_schemas
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
@@ -21,7 +22,6 @@ from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.quality import NAN, Quality, compare_models, measure_slices
 from mlops.monitoring.store import Job, to_naive
 from mlops.platform import profiling, runtime
-from mlops.platform.model_version import Version, require_fact
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from mlops.config import PromotionConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError, UntrustedModel
+from mlops.contract.model_version import Version
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.model_version import Version
 from mlops.release import aliases, audit_log
 from mlops.release.version_record import FACTS, ShownTags, read_record
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from mlops.config import ReviewConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError
+from mlops.contract.model_version import Version
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
-from mlops.platform.model_version import Version
 from mlops.release import aliases, approvals, audit_log
 from mlops.release.aliases import CHALLENGER
 from mlops.release.verdicts import DOCUMENT, report_digest

@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 from mlops.config import TrainingConfig
 from mlops.context import Context, task
 from mlops.contract import ConfigError, DataError
+from mlops.contract.model_version import Version
 from mlops.data import labels as _matured
 from mlops.data import predictions
 from mlops.modeling import backtest as _study
 from mlops.modeling import splits
 from mlops.platform import model_scan, runtime
-from mlops.platform.model_version import Version
 from mlops.release.model_card import render_model_card
 from mlops.release.version_record import ShownTags, TrainingRun
 

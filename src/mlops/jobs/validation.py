@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from mlops.context import task
 from mlops.contract import ModelError, Rule, Verdict
+from mlops.contract.model_version import Version, VersionFacts
 from mlops.modeling import gates, splits
 from mlops.modeling import holdout as _evidence
 from mlops.modeling.holdout import Holdout, HoldoutScores, Job
 from mlops.platform import runtime
-from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import aliases, audit_log, target_settings, verdicts
 from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record

@@ -12,13 +12,13 @@ from pyspark.sql import functions as F
 
 from mlops.config import DeploymentConfig, ValidationConfig
 from mlops.context import Context
+from mlops.contract.model_version import Version, require_fact
 from mlops.data import feature_blocks, labels, predictions
 from mlops.modeling import splits
 from mlops.modeling.coverage import Coverage
 from mlops.modeling.gates import Scored, ServingChecks
 from mlops.modeling.isolated_scoring import run_trial
 from mlops.modeling.splits import Windows
-from mlops.platform.model_version import Version, require_fact
 
 Job = Context[ValidationConfig | DeploymentConfig]
 

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import Model, ModelError, UntrustedModel, UseCase
+from mlops.contract.model_version import Version, require_fact
 from mlops.data.predictions import model_input, select_features
 from mlops.modeling import serving_checks
 from mlops.modeling.gates import ServingChecks
 from mlops.platform import model_scan
-from mlops.platform.model_version import Version, require_fact
 from mlops.platform.registry import Registry
 
 _MEMORY = 8 * 2**30

@@ -20,11 +20,11 @@ from sklearn.pipeline import Pipeline
 from mlops.config import MonitoringConfig
 from mlops.context import Context
 from mlops.contract import ModelError, UseCase
+from mlops.contract.model_version import Version, VersionFacts
 from mlops.data import labels, table_schemas
 from mlops.data import predictions as _answers
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
-from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import audit_log
 from mlops.release.aliases import as_recorded, load_serving
 from mlops.release.verdicts import DOCUMENT

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import Forbidden, Model, ModelError
+from mlops.contract.model_version import Version, VersionFacts, require_fact
 from mlops.platform import model_scan
 from mlops.platform.home_store import FILE, check_store, explain_store_errors
 from mlops.platform.model_scan import REWRITTEN, artifact_digest
-from mlops.platform.model_version import Version, VersionFacts, require_fact
 from mlops.platform.uc_limits import (
     check_name,
     check_tags,

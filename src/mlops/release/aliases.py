@@ -12,8 +12,8 @@ from dataclasses import replace
 from mlops.config import DeploymentConfig, ModelConfig
 from mlops.context import Context
 from mlops.contract import ApprovalPending, Conflict, Forbidden, ModelError
+from mlops.contract.model_version import Version
 from mlops.platform import runtime
-from mlops.platform.model_version import Version
 from mlops.release import approvals, audit_log
 from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, champion_of, newest_move, read_record
 

@@ -20,9 +20,9 @@ from pyspark.sql import functions as F
 from mlops.config import ModelConfig
 from mlops.context import Context
 from mlops.contract import Conflict
+from mlops.contract.model_version import Version
 from mlops.data import table_schemas
 from mlops.platform import runtime
-from mlops.platform.model_version import Version
 from mlops.platform.tables import Schema
 from mlops.release.version_record import AuditRow, Kind, VersionRecord, read_record
 

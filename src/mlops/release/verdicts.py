@@ -9,11 +9,11 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from mlops.contract import Conflict, MlopsError, Rule, Verdict
+from mlops.contract.model_version import Version
 from mlops.modeling import splits
 from mlops.modeling.gates import Scored
 from mlops.modeling.holdout import HoldoutScores, Job
 from mlops.modeling.metrics import compute_metrics
-from mlops.platform.model_version import Version
 from mlops.release import aliases, audit_log
 from mlops.release.aliases import CHALLENGER
 from mlops.release.version_record import BUTTON, FACTS, PAGE, AuditRow, champion_of, read_record

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
 from mlops.contract import DataError, clean_text
-from mlops.platform.model_version import Version, VersionFacts, to_utc
+from mlops.contract.model_version import Version, VersionFacts, to_utc
 
 Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback"]
 MOVES = ("deployment", "rollback")

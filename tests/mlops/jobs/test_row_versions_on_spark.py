@@ -20,10 +20,10 @@ from test_jobs_loop import DATA, laptop_in
 
 from mlops.context import Context
 from mlops.contract import DataError
+from mlops.contract.model_version import VersionFacts
 from mlops.data.labels import join_labels
 from mlops.jobs import inference
 from mlops.monitoring import store
-from mlops.platform.model_version import VersionFacts
 from mlops.platform.tables import rows_of
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}

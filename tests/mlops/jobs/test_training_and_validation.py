@@ -17,12 +17,12 @@ from toy import TOY, orders_of
 from mlops import config
 from mlops.context import Context
 from mlops.contract import DataError, ModelError
+from mlops.contract.model_version import VersionFacts
 from mlops.data import labels as data_labels
 from mlops.data import table_schemas
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.platform import runtime
-from mlops.platform.model_version import VersionFacts
 from mlops.release import audit_log
 from mlops.release.version_record import TrainingRun
 from mlops.reports import pages

@@ -23,10 +23,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from mlops.contract import Model, ModelError, UntrustedModel
+from mlops.contract.model_version import VersionFacts
 from mlops.modeling import isolated_scoring
 from mlops.modeling.isolated_scoring import run_trial
 from mlops.platform.model_scan import artifact_digest, scan_folder
-from mlops.platform.model_version import VersionFacts
 from mlops.platform.registry import Registry
 
 MODEL = Model(build=lambda parameters: None)

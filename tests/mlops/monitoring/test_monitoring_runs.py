@@ -16,12 +16,12 @@ from toy import TOY
 from mlops import config
 from mlops.context import Context
 from mlops.contract import ModelError
+from mlops.contract.model_version import Version, VersionFacts
 from mlops.data import table_schemas
 from mlops.jobs import monitoring
 from mlops.monitoring import drift, quality, store
 from mlops.monitoring.history import KEYS
 from mlops.platform import runtime
-from mlops.platform.model_version import Version, VersionFacts
 from mlops.release import audit_log
 from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow

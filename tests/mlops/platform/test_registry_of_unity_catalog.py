@@ -13,7 +13,7 @@ import pytest
 from double import Double
 
 from mlops.contract import ModelError
-from mlops.platform.model_version import Version
+from mlops.contract.model_version import Version
 from mlops.platform.registry import Registry
 
 MODEL = "prod.flights.late_arrival"

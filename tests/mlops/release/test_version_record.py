@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from inmemory import AS_OF, MODEL, Jobs
 
 from mlops.contract import ApprovalPending, ConfigError, DataError, Forbidden, MlopsError, ModelError, clean_text
+from mlops.contract.model_version import Version, VersionFacts, require_fact
 from mlops.data import table_schemas
-from mlops.platform.model_version import Version, VersionFacts, require_fact
 from mlops.release import aliases, approvals
 from mlops.release.version_record import (
     MOVES,

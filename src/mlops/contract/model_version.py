@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from mlops.contract import ModelError, clean_text
+from mlops.contract.errors import ModelError
+from mlops.contract.text import clean_text
 
 
 @dataclass(frozen=True, kw_only=True)
