@@ -19,7 +19,7 @@ PURE = next(contract["source_modules"] for contract in CONTRACTS if contract["na
 DECISIONS = [*PURE, "mlops_cli.delivery", "mlops_cli.permission_rows", "mlops_cli.plans"]
 
 
-def tests_decisions(path: Path) -> bool:
+def imports_a_decision(path: Path) -> bool:
     """Whether a file of tests imports one of the modules that decide."""
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     names = {name for node in imports for name in (node.module, *(f"{node.module}.{n.name}" for n in node.names))}
@@ -30,7 +30,7 @@ SLOW_FOLDERS = {"jobs", "e2e"}
 TESTS = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "tests").rglob("test_*.py")
-    if path.parent.name not in SLOW_FOLDERS and tests_decisions(path)
+    if path.parent.name not in SLOW_FOLDERS and imports_a_decision(path)
 )
 JUDGES = ("baselines", "metrics", "gates", "retraining", "splits")
 """Whether a model serves, and until when: what fits a night. benchmarks/RESULTS.md tells of the others."""
