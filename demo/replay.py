@@ -290,7 +290,7 @@ def _default_home() -> Path:
     help="Folder that holds all state.  [default: .laptop beside databricks.yml]",
 )
 def replay(until: datetime | None, approver: str, home: Path | None) -> None:
-    """Train on the first days of the sample and replay the days after.
+    """Train on the first days, then replay the days after them.
 
     It lands and ingests files, trains, promotes to prod, then scores, monitors and retrains window by window.
     """

@@ -74,6 +74,7 @@ def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path):
             "\n[tool.mutmut]\n"
             'source_paths = ["src"]\nalso_copy = ["benchmarks"]\n'
             f"only_mutate = {json.dumps(modules)}\n"
+            'pytest_add_cli_args = ["-n", "0"]\n'
             f"pytest_add_cli_args_test_selection = {json.dumps(TESTS)}\n"
         )
     run(tmp_path, "mutmut", "run", "--max-children", "2", timeout=3500)

@@ -133,6 +133,7 @@ def test_one_run_that_moves_twice_is_told_apart(life):
     assert [row["to_version"] for row in audit(job) if row["move"] == "deployment"] == [1, 2]
 
 
+@pytest.mark.nightly
 def test_a_version_that_was_judged_against_another_champion_is_judged_anew(life):
     for number in (1, 2):
         life.promoted("dev", "stale", number)

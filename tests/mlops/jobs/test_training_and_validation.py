@@ -132,6 +132,7 @@ def test_a_search_has_its_trials_in_runs_of_their_own_and_takes_the_best(toy, tr
     assert chosen == best.data.params
 
 
+@pytest.mark.nightly
 def test_training_again_from_the_tags_gives_the_same_model_whatever_came_since(toy, trained, spark):
     late = spark.createDataFrame(table_rows(3)[1].assign(failed=0))
     toy.own.merge_rows("results", late, ["id"])  # corrections, known long before
@@ -211,6 +212,7 @@ def results(toy):
     toy.own.merge_rows("results", toy.own.spark.createDataFrame(before), ["id"])
 
 
+@pytest.mark.nightly
 def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
     flip = "UPDATE {} SET failed = 1 - failed WHERE id % 1000 = 7"
     _, first = toy.judge(unjudged.number)
@@ -262,6 +264,7 @@ def raising(error):
     return fail
 
 
+@pytest.mark.nightly
 def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_case(toy, unjudged, monkeypatch):
     monkeypatch.setattr(pages, "render_verdict", raising(OSError("disk full")))
     verdict, version = toy.judge(unjudged.number)
@@ -271,7 +274,7 @@ def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_c
     assert toy.judge(unjudged.number)[0] == "accepted"
 
 
-@pytest.mark.parametrize("what", ["holdout", "contract"])
+@pytest.mark.parametrize("what", ["holdout", pytest.param("contract", marks=pytest.mark.nightly)])
 def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkeypatch, what):
     fire = RuntimeError("the roof is on fire")
     if what == "holdout":
@@ -285,6 +288,7 @@ def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkey
     assert "the roof is on fire" in json.dumps(document)
 
 
+@pytest.mark.nightly
 def test_an_empty_holdout_and_a_holdout_that_was_trained_on_are_refused(toy, unjudged):
     verdict, version = toy.judge(unjudged.number, as_of="2024-03-31T00:00:00Z")
     assert verdict == "refused"
@@ -294,6 +298,7 @@ def test_an_empty_holdout_and_a_holdout_that_was_trained_on_are_refused(toy, unj
     assert refused(toy, version)[0] == {"unseen"}
 
 
+@pytest.mark.nightly
 def test_a_champion_that_vanished_or_was_changed_is_no_missing_champion(toy, unjudged):
     made_champion(toy, replace(unjudged, number=999))
     verdict, version = toy.judge(unjudged.number)
