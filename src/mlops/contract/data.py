@@ -105,8 +105,35 @@ class Window(Protocol):
         """Rows in the window; 0 where there are none. Shape (n_entities,), double."""
         ...
 
+    def sum(self, value: str | Callable[[Columns], Values]) -> Values:
+        """Sum of a column, or of a function of the columns, without missing values; 0 where none is left."""
+        ...
+
     def mean(self, value: str | Callable[[Columns], Values]) -> Values:
         """Mean of a column, or of a function of the columns, without missing values; NaN where none is left."""
+        ...
+
+    def std(self, value: str | Callable[[Columns], Values]) -> Values:
+        """Standard deviation of a sample (divided by n - 1); NaN where fewer than two values are left."""
+        ...
+
+    def min(self, value: str | Callable[[Columns], Values]) -> Values:
+        """Smallest value; NaN where none is left."""
+        ...
+
+    def max(self, value: str | Callable[[Columns], Values]) -> Values:
+        """Largest value; NaN where none is left."""
+        ...
+
+    def distinct_count(self, column: str) -> Values:
+        """Count the different values of a column of any type, without missing ones; 0 where none is left."""
+        ...
+
+    def ewm_mean(self, value: str | Callable[[Columns], Values], half_life: timedelta) -> Values:
+        """Mean in which a row weighs half as much as one that is `half_life` younger; NaN where none is left.
+
+        A row's age is counted from the end of the window, in whole eighths of the half-life.
+        """
         ...
 
 
@@ -135,12 +162,16 @@ class Known(Protocol):
     ) -> Window:
         """Select rows with equal `by` columns whose `on` is in (prediction time - since, prediction time + until].
 
-        `on` is the source's `known_at` by default. A row counts only if it is known by the prediction time.
+        `on` is the source's `known_at` by default. A row counts only if it is known by the prediction time. With
+        `by=[]` every row of the source counts for every entity: a figure of the whole source.
         """
         ...
 
-    def lookup(self, source: str, column: str, *, on: str) -> Values:
-        """Return a column of the known row whose key, of one column, equals the entity's column `on`; else missing."""
+    def lookup(self, source: str, column: str, *, on: str | Sequence[str]) -> Values:
+        """Return a column of the known row whose key equals the entity's columns `on`; else missing.
+
+        `on` is a column, or one column per column of the source's key, in the order of the key.
+        """
         ...
 
 

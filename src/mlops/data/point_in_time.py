@@ -27,7 +27,7 @@ import pandas as pd
 
 from mlops.contract import ConfigError, DataError, Entity, Feature, Source, Values, Window
 from mlops.data.row_versions import find_superseding_times, moments_of, valid_at
-from mlops.data.window_rows import ReachedRows, WindowRows
+from mlops.data.window_rows import WindowRows
 
 _NO_GROUP = -2
 """Group number that equals no entity's: groups are >= 0, and -1 stands for a missing `by` value."""
@@ -144,12 +144,15 @@ class PointInTime:
         history = self._find_source(source).history
         return self._newest_values(source, column, by, by, within if history is None else min(within, history))
 
-    def lookup(self, source: str, column: str, *, on: str) -> Values:
+    def lookup(self, source: str, column: str, *, on: str | Sequence[str]) -> Values:
         """See `Known.lookup`."""
-        reference = self._find_source(source)
-        if len(reference.key) != 1:
-            raise ConfigError(f"source {source!r} has a key of {len(reference.key)} columns: lookup needs one of one")
-        return self._newest_values(source, column, [on], reference.key, reference.history)
+        reference, columns = self._find_source(source), [on] if isinstance(on, str) else list(on)
+        if len(columns) != len(reference.key):
+            raise ConfigError(
+                f"lookup in source {source!r} names {len(columns)} columns of the entity ({', '.join(columns)}) for a "
+                f"key of {len(reference.key)} ({', '.join(reference.key)}): give `on` one column per column of the key"
+            )
+        return self._newest_values(source, column, columns, reference.key, reference.history)
 
     def window(
         self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = timedelta(), on: str = ""
@@ -186,8 +189,9 @@ class PointInTime:
         positions = self._at(groups, begins), self._at(groups, np.maximum(begins, ends))
         questions = self._question_positions(entities)
         return WindowRows(
-            partial(self._source_column, source.name), usable, *(ReachedRows.at(p, questions) for p in positions)
-        )
+            partial(self._source_column, source.name), usable, *positions, questions, since + until,
+            lambda oldest, youngest: self._open_window(source, by, oldest - until, until - youngest, on),
+        )  # fmt: skip
 
     def _newest_values(
         self, source: str, column: str, entity_by: Sequence[str], source_by: Sequence[str], within: timedelta | None

@@ -96,6 +96,88 @@ def test_a_window_counts_and_averages_what_its_definition_says(world, by, since,
     np.testing.assert_allclose(window.mean(lambda rows: rows["value"] > 0), shares, atol=1e-6)
 
 
+HALF_LIFE = timedelta(minutes=4)
+
+
+def ewm(trip, rows, on, until):
+    """The definition: ages from the window's end in whole eighths of the half-life."""
+    steps = [(trip["asked"] + until - row[on]) // (HALF_LIFE / 8) for row in rows]
+    weights = [0.5 ** (step / 8) for step in steps]
+    total = sum(w * row["value"] for w, row in zip(weights, rows, strict=True))
+    return total / sum(weights) if rows else np.nan
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), bys, spans, spans, st.sampled_from(["known", "happened"]))
+def test_every_figure_of_a_window_is_what_its_definition_says(world, by, since, until, on):
+    trips, events = world
+    asked = known(trips, events)
+
+    window = asked.window("events", by=by, since=since, until=until, on=on)
+
+    inside = [in_window(trip, events, by=by, since=since, until=until, on=on) for _, trip in asked.rows.iterrows()]
+    there = [[row for row in rows if pd.notna(row["value"])] for rows in inside]
+    values = [[row["value"] for row in rows] for rows in there]
+    expected = {
+        "sum": [sum(v) for v in values],
+        "std": [np.std(v, ddof=1) if len(v) > 1 else np.nan for v in values],
+        "min": [min(v, default=np.nan) for v in values],
+        "max": [max(v, default=np.nan) for v in values],
+    }
+    for name, figures in expected.items():
+        np.testing.assert_allclose(getattr(window, name)("value"), figures, atol=1e-5, err_msg=name)
+    trips_asked = [trip for _, trip in asked.rows.iterrows()]
+    figures = [ewm(trip, rows, on, until) for trip, rows in zip(trips_asked, there, strict=True)]
+    np.testing.assert_allclose(window.ewm_mean("value", HALF_LIFE), figures, atol=1e-5)
+    for column in ("place", "kind", "value"):
+        different = [len({row[column] for row in rows if pd.notna(row[column])}) for rows in inside]
+        assert window.distinct_count(column).tolist() == different
+    shares = [max((row["value"] > 0 for row in rows), default=np.nan) for rows in inside]
+    np.testing.assert_equal(window.max(lambda rows: rows["value"] > 0), np.array(shares, "float64"))
+
+
+def test_figures_of_a_window_do_not_depend_on_rows_outside_of_it():
+    """Sums of floats would: a feature made day by day would differ in its last digits from one made at once."""
+    trips = pd.DataFrame({"trip": [1], "asked": [START], "place": ["A"], "kind": [1.0]})
+    inside = pd.DataFrame({"event": [1, 2, 3], "value": [0.1, 0.2, 0.7], "place": "A", "kind": 1.0})
+    inside["known"] = inside["happened"] = START - pd.to_timedelta([1, 2, 3], "min")
+    outside = inside.assign(event=[4, 5, 6], value=[1e9, 1e-3, -7e8], place="B")
+
+    def figures(events):
+        window = known(trips, events).window("events", by=["place"], since=HISTORY)
+        made = [window.sum("value"), window.mean("value"), window.std("value"), window.ewm_mean("value", HALF_LIFE)]
+        return np.concatenate(made).tolist()
+
+    assert figures(inside) == figures(pd.concat([outside, inside[::-1]], ignore_index=True))
+
+
+@pytest.mark.parametrize("half_life", [timedelta(0), -HALF_LIFE, timedelta(seconds=1)])
+def test_a_half_life_that_makes_no_sense_is_refused(half_life):
+    trips = pd.DataFrame({"trip": [1], "asked": [START], "place": ["A"], "kind": [1.0]})
+    events = pd.DataFrame({"event": [1], "value": [1.0], "place": "A", "kind": 1.0, "known": START, "happened": START})
+    window = known(trips, events).window("events", by=[], since=timedelta(minutes=5))
+    with pytest.raises(ConfigError, match="half-life"):
+        window.ewm_mean("value", half_life)
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(), st.integers(0, 2**32 - 1))
+def test_a_lookup_by_several_columns_finds_the_row_of_that_key(world, seed):
+    trips, events = world
+    reference = drawn(np.random.default_rng(seed), 4, known="minute", value="value")
+    reference = reference.assign(
+        place=["A", "A", "B", "B"], kind=[1.0, 2.0, 1.0, 2.0], known=moments(reference["known"])
+    )
+    asked = known(trips, events, pairs=reference)
+
+    got = asked.lookup("pairs", "value", on=["place", "kind"])
+
+    for (_, trip), value in zip(asked.rows.iterrows(), got, strict=True):
+        rows = reference[(reference["place"] == trip["place"]) & (reference["kind"] == trip["kind"])]
+        rows = rows[rows["known"] <= trip["asked"]]
+        np.testing.assert_equal(float(value), rows["value"].item() if len(rows) else np.nan)
+
+
 @settings(max_examples=100, deadline=None)
 @given(worlds(), bys, spans)
 def test_the_latest_is_the_newest_value_known_by_the_prediction_time(world, by, within):
