@@ -318,7 +318,7 @@ def test_an_unknown_source_is_named_beside_the_known_ones():
 
 
 def test_a_lookup_in_a_source_with_a_longer_key_is_refused():
-    with pytest.raises(ConfigError, match="'pairs' has a key of 2 columns"):
+    with pytest.raises(ConfigError, match=r"source 'pairs' names 1 columns .* key of 2 \(place, kind\)"):
         known(*small()).lookup("pairs", "value", on="place")
 
 
