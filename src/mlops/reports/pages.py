@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -44,7 +48,7 @@ def render_verdict(
         name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for name, svg in plots.items()
     }
     names = list(next(iter(metrics.values()), {}))
-    return _render_template(
+    return render_template(
         "verdict.html", title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names,
         plots=images, figure=_format_figure,
     )  # fmt: skip
@@ -61,7 +65,7 @@ def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequ
         feeds: one `mlops.data.quarantine.BatchResult` per source.
         problems: why the batch was blocked; empty: it was published.
     """
-    return _render_template(
+    return render_template(
         "delivery.html", title=title, subtitle=subtitle, feeds=feeds, problems=problems, examples=_first_examples
     )
 
@@ -70,7 +74,8 @@ def _first_examples(feed: Any, rule: str) -> list[Any]:
     return list(islice((row for row in feed.broken if row.rule == rule), _EXAMPLES))
 
 
-def _render_template(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
+    """Render a template of this folder; every text is escaped but for SVG that this module drew."""
     import jinja2
 
     loader = jinja2.PackageLoader("mlops", "reports")
@@ -129,21 +134,81 @@ def importance_plot(values: Mapping[str, float]) -> str:
     return _draw_plot("Loss when a feature is shuffled", "log-loss more", "", draw)
 
 
-def _draw_plot(title: str, x: str, y: str, draw: Any) -> str:
+@dataclass
+class Chart:
+    """Axes whose marks can be explained, and drawn as boxes in labelled rows."""
+
+    axes: Axes
+    texts: list[str] = field(default_factory=list)
+
+    def explain(self, mark: Artist, text: str) -> None:
+        """Have the pointer show a text at a mark."""
+        mark.set_gid(f"mark{len(self.texts)}")
+        self.texts.append(text)
+
+    def label_rows(self, names: Sequence[str], bold: int = 0) -> None:
+        """Have one row per name, the first on top; the first `bold` names are in bold."""
+        self.axes.set_ylim(len(names) - 0.4, -0.6)
+        for label in self.axes.set_yticks(range(len(names)), names)[:bold]:
+            label.label1.set_fontweight("bold")
+
+    def add_box(self, row: int, start: Any, end: Any, text: str, *, fill: str, edge: str, height: float = 0.8) -> None:
+        """Draw a box from one moment to another that stands on the bottom of a row; `height`: share of the row."""
+        (bar,) = self.axes.barh(
+            row + 0.4, end - start, -height, start, align="edge", facecolor=fill, edgecolor=edge, zorder=3
+        )
+        self.explain(bar, text)
+
+
+def draw_timeline(draw: Callable[[Chart], None], span: tuple[Any, Any], inches: float, label: str) -> str:
+    """Draw a chart over time as an SVG element; charts of one span have their moments below each other.
+
+    Args:
+        draw: draws the marks.
+        span: first and last moment, UTC without zone; marks outside are cut off.
+        inches: height.
+        label: what the chart shows, for who cannot see it.
+    """
+    from matplotlib.dates import DateFormatter, MonthLocator
+
+    def draw_marks(axes: Axes) -> list[str]:
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(MonthLocator())  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(DateFormatter("%b"))  # type: ignore[no-untyped-call]
+        axes.grid(axis="x", color="#e3e6ea")
+        axes.figure.subplots_adjust(left=0.21, right=0.97, bottom=0.25 / inches, top=1 - 0.05 / inches)
+        chart = Chart(axes)
+        draw(chart)
+        axes.set_xlim(*span)
+        return chart.texts
+
+    svg, texts = _draw_svg(draw_marks, (9.6, inches), None)
+    svg = re.sub(r'<g id="mark(\d+)">', lambda mark: f"<g><title>{escape(texts[int(mark[1])])}</title>", svg)
+    return svg[svg.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+
+
+def _draw_plot(title: str, x: str, y: str, draw: Callable[[Axes], None]) -> str:
+    def draw_with_names(axes: Axes) -> None:
+        draw(axes)
+        axes.set(title=title, xlabel=x, ylabel=y)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+
+    return _draw_svg(draw_with_names, (5, 4), "constrained")[0]
+
+
+def _draw_svg[T](draw: Callable[[Axes], T], inches: tuple[float, float], layout: Any) -> tuple[str, T]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     # Text stays text in the SVG, and equal plots are equal files.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlops"}):
-        figure: Figure = Figure(figsize=(5, 4), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.set(title=title, xlabel=x, ylabel=y)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
+        figure: Figure = Figure(figsize=inches, layout=layout)
+        drawn = draw(figure.add_subplot())
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return out.getvalue(), drawn
 
 
 def _format_figure(value: float | None) -> str:
