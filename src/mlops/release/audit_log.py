@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -23,7 +22,7 @@ from mlops.contract import Conflict
 from mlops.contract.model_version import Version
 from mlops.data import table_schemas
 from mlops.platform import runtime
-from mlops.platform.tables import Schema
+from mlops.platform.tables import Schema, rows_of
 from mlops.release.version_record import AuditRow, Kind, VersionRecord, read_record
 
 _TRIES = 50
@@ -34,11 +33,7 @@ def read_rows(own: Schema, model_name: str) -> list[AuditRow]:
     if not own.exists("audit"):
         return []
     about = own.read_table("audit").where(F.col("model_name") == model_name).orderBy("sequence")
-    return [AuditRow.parse(_utc(row.asDict())) for row in about.collect()]
-
-
-def _utc(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: table_schemas.to_utc(value) if isinstance(value, datetime) else value for name, value in row.items()}
+    return [AuditRow.parse(row) for row in rows_of(about)]
 
 
 def load_rows[C: ModelConfig](job: Context[C]) -> list[AuditRow]:

@@ -21,10 +21,13 @@ from test_jobs_loop import DATA, laptop_in
 from mlops.context import Context
 from mlops.contract import DataError
 from mlops.contract.model_version import VersionFacts
+from mlops.data import table_schemas
 from mlops.data.labels import join_labels
 from mlops.jobs import inference
 from mlops.monitoring import store
 from mlops.platform.tables import rows_of
+from mlops.release import audit_log
+from mlops.release.version_record import AuditRow
 
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
@@ -154,6 +157,30 @@ def test_a_packing_in_three_runs_out_of_order_ends_as_the_oracle_says(shop):
 @given(feeds(most_runs=5))
 def test_many_packings_and_orders_of_runs_end_as_the_oracle_says(shop, runs):
     check(shop, runs)
+
+
+def test_moments_of_the_audit_table_are_the_same_in_a_process_whose_clock_goes_back(shop, monkeypatch):
+    context = context_of(
+        shop, "deployment", "audited", START, **DATA, model_name="audited.toy.failing", model_version=1
+    )
+    back = datetime(2024, 11, 3, 5, 30, tzinfo=UTC)  # 01:30 in New York, and again an hour later
+    rows = [
+        AuditRow(
+            model_name="audited.toy.failing", sequence=n, move="verdict", to_version=n, run_id="7",
+            at=back + n * HOUR, as_of=back + n * HOUR, trained_until=back + n * HOUR,
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        table_schemas.create_tables(context.own, "audit")
+        frame = table_schemas.make_frame(context.own, "audit", [row.values() for row in rows])
+        context.own.append_rows("audit", frame)
+        assert audit_log.load_rows(context) == rows
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.nightly
