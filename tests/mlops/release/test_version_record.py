@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from inmemory import AS_OF, MODEL, Jobs
+from pydantic import TypeAdapter, ValidationError
 
+from mlops.config import Reason
 from mlops.contract import ApprovalPending, ConfigError, DataError, Forbidden, MlopsError, ModelError, clean_text
 from mlops.contract.model_version import Version, VersionFacts, require_fact
 from mlops.data import table_schemas
@@ -410,6 +412,20 @@ def test_a_clean_text_is_one_printable_line_and_stays_as_it_is(text):
     assert found.isprintable()
     assert found == found.strip() == clean_text(found)
     assert "  " not in found
+
+
+@given(
+    st.text(
+        st.sampled_from(
+            "\u3164\u2800\u115f\u1160\uffa0\U0001d159\u200b\u00a0\u3000\ufe0f\u034f\u17b4\u0301 \n\u00ad\U000e0100"
+        )
+    )
+)
+def test_a_text_that_shows_nothing_is_blank_and_no_reason(text):
+    assert clean_text(text) == ""
+    assert clean_text(f"{text}{text}a{text}").strip(text + " ") == "a"
+    with pytest.raises(ValidationError, match="at least 1"):
+        TypeAdapter(Reason).validate_python(text)
 
 
 # --- what one run leaves, whenever it is killed ----------------------------------------------------------------------
