@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlops.contract import DataError
+from mlops.platform import runtime
 
 FILE = "mlflow.db"
 _PATIENCE = 10.0
 """Seconds to wait for a lock of another process."""
-_CURE = "put a copy of it back, or begin anew with `laptop clean`"
 
 
 def check_store(home: Path) -> None:
@@ -31,7 +31,7 @@ def check_store(home: Path) -> None:
     if not file.exists():
         return
     if not file.stat().st_size:
-        raise DataError(f"the registry {file} is an empty file: {_CURE}")
+        raise DataError(f"the registry {file} is an empty file: {_cure()}")
     with explain_store_errors(file), closing(sqlite3.connect(file, timeout=_PATIENCE)) as store:
         answer = store.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != "ok":
@@ -39,6 +39,10 @@ def check_store(home: Path) -> None:
         if store.execute("SELECT count(*) FROM sqlite_master WHERE name = 'experiments'").fetchone()[0]:
             places = store.execute("SELECT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%'")
             _check_place(home, [Path(url2pathname(urlsplit(place).path)) for (place,) in places])
+
+
+def _cure() -> str:
+    return f"put a copy of it back, or begin anew with: {runtime.command('laptop', 'clean')}"
 
 
 def _check_place(home: Path, places: list[Path]) -> None:
@@ -72,7 +76,7 @@ def explain_store_errors(file: Path | None) -> Iterator[None]:
             raise DataError(
                 f"the registry {file} is locked by another process: end whatever holds it open, and run again"
             ) from None
-        raise DataError(f"the registry {file} is damaged ({reason}): {_CURE}") from None
+        raise DataError(f"the registry {file} is damaged ({reason}): {_cure()}") from None
 
 
 def _sqlite_reason(error: Exception) -> str | None:
