@@ -17,6 +17,10 @@ from mlops.platform.tables import Schema
 
 LABEL = "label"
 KNOWN = "_known"
+_MAX_EARLY = 0.01
+"""Largest share of labels that may have been known when their predictions were made."""
+_EARLY_ROWS = 100
+"""Smallest number of labels on which that share is judged."""
 
 
 def join_labels(
@@ -38,16 +42,17 @@ def join_labels(
         The rows with the column LABEL, 1.0 or 0.0.
 
     Raises:
-        DataError: a label is neither 1 nor 0.
+        DataError: a label is neither 1 nor 0, or too many labels were known when their predictions were made.
     """
     key = [*use_case.entity.key, "prediction_time"]
     outcomes = load_outcomes(data, use_case, as_of, version)
     joined: pd.DataFrame = rows.join(outcomes, list(use_case.entity.key)).toPandas()
     joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = row_versions.newest_known(joined, key, KNOWN, as_of)
-    labelled_rows = newest[newest[LABEL].notna()].drop(columns=KNOWN).reset_index(drop=True)
+    labelled_rows = newest[newest[LABEL].notna()]
     _check_labels(labelled_rows[LABEL], use_case)
-    return labelled_rows
+    _check_moments(labelled_rows, use_case)
+    return labelled_rows.drop(columns=KNOWN).reset_index(drop=True)
 
 
 def _check_labels(labels: pd.Series[float], use_case: UseCase) -> None:
@@ -57,6 +62,21 @@ def _check_labels(labels: pd.Series[float], use_case: UseCase) -> None:
         raise DataError(
             f"the label {use_case.label.name} has to be 1 or 0, and {len(wrong)} of {len(labels)} rows have another "
             f"value (such as {values}): mend its SQL, {use_case.label.value!r}, in the use case"
+        )
+
+
+def _check_moments(rows: pd.DataFrame, use_case: UseCase) -> None:
+    """Refuse labels that were known before their own prediction time: features could hold the answer.
+
+    A few are what an entity leaves that was moved behind its own end.
+    """
+    early = int((rows[KNOWN] <= rows["prediction_time"]).sum())
+    if len(rows) >= _EARLY_ROWS and early > _MAX_EARLY * len(rows):
+        source = use_case.source(use_case.label.source)
+        raise DataError(
+            f"{early} of {len(rows)} labels were known when their predictions were made, and {_MAX_EARLY:.0%} may: "
+            f"either {source.known_at} of {source.name} is wrong (another time zone?), or the label "
+            f"{use_case.label.name} is no answer to the question; correct the rows of {source.name}, or the use case"
         )
 
 

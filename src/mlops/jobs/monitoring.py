@@ -49,8 +49,8 @@ def run(job: Job) -> None:
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
     # Labels that are late or cannot be right must not start a training on them.
-    unusable = whole.state != "judged" or alerts.check_labels(whole, usual, policy).firing
-    decision = _decide_retraining(job, champion, trainings.values(), None if unusable else whole.calibration_gap)
+    labels = alerts.check_labels(whole, usual, policy)
+    decision = _decide_retraining(job, champion, trainings.values(), whole, labels.evidence if labels.firing else "")
     store.count_weeks(job, weeks, stored["counts"]["week"], predicted)
     judged = store.evaluate_weeks(job, weeks, past["drift"])
     findings = [
@@ -60,18 +60,23 @@ def run(job: Job) -> None:
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
     changed = alerts.update_alerts(store.parse_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
-    decisions = _decision_rows(champion, decision)
-    alert_rows = [{"model_name": champion.model, **asdict(alert)} for alert in changed]
-    written = {"metrics": rows, "decisions": decisions, "alerts": alert_rows, "drift": judged.to_dict("records")}
+    written = {
+        "metrics": rows,
+        "decisions": _decision_rows(champion, decision),
+        "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
+        "drift": judged.to_dict("records"),
+    }
     fresh = store.save(job, stored, written)
     _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
-    name = f"monitoring until {window.end:%Y-%m-%d}"
-    with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
+    with job.registry.open_run(
+        job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}
+    ):
         job.registry.log_to_run({}, _finite_figures(whole), {"report.html": _render_report(job, known, trainings)})
     _log_outcome(job, champion, whole, decision, changed)
-    _profile_predictions(job)
+    if job.config.data_profiling == "on":
+        _profile_predictions(job)
 
 
 def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
@@ -83,8 +88,6 @@ def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime],
 
 
 def _profile_predictions(job: Job) -> None:
-    if job.config.data_profiling != "on":
-        return
     if runtime.home() is not None:
         job.log.info("data profiling is a service of the platform: the laptop skips it")
     elif profiling.profile_table(f"{job.config.catalog}.{job.config.schema_name}.predictions", "event_time"):
@@ -161,14 +164,17 @@ def _compare_with_baseline(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _decide_retraining(job: Job, champion: Version, trainings: Iterable[datetime], gap: float | None) -> Decision:
+def _decide_retraining(
+    job: Job, champion: Version, trainings: Iterable[datetime], whole: Quality, label_problem: str
+) -> Decision:
     before = [moment for moment in trainings if moment < job.config.as_of]
     return retraining.decide_retraining(
-        calibration_gap=gap,
+        calibration_gap=None if label_problem or whole.state != "judged" else whole.calibration_gap,
         trained_until=require_fact(champion.facts.trained_until, champion),
         last_training=max(before, default=None),
         as_of=job.config.as_of,
         policy=job.use_case.policy,
+        label_problem=label_problem,
     )
 
 

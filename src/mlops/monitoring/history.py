@@ -26,8 +26,8 @@ def select_past(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, weeks_e
     """Select the rows of each table that existed at a moment.
 
     Args:
-        tables: frames by table name; times are UTC without zone. `drift` has the column `week`, `alerts` the fields of
-            `alerts.Alert`, every other table the moment `as_of` of the run that wrote the row.
+        tables: frames by table name, `alerts` among them; times are UTC without zone. `drift` has the column `week`,
+            `alerts` the fields of `alerts.Alert`, every other table the moment `as_of` of the run that wrote the row.
         as_of: the moment, UTC without zone.
         weeks_end: end of the newest week that could be judged by then. It decides about `drift`, whose rows are the
             same whichever run wrote them.
@@ -38,12 +38,11 @@ def select_past(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, weeks_e
             past[name] = rows[rows["week"] + timedelta(days=7) <= weeks_end]
         else:
             past[name] = rows[rows[_SINCE.get(name, "as_of")] <= as_of]
-    if "alerts" in past:
-        began = past["alerts"]
-        past["alerts"] = began.assign(
-            resolved=began["resolved"].where(began["resolved"] <= as_of),
-            last_seen=began["last_seen"].where(began["last_seen"] <= as_of, as_of),
-        )
+    began = past["alerts"]
+    past["alerts"] = began.assign(
+        resolved=began["resolved"].where(began["resolved"] <= as_of),
+        last_seen=began["last_seen"].where(began["last_seen"] <= as_of, as_of),
+    )
     return past
 
 

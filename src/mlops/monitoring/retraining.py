@@ -18,6 +18,7 @@ def decide_retraining(
     last_training: datetime | None,
     as_of: datetime,
     policy: Policy,
+    label_problem: str = "",
 ) -> Decision:
     """Decide whether retraining is due: it is if a rule did not pass.
 
@@ -28,9 +29,12 @@ def decide_retraining(
         last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
         as_of: the moment of the decision, UTC.
         policy: `retrain_gap`, `retrain_age`, `cool_down`.
+        label_problem: why the newest labels are late or cannot be right; a training would learn from them, so none is
+            due, however old the champion is. "": nothing is wrong with them.
     """
-    cooling = _describe_cooling(last_training, as_of, policy)
-    rules = (_check_gap(calibration_gap, cooling, policy), _check_age(trained_until, as_of, cooling, policy))
+    obstacle = label_problem and f"its labels cannot be used: {label_problem}"
+    obstacle = obstacle or _describe_cooling(last_training, as_of, policy)
+    rules = (_check_gap(calibration_gap, obstacle, policy), _check_age(trained_until, as_of, obstacle, policy))
     return Decision(due=not all(rule.passed for rule in rules), rules=rules)
 
 
@@ -50,7 +54,7 @@ def find_answer(as_of: datetime, trainings: Sequence[datetime], next_run: dateti
     return ""
 
 
-def _check_gap(gap: float | None, cooling: str, policy: Policy) -> Rule:
+def _check_gap(gap: float | None, obstacle: str, policy: Policy) -> Rule:
     name, limit = "calibration_gap", policy.retrain_gap
     if gap is None:
         return Rule(
@@ -59,18 +63,18 @@ def _check_gap(gap: float | None, cooling: str, policy: Policy) -> Rule:
     if not math.isfinite(gap):
         return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
     reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"
-    return _make_rule(name, gap, limit, reason, fired=abs(gap) > limit, cooling=cooling)
+    return _make_rule(name, gap, limit, reason, fired=abs(gap) > limit, obstacle=obstacle)
 
 
-def _check_age(trained_until: datetime, as_of: datetime, cooling: str, policy: Policy) -> Rule:
+def _check_age(trained_until: datetime, as_of: datetime, obstacle: str, policy: Policy) -> Rule:
     age, limit = (as_of - trained_until) / _DAY, policy.retrain_age / _DAY
     reason = f"the newest training day is {age:.1f} days old; from {limit:.1f} on it is too old"
-    return _make_rule("age", age, limit, reason, fired=as_of - trained_until >= policy.retrain_age, cooling=cooling)
+    return _make_rule("age", age, limit, reason, fired=as_of - trained_until >= policy.retrain_age, obstacle=obstacle)
 
 
-def _make_rule(name: str, value: float, limit: float, reason: str, *, fired: bool, cooling: str) -> Rule:
-    held = fired and cooling
-    return Rule(name, not fired or bool(held), value, limit, f"{reason}, but {cooling}" if held else reason)
+def _make_rule(name: str, value: float, limit: float, reason: str, *, fired: bool, obstacle: str) -> Rule:
+    held = fired and obstacle
+    return Rule(name, not fired or bool(held), value, limit, f"{reason}, but {obstacle}" if held else reason)
 
 
 def _describe_cooling(last_training: datetime | None, as_of: datetime, policy: Policy) -> str:

@@ -34,6 +34,16 @@ def test_windows_that_go_on_firing_update_one_alert_until_it_is_resolved():
     assert fourth.first_seen == NOW + 3 * WEEK
 
 
+def test_a_repeat_of_the_run_that_resolved_an_alert_opens_it_again_if_the_rule_fires_now():
+    (first,) = update_alerts([], [finding(firing=True)], NOW)
+    (resolved,) = update_alerts([first], [finding(firing=False)], NOW + WEEK)
+    assert resolved.resolved == NOW + WEEK
+    (again,) = update_alerts([resolved], [finding(firing=True)], NOW + WEEK)
+    assert (again.first_seen, again.last_seen, again.resolved) == (NOW, NOW + WEEK, None)
+    (past,) = update_alerts([resolved], [finding(firing=True)], NOW + WEEK, NOW + 2 * WEEK)
+    assert past.resolved == NOW + 2 * WEEK
+
+
 def test_what_nobody_judged_stays_as_it_is_and_a_repeat_changes_nothing():
     (alert,) = update_alerts([], [finding(firing=True)], NOW)
     assert update_alerts([alert], [finding(firing=False, subject="origin")], NOW + WEEK) == ()

@@ -23,10 +23,10 @@ COOLING = "the last training was 7.0 days ago and the next may come after 28.0"
 INSTANT = timedelta(microseconds=1)
 
 
-def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY):
+def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY, **given):
     last_training = None if last is None else NOW - last
     return decide_retraining(
-        calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy
+        calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy, **given
     )
 
 
@@ -81,15 +81,30 @@ def test_the_gap_rule_says_what_it_saw(case, value, reason):
     assert (rule.value, rule.limit, rule.reason) == (value, 0.03, reason)
 
 
+def test_no_rule_starts_a_training_on_labels_that_cannot_be_used():
+    decision = decided(None, 85 * DAY, label_problem="share of labels that are 1 is 1.000")
+    assert not decision.due
+    assert decision.rules[1].reason == (
+        "the newest training day is 85.0 days old; from 84.0 on it is too old, but its labels cannot be used: share of "
+        "labels that are 1 is 1.000"
+    )
+
+
 def test_the_age_rule_says_how_old_the_model_is():
     rule = decided(age=100 * DAY).rules[1]
     assert (rule.value, rule.limit) == (100.0, 84.0)
     assert rule.reason == "the newest training day is 100.0 days old; from 84.0 on it is too old"
 
 
-@given(gap=st.none() | st.floats(), age=st.timedeltas(-DAY, 400 * DAY), last=st.none() | st.timedeltas(-DAY, 400 * DAY))
-def test_due_always_says_by_which_rule_and_can_be_written_as_json(gap, age, last):
-    decision = decided(gap, age, last)
+@given(
+    gap=st.none() | st.floats(),
+    age=st.timedeltas(-DAY, 400 * DAY),
+    last=st.none() | st.timedeltas(-DAY, 400 * DAY),
+    problem=st.sampled_from(["", "late"]),
+)
+def test_due_always_says_by_which_rule_and_can_be_written_as_json(gap, age, last, problem):
+    decision = decided(gap, age, last, label_problem=problem)
+    assert not (problem and decision.due)
     assert decision.due == any(not rule.passed for rule in decision.rules)
     assert all(rule.reason for rule in decision.rules)
     json.dumps(asdict(decision), allow_nan=False)
