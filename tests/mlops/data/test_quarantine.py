@@ -10,26 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from things import NOW, make_things
 
-from mlops.contract import Column, Outcome, Source
+from mlops.contract import Outcome
 from mlops.data import readers
 from mlops.data.quarantine import BatchResult, BrokenRow, split_valid_rows
 from mlops.data.readers import File
 
-NOW = datetime(2024, 1, 10, tzinfo=UTC)
-THINGS = Source(
-    name="things",
-    comment="Things",
-    columns=(
-        Column(name="kind", type="string", comment="Kind", required=False),
-        Column(name="id", type="long", comment="Number"),
-        Column(name="seen", type="timestamp", comment="When it was seen, UTC"),
-        Column(name="part", type="long", comment="Part", required=False),
-    ),
-    key=("id",),
-    known_at="seen",
-    max_bad_share=0.25,
-)
+THINGS = replace(make_things(kind="string", id="long", seen="timestamp", part="long"), max_bad_share=0.25)
 
 
 def file(*rows: str, name: str = "a.csv") -> File:

@@ -5,29 +5,19 @@ from __future__ import annotations
 import csv
 import math
 import re
-from datetime import UTC, datetime
+import unicodedata
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from things import NOW, make_things
 
-from mlops.contract import Column, Source
 from mlops.contract.text import printable
 from mlops.data import quarantine, readers
 from mlops.data.readers import File
 
-NOW = datetime(2024, 1, 10, tzinfo=UTC)
-THINGS = Source(
-    name="things",
-    comment="Things",
-    columns=(
-        Column(name="id", type="string", comment="Name"),
-        Column(name="seen", type="timestamp", comment="When it was seen, UTC"),
-        Column(name="size", type="double", comment="Size", required=False),
-    ),
-    key=("id",),
-    known_at="seen",
-)
+THINGS = make_things(id="string", seen="timestamp", size="double")
 KEYS = [
     "a",
     "b ",
@@ -64,8 +54,12 @@ FILES = st.tuples(
 ).map(lambda f: f[0] + f[1] + f[2] + b"".join(line + end for line, end in f[3]) + (b"cut,off" if f[4] else b""))
 
 
-def good_lines(content: bytes) -> dict[int, bool] | None:
-    """Whether each line below the header is a row to keep; None: the header fits no table of things."""
+Values = tuple[str, datetime, float]
+"""Id, moment and size of a row; a size that is missing is less than any other."""
+
+
+def good_lines(content: bytes) -> dict[int, Values | None] | None:
+    """The values of each line below the header, None: it is no row; in place of all, None: the header does not fit."""
     lines = re.split(rb"\r\n|\r|\n", content.removeprefix(b"\xef\xbb\xbf"))
     filled = [(number, line) for number, line in enumerate(lines, start=1) if line]
     if not filled:
@@ -73,21 +67,27 @@ def good_lines(content: bytes) -> dict[int, bool] | None:
     header = next(csv.reader([filled[0][1].decode("utf-8", "replace")]))
     if not {"id", "seen", "size"} <= set(header):
         return None
-    return {number: number < len(lines) and is_good(line, header) for number, line in filled[1:]}
+    return {number: values_of(line, header) if number < len(lines) else None for number, line in filled[1:]}
 
 
-def is_good(line: bytes, header: list[str]) -> bool:
+def values_of(line: bytes, header: list[str]) -> Values | None:
     try:
         text = line.decode()
         values = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
         if len(values) != len(header) or any(not c.isprintable() and c != "\u00a0" for c in text):
-            return False
+            return None
         key, seen, size = (values[header.index(name)] for name in ("id", "seen", "size"))
-        if datetime.strptime(seen, "%Y-%m-%dT%H:%M:%S%z") > NOW:
-            return False
-        return key.strip() not in {"", "NULL", "n/a"} and (size == "" or math.isfinite(float(size)))
+        moment, key = datetime.strptime(seen, "%Y-%m-%dT%H:%M:%S%z"), unicodedata.normalize("NFC", key.strip())
+        number = -math.inf if size == "" else float(size)
+        good = moment <= NOW and key not in {"", "NULL", "n/a"} and (size == "" or math.isfinite(number))
+        return (key, moment, number) if good else None  # noqa: TRY300 (the errors are of every line above)
     except (ValueError, csv.Error):
-        return False
+        return None
+
+
+def contradicted(rows: dict[int, Values]) -> set[int]:
+    """The rows that a greater one of their id and moment contradicts."""
+    return {n for n, row in rows.items() if any(row[:2] == other[:2] and row < other for other in rows.values())}
 
 
 @settings(deadline=None, max_examples=300)
@@ -101,9 +101,10 @@ def test_every_line_is_a_row_or_has_its_rule(content):
     rows = readers.read_files(THINGS, [file])
     judged = quarantine.split_valid_rows(THINGS, [file], rows, (), ())
     assert rows.line == list(expected)
-    # Rows that another row of the file contradicts are good lines, and are set aside for what stands beside them.
-    unreadable = {each.line for each in judged.broken if not each.rule.endswith(":contradiction")}
-    assert unreadable == {line for line, good in expected.items() if not good}
+    good = {line: values for line, values in expected.items() if values is not None}
+    by_rule = {each.line: each.rule == "id:contradiction" for each in judged.broken}
+    assert {line for line, contradiction in by_rule.items() if not contradiction} == expected.keys() - good.keys()
+    assert {line for line, contradiction in by_rule.items() if contradiction} == contradicted(good)
     assert judged.rows == judged.good.num_rows + judged.bad + judged.repeated + judged.conflicting
     assert all(len(each.row) < 11_000 and each.row.replace("\u00a0", "").isprintable() for each in judged.broken)
 

@@ -12,24 +12,13 @@ import pytest
 from great_expectations.expectations.row_conditions import Column as ConditionColumn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from things import NOW, make_things
 
-from mlops.contract import Column, ConfigError, Expectation, Source
+from mlops.contract import ConfigError, Expectation
 from mlops.data import expectations, quarantine, readers
 from mlops.data.readers import File
 
-NOW = datetime(2024, 1, 10, tzinfo=UTC)
-THINGS = Source(
-    name="things",
-    comment="Things",
-    columns=(
-        Column(name="id", type="long", comment="Number"),
-        Column(name="seen", type="timestamp", comment="When it was seen, UTC"),
-        Column(name="kind", type="string", comment="Kind", required=False),
-        Column(name="size", type="double", comment="Size", unit="kg", required=False),
-    ),
-    key=("id",),
-    known_at="seen",
-)
+THINGS = make_things(id="long", seen="timestamp", kind="string", size="double")
 HEAD = "id,seen,kind,size\n"
 GOOD = "1,2024-01-01T00:00:00Z,x,1.5\n"
 
