@@ -15,6 +15,7 @@ _FLIGHT = (
     Column(name="dest", type="string", comment="Airport of arrival"),
 )
 _TAIL = Column(name="tailnum", type="string", comment="Tail number of the aircraft", required=False)
+_PLANNED = {"schedule": ("dest", "tailnum", "scheduled_departure")}
 _DEPARTURE = Column(name="scheduled_departure", type="timestamp", comment="Scheduled departure, UTC")
 SCHEDULE = Source(
     name="schedule",
@@ -44,6 +45,7 @@ DEPARTURES = Source(
     ),
     key=("flight_id",),
     known_at="reported_at",
+    agrees_with=_PLANNED,
     history=timedelta(days=2),
     expectations=rules.departure_rules,
 )
@@ -62,6 +64,7 @@ OUTCOMES = Source(
     ),
     key=("flight_id",),
     known_at="reported_at",
+    agrees_with={**_PLANNED, "departures": ("departure_delay",)},
     history=timedelta(days=28),
     expectations=rules.outcome_rules,
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
@@ -80,6 +80,10 @@ class Source:
     larger share of its rows than `max_bad_share` has one."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
+    agrees_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns that have the same values in other sources, by the name of such a source, which has all columns of this
+    source's key. A batch is blocked if a column differs from every version there in more than `max_bad_share` of the
+    rows that both have, of at least 20."""
     history: timedelta | None = None
     """How long after its known-at time features can see a row; None: for ever (a reference table)."""
 

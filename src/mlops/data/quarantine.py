@@ -100,7 +100,9 @@ class BatchResult:
         left = f", {twice} known better by another" if twice else ""
         many = f"; {self._describe_crowded()}" if self.crowded else ""
         ignored = f"; columns {', '.join(self.unknown)} are new and left out" if self.unknown else ""
-        return f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files{aside}{left}{many}{ignored}"
+        warned = "".join(f"; WARNING: {_rows_to_reject(o)}" for o in self.outcomes if o.action == "warn" and not o.held)
+        rows = f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files"
+        return f"{rows}{aside}{left}{many}{ignored}{warned}"
 
     @property
     def problems(self) -> tuple[str, ...]:

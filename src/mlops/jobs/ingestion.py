@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import BatchBlocked, DataError
-from mlops.data import expectations, landing, quarantine, readers, table_schemas
+from mlops.data import agreement, expectations, landing, quarantine, readers, table_schemas
 from mlops.data.landing import LandedFile
 from mlops.data.quarantine import FILE_MODIFIED, BatchResult
 from mlops.data.readers import File, header_error
@@ -132,6 +132,7 @@ def _publish_batch(
     for result in results:
         job.log.info("%s", result.summary)
     problems = [problem for result in results for problem in result.problems]
+    problems = problems or _find_disagreements(job, results, written)
     if problems:
         _block_batch(job, results, problems, batch)
     writes = [pool.submit(_publish_rows, job, result, first=result.source.name not in written) for result in results]
@@ -140,6 +141,20 @@ def _publish_batch(
     quarantined.result()
     pairs = zip(results, rivals, strict=True)
     _log_report(job, [replace(result, conflicting=result.conflicting + count) for result, count in pairs], (), batch)
+
+
+def _find_disagreements(job: Context[IngestionConfig], results: Sequence[BatchResult], written: set[str]) -> list[str]:
+    """Compare the batch with the sources that have some of its columns, too, in their tables and in the batch."""
+    rows, problems = {result.source.name: result.good for result in results}, []
+    for result in results:
+        for other, columns in result.source.agrees_with.items():
+            versions = [rows[other]] if other in rows else []
+            if job.use_case.source(other).name in written and result.good.num_rows:
+                keys = job.own.spark.createDataFrame(result.good.select(list(result.source.key)))
+                known = job.own.read_table(other).join(keys, list(result.source.key), "left_semi")
+                versions.append(known.select(*result.source.key, *columns).toArrow())
+            problems += agreement.find_disagreements(result.source, result.good, other, versions)
+    return problems
 
 
 def _block_batch(

@@ -291,9 +291,9 @@ class Registry:
         Raises:
             ModelError: it holds an alias.
         """
-        present = self._find_version(version.model, version.number)
-        if present is not None and present.aliases:
-            raise ModelError(f"{present} is {', '.join(present.aliases)} and is not deleted: take the alias away first")
+        found = self._find_version(version.model, version.number)
+        if found is not None and found.aliases:
+            raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
         unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
 
     @contextmanager

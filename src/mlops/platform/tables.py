@@ -301,8 +301,8 @@ def read_without_spark(home: Path, catalog: str, schema: str, table: str) -> lis
 
     # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
     reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
-    rows: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
-    return rows
+    found: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
+    return found
 
 
 class _view:  # noqa: N801 (reads as a function)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -236,3 +237,30 @@ def test_two_first_writers_of_one_table_leave_each_row_once(spark, laptop):
         context.own.append_once("orders", mine, after=0)
     context.own.merge_rows("orders", mine, ["id", "announced"], newer="file_modified", first=True)
     assert len(frame_of(context.own, "orders")) == 5
+
+
+def test_a_batch_that_contradicts_another_source_is_blocked_until_that_is_corrected(laptop):
+    results = replace(TOY.sources[1], columns=(*TOY.sources[1].columns, *TOY.sources[0].columns[3:4]))
+    results = replace(results, agrees_with={"orders": ("kind",)})
+    use_case = replace(TOY, sources=(TOY.sources[0], results))
+    head, ended = "id,due,announced,kind,size\n", "id,judged,failed,kind\n"
+    rows = "".join(f"{n},2024-01-05T00:00:00Z,2024-01-01T00:00:00Z,{'xy'[n % 2]},1\n" for n in range(20))
+    right = "".join(f"{n},2024-01-06T00:00:00Z,0,{'xy'[n % 2]}\n" for n in range(20))
+    shifted = "".join(f"{n},2024-01-06T00:00:00Z,0,{'yx'[n % 2]}\n" for n in range(20))
+    context = context_of(laptop, use_case, as_of="2024-01-08T00:00:00Z")
+    put(laptop, "prod", "orders/a.csv", head + rows)
+    laptop.task("ingestion", context)
+    put(laptop, "prod", "results/a.csv", ended + shifted)
+    with pytest.raises(
+        BatchBlocked, match="results: kind differs from that of orders in 20 of 20 rows with the same id"
+    ):
+        laptop.task("ingestion", context)
+    assert frame_of(context.own, "results").empty
+    # Either file may be the wrong one: a corrected schedule lets the results in, and so do corrected results.
+    corrected = rows.translate(str.maketrans("xy", "yx")).replace("2024-01-01", "2024-01-02")
+    put(laptop, "prod", "orders/b.csv", head + corrected)
+    laptop.task("ingestion", context)
+    assert len(frame_of(context.own, "results")) == 20
+    put(laptop, "prod", "results/b.csv", ended + right.replace("2024-01-06", "2024-01-07"))
+    laptop.task("ingestion", context)
+    assert len(frame_of(context.own, "results")) == 40

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from mlops.data import expectations, quarantine, readers
+from mlops.data.agreement import find_disagreements
 from mlops.data.readers import File
 from usecase import USE_CASE
 
@@ -61,6 +62,11 @@ def some(share, change):
         return pd.concat([change(rows[chosen]), rows[~chosen]]).sort_index()
 
     return changed
+
+
+def rolled(column, by=1):
+    """The column shifted by some rows against the others."""
+    return made(column, lambda rows: np.roll(rows[column], by))
 
 
 def times(column, factor, digits=4):
@@ -122,9 +128,17 @@ FAULTS = {
     "one aircraft for all": ("schedule", made("tailnum", "N12345")),
     "one destination for all": ("departures", made("dest", "LAX")),
     "flight numbers that are all 0": ("departures", made("flight", 0)),
-    "flight numbers of the next row": ("outcomes", some(0.5, made("flight", lambda rows: np.roll(rows.flight, 1)))),
+    "flight numbers of the next row": ("outcomes", some(0.5, rolled("flight"))),
     "carriers of another row": ("outcomes", made("carrier", lambda rows: rows.carrier.to_numpy()[::-1])),
-    "keys of the next row": ("schedule", made("flight_id", lambda rows: np.roll(rows.flight_id, 1))),
+    "keys of the next row": ("schedule", rolled("flight_id")),
+    "destinations of the next row": ("schedule", rolled("dest")),
+    "destinations of the row before": ("outcomes", rolled("dest", -1)),
+    "a third of the destinations of another row": ("schedule", some(0.34, rolled("dest", 3))),
+    "distances of the next row": ("schedule", rolled("distance")),
+    "labels of the next row": ("outcomes", rolled("arrival_delay")),
+    "labels of the row before": ("outcomes", rolled("arrival_delay", -1)),
+    "labels of a row far away": ("outcomes", rolled("arrival_delay", 100)),
+    "departures of the next row": ("departures", rolled("departure_delay")),
     "keys that lost their zeros": (
         "outcomes",
         some(0.5, made("flight_id", lambda rows: rows.flight_id.str.replace("(?<=-..)0+", "", regex=True))),
@@ -189,6 +203,11 @@ REFERENCES = {
     "tail numbers in small letters": ("planes", made("tailnum", lambda rows: rows.tailnum.str.lower())),
     "tail numbers without their N": ("planes", made("tailnum", lambda rows: rows.tailnum.str[1:])),
     "seats and engines swapped": ("planes", lambda rows: rows.assign(seats=rows.engines, engines=rows.seats)),
+    "tail numbers of the next row": ("planes", rolled("tailnum")),
+    "tail numbers of the row before": ("planes", rolled("tailnum", -1)),
+    "seats of the next row": ("planes", rolled("seats")),
+    "years of the next row": ("planes", rolled("built")),
+    "models of the next row": ("planes", rolled("model")),
     "seats that are all alike": ("planes", made("seats", 1)),
     "no year of manufacture": ("planes", made("built", pd.NA)),
     "airports in small letters": ("airports", made("airport", lambda rows: rows.airport.str.lower())),
@@ -205,6 +224,22 @@ def test_a_reference_table_that_is_wrong_as_a_whole_is_blocked(fault):
     rows = frame_of(name, date(2012, 12, 31))
     assert judge(name, rows.to_csv(index=False)).problems == ()
     assert judge(name, change(rows).to_csv(index=False)).problems
+
+
+@pytest.mark.parametrize("hours", [-5, -4, 4, 5])
+def test_two_weeks_of_weather_in_another_zone_are_blocked(hours):
+    days = pd.date_range("2013-04-02", periods=14)
+    rows = pd.concat([frame_of("weather", day.date()) for day in days])
+    assert judge("weather", rows.to_csv(index=False)).problems == ()
+    assert judge("weather", moved("observed_at", hours)(rows).to_csv(index=False)).problems
+
+
+def test_a_schedule_published_at_another_hour_is_taken_in_with_a_warning():
+    rows = moved("published_at", 5)(frame_of("schedule", DAYS[0]))
+    judged = judge("schedule", rows.to_csv(index=False))
+    assert judged.problems == ()
+    assert f"; WARNING: {len(rows)} of {len(rows)} rows break published_at:be_null" in judged.summary
+    assert "WARNING" not in judge("schedule", texts(DAYS[0])["schedule"]).summary
 
 
 def test_rain_in_millimetres_is_blocked_where_it_rains():
@@ -271,3 +306,36 @@ def test_the_sample_keeps_its_contract_but_for_one_gust(length):
                 aside += [(each.file.name, each.rule) for each in judged.broken]
     assert aside in ([("weather/2013-02-12.csv", "wind_speed:be_between")], [])
     assert aside or length == 1
+
+
+CHANGES = {
+    **{
+        f"{column} of another row": (column, rolled(column, 1)) for column in ("dest", "tailnum", "scheduled_departure")
+    },
+    "some tails of the row before": ("tailnum", some(0.2, rolled("tailnum", -1))),
+    "half an hour early": ("scheduled_departure", moved("scheduled_departure", -0.5)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["departures", "outcomes"])
+def test_flights_that_contradict_their_schedule_are_blocked(name, change):
+    source, (column, damage) = USE_CASE.source(name), CHANGES[change]
+    before = date.fromordinal(DAYS[0].toordinal() - 1)
+    schedules = [judge("schedule", frame_of("schedule", day).to_csv(index=False)).good for day in (before, DAYS[0])]
+    rows = frame_of(name, DAYS[0])
+    clean, damaged = (judge(name, frame.to_csv(index=False)).good for frame in (rows, damage(rows)))
+    assert find_disagreements(source, clean, "schedule", schedules) == []
+    problems = find_disagreements(source, damaged, "schedule", schedules)
+    assert [problem.split()[1] for problem in problems] == [column]
+    # A schedule with the same fault is as wrong, and nothing contradicts it; its own rules have to.
+    assert find_disagreements(source, damaged, "schedule", [damaged]) == []
+
+
+def test_delays_of_departures_and_outcomes_have_to_agree():
+    source = USE_CASE.source("outcomes")
+    departures = judge("departures", frame_of("departures", DAYS[0]).to_csv(index=False)).good
+    rows = frame_of("outcomes", DAYS[0])
+    for damage, blocked in ((lambda rows: rows, False), (rolled("departure_delay"), True)):
+        good = judge("outcomes", damage(rows).to_csv(index=False)).good
+        assert bool(find_disagreements(source, good, "departures", [departures])) is blocked

@@ -1,0 +1,53 @@
+"""Compare columns of a batch with the same columns of another source, row by row of their key.
+
+A column that is shifted by a row, or in another time zone, often breaks no rule of its own source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from mlops.contract import Source
+from mlops.contract.text import printable
+
+_MIN_ROWS = 20
+"""Smallest number of rows that both sources have on which a share is judged: one swap in five rows is no fault."""
+
+
+def find_disagreements(source: Source, rows: pa.Table, other: str, versions: Sequence[pa.Table]) -> list[str]:
+    """Describe each column that differs from another source in too large a share of the rows that both have.
+
+    A value agrees if any version of the key in the other source has it: which one was right is not decided here. Rows
+    that the other source lacks, and missing values, are not compared.
+
+    Args:
+        source: the source of the rows; `agrees_with` names the columns, `max_bad_share` is the limit.
+        rows: the rows of a batch.
+        other: name of the other source.
+        versions: rows of the other source with the key and the named columns.
+    """
+    key, columns = list(source.key), source.agrees_with[other]
+    mine = rows.select([*key, *columns]).to_pandas().assign(_row=range(rows.num_rows))
+    theirs = pd.concat([part.select([*key, *columns]).to_pandas() for part in versions]) if versions else mine[:0]
+    return [text for column in columns if (text := _compare(source, mine, other, theirs, column))]
+
+
+def _compare(source: Source, mine: pd.DataFrame, other: str, theirs: pd.DataFrame, column: str) -> str:
+    key = list(source.key)
+    given = mine.loc[mine[column].notna(), [*key, column, "_row"]]
+    known = theirs.loc[theirs[column].notna(), [*key, column]].drop_duplicates()
+    pairs = given.merge(known, on=key, suffixes=("", "_other"))
+    agrees = (pairs[column] == pairs[f"{column}_other"]).groupby(pairs["_row"]).any()
+    different = int((~agrees).sum())
+    if len(agrees) < _MIN_ROWS or different <= source.max_bad_share * len(agrees):
+        return ""
+    first = pairs.loc[pairs["_row"] == agrees.index[~agrees.to_numpy()][0]].iloc[0]
+    named = printable(" ".join(str(first[name]) for name in key))
+    return (
+        f"{source.name}: {column} differs from that of {other} in {different} of {len(agrees)} rows with the same "
+        f"{', '.join(key)}, and {source.max_bad_share:.0%} may; of {named} it is {printable(str(first[column]))} and "
+        f"there {printable(str(first[f'{column}_other']))}: land the rows of the wrong source again, corrected"
+    )
