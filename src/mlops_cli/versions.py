@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from mlops.release.version_record import MOVES, AuditRow, TrainingRun, VersionRe
 from mlops_cli import audit_records, options
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.bundle_targets import TARGET, list_targets
+
+_DIGEST = re.compile(r"(@[0-9a-f]{12})[0-9a-f]+")
 
 
 @click.command(epilog=options.EXITS)
@@ -49,7 +52,8 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
         click.echo(json.dumps([*rows, *({"target": name, "error": text} for name, text in unread.items())], indent=1))
     elif rows:
         shown = ("target", "alias", "version", "digest", "age_hours", "since", "by", "measured", "metrics")
-        _print_rows([shown, *([_format_value(row[name]) for name in shown] for row in rows)])
+        short = [{**row, "digest": (row["digest"] or "")[:12], "metrics": _quality(row["metrics"])} for row in rows]
+        _print_rows([shown, *([_format_value(row[name]) for name in shown] for row in short)])
     elif not unread:
         click.echo("no version holds an alias yet")
     for name, text in unread.items():
@@ -59,6 +63,12 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
         options.print_line(f"error: {text}", err=True)
     if unread or problems:
         raise click.exceptions.Exit(1)
+
+
+def _quality(metrics: Mapping[str, float]) -> Mapping[str, float]:
+    """The quality of a version: of a validation the figures of its floors, else what monitoring logged."""
+    floors = {name.removeprefix("floor_"): value for name, value in metrics.items() if name.startswith("floor_")}
+    return floors or metrics
 
 
 def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
@@ -150,14 +160,14 @@ def history(target: str, home: Path | None, output: str) -> None:
 
 
 def _history_line(row: AuditRow) -> str:
-    """A row on one line; control characters of its texts are replaced."""
-    before = "" if row.move not in MOVES or row.from_version is None else f"{row.from_version} -> "
-    verdict = row.verdict if row.move == "verdict" else row.verdict_digest
-    also = {"verdict": verdict, "approved by": row.approved_by, "copy of": row.source}
-    details = [f"{name} {text[:60]}" for name, text in also.items() if text]
-    move = f"{row.move} {before}{row.to_version} by {row.by}: {row.reason}"
-    line = clean_text(f"{move} ({', '.join(details)})" if details else move)
-    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {line}"
+    """A row on one line; control characters of its texts are replaced, and digests are cut to 12 digits."""
+    replaced = f" in place of {row.from_version}" if row.move in MOVES and row.from_version is not None else ""
+    verdict, digest = row.verdict if row.move == "verdict" else None, (row.verdict_digest or "")[:12]
+    named = {"approved by": row.approved_by, "verdict": None if digest in row.reason else digest, "copy of": row.source}
+    details = [verdict, *(f"{name} {_DIGEST.sub(r'\1', text)}" for name, text in named.items() if text)]
+    also = ", ".join(filter(None, details))
+    move = f"{row.move} of version {row.to_version}{replaced} by {row.by}: {row.reason}"
+    return f"{row.sequence}  {row.at:%Y-%m-%d %H:%M:%S}  {clean_text(f'{move} ({also})' if also else move)}"
 
 
 @click.command(epilog=options.EXITS)
@@ -224,9 +234,9 @@ def _format_value(value: object) -> str:
         case None | "":
             return "-"
         case float():
-            return f"{value:.4g}"
+            return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
         case Mapping():
-            return " ".join(f"{name} {figure:.4g}" for name, figure in value.items()) or "-"
+            return " ".join(f"{name} {_format_value(figure)}" for name, figure in value.items()) or "-"
         case _:
             return str(value)[:40]
 

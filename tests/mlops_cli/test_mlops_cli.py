@@ -82,7 +82,7 @@ def test_history_tells_the_rows_of_the_audit_table(told, mlops):
         (6, "deployment", 2), (7, "verdict", 1),
     ]  # fmt: skip
     line = mlops("history", "--target", "prod")[1].splitlines()[5]
-    assert "deployment 1 -> 2 by release: verdict 000000000000" in line
+    assert "deployment of version 2 in place of 1 by release: verdict 000000000000" in line
     assert "copy of dev.toy.failing/2@" in line
     assert mlops("history", "--target", "staging")[1].startswith("nothing was validated")
 

@@ -16,6 +16,7 @@ def render_model_card(
 ) -> str:
     """Render the model card as Markdown: question, data, quality and how to train the model again."""
     use_case, metrics = job.use_case, study.metrics
+    hours = use_case.entity.lead.total_seconds() / 3600
     lines = [
         f"| {who} | {metrics[f'backtest_{who}_auc']:.4f} | {metrics[f'backtest_{who}_log_loss']:.4f} |"
         for who in ("model", "linear", "dummy")
@@ -30,11 +31,11 @@ def render_model_card(
     )
     return "\n".join(
         [
-            f"**{use_case.question}** Answered {use_case.entity.lead} before the event, as a probability.",
+            f"{use_case.question} Predicted {hours:g} hours before the event, as a probability.",
             "",
             (
                 f"Trained on {rows:,} rows until {facts.trained_until:%Y-%m-%d}, of {len(use_case.features)} features; "
-                f"tables {facts.table_versions}; parameters {dict(parameters) or 'as the use case has them'}."
+                f"tables {facts.table_versions}; parameters: {dict(parameters) or 'those of the use case'}."
             ),
             "",
             "On the newest quarter of those days, fitted on the rest:",
@@ -44,8 +45,8 @@ def render_model_card(
             *lines,
             "",
             (
-                "Not for events of another kind, or asked at another moment, than it was trained on. Its run holds "
-                "calibration, precision over recall, importances and what was installed."
+                "Do not use it for other events, or at another time before the event. Its run holds calibration, "
+                "precision over recall, feature importances and the installed packages."
             ),
             "",
             (

@@ -116,9 +116,9 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
         plots = {**pages.quality_plots(first.y, scores), "per day": pages.daily_plot(first.day, first.y, scores)}
     return pages.render_verdict(
         title=str(version),
-        summary=f"{job.use_case.question} Judged as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events of "
-        f"{windows.holdout_from:%Y-%m-%d} to {last:%Y-%m-%d}, beside "
-        f"{'the champion' if 'champion' in answers else 'no champion'}.",
+        summary=f"{job.use_case.question} Validated as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events "
+        f"from {windows.holdout_from:%Y-%m-%d} to {last:%Y-%m-%d}, "
+        f"{'beside the champion' if 'champion' in answers else 'without a champion to compare with'}.",
         accepted=verdict.is_accepted,
         rules=verdict.rules,
         metrics=metrics,

@@ -85,13 +85,13 @@ def _sections(life: ModelLife, policy: Policy) -> list[_Section]:
     return [
         _Section(
             "How well it ranks",
-            "AUC of each window; 0.5 is a coin. The bars are 95 % intervals over days. Dashed line with squares: the "
+            "AUC of each window; 0.5 is random. The bars are 95 % intervals over days. Dashed line with squares: the "
             "first model, had it never been retrained.",
             [_draw_series(span, windows, ("auc", "auc", "baseline_auc"), "AUC")],
         ),
         _Section(
             "How far its probabilities can be trusted",
-            "Log-loss, lower is better, and the calibration gap: mean prediction minus what came. Outside the grey "
+            "Log-loss, lower is better, and the calibration gap: mean prediction minus mean label. Outside the grey "
             "band retraining is due.",
             [
                 _draw_series(span, windows, ("log_loss", "log_loss", "baseline_log_loss"), "log-loss"),
@@ -107,7 +107,7 @@ def _sections(life: ModelLife, policy: Policy) -> list[_Section]:
         _Section(
             "Which columns moved",
             "Each week against the weeks before it; the darker, the further off. A cross: more than the column's clean "
-            "weeks allow, or many missing values. Only the columns in bold call somebody; the others explain.",
+            "weeks allow, or many missing values. Only the columns in bold raise alerts.",
             [_draw_drift(life, policy)],
         ),
     ]

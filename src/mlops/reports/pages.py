@@ -37,8 +37,8 @@ def render_verdict(
     """Render a verdict as one HTML file without external files.
 
     Args:
-        title: the version that was judged.
-        summary: the data that it was judged on, in a sentence.
+        title: the version that was validated.
+        summary: the data that it was validated on, in a sentence.
         accepted: whether the version is accepted.
         rules: `mlops.contract.Rule`s, in the order of the page.
         metrics: figures by model (challenger, champion) and name; the same names for both.
@@ -54,7 +54,7 @@ def render_verdict(
     )  # fmt: skip
 
 
-def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequence[str]) -> str:
+def render_batch(title: str, subtitle: str, results: Sequence[Any], problems: Sequence[str]) -> str:
     """Render the result of ingesting one batch as one HTML file without external files.
 
     (Rejected: Great Expectations' own pages, which load scripts from elsewhere and fail on numpy 2.)
@@ -62,16 +62,16 @@ def render_batch(title: str, subtitle: str, feeds: Sequence[Any], problems: Sequ
     Args:
         title: heading.
         subtitle: moment and job run of the ingestion.
-        feeds: one `mlops.data.quarantine.BatchResult` per source.
+        results: one `mlops.data.quarantine.BatchResult` per source.
         problems: why the batch was blocked; empty: it was published.
     """
     return render_template(
-        "delivery.html", title=title, subtitle=subtitle, feeds=feeds, problems=problems, examples=_first_examples
+        "batch.html", title=title, subtitle=subtitle, results=results, problems=problems, examples=_first_examples
     )
 
 
-def _first_examples(feed: Any, rule: str) -> list[Any]:
-    return list(islice((row for row in feed.broken if row.rule == rule), _EXAMPLES))
+def _first_examples(result: Any, rule: str) -> list[Any]:
+    return list(islice((row for row in result.broken if row.rule == rule), _EXAMPLES))
 
 
 def render_template(template: str, **values: Any) -> str:
@@ -106,7 +106,7 @@ def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
             axes.plot(recall[kept], precision[kept], color=colour, label=who)
 
     return {
-        "calibration": _draw_plot("Calibration", "predicted", "happened", calibration),
+        "calibration": _draw_plot("Calibration", "mean prediction", "mean label", calibration),
         "precision_recall": _draw_plot("Precision over recall", "recall", "precision", precision_recall),
     }
 
@@ -117,7 +117,7 @@ def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answ
     rows = np.bincount(index)
 
     def draw(axes: Axes) -> None:
-        axes.plot(range(len(days)), np.bincount(index, y) / rows, color="#222", linewidth=2, label="happened")
+        axes.plot(range(len(days)), np.bincount(index, y) / rows, color="#222", linewidth=2, label="label")
         for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
             axes.plot(range(len(days)), np.bincount(index, p) / rows, color=colour, label=who)
 

@@ -186,7 +186,7 @@ def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudge
     assert (row.verdict, row.judged_against, row.judged_on) == ("accepted", None, "prod.toy")
     assert (row.trained_by, row.artifact_digest) == ("trainer", claims_of(toy, version).artifact_digest)
     page = mlflow.artifacts.load_text(version.tags["report"])
-    assert "beside no champion" in page
+    assert "without a champion to compare with" in page
     assert page.count("data:image/svg+xml;base64,") == 3
     assert version.description.count("## Verdict") == 1
     assert version.tags["report"] in version.description

@@ -20,7 +20,7 @@ def test_plots_are_svg_with_readable_words_and_the_same_for_the_same_figures():
     plots = {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
     assert {"Calibration", "challenger", "<b>"} <= texts(plots["calibration"])
     assert {"Precision over recall", "recall", "<b>"} <= texts(plots["precision_recall"])
-    assert {"days since 2013-06-01", "happened"} <= texts(plots["daily"])
+    assert {"days since 2013-06-01", "label"} <= texts(plots["daily"])
     assert plots == {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
 
 
