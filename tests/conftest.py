@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from double import TOKEN, Double, serve
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
+    from life import Life
     from pyspark.sql import SparkSession
 
 # A busy machine is no defect.
@@ -62,3 +64,34 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
         monkeypatch.setenv("DATABRICKS_HOST", server.url)
         monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
         yield server
+
+
+@contextmanager
+def living(home: Path) -> Iterator[Life]:
+    from life import Life
+
+    from mlops.platform import runtime
+
+    values: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAPTOP_HOME", str(home))
+        patch.setenv("LAPTOP_IDENTITY", "release")
+        patch.setattr(runtime, "set_task_value", values.__setitem__)
+        yield Life(home=home, values=values)
+
+
+@pytest.fixture(scope="session")
+def versions(spark, tmp_path_factory):
+    """A home in which target dev has two accepted versions, the first of which is champion."""
+    home = tmp_path_factory.mktemp("life")
+    with living(home) as life:
+        life.trained("dev", seed=0)
+        life.deployed("dev", 1)
+        life.trained("dev", seed=1)
+    return home
+
+
+@pytest.fixture(scope="module")
+def life(versions):
+    with living(versions) as life:
+        yield life
