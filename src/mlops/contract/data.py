@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
+from mlops.contract.errors import ConfigError
+
 ColumnType = Literal["string", "long", "double", "timestamp"]
 Action = Literal["block", "quarantine", "warn"]
 
@@ -62,8 +64,41 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileFormat:
+    """How the files of a source are written. `.csv` and `.jsonl` may be compressed with gzip (`.csv.gz`)."""
+
+    kind: Literal["csv", "jsonl", "parquet"] = "csv"
+    delimiter: str = ","
+    """Character between the fields of a CSV file."""
+    encoding: str = "utf-8"
+    """Encoding of a CSV file or of JSON lines, as Python names it."""
+    decimal: Literal[".", ","] = "."
+    """Sign before the decimals of a `double`."""
+    timestamp: str = "%Y-%m-%dT%H:%M:%SZ"
+    """How a `timestamp` is written, in the form of Python's strptime; without a zone it is UTC. By default JSON lines
+    and Parquet may have fractions of a second."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be read.
+
+        Raises:
+            ConfigError: the delimiter is not one character or is a quote, or Python does not know the encoding.
+        """
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            raise ConfigError(f"delimiter {self.delimiter!r} must be one character that is no quote and no line end")
+        if self.delimiter == self.decimal:
+            raise ConfigError(f"delimiter and decimal are both {self.decimal!r}: no number could be read")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ConfigError(
+                f"Python knows no encoding {self.encoding!r}: take one of its standard encodings"
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """CSV files in `<landing>/<name>/`, which ingestion reads into the table `<name>`, one row per version of a key."""
+    """Files in `<landing>/<name>/`, which ingestion reads into the table `<name>`, one row per version of a key."""
 
     name: str
     comment: str
@@ -78,6 +113,8 @@ class Source:
     """Largest number of different contents of one key in one file, known-at times aside. A key with more names no
     single thing (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch is blocked if a
     larger share of its rows than `max_bad_share` has one."""
+    files: FileFormat = FileFormat()
+    """How its files are written."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
     agrees_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

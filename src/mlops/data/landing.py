@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mlops.contract import DataError
+from mlops.contract import DataError, FileFormat, Source
 from mlops.contract.text import printable
+from mlops.data.file_formats import expand_content, has_format
 from mlops.platform import storage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,16 +18,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, order=True)
 class LandedFile:
-    """One CSV file of a source, as the landing folder lists it."""
+    """One file of a source, as the landing folder lists it."""
 
     name: str
+    """Path below the source's folder, as `2013/01/a.csv`."""
     source: str
     path: Path
     size: int
     modified: datetime
 
-    def read_content(self) -> tuple[bytes, str]:
-        """Read the content; returns it with its sha256.
+    @property
+    def memory(self) -> int:
+        """Bytes of its content, about ten times its size if it is compressed."""
+        return self.size * (10 if self.name.endswith((".gz", ".parquet")) else 1)
+
+    def read_content(self, file_format: FileFormat) -> tuple[bytes, str]:
+        """Read the content as plain text or Parquet; returns it with the sha256 of the file as it was landed.
 
         Raises:
             DataError: the file cannot be read.
@@ -35,44 +42,52 @@ class LandedFile:
             content = self.path.read_bytes()
         except OSError as error:
             raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
-        return content, hashlib.sha256(content).hexdigest()
+        name = f"{self.source}/{self.name}"
+        return expand_content(name, content, file_format), hashlib.sha256(content).hexdigest()
 
 
 def list_new_files(
-    landing: str, sources: Collection[str], seen: Collection[tuple[str, str, int, datetime]]
+    landing: str, sources: Sequence[Source], seen: Collection[tuple[str, str, int, datetime]]
 ) -> tuple[list[LandedFile], list[str]]:
     """List the files of the sources that were not seen before.
 
     Args:
         landing: the landing folder.
-        sources: names of the sources.
+        sources: the sources; files of one are in its folder and the folders below, by the endings of its format.
         seen: source, name, size and modification time of files seen before. They are skipped so that an hourly run does
             not read a year of files again; the digest of a file's content decides whether the content is known.
 
     Returns:
-        New files, sorted by name, and the names of entries that are not read: other endings, folders, unknown sources.
+        New files, sorted by name, and the names of entries that are not read: other endings, hidden files and
+        folders, unknown sources.
     """
-    new = []
+    new, names = [], {source.name for source in sources}
     unread = [
         f"{_name(path)} (no source's folder)"
         for path in storage.list_entries(landing)
-        if path.name not in sources or not path.is_dir()
+        if path.name not in names or not path.is_dir()
     ]
     for source in sources:
-        for path in storage.list_entries(f"{landing}/{source}"):
-            if not _is_read(path):
-                unread.append(f"{source}/{_name(path)}{' (a folder)' if path.is_dir() else ''}")
+        for name, path in _list_tree(f"{landing}/{source.name}", ""):
+            # Names with . or ~ are hidden files, macOS resource forks and editor locks.
+            if path.name.startswith((".", "~")) or not path.is_file() or not has_format(path.name, source.files):
+                unread.append(f"{source.name}/{name}{' (a folder)' if path.is_dir() else ''}")
                 continue
             stat = path.stat()
             modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
-            if (source, _name(path), stat.st_size, modified) not in seen:
-                new.append(LandedFile(_name(path), source, path, stat.st_size, modified))
+            if (source.name, name, stat.st_size, modified) not in seen:
+                new.append(LandedFile(name, source.name, path, stat.st_size, modified))
     return sorted(new), unread
 
 
-def _is_read(path: Path) -> bool:
-    """Whether ingestion reads the file: names with . or ~ are hidden files, macOS resource forks and editor locks."""
-    return path.suffix == ".csv" and not path.name.startswith((".", "~")) and path.is_file()
+def _list_tree(folder: str, above: str) -> Iterator[tuple[str, Path]]:
+    """Yield the printable name and path of every file below a folder, and of hidden folders, which are not entered."""
+    for path in storage.list_entries(folder):
+        name = f"{above}{_name(path)}"
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith((".", "~")):
+            yield from _list_tree(f"{folder}/{path.name}", f"{name}/")
+        else:
+            yield name, path
 
 
 def _name(path: Path) -> str:
@@ -85,9 +100,9 @@ def split_into_batches(files: Sequence[LandedFile], limit: int) -> list[list[Lan
     runs: list[list[LandedFile]] = []
     size = 0
     for file in files:
-        if not runs or size + file.size > limit:
+        if not runs or size + file.memory > limit:
             runs.append([])
             size = 0
         runs[-1].append(file)
-        size += file.size
+        size += file.memory
     return runs

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from mlops.contract import Outcome, Source
 from mlops.contract.text import printable
-from mlops.data.readers import ROW_RULES, File, Rows, valid_mask
+from mlops.data.file_formats import ROW_RULES, File
+from mlops.data.readers import Rows, valid_mask
 
 FILE_MODIFIED = "file_modified"
 """Column that every source's table adds. Of two rows with one key and known-at time, that of the later file stays."""

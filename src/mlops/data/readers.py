@@ -1,8 +1,8 @@
-"""Read landed CSV files into typed rows. No value becomes null silently; every bad row keeps its file and line.
+"""Read landed files into typed rows. No value becomes null silently; every bad row keeps its file and line.
 
-Each line is read by itself, so that a broken line spoils no other; a field cannot contain a line break. LF, CR LF and
-CR each end a line. A value that cannot be read as its column's type, a missing required value and a line that is not a
-row each break a rule; the line is kept as text.
+Each line is read by itself, so that a broken line spoils no other; a field cannot contain a line break. A value that
+cannot be read as its column's type, a missing required value and a line that is not a row each break a rule; the line
+is kept as text.
 
 Text is normalised: composed (NFC), without outer blanks, every kind of blank as the plain one, and words for "no value"
 (`NULL`, `N/A`, ...) as null. Else two spellings of a key are two keys, and all aircraft named "NULL" are one aircraft.
@@ -11,16 +11,12 @@ Numbers and moments are not normalised: a blank or a word in them breaks a rule.
 
 from __future__ import annotations
 
-import csv
-import re
 import unicodedata
-from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
-from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -28,17 +24,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops.contract import Column, Source
+from mlops.contract import Column, FileFormat, Source
 from mlops.contract.text import printable
+from mlops.data.file_formats import LONGEST_HEADER, File
 
-ROW_RULES = {
-    "row:encoding": "bytes that are no UTF-8, or a zero byte",
-    "row:control": "a control character",
-    "row:csv": "an open quote, or a value in quotes of more than 131,072 characters",
-    "row:fields": "another number of fields than the header has",
-    "row:truncated": "the file ends in the middle of the line",
-}
-"""Rules about a whole line, with what breaks each of them."""
 _PATTERNS = {
     "long": r"^-?\d{1,18}$",
     "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
@@ -47,13 +36,8 @@ _PATTERNS = {
 _ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
 _SKEW = timedelta(days=1)
 """Longest time that a row may be known after its file was written; beyond it one of the two clocks is wrong."""
-_NO_TEXT = re.compile("[\udc80-\udcff\x00]")
-"""Characters that undecodable bytes become (surrogates), and the zero byte."""
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
-"""Characters that move or hide neighbouring text on a terminal or a page. A tab does not, and is allowed."""
-_HEADER = re.compile(rb"[^\r\n]+")
-_LONGEST = 100_000
-"""Largest number of bytes of a header. (Names are compared pairwise: a header of megabytes would take hours.)"""
+_FRACTIONS = r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d(\.\d{1,6}(0{3})?)?Z$"
+"""What a timestamp of JSON lines or Parquet looks like: to the microsecond."""
 _SPARE = 200
 """Number of header names among which the likely new name of a column is searched."""
 _BLANKS = " \t\u200b\u200c\u200d\u2060\ufeff"
@@ -62,30 +46,6 @@ _NOTHING = pa.array(
     ["", "null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"]
 )
 """Texts that mean "no value", in lower case. `NA` counts in capitals only, as R writes it: `na` can be a word."""
-
-
-@dataclass(frozen=True)
-class File:
-    """One landed file with its content."""
-
-    name: str
-    sha256: str
-    size: int
-    modified: datetime
-    content: bytes
-
-    @cached_property
-    def first_line(self) -> bytes:
-        """The first line that is not empty, without line end; b"" if there is none."""
-        line = _HEADER.search(self.content, len(BOM_UTF8) if self.content.startswith(BOM_UTF8) else 0)
-        return line[0] if line else b""
-
-    @cached_property
-    def header(self) -> list[str]:
-        """The column names as the file has them; empty if the first line is too long for a header."""
-        if not 0 < len(self.first_line) <= _LONGEST:
-            return []
-        return next(csv.reader([self.first_line.decode("utf-8", "replace")]))
 
 
 @dataclass(frozen=True)
@@ -124,14 +84,18 @@ def header_error(file: File, source: Source) -> str:
 
 def _no_header(file: File) -> str:
     """Say why the first line is not a header at all; "" if it is one."""
+    if file.format.kind != "csv":
+        return "" if file.header else "has no column"
     line = file.first_line
     if not line:
         return "is empty, without even a header"
     if b"\0" in line or "\ufffd" in line.decode("utf-8", "replace"):
         return "is no UTF-8 text"
-    if len(line) > _LONGEST:
+    if len(line) > LONGEST_HEADER:
         start = printable(line[:60].decode("utf-8", "replace"))
-        return f"has no header: its first line has {len(line):,} bytes, of {_LONGEST:,} at most, and begins {start}"
+        return (
+            f"has no header: its first line has {len(line):,} bytes, of {LONGEST_HEADER:,} at most, and begins {start}"
+        )
     return ""
 
 
@@ -177,22 +141,20 @@ def read_files(source: Source, files: Sequence[File]) -> Rows:
     broken: dict[int, list[str]] = defaultdict(list)
     parts: list[pa.Table] = []
     for header, group in groupby(files, lambda file: file.header):
-        fields: list[list[str]] = []
+        fields: list[Sequence[str]] = []
         for file in group:
             before = len(raw)
-            for number, text, rule in _split_lines(file.content):
-                values, why = ([], rule) if rule else _split_fields(text, len(header))
-                if why:
-                    broken[len(raw)].append(why)
-                    values = [""] * len(header)
-                fields.append(values)
+            for number, text, values, rule in file.rows():
+                if rule:
+                    broken[len(raw)].append(rule)
+                fields.append([""] * len(header) if rule else values)
                 raw.append(text)
                 line.append(number)
             counts.append(len(raw) - before)
         parts.append(_to_texts(source, header, fields))
     texts = pa.concat_tables(parts)
     whole = valid_mask(len(raw), broken)
-    columns = {c.name: _check_fields(c, texts[c.name], whole, broken) for c in source.columns}
+    columns = {c.name: _check_fields(c, texts[c.name], source.files, whole, broken) for c in source.columns}
     owner = np.repeat(np.arange(len(files)), counts)
     latest = pa.array([file.modified + _SKEW for file in files], _ARROW["timestamp"]).take(pa.array(owner))
     for position in np.flatnonzero(_valid_values(pc.greater(columns[source.known_at], latest))):
@@ -200,35 +162,7 @@ def read_files(source: Source, files: Sequence[File]) -> Rows:
     return Rows(pa.table(columns), raw, owner, line, dict(broken))
 
 
-def _split_lines(content: bytes) -> Iterable[tuple[int, str, str]]:
-    """Yield number, text and broken rule ("" if none) of every line below the header that is not empty."""
-    text = content.decode("utf-8-sig", "surrogateescape")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    odd = _CONTROL.search(text) is not None
-    lines = text.split("\n")
-    header = next((number for number, line in enumerate(lines) if line), 0)
-    for number, line in enumerate(lines[header + 1 :], start=header + 2):
-        if not line:
-            continue
-        if number == len(lines):
-            yield number, printable(line), "row:truncated"
-        elif odd and _CONTROL.search(line):
-            yield number, printable(line), "row:encoding" if _NO_TEXT.search(line) else "row:control"
-        else:
-            yield number, line, ""
-
-
-def _split_fields(line: str, wanted: int) -> tuple[list[str], str]:
-    """Split a line into its values; returns them with the broken rule, "" if there are `wanted` values."""
-    try:
-        values = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
-    except csv.Error:
-        return [], "row:csv"
-    return values, "" if len(values) == wanted else "row:fields"
-
-
-def _to_texts(source: Source, header: list[str], fields: list[list[str]]) -> pa.Table:
+def _to_texts(source: Source, header: list[str], fields: list[Sequence[str]]) -> pa.Table:
     by_name = dict(zip(header, zip(*fields, strict=True), strict=True)) if fields else {}
     return pa.table({c.name: pa.array(by_name.get(c.name, ()), pa.string()) for c in source.columns})
 
@@ -236,12 +170,13 @@ def _to_texts(source: Source, header: list[str], fields: list[list[str]]) -> pa.
 def _check_fields(
     column: Column,
     texts: pa.ChunkedArray,
+    file_format: FileFormat,
     whole: np.ndarray[tuple[int], np.dtype[np.bool_]],
     broken: dict[int, list[str]],
 ) -> pa.ChunkedArray:
     """Convert a column to its type, and add the rules that its values break to `broken`."""
     given = _clean_text(texts) if column.type == "string" else pc.if_else(pc.equal(texts, ""), None, texts)
-    typed = _cast_columns(column.type, given)
+    typed = _cast_columns(column.type, given, file_format)
     lost = _valid_values(pc.and_(pc.is_valid(given), pc.is_null(typed)))
     for position in np.flatnonzero(lost):
         broken[int(position)].append(f"{column.name}:{column.type}")
@@ -256,15 +191,29 @@ def _valid_values(array: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.
     return np.asarray(array.to_numpy(), dtype=bool)
 
 
-def _cast_columns(kind: str, given: pa.ChunkedArray) -> pa.ChunkedArray:
+def _cast_columns(kind: str, given: pa.ChunkedArray, file_format: FileFormat) -> pa.ChunkedArray:
     if kind == "string":
         return given
-    readable = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None)
-    if kind == "timestamp":  # not Arrow's own reading, for which 30 February is 2 March
-        moments = pd.to_datetime(readable.to_pandas(), format="%Y-%m-%dT%H:%M:%SZ", errors="coerce", utc=True)
-        return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW[kind])])
-    numbers = readable.cast(_ARROW[kind])
+    if kind == "timestamp":
+        return _cast_timestamps(given, file_format)
+    if kind == "double" and file_format.decimal != ".":
+        # A point would be that of thousands: it stays, twice then, and the number is refused.
+        given = pc.replace_substring(pc.replace_substring(given, ".", ".."), file_format.decimal, ".")
+    if file_format.kind != "csv":  # other formats have truth values of their own
+        given = pc.if_else(pc.equal(given, "true"), "1", pc.if_else(pc.equal(given, "false"), "0", given))
+    numbers = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None).cast(_ARROW[kind])
     return pc.if_else(pc.is_finite(numbers), numbers, None)  # 400 digits are no number, though Arrow says infinity
+
+
+def _cast_timestamps(given: pa.ChunkedArray, file_format: FileFormat) -> pa.ChunkedArray:
+    form, readable = file_format.timestamp, given
+    if form == FileFormat.timestamp:
+        pattern = _PATTERNS["timestamp"] if file_format.kind == "csv" else _FRACTIONS
+        form = form if file_format.kind == "csv" else "ISO8601"
+        readable = pc.if_else(pc.match_substring_regex(given, pattern), given, None)
+    # Not Arrow's own reading, for which 30 February is 2 March.
+    moments = pd.to_datetime(readable.to_pandas(), format=form, errors="coerce", utc=True)
+    return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW["timestamp"])])
 
 
 def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:

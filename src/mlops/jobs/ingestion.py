@@ -23,9 +23,10 @@ from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import BatchBlocked, DataError
 from mlops.data import agreement, expectations, landing, quarantine, readers, table_schemas
+from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
 from mlops.data.quarantine import FILE_MODIFIED, BatchResult
-from mlops.data.readers import File, header_error
+from mlops.data.readers import header_error
 from mlops.platform.tables import rows_of
 from mlops.reports import pages
 
@@ -45,7 +46,7 @@ def run(job: Context[IngestionConfig]) -> None:
     # Files of a table that was deleted count as new, so that it is filled again.
     kept = [row for row in ledger if row["source"] in existing]
     seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in kept}
-    landed, unread = landing.list_new_files(job.config.landing, [source.name for source in job.use_case.sources], seen)
+    landed, unread = landing.list_new_files(job.config.landing, job.use_case.sources, seen)
     if unread:
         job.log.warning("%s", _log_ignored_files(job, unread))
     if not landed:
@@ -73,7 +74,9 @@ def run(job: Context[IngestionConfig]) -> None:
 
 def _log_ignored_files(job: Context[IngestionConfig], names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"not read in {job.config.landing}, where files are <source>/<name>.csv: {', '.join(names[:_NAMED])}{more}"
+    endings = sorted({describe_endings(source.files) for source in job.use_case.sources})
+    place = f"{job.config.landing}, where files are <source>/<name> with the ending {' or '.join(endings)}"
+    return f"not read in {place}: {', '.join(names[:_NAMED])}{more}"
 
 
 def _make_tables(job: Context[IngestionConfig]) -> None:
@@ -100,7 +103,7 @@ def _judge_sources(
     misfits, repeated = [], []
     for file in landed:
         try:
-            content, sha256 = file.read_content()
+            content, sha256 = file.read_content(job.use_case.source(file.source).files)
         except DataError as error:
             misfits.append(str(error))
             continue
@@ -108,7 +111,8 @@ def _judge_sources(
             repeated.append(f"{file.source}/{file.name}")
         elif sha256 not in new[file.source] or new[file.source][sha256].modified < file.modified:
             # Of two files with one content the later one counts, as it does where their contents differ.
-            new[file.source][sha256] = File(file.name, sha256, file.size, file.modified, content)
+            kind = job.use_case.source(file.source).files
+            new[file.source][sha256] = File(file.name, sha256, file.size, file.modified, content, kind)
     if repeated:
         more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
         job.log.info("taken in before, and not again: %s%s", ", ".join(repeated[:_NAMED]), more)

@@ -12,7 +12,7 @@ from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged, with_older_vers
 from toy import TOY
 
 from mlops.data import expectations, quarantine, readers
-from mlops.data.readers import File
+from mlops.data.file_formats import File
 from mlops.reports import pages
 
 LINES = dict(TOY.sample(date(2024, 1, 1), date(2024, 1, 1)))["orders/2024-01-01.csv"].splitlines()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from toy import RESULTS
 
-from mlops.contract import DataError
+from mlops.contract import DataError, FileFormat
 from mlops.data import landing
+
+CSV = FileFormat()
+
+
+def sources(*names):
+    return [replace(RESULTS, name=name) for name in names]
 
 
 def put(folder, name, content=b"id\n1\n"):
@@ -20,30 +30,51 @@ def put(folder, name, content=b"id\n1\n"):
 def test_files_of_sources_are_read_and_all_else_is_named(tmp_path):
     for name in (b"a/1.csv", b"b/2.csv", b"a/caf\xe9.csv", b"a/line\nend.csv", "a/grün.csv".encode()):
         put(tmp_path, name)
-    odd = (b"a/3.CSV", b"a/4.csv.gz", b"a/._1.csv", b"a/.5.csv.swp", b"a/~$1.csv", b"a/1.csv~", b"a/sub/6.csv")
-    for name in (*odd, b"a/7.csv/part-0.csv", b"typo/8.csv", b"9.csv", b"c", b"b/\x1b[2J.txt"):
+    odd = (b"a/3.CSV", b"a/4.csv.zip", b"a/._1.csv", b"a/.5.csv.swp", b"a/~$1.csv", b"a/1.csv~", b"a/.sub/6.csv")
+    for name in (*odd, b"a/7.csv/part-0.csv", b"a/7.csv/_SUCCESS", b"typo/8.csv", b"9.csv", b"c", b"b/\x1b[2J.txt"):
         put(tmp_path, name)
     (tmp_path / "a" / ".#1.csv").symlink_to("nowhere")
     (tmp_path / "a" / "gone.csv").symlink_to("nowhere")
-    files, unread = landing.list_new_files(str(tmp_path), ["a", "b", "c"], ())
+    files, unread = landing.list_new_files(str(tmp_path), sources("a", "b", "c"), ())
     assert [(file.source, file.name) for file in files] == [
-        ("a", "1.csv"), ("b", "2.csv"), ("a", r"caf\xe9.csv"), ("a", "grün.csv"), ("a", r"line\nend.csv"),
+        ("a", "1.csv"), ("b", "2.csv"), ("a", "7.csv/part-0.csv"), ("a", r"caf\xe9.csv"), ("a", "grün.csv"),
+        ("a", r"line\nend.csv"),
     ]  # fmt: skip
-    named = ["a/3.CSV", "a/4.csv.gz", "a/._1.csv", "a/.5.csv.swp", "a/~$1.csv", "a/1.csv~", "a/.#1.csv", "a/gone.csv"]
-    named += ["a/sub (a folder)", "a/7.csv (a folder)", r"b/\x1b[2J.txt"]
+    named = ["a/3.CSV", "a/4.csv.zip", "a/._1.csv", "a/.5.csv.swp", "a/~$1.csv", "a/1.csv~", "a/.#1.csv", "a/gone.csv"]
+    named += ["a/.sub (a folder)", "a/7.csv/_SUCCESS", r"b/\x1b[2J.txt"]
     assert sorted(unread) == sorted(named + [f"{name} (no source's folder)" for name in ("9.csv", "typo", "c")])
-    assert [file.read_content()[0] for file in files] == [b"id\n1\n"] * 5
+    assert [file.read_content(CSV)[0] for file in files] == [b"id\n1\n"] * 6
     seen = {(file.source, file.name, file.size, file.modified) for file in files}
-    assert landing.list_new_files(str(tmp_path), ["a", "b", "c"], seen)[0] == []
+    assert landing.list_new_files(str(tmp_path), sources("a", "b", "c"), seen)[0] == []
 
 
 def test_a_file_that_has_gone_since_it_was_listed_is_named(tmp_path):
     put(tmp_path, b"a/1.csv")
-    ((file,), _) = landing.list_new_files(str(tmp_path), ["a"], ())
+    ((file,), _) = landing.list_new_files(str(tmp_path), sources("a"), ())
     file.path.unlink()
     with pytest.raises(DataError, match=r"a/1\.csv cannot be read: No such file"):
-        file.read_content()
+        file.read_content(CSV)
 
 
 def test_no_folder_has_no_files(tmp_path):
-    assert landing.list_new_files(str(tmp_path / "none"), ["a"], ()) == ([], [])
+    assert landing.list_new_files(str(tmp_path / "none"), sources("a"), ()) == ([], [])
+
+
+def test_the_endings_of_a_source_are_those_of_its_format(tmp_path):
+    for name in (b"a/1.csv", b"a/2.csv.gz", b"a/3.jsonl", b"a/4.parquet", b"a/5.jsonl.gz"):
+        put(tmp_path, name, b"x")
+    for kind, read in {
+        "csv": ["1.csv", "2.csv.gz"], "jsonl": ["3.jsonl", "5.jsonl.gz"], "parquet": ["4.parquet"],
+    }.items():  # fmt: skip
+        (source,) = sources("a")
+        files, unread = landing.list_new_files(str(tmp_path), [replace(source, files=FileFormat(kind=kind))], ())
+        assert [file.name for file in files] == read
+        assert len(unread) == 5 - len(read)
+
+
+def test_the_digest_is_of_the_file_as_it_was_landed_and_the_content_is_expanded(tmp_path):
+    packed = gzip.compress(b"id\n1\n")
+    put(tmp_path, b"a/1.csv.gz", packed)
+    ((file,), _) = landing.list_new_files(str(tmp_path), sources("a"), ())
+    assert file.read_content(CSV) == (b"id\n1\n", hashlib.sha256(packed).hexdigest())
+    assert landing.split_into_batches([file, file], 15 * len(packed)) == [[file], [file]]  # by what they expand to

@@ -14,8 +14,8 @@ from things import NOW, make_things
 
 from mlops.contract import Outcome
 from mlops.data import readers
+from mlops.data.file_formats import File
 from mlops.data.quarantine import BatchResult, BrokenRow, split_valid_rows
-from mlops.data.readers import File
 
 THINGS = replace(make_things(kind="string", id="long", seen="timestamp", part="long"), max_bad_share=0.25)
 

@@ -15,7 +15,7 @@ from things import NOW, make_things
 
 from mlops.contract.text import printable
 from mlops.data import quarantine, readers
-from mlops.data.readers import File
+from mlops.data.file_formats import File
 
 THINGS = make_things(id="string", seen="timestamp", size="double")
 KEYS = [

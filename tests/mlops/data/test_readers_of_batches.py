@@ -16,7 +16,7 @@ from things import NOW, make_things
 
 from mlops.contract import ConfigError, Expectation
 from mlops.data import expectations, quarantine, readers
-from mlops.data.readers import File
+from mlops.data.file_formats import File
 
 THINGS = make_things(id="long", seen="timestamp", kind="string", size="double")
 HEAD = "id,seen,kind,size\n"

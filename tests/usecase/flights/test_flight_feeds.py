@@ -13,7 +13,7 @@ import pytest
 
 from mlops.data import expectations, quarantine, readers
 from mlops.data.agreement import find_disagreements
-from mlops.data.readers import File
+from mlops.data.file_formats import File
 from usecase import USE_CASE
 
 NOW = datetime(2014, 1, 3, tzinfo=UTC)
