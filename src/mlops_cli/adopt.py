@@ -110,12 +110,13 @@ def plan_changes(new: Names, *, empty: bool) -> dict[str, str | None]:
     """
     changes: dict[str, str | None] = dict(_remove_flights()) if empty else {}
     for edit in list_edits(read_names(), new):
-        before = changes[edit.file] if edit.file in changes else Path(edit.file).read_text()
+        before = changes[edit.file] if edit.file in changes else _read_file(edit.file)
         changes[edit.file] = edit.apply(before or "")
-    return {
-        file: text for file, text in changes.items()
-        if (Path(file).read_bytes() if Path(file).is_file() else None) != (text.encode() if text is not None else None)
-    }  # fmt: skip
+    return {file: text for file, text in changes.items() if text is None or text != _read_file(file)}
+
+
+def _read_file(file: str) -> str | None:
+    return Path(file).read_text() if Path(file).is_file() else None
 
 
 def _remove_flights() -> Iterator[tuple[str, str | None]]:
@@ -140,8 +141,9 @@ def render_diff(changes: Mapping[str, str | None]) -> Iterator[str]:
         if text is None:
             yield f"deleted: {file}"
             continue
-        before = Path(file).read_text() if Path(file).is_file() else ""
-        lines = difflib.unified_diff(before.splitlines(), text.splitlines(), f"a/{file}", f"b/{file}", lineterm="")
+        lines = difflib.unified_diff(
+            (_read_file(file) or "").splitlines(), text.splitlines(), f"a/{file}", f"b/{file}", lineterm=""
+        )
         yield from lines
 
 
@@ -158,12 +160,8 @@ def apply_changes(changes: Mapping[str, str | None]) -> None:
             else:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 Path(file).write_text(text)
-        if "pyproject.toml" in changes:
-            run_program("uv", "lock", "--quiet")
-        _run_tool("laptop", "validate", "--write-plans")
-        _run_tool("python", "tests/docs/generate_pages.py")
-        for check in _CHECKS:
-            _run_tool(*check)
+        write_generated()
+        check_checkout()
     except BaseException:
         run_program("git", "reset", "--hard", "--quiet")
         run_program("git", "clean", "-fdq", "--", *{file.split("/")[0] for file in changes if "/" in file})
@@ -173,17 +171,35 @@ def apply_changes(changes: Mapping[str, str | None]) -> None:
             shutil.rmtree(folder)
 
 
-def _run_tool(*command: str) -> None:
-    """Run a program of this environment; MlopsError with what it printed if it fails."""
+def write_generated() -> None:
+    """Write the lock, the golden plans and the tables of docs/reference anew."""
+    run_program("uv", "lock", "--quiet")
+    run_tool("laptop", "validate", "--write-plans")
+    run_tool("python", "tests/docs/generate_pages.py")
+
+
+def check_checkout() -> None:
+    """Run what `.ci/run` checks before the tests; MlopsError if a check fails."""
+    for check in _CHECKS:
+        run_tool(*check)
+
+
+def run_tool(*command: str) -> None:
+    """Run a program of this environment.
+
+    Raises:
+        MlopsError: it failed; the message holds what it printed.
+    """
     done = subprocess.run(  # noqa: S603 (a list, never a shell)
         [str(Path(sys.executable).with_name(command[0])), *command[1:]], capture_output=True, text=True, check=False
     )
     if done.returncode:
         shown = (done.stdout + done.stderr).strip()[-1500:]
-        raise MlopsError(f"nothing was changed, since `{' '.join(command)}` failed afterwards:\n{shown}")
+        raise MlopsError(f"`{' '.join(command)}` failed:\n{shown}")
 
 
-def _check_checkout() -> None:
+def must_be_clean() -> None:
+    """Raise ConfigError unless the current folder is the root of a checkout without uncommitted changes."""
     if not Path("databricks.yml").is_file() or not Path(".git").exists():
         raise ConfigError("run it in the root of a checkout: the folder that has databricks.yml and .git")
     if run_program("git", "status", "--porcelain").strip():
@@ -221,7 +237,7 @@ def adopt(
     question = clean_text(question) if question is not None else "TODO: your question?" if empty else None
     new = Names(bundle=name, schema=name, model=model or name, question=question, owner=owner)
     _check_names(new)
-    _check_checkout()
+    must_be_clean()
     changes = plan_changes(new, empty=empty)
     if not dry_run:
         apply_changes(changes)

@@ -21,6 +21,7 @@ from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.ci import ci
+from mlops_cli.update import update
 from mlops_cli.versions import compare, history, status
 from mlops_cli.workspace.commands import COMMANDS
 
@@ -170,7 +171,7 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
     options.resolve_target(target, home).run_job("rollback", given)
 
 
-for _command in (status, history, compare, adopt, *COMMANDS, ci):
+for _command in (status, history, compare, adopt, update, *COMMANDS, ci):
     cli.add_command(_command)
 
 

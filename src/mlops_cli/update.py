@@ -1,0 +1,108 @@
+"""`mlops update`: merge a newer template into a fork and keep what the fork owns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mlops.contract import ConfigError, MlopsError
+from mlops_cli import options
+from mlops_cli.adopt import FLIGHTS, check_checkout, must_be_clean, write_generated
+from mlops_cli.checkout import run_program
+
+OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
+"""What a fork owns whole: it stays as the fork has it, whatever the template did."""
+GENERATED = (
+    "uv.lock", "tests/bundle/golden", "docs/reference/jobs.md", "docs/reference/tables.md",
+    "docs/reference/commands.md",
+)  # fmt: skip
+"""What is written anew after the merge: the template's version is taken first."""
+
+
+def merge_template(reference: str) -> list[str]:
+    """Merge a commit of the template into the checkout, without a commit.
+
+    Files of `OWNED` stay as they are, and so do files that the fork has deleted. All other files are merged by git;
+    only lines that both sides changed are conflicts.
+
+    Returns:
+        The files that git could not merge.
+
+    Raises:
+        ConfigError: the commit is not there, or shares no history with the checkout.
+    """
+    commit = run_program("git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", check=False).strip()
+    if not commit:
+        raise ConfigError(f"git knows no commit {reference!r}: add the template as a remote and fetch it first")
+    base = run_program("git", "merge-base", "HEAD", commit, check=False).strip()
+    if not base:
+        raise ConfigError(
+            f"{reference} shares no history with this checkout, so git cannot tell who changed what; once, run "
+            "`git merge -s ours --allow-unrelated-histories COMMIT` with the commit of the template that you began with"
+        )
+    run_program("git", "merge", "--no-ff", "--no-commit", commit, check=False)
+    removed = (path for path in FLIGHTS if _list_files(base, path) and not _list_files("HEAD", path))
+    _keep_own({*OWNED, *removed}, commit)
+    for path in GENERATED:
+        if _list_files(commit, path):
+            run_program("git", "checkout", commit, "--", path)
+    return _list_unmerged()
+
+
+def _keep_own(paths: set[str], commit: str) -> None:
+    """Restore the fork's own files, and delete those that the template brings into a place that is the fork's."""
+    for path in sorted(paths):
+        own, theirs = _list_files("HEAD", path), _list_files(commit, path)
+        if own:
+            run_program("git", "checkout", "HEAD", "--", path)
+        for file in theirs - own:
+            run_program("git", "rm", "--quiet", "--force", "--ignore-unmatch", "--", file)
+    before = _list_files("HEAD", ".")
+    for file in _list_unmerged():  # the fork deleted or moved it, and the template changed it
+        if file not in before:
+            run_program("git", "rm", "--quiet", "--force", "--ignore-unmatch", "--", file)
+
+
+def _list_files(commit: str, path: str) -> set[str]:
+    listed = run_program("git", "ls-tree", "-r", "-z", "--name-only", commit, "--", path, check=False)
+    return {name for name in listed.split("\0") if name}
+
+
+def _list_unmerged() -> list[str]:
+    listed = run_program("git", "diff", "--name-only", "--diff-filter=U", "-z")
+    return sorted({name for name in listed.split("\0") if name})
+
+
+@click.command(epilog=options.EXITS)
+@click.argument("reference")
+@click.option("--merge-only", is_flag=True, help="Write and check nothing after the merge.")
+@options.output
+def update(reference: str, *, merge_only: bool, output: str) -> None:
+    """Merge a newer template and keep what is yours.
+
+    src/usecase, README.md, code owners and what you have deleted stay as they are. The merge is left uncommitted:
+    look at it, then commit it, or undo it by `git merge --abort`.
+
+    Example: git fetch template && mlops update template/main
+    """
+    must_be_clean()
+    unmerged = merge_template(reference)
+    if not unmerged and not merge_only:
+        write_generated()
+        run_program("git", "add", "--update")
+        check_checkout()
+    changed = run_program("git", "diff", "--cached", "--name-only", "HEAD").split()
+    if output == "json":
+        click.echo(json.dumps({"merged": reference, "changed": changed, "conflicts": unmerged}, indent=2))
+    else:
+        options.print_line(f"merged {reference}: {len(changed)} files changed", *unmerged)
+    if unmerged:
+        raise MlopsError(
+            f"{len(unmerged)} files have lines that both sides changed: mend them and `git add` them, then run "
+            "`uv run laptop validate --write-plans`, `uv run python tests/docs/generate_pages.py` and .ci/run"
+        )
+    if output == "text":
+        done = Path(".git/MERGE_HEAD").exists()
+        options.print_line("next: .ci/run, then git commit" if done else "nothing to merge: it is the newest")
