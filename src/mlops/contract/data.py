@@ -115,6 +115,9 @@ class Source:
     larger share of its rows than `max_bad_share` has one."""
     files: FileFormat = FileFormat()
     """How its files are written."""
+    table: str = ""
+    """An existing Delta table, as catalog.schema.table, instead of files: each run of ingestion lands the rows of its
+    new versions as Parquet. The job's identity needs SELECT on it."""
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
     agrees_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -123,6 +126,11 @@ class Source:
     rows that both have, of at least 20."""
     history: timedelta | None = None
     """How long after its known-at time features can see a row; None: for ever (a reference table)."""
+
+    def __post_init__(self) -> None:
+        """Read the files of a table as what they are written in."""
+        if self.table:
+            object.__setattr__(self, "files", FileFormat(kind="parquet"))
 
 
 # --- features --------------------------------------------------------------------------------------------------------

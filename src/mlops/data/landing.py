@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from mlops.contract.text import printable
 from mlops.data.file_formats import expand_content, has_format
 from mlops.platform import storage
 
+_MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
+"""What Spark writes beside the files of a folder; nobody has to be told that it is not read."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -69,6 +72,8 @@ def list_new_files(
     ]
     for source in sources:
         for name, path in _list_tree(f"{landing}/{source.name}", ""):
+            if _MARKER.fullmatch(path.name):
+                continue
             # Names with . or ~ are hidden files, macOS resource forks and editor locks.
             if path.name.startswith((".", "~")) or not path.is_file() or not has_format(path.name, source.files):
                 unread.append(f"{source.name}/{name}{' (a folder)' if path.is_dir() else ''}")

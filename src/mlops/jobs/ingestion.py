@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import BatchBlocked, DataError
-from mlops.data import agreement, expectations, landing, quarantine, readers, table_schemas
+from mlops.data import agreement, expectations, landing, quarantine, readers, source_tables, table_schemas
 from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
 from mlops.data.quarantine import FILE_MODIFIED, BatchResult
@@ -46,6 +46,7 @@ def run(job: Context[IngestionConfig]) -> None:
     # Files of a table that was deleted count as new, so that it is filled again.
     kept = [row for row in ledger if row["source"] in existing]
     seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in kept}
+    source_tables.land_tables(job)
     landed, unread = landing.list_new_files(job.config.landing, job.use_case.sources, seen)
     if unread:
         job.log.warning("%s", _log_ignored_files(job, unread))

@@ -31,7 +31,17 @@ def test_files_of_sources_are_read_and_all_else_is_named(tmp_path):
     for name in (b"a/1.csv", b"b/2.csv", b"a/caf\xe9.csv", b"a/line\nend.csv", "a/grün.csv".encode()):
         put(tmp_path, name)
     odd = (b"a/3.CSV", b"a/4.csv.zip", b"a/._1.csv", b"a/.5.csv.swp", b"a/~$1.csv", b"a/1.csv~", b"a/.sub/6.csv")
-    for name in (*odd, b"a/7.csv/part-0.csv", b"a/7.csv/_SUCCESS", b"typo/8.csv", b"9.csv", b"c", b"b/\x1b[2J.txt"):
+    for name in (
+        *odd,
+        b"a/7.csv/part-0.csv",
+        b"a/7.csv/_SUCCESS",
+        b"a/7.csv/.part-0.csv.crc",
+        b"a/7.csv/_other",
+        b"typo/8.csv",
+        b"9.csv",
+        b"c",
+        b"b/\x1b[2J.txt",
+    ):
         put(tmp_path, name)
     (tmp_path / "a" / ".#1.csv").symlink_to("nowhere")
     (tmp_path / "a" / "gone.csv").symlink_to("nowhere")
@@ -41,7 +51,7 @@ def test_files_of_sources_are_read_and_all_else_is_named(tmp_path):
         ("a", r"line\nend.csv"),
     ]  # fmt: skip
     named = ["a/3.CSV", "a/4.csv.zip", "a/._1.csv", "a/.5.csv.swp", "a/~$1.csv", "a/1.csv~", "a/.#1.csv", "a/gone.csv"]
-    named += ["a/.sub (a folder)", "a/7.csv/_SUCCESS", r"b/\x1b[2J.txt"]
+    named += ["a/.sub (a folder)", "a/7.csv/_other", r"b/\x1b[2J.txt"]
     assert sorted(unread) == sorted(named + [f"{name} (no source's folder)" for name in ("9.csv", "typo", "c")])
     assert [file.read_content(CSV)[0] for file in files] == [b"id\n1\n"] * 6
     seen = {(file.source, file.name, file.size, file.modified) for file in files}

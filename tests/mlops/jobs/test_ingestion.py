@@ -9,18 +9,20 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT_TOY, damaged
+from pyspark.sql import functions as F
 from test_jobs_loop import laptop_in
 from toy import TOY, frame_of
 
 from mlops.context import Context
-from mlops.contract import BatchBlocked, Conflict
-from mlops.data import expectations, table_schemas
+from mlops.contract import BatchBlocked, ConfigError, Conflict, DataError
+from mlops.data import expectations, source_tables, table_schemas
 from mlops.jobs import ingestion
+from mlops.platform.tables import TableColumn, open_schema, rows_of
 
 TABLES = ("orders", "results", "quarantine")
 
@@ -164,6 +166,7 @@ from pathlib import Path
 sys.path[:0] = {paths}
 from mlops.platform import tables
 from mlops.jobs import ingestion
+from mlops.platform.tables import TableColumn, open_schema, rows_of
 from test_ingestion import STRICT_TOY, context_of
 from test_jobs_loop import Laptop
 fatal, done = {number}, 0
@@ -264,3 +267,76 @@ def test_a_batch_that_contradicts_another_source_is_blocked_until_that_is_correc
     put(laptop, "prod", "results/b.csv", ended + right.replace("2024-01-06", "2024-01-07"))
     laptop.task("ingestion", context)
     assert len(frame_of(context.own, "results")) == 40
+
+
+# --- tables as sources ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw(laptop, spark):
+    """The table prod.raw.results, with the results of four days."""
+    schema = open_schema("prod", "raw")
+    lines = [line for name, text in days().items() if name.startswith("results") for line in text.splitlines()[1:]]
+    rows = [(int(number), datetime.fromisoformat(judged), int(failed)) for number, judged, failed in
+            (line.split(",") for line in lines)]  # fmt: skip
+    columns = [TableColumn(c.name, c.type, c.comment) for c in TOY.source("results").columns]
+    schema.create_table("results", [*columns, TableColumn("noise", "double", "")], "Results", ["id"])
+    frame = spark.createDataFrame(rows, "id bigint, judged timestamp, failed bigint").withColumn("noise", F.lit(1.0))
+    schema.append_rows("results", frame)
+    return schema
+
+
+def test_a_table_is_a_source_like_files_and_each_version_brings_what_is_new(laptop, raw):
+    results = replace(TOY.source("results"), table="prod.raw.results")
+    use_case = replace(TOY, sources=(TOY.source("orders"), results))
+    for name, text in days().items():
+        put(laptop, "prod", name, text)
+        if name.startswith("results"):
+            put(laptop, "dev", name, text)
+    from_files = context_of(laptop, TOY, catalog="dev", landing="/Volumes/dev/toy/landing")
+    shutil.rmtree(laptop.home / "Volumes/prod/toy/landing/results")
+    ingestion.run(from_files)
+    from_table = context_of(laptop, use_case)
+    ingestion.run(from_table)
+    assert state(from_table.own, ["results"]) == state(from_files.own, ["results"])
+
+    ingestion.run(from_table)  # nothing new
+    assert len(read_ledger(from_table)) == len({row["sha256"] for row in read_ledger(from_table)})
+    before, files = len(frame_of(from_table.own, "results")), len(read_ledger(from_table))
+    corrected = raw.read_table("results").orderBy("id").limit(1)
+    raw.append_rows("results", corrected.withColumn("judged", F.expr("judged + INTERVAL 1 HOUR")))
+    raw.spark.sql("DELETE FROM " + raw.identifier("results") + " WHERE failed = 1")
+    ingestion.run(from_table)
+    assert len(frame_of(from_table.own, "results")) == before + 1  # the correction; what was deleted stays known
+    (new,) = read_ledger(from_table)[files:]
+    assert new["file"].startswith("version-")
+
+
+def read_ledger(context):
+    return sorted(rows_of(context.own.read_table("ledger")), key=lambda row: row["batch"])
+
+
+def test_a_version_that_was_landed_in_part_is_landed_anew(laptop, raw):
+    results = replace(TOY.source("results"), table="prod.raw.results")
+    context = context_of(laptop, replace(TOY, sources=(TOY.source("orders"), results)))
+    source_tables.land_tables(context)
+    (folder,) = (laptop.home / "Volumes/prod/toy/landing/results").iterdir()
+    parts = {file.name for file in folder.glob("*.parquet")}
+    (folder / "_SUCCESS").unlink()
+    source_tables.land_tables(context)
+    assert (folder / "_SUCCESS").exists()
+    assert not parts & {file.name for file in folder.glob("*.parquet")}
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "words"),
+    [
+        ("raw.results", ConfigError, "write it as catalog.schema.table"),
+        ("prod.raw.none", DataError, "there is no table prod.raw.none"),
+        ("prod.raw.x; DROP", ConfigError, "letters, digits"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_a_sentence(laptop, table, error, words):
+    use_case = replace(TOY, sources=(TOY.source("orders"), replace(TOY.source("results"), table=table)))
+    with pytest.raises(error, match=words):
+        ingestion.run(context_of(laptop, use_case))

@@ -1,0 +1,69 @@
+"""Land the new rows of existing Delta tables as Parquet files, so that ingestion reads every source in one way.
+
+Rows reach the landing folder by Spark, never through the driver. One folder per version of the table,
+`<landing>/<source>/version-<number>`, holds the rows that the version has and the one landed before it has not; a
+deleted row stays known, as a row of a file does.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pyspark.sql import DataFrame
+
+from mlops.config import IngestionConfig
+from mlops.context import Context
+from mlops.contract import ConfigError, DataError, Source
+from mlops.platform import storage
+from mlops.platform.tables import Schema, open_schema
+
+_FOLDER = re.compile(r"version-(\d{9})")
+_DONE = "_SUCCESS"
+"""File that Spark writes into a folder after all others."""
+
+
+def land_tables(job: Context[IngestionConfig]) -> None:
+    """Land the newest version of each source's table, if it was not landed before.
+
+    Raises:
+        ConfigError: a table's name has not three parts.
+        DataError: there is no such table.
+    """
+    for source in job.use_case.sources:
+        if source.table:
+            _land_table(job, source)
+
+
+def _land_table(job: Context[IngestionConfig], source: Source) -> None:
+    schema, table = _open_table(source)
+    folder, newest = f"{job.config.landing}/{source.name}", schema.newest_version(table)
+    landed = [int(name[1]) for path in storage.list_entries(folder) if (name := _FOLDER.fullmatch(path.name))
+              and (path / _DONE).exists()]  # fmt: skip
+    before = max(landed, default=None)
+    if before is not None and before >= newest:
+        return
+    rows = _read_columns(source, schema.read_table(table, newest))
+    if before is not None:
+        rows = _without_known(source, rows, schema, table, before)
+    path = storage.is_local(f"{folder}/version-{newest:09}")
+    rows.write.mode("overwrite").parquet(str(path))
+    job.log.info("%s: landed version %d of %s", source.name, newest, source.table)
+
+
+def _open_table(source: Source) -> tuple[Schema, str]:
+    parts = source.table.split(".")
+    if len(parts) != 3:
+        raise ConfigError(f"source {source.name!r} reads table {source.table!r}: write it as catalog.schema.table")
+    return open_schema(*parts[:2]), parts[2]
+
+
+def _read_columns(source: Source, rows: DataFrame) -> DataFrame:
+    return rows.select(*[column.name for column in source.columns if column.name in rows.columns])
+
+
+def _without_known(source: Source, rows: DataFrame, schema: Schema, table: str, before: int) -> DataFrame:
+    try:
+        schema.check_version(table, before)
+    except DataError:  # past the table's retention: ingestion recognises the rows that it has
+        return rows
+    return rows.exceptAll(_read_columns(source, schema.read_table(table, before)))
