@@ -305,7 +305,7 @@ def test_a_table_is_a_source_like_files_and_each_version_brings_what_is_new(lapt
     before, files = len(frame_of(from_table.own, "results")), len(read_ledger(from_table))
     corrected = raw.read_table("results").orderBy("id").limit(1)
     raw.append_rows("results", corrected.withColumn("judged", F.expr("judged + INTERVAL 1 HOUR")))
-    raw.spark.sql("DELETE FROM " + raw.identifier("results") + " WHERE failed = 1")
+    raw.spark.sql("DELETE FROM " + raw.identifier("results") + " WHERE failed = 1")  # noqa: S608
     ingestion.run(from_table)
     assert len(frame_of(from_table.own, "results")) == before + 1  # the correction; what was deleted stays known
     (new,) = read_ledger(from_table)[files:]
