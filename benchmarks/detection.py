@@ -19,9 +19,10 @@ from benchmarks.replay import year
 from mlops.contract import Decision
 from mlops.monitoring import alerts, drift, quality
 from mlops.monitoring.alerts import Finding, Usual
+from mlops.questions import question_of
 from usecase import USE_CASE
 
-POLICY = USE_CASE.policy
+POLICY, QUESTION = USE_CASE.policy, question_of(USE_CASE.label)
 _TRAINED = pd.Timestamp("2013-04-01")
 _WINDOWS = pd.date_range("2013-04-22", "2013-12-02", freq="28D")
 """First days of the windows that faults begin in."""
@@ -71,7 +72,9 @@ def _findings(rows: Rows, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Fi
     judged = _judged(rows, pd.Timestamp(weeks[-1] + drift.WEEK))
     yield from alerts.find_drift(judged[judged["week"].isin(weeks)], POLICY)
     yield from alerts.find_late_sources(_newest(rows, as_of), as_of, POLICY)
-    yield from alerts.find_quality(_quality(rows, begin, stop, as_of), _usual(rows, begin), Decision(False, ()), POLICY)
+    yield from alerts.find_quality(
+        QUESTION.names, _quality(rows, begin, stop, as_of), _usual(rows, begin), Decision(False, ()), POLICY
+    )
 
 
 def _weeks_alarming(rows: Rows) -> float:
@@ -109,7 +112,7 @@ def _quality(rows: Rows, start: datetime, end: datetime, as_of: datetime) -> lis
     part["reported"] = part["reported_at"] <= now
     part["label"] = part["label"].where(part["reported"])
     part["day"] = part["event_time"].to_numpy("datetime64[D]")
-    return list(quality.measure_slices(part, start, end, POLICY, due=True))
+    return list(quality.measure_slices(QUESTION, part, start, end, POLICY, due=True))
 
 
 def _usual(rows: Rows, begin: datetime) -> Usual:
@@ -126,7 +129,7 @@ def _usual(rows: Rows, begin: datetime) -> Usual:
             span = {"window_start": start, "window_end": start + POLICY.window}
             naive = {name: pd.Timestamp(moment).tz_localize(None) for name, moment in span.items()}
             found.append({**asdict(each), **naive})
-    columns = ["window_start", "window_end", "slice", "state", "calibration_gap", "rows", "unreported", "labelled"]
+    columns = ["window_start", "window_end", "slice", "state", "gap", "rows", "unreported", "labelled"]
     return alerts.find_usual(pd.DataFrame(found, columns=columns), begin, POLICY)
 
 

@@ -26,12 +26,14 @@ from sklearn.pipeline import Pipeline
 from benchmarks import replay, report
 from mlops.contract import Verdict
 from mlops.contract.model_version import VersionFacts
-from mlops.modeling.gates import Scored, decide_verdict
-from mlops.modeling.metrics import compute_metrics
+from mlops.modeling.gate_case import Scored
+from mlops.modeling.gates import decide_verdict
+from mlops.questions import question_of
 from usecase import USE_CASE
 
 _DRAWS = 2
 """Of each holdout, besides itself."""
+_QUESTION = question_of(USE_CASE.label)
 _NAMES = [feature.name for feature in USE_CASE.features]
 _DEPARTED = [f.name for f in USE_CASE.features if f.known_from.startswith("the report of each departure")]
 _BEGIN, _STALE = pd.Timestamp("2013-06-23"), pd.Timestamp("2013-04-01")
@@ -165,6 +167,7 @@ def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdi
     """Of each holdout, its draws behind it."""
     return [
         decide_verdict(
+            question=_QUESTION,
             challenger=_scored(year, challenger, holdout),
             contract=replay.KEPT,
             champion=_scored(year, champion, holdout),
@@ -180,10 +183,10 @@ def _worth(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[float
     parts = [holdout for holdout in year.holdouts[:: _DRAWS + 1] if (holdout.begin - _FIRST).days % 28 == 0]
     rows = year.rows["label"].iloc[np.concatenate([part.rows for part in parts])].to_numpy()
     found = [
-        compute_metrics(rows, np.concatenate([_scored(year, answers, part).p for part in parts]))
+        _QUESTION.compute_metrics(rows, np.concatenate([_scored(year, answers, part).p for part in parts]))
         for answers in (challenger, champion)
     ]
-    return found[0].auc - found[1].auc, found[0].log_loss - found[1].log_loss
+    return found[0].ranking - found[1].ranking, found[0].loss - found[1].loss
 
 
 def _frontier(verdicts: Mapping[str, list[Verdict]]) -> None:

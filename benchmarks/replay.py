@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlops.data.point_in_time import compute_features
 from mlops.modeling.coverage import COUNTS, Coverage
-from mlops.modeling.gates import ServingChecks
+from mlops.modeling.gate_case import ServingChecks
 from usecase import USE_CASE
 
 FIRST, LAST = date(2012, 12, 31), date(2013, 12, 31)

@@ -6,6 +6,7 @@ The second part needs no engine: features, splits, gate and rule are the jobs' o
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections import defaultdict
@@ -23,12 +24,12 @@ from benchmarks.loop import _Peak
 from benchmarks.replay import KEPT, LAST, all_labelled, year
 from laptop import cli
 from mlops.modeling import gates, splits
-from mlops.modeling.gates import Scored
-from mlops.modeling.metrics import bootstrap_paired_days, compute_metrics
+from mlops.modeling.gate_case import Scored
 from mlops.monitoring import retraining
+from mlops.questions import bootstrap_paired_days, question_of
 from usecase import USE_CASE
 
-POLICY = USE_CASE.policy
+POLICY, QUESTION = USE_CASE.policy, question_of(USE_CASE.label)
 _NAMES = [feature.name for feature in USE_CASE.features]
 _FIRST = datetime(2013, 4, 1, tzinfo=UTC)
 _LAG = timedelta(days=3)
@@ -64,10 +65,9 @@ def policies() -> None:
     answers = {name: replay.run(due) for name, due in _DUE.items()}
     never, rows = answers["never"][0], replay.scored
     for name, (p, trainings, deployed) in answers.items():
-        monthly = [
-            compute_metrics(part["label"], p[part.index]) for _, part in rows.groupby(rows["event_time"].dt.month)
-        ]
-        auc, loss = (float(np.mean([getattr(m, figure) for m in monthly])) for figure in ("auc", "log_loss"))
+        months = rows.groupby(rows["event_time"].dt.month)
+        monthly = [QUESTION.compute_metrics(part["label"], p[part.index]) for _, part in months]
+        auc, loss = (float(np.mean([getattr(m, figure) for m in monthly])) for figure in ("ranking", "loss"))
         report("year", f"{name}_auc", auc, "mean of months", better="higher", target=0.740)
         report("year", f"{name}_log_loss", loss, "mean of months", better="lower", target=0.466)
         report("year", f"{name}_trainings", trainings, "trainings", better="lower", target=8)
@@ -75,7 +75,7 @@ def policies() -> None:
         if name != "never":
             y, day = rows["label"], rows["event_time"].dt.floor("D")
             kept = {"y": y, "challenger": never[rows.index], "champion": p[rows.index], "day": day}
-            _, saved = bootstrap_paired_days(**kept, replicates=1000, seed=0)
+            _, saved = bootstrap_paired_days(QUESTION, **kept, replicates=1000, seed=0)
             low, high = np.quantile(saved, [0.025, 0.975])
             report("year", f"{name}_saves_low", float(low), "log-loss", better="higher", target=0)
             report("year", f"{name}_saves_high", float(high), "log-loss", better="higher")
@@ -87,7 +87,13 @@ _DUE: dict[str, Due] = {
     "every_28_days": lambda *_: True,
     "rule": lambda gap, trained_until, last, as_of: (
         retraining.decide_retraining(
-            calibration_gap=gap, trained_until=trained_until, last_training=last, as_of=as_of, policy=POLICY
+            names=QUESTION.names,
+            gap=gap,
+            gap_reference=math.nan,
+            trained_until=trained_until,
+            last_training=last,
+            as_of=as_of,
+            policy=POLICY,
         ).due
     ),
 }
@@ -136,7 +142,9 @@ class Replay:
         holdout = self._between(windows.holdout_from, windows.holdout_until)
         mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
         whole = all_labelled(mine.day)
-        verdict = gates.decide_verdict(challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY)
+        verdict = gates.decide_verdict(
+            question=QUESTION, challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY
+        )
         return verdict.is_accepted
 
     def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:

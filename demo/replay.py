@@ -30,6 +30,7 @@ from laptop.includes import find_root
 from mlops.context import load_use_case
 from mlops.contract import Replay, UseCase
 from mlops.platform.tables import read_without_spark
+from mlops.questions import question_of
 from mlops.release.version_record import ShownTags, TrainingRun
 from mlops_cli.bundle_cli import load_deployed
 
@@ -228,13 +229,16 @@ def _find_schema(home: Path) -> tuple[str, str]:
 
 def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
     """The windows that monitoring has evaluated in prod."""
-    table = Table("window in prod", "version", "rows", "AUC", "log-loss", "gap", "never retrained")
+    names = question_of(load_use_case().label).names
+    figures = (names.ranking_words, names.loss_words, names.gap_words)
+    table = Table("window in prod", "version", "rows", *figures, "never retrained")
     evaluated = [row for row in metrics if row["slice"] == "" and row["state"] == "judged"]
     for row in sorted(evaluated, key=lambda row: row["window_start"]):
         window = f"{row['window_start']:%Y-%m-%d} - {row['window_end'] - _DAY:%m-%d}"
-        figures = (f"{row['auc']:.4f}", f"{row['log_loss']:.4f}", f"{row['calibration_gap']:+.4f}")
-        baseline = f"AUC {row['baseline_auc']:.4f}, log-loss {row['baseline_log_loss']:.4f}"
-        table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *figures, baseline)
+        values = (f"{row[names.ranking]:.4f}", f"{row[names.loss]:.4f}", f"{row[names.gap]:+.4f}")
+        first = [f"{row[f'baseline_{figure}']:.4f}" for figure in (names.ranking, names.loss)]
+        baseline = f"{names.ranking_words} {first[0]}, {names.loss_words} {first[1]}"
+        table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *values, baseline)
     return table
 
 

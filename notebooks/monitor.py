@@ -11,7 +11,9 @@
 
 import matplotlib.pyplot as plt
 
+from mlops.contract import resolve_limit
 from mlops.platform import tables
+from mlops.questions import question_of
 from usecase import USE_CASE
 
 for name in ("catalog", "schema"):
@@ -24,20 +26,21 @@ own = tables.open_schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("sc
 
 # COMMAND ----------
 
+names = question_of(USE_CASE.label).names
 metrics = own.read_table("metrics").where("slice = '' AND state = 'judged'").orderBy("window_end").toPandas()
-display(
-    metrics[["window_end", "model_version", "rows", "auc", "log_loss", "calibration_gap", "baseline_auc"]].to_string()
-)
+figures = [names.ranking, names.loss, names.gap, f"baseline_{names.ranking}"]
+display(metrics[["window_end", "model_version", "rows", *figures]].to_string())
 
 # COMMAND ----------
 
-limit = USE_CASE.policy.retrain_gap
+# A limit that is a Share is one of the mean label.
+limit = resolve_limit(USE_CASE.policy.retrain_gap, metrics[names.level].iloc[-1])
 figure, (quality, gap) = plt.subplots(2, 1, figsize=(9, 5), sharex=True)
-quality.plot(metrics["window_end"], metrics["auc"], marker="o")
-quality.set(title="AUC", ylim=(0.5, 1))
-gap.plot(metrics["window_end"], metrics["calibration_gap"], marker="o")
+quality.plot(metrics["window_end"], metrics[names.ranking], marker="o")
+quality.set(title=names.ranking_words, ylim=(0.5, 1))
+gap.plot(metrics["window_end"], metrics[names.gap], marker="o")
 gap.axhspan(-limit, limit, alpha=0.15)
-gap.set(title="calibration gap; outside the band retraining is due")
+gap.set(title=f"{names.gap_words}; outside the band retraining is due")
 display(figure)
 
 # COMMAND ----------

@@ -18,7 +18,7 @@ from mlops.platform.registry import Registry
 from mlops.data import predictions
 from mlops.data import labels
 from mlops.modeling import splits
-from mlops.modeling.metrics import compute_metrics
+from mlops.questions import question_of
 from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema", "experiment", "as_of"):
@@ -45,17 +45,15 @@ print(len(training), "rows to fit,", len(holdout), "to judge")
 
 # COMMAND ----------
 
-registry = Registry(runtime.home())
+registry, question = Registry(runtime.home()), question_of(USE_CASE.label)
 mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
 ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 1000}}
 for idea, parameters in ideas.items():
     with registry.open_run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
         model = USE_CASE.model.build(parameters)
-        model.fit(predictions.model_input(training, USE_CASE), training[labels.LABEL].astype("int64"))
-        answers = model.predict_proba(predictions.model_input(holdout, USE_CASE))[:, 1]
-        metrics = compute_metrics(holdout[labels.LABEL], answers)
-        mlflow.log_metrics({"holdout_auc": metrics.auc, "holdout_log_loss": metrics.log_loss})
-    print(
-        f"{idea}: AUC {metrics.auc:.4f}, log-loss {metrics.log_loss:.4f}, calibration gap {metrics.calibration_gap:+.4f}"
-    )
+        model.fit(predictions.model_input(training, USE_CASE), question.training_target(training[labels.LABEL]))
+        scores = predictions.predict(model, holdout, USE_CASE)
+        metrics = question.compute_metrics(holdout[labels.LABEL], scores)
+        mlflow.log_metrics({f"holdout_{name}": value for name, value in metrics.figures.items()})
+    print(f"{idea}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.figures.items()))
 mlflow.sklearn.autolog(disable=True)

@@ -10,11 +10,11 @@ from mlops.contract import Policy
 PLAIN = Policy(
     holdout=timedelta(days=28),
     maturity=timedelta(days=2),
-    min_auc=0.7,
+    min_ranking=0.7,
     min_skill=0.08,
-    max_auc=0.85,
-    margin_auc=0.005,
-    margin_log_loss=0.002,
-    max_calibration_gap=0.05,
+    max_ranking=0.85,
+    margin_ranking=0.005,
+    margin_loss=0.002,
+    max_gap=0.05,
 )
 BY_CARRIER = replace(PLAIN, slices=("carrier",))

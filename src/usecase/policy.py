@@ -11,13 +11,13 @@ POLICY = Policy(
     holdout=timedelta(days=28),
     # Labels come 5 hours after the prediction in the median, and 35 hours at most.
     maturity=timedelta(days=2),
-    min_auc=0.68,
+    min_ranking=0.68,
     min_skill=0.06,
     # No model can know this much two hours ahead: some feature would have seen the outcome.
-    max_auc=0.85,
-    margin_auc=0.005,
-    margin_log_loss=0.001,
-    max_calibration_gap=0.05,
+    max_ranking=0.85,
+    margin_ranking=0.005,
+    margin_loss=0.001,
+    max_gap=0.05,
     slices=("origin", "carrier"),
     # Schedules are steady from week to week; weather, delays and features made of them are not.
     paging=("carrier", "origin", "dest", "distance", "minute_of_day"),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from mlops.contract.checks import check_kind
 from mlops.contract.data import (
     Action,
     Column,
@@ -29,6 +30,7 @@ from mlops.contract.data import (
     Expectation,
     Feature,
     FileFormat,
+    Kind,
     Known,
     Label,
     Outcome,
@@ -48,12 +50,13 @@ from mlops.contract.errors import (
     ModelError,
     UntrustedModel,
 )
-from mlops.contract.policy import ExtraRule, Model, Policy
+from mlops.contract.policy import DRIFT_MIN_ROWS, ExtraRule, Limit, Model, Policy, Share, Value, resolve_limit
 from mlops.contract.replay import Replay
 from mlops.contract.results import Decision, GateCase, Metrics, Rule, Verdict
 from mlops.contract.text import clean_text
 
 __all__ = [
+    "DRIFT_MIN_ROWS",
     "Action",
     "ApprovalPending",
     "BatchBlocked",
@@ -71,8 +74,10 @@ __all__ = [
     "FileFormat",
     "Forbidden",
     "GateCase",
+    "Kind",
     "Known",
     "Label",
+    "Limit",
     "Metrics",
     "MlopsError",
     "Model",
@@ -81,14 +86,17 @@ __all__ = [
     "Policy",
     "Replay",
     "Rule",
+    "Share",
     "Source",
     "UntrustedModel",
     "UseCase",
+    "Value",
     "Values",
     "Verdict",
     "Window",
     "clean_text",
     "feature",
+    "resolve_limit",
 ]
 
 
@@ -108,6 +116,10 @@ class UseCase:
     policy: Policy
     replay: Replay | None = None
     """Days of the sample that `laptop demo` replays and that tests look at; None: there is no sample."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError if model or policy do not fit the kind of the label."""
+        check_kind(self.label, self.model, self.policy)
 
     def source(self, name: str) -> Source:
         """Return the source with that name; raises ConfigError with the known names."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -273,6 +273,9 @@ class Entity:
     """Time from the prediction to the event."""
 
 
+Kind = Literal["binary", "classes", "number"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Label:
     """How the label of an entity is computed, as SQL over one source that has the entity's key."""
@@ -280,6 +283,22 @@ class Label:
     name: str
     source: str
     value: str
-    """Expression that is 1 or 0."""
+    """SQL expression. binary: 1 or 0; classes: one of `classes`, compared as text; number: any finite number."""
     matured: str
     """SQL condition under which the row has a label; rows that never meet it have none."""
+    kind: Kind = "binary"
+    """The kind of question. It is declared, and never guessed from the data."""
+    classes: tuple[str, ...] = ()
+    """kind classes: every class that a label may be, each once."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError if the classes do not fit the kind."""
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"label {self.name!r} has kind {self.kind!r}: use one of {', '.join(get_args(Kind))}")
+        if (self.kind == "classes") != bool(self.classes):
+            remedy = "name every class in classes" if self.kind == "classes" else "leave classes empty"
+            raise ConfigError(f"label {self.name!r} of kind {self.kind} has classes {self.classes}: {remedy}")
+        if self.classes and (len(set(self.classes)) < max(2, len(self.classes)) or not all(self.classes)):
+            raise ConfigError(
+                f"label {self.name!r} has classes {self.classes}: name at least two, each once, none empty"
+            )

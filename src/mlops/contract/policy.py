@@ -16,8 +16,41 @@ from mlops.contract.results import GateCase, Rule
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+DRIFT_MIN_ROWS = (50, 300)
+"""Smallest and largest number of rows that a week must have to be judged, where `Policy.drift_min_rows` is None."""
 ExtraRule = Callable[[GateCase], Rule]
 """A fork's own gate rule. It raises DataError where it cannot judge, which refuses the version."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A limit relative to a figure of the same rows, so that it fits rare and common events: `Share(0.05)` is 5 %."""
+
+    share: float
+
+
+Limit = float | Share
+"""A limit in the unit of its figure, or relative to another figure."""
+
+
+def resolve_limit(limit: Limit, reference: float) -> float:
+    """Return the limit in the unit of its figure; `reference` is the figure that a `Share` is relative to."""
+    return limit.share * abs(reference) if isinstance(limit, Share) else limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """What a decision is worth, for the gate's rules `value` and `non_inferior_value`.
+
+    `value` refuses a version that is worth less than the best decision that is the same for all rows.
+    """
+
+    matrix: tuple[tuple[float, ...], ...]
+    """`matrix[truth][decision]`: what one row is worth, in any unit. Order: 0, 1, or that of `Label.classes`."""
+    threshold: float = 0.5
+    """binary: the decision is 1 from this prediction on. classes: the most probable class is the decision."""
+    margin: float = 0.0
+    """Largest value per row that a challenger may lose against the champion, in the unit of `matrix`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +77,36 @@ class Policy:
     """Length of the newest matured days, whole days, which training leaves out and validation judges on."""
     maturity: timedelta
     """Time after the event from which a label that does not exist counts as missing."""
-    min_auc: float
+    min_ranking: float
+    """Floor of the ranking figure, which depends on `Label.kind`: AUC, macro AUC or concordance. 0.5 is chance."""
     min_skill: float
-    """Floor of 1 - log-loss / entropy of the base rate."""
-    max_auc: float
-    """Largest plausible AUC; a higher one is taken for a leak."""
-    margin_auc: float
-    """Largest AUC that a challenger may lose against the champion."""
-    margin_log_loss: float
-    max_calibration_gap: float
-    """Limit of |mean prediction - mean label|."""
+    """Floor of the skill: 1 - loss / loss of the best constant prediction for the same rows."""
+    max_ranking: float
+    """Largest plausible ranking figure; a higher one is taken for a leak."""
+    margin_ranking: float
+    """Largest ranking figure that a challenger may lose against the champion."""
+    margin_loss: Limit
+    """Largest loss that a challenger may add; `Share`: of the champion's loss."""
+    max_gap: Limit
+    """Limit of the gap between predictions and labels: binary: |mean prediction - mean label|; `Share`: of the mean
+    label. classes: the same of the worst class. number: |sum of predictions - sum of labels| / sum of |labels|."""
+    margin_precision: Limit | None = None
+    """binary only: largest average precision that a challenger may lose; `Share`: of the champion's. None: no rule.
+    It shows what AUC does not for rare events: how many of the rows with the highest predictions are 1."""
+    value: Value | None = None
+    """binary and classes: what a decision on each prediction is worth; None: no rule."""
     max_latency_ms: float = 100.0
     """Limit of the 99th percentile of the processor time that one row takes."""
     max_size_mb: float = 50.0
     """Limit of the size of all files of a version."""
     slices: tuple[str, ...] = ()
     """Feature columns; in each of their large groups the challenger must not be worse than the champion by more than
-    `slice_margin_auc`."""
-    slice_margin_auc: float = 0.02
+    `slice_margin_ranking`."""
+    slice_margin_ranking: float = 0.02
     slice_min_rows: int = 500
+    """A smaller group is not judged, which training, verdict and report note."""
     slice_min_positives: int = 50
+    """A group with fewer rows of its rarest class is not judged; a label of kind number has no classes."""
     window: timedelta = timedelta(days=28)
     """Length of the matured days, whole days, that monitoring judges at once."""
     drift_reference: timedelta = timedelta(days=28)
@@ -76,8 +119,8 @@ class Policy:
     """Smallest limit of a PSI."""
     drift_memory: int = 12
     """Number of clean weeks from which a column's limit is computed."""
-    drift_min_rows: int = 300
-    """A week with fewer rows is on hold."""
+    drift_min_rows: int | None = None
+    """A week with fewer rows is on hold. None: half the rows of a usual week, within DRIFT_MIN_ROWS."""
     missing_floor: float = 0.1
     """Smallest limit of the rise of a column's share of missing values; else `drift_factor` times its clean weeks."""
     min_volume: float = 0.7
@@ -89,12 +132,12 @@ class Policy:
     """Longest time that a source may bring no new row; reference tables are exempt."""
     max_unlabelled: float = 0.02
     """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a holdout refuses."""
-    slice_gap: float = 0.01
-    """Standard deviation, from window to window, of a slice's calibration gap minus its window's."""
+    slice_gap: Limit = 0.01
+    """Standard deviation, from window to window, of a slice's gap minus its window's; `Share` as of `max_gap`."""
     slice_factor: float = 3.0
     """Limit of a slice's offset from its usual value, in standard errors of days and `slice_gap` combined."""
-    retrain_gap: float = 0.03
-    """A matured window whose |mean prediction - mean label| is above this makes retraining due."""
+    retrain_gap: Limit = 0.03
+    """A matured window whose gap (see `max_gap`) is above this makes retraining due; `Share` as of `max_gap`."""
     retrain_age: timedelta = timedelta(days=84)
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +44,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Quality on one set of matured rows."""
+    """Quality on one set of matured rows, whatever the kind of question."""
 
     rows: int
-    positives: int
-    auc: float
-    log_loss: float
+    ranking: float
+    """binary: AUC. classes: macro AUC, one class against the rest. number: concordance. 0.5 is chance, 1 the best."""
+    loss: float
+    """binary and classes: log-loss, nats. number: mean absolute error, in the label's unit."""
     skill: float
-    """1 - log-loss / entropy of the base rate."""
-    calibration_gap: float
-    """Mean prediction - mean label."""
+    """1 - loss / loss of the best constant prediction. number: the share of the label's variance that is explained."""
+    gap: float
+    """binary: mean prediction - mean label. classes: mean probability of the predicted class - share of right ones.
+    number: (sum of predictions - sum of labels) / sum of |labels|."""
+    figures: Mapping[str, float]
+    """All figures by the names of the kind of question, such as `auc`, `log_loss` and `average_precision`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +68,15 @@ class GateCase:
     """
 
     labels: np.ndarray[Any, Any]
-    """1 or 0, shape (n_rows,)."""
+    """binary: 1 or 0. classes: position in `Label.classes`. number: the label. Shape (n_rows,)."""
     days: np.ndarray[Any, Any]
     """UTC day of the event, datetime64[D], shape (n_rows,)."""
     slices: pd.DataFrame
     """The feature columns that `Policy.slices` names, n_rows rows; a copy."""
     challenger: Metrics
     challenger_predictions: np.ndarray[Any, Any]
-    """Predicted probabilities of 1, shape (n_rows,)."""
+    """binary: probabilities of 1; number: predicted numbers; both of shape (n_rows,). classes: probabilities, columns
+    as `Label.classes`, shape (n_rows, n_classes)."""
     champion: Metrics | None
     """None: there is no champion yet."""
     champion_predictions: np.ndarray[Any, Any] | None

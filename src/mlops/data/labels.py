@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -14,6 +14,7 @@ from mlops.contract import DataError, UseCase
 from mlops.data import row_versions
 from mlops.data.predictions import predict
 from mlops.platform.tables import Schema
+from mlops.questions import question_of
 
 LABEL = "label"
 KNOWN = "_known"
@@ -39,10 +40,10 @@ def join_labels(
         version: version of the label's table; None: the newest.
 
     Returns:
-        The rows with the column LABEL, 1.0 or 0.0.
+        The rows with the column LABEL, as a number (see `Question.encode_labels`).
 
     Raises:
-        DataError: a label is neither 1 nor 0, or too many labels were known when their predictions were made.
+        DataError: a label is not what its kind allows, or too many labels were known when their predictions were made.
     """
     key = [*use_case.entity.key, "prediction_time"]
     outcomes = load_outcomes(data, use_case, as_of, version)
@@ -50,19 +51,9 @@ def join_labels(
     joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = row_versions.newest_known(joined, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()]
-    _check_labels(labelled_rows[LABEL], use_case)
     _check_moments(labelled_rows, use_case)
-    return labelled_rows.drop(columns=KNOWN).reset_index(drop=True)
-
-
-def _check_labels(labels: pd.Series[float], use_case: UseCase) -> None:
-    wrong = labels[~labels.isin([0, 1])]
-    if len(wrong):
-        values = ", ".join(f"{value:g}" for value in wrong.unique()[:3])
-        raise DataError(
-            f"the label {use_case.label.name} has to be 1 or 0, and {len(wrong)} of {len(labels)} rows have another "
-            f"value (such as {values}): mend its SQL, {use_case.label.value!r}, in the use case"
-        )
+    labelled_rows = labelled_rows.drop(columns=KNOWN).reset_index(drop=True)
+    return labelled_rows.assign(**{LABEL: question_of(use_case.label).encode_labels(labelled_rows[LABEL])})
 
 
 def _check_moments(rows: pd.DataFrame, use_case: UseCase) -> None:
@@ -84,7 +75,7 @@ def load_outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int
     """Load every version of every outcome known by `as_of`: entity key, LABEL (null: not matured), KNOWN (known at)."""
     label = use_case.label
     known_at = F.col(use_case.source(label.source).known_at)
-    value = F.when(F.expr(label.matured), F.expr(label.value).cast("double"))
+    value = F.when(F.expr(label.matured), F.expr(label.value).cast(question_of(label).label_type))
     known = data.read_table(label.source, version).where(known_at <= F.lit(as_of))
     return known.select(*use_case.entity.key, value.alias(LABEL), known_at.alias(KNOWN))
 
@@ -97,12 +88,28 @@ def select_event_times(rows: DataFrame, start: datetime | None, end: datetime) -
     return rows.where(inside)
 
 
-def score_rows(rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], name: str) -> DataFrame:
-    """Select the columns `kept` of rows with features, and add the model's predictions as the double column `name`."""
+def score_rows(
+    rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str]
+) -> DataFrame:
+    """Select the columns `kept` of rows with features, and add columns of the model's predictions.
+
+    Args:
+        rows: rows with the features.
+        use_case: whose features and kind of question.
+        pipeline: the fitted model.
+        kept: columns of `rows` to keep.
+        names: name of each added column, by its name in `Question.score_columns`.
+    """
+    question = question_of(use_case.label)
 
     def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for part in parts:
             if len(part):
-                yield part[list(kept)].assign(**{name: predict(pipeline, part, use_case)})
+                packed = question.pack_scores(predict(pipeline, part, use_case))
+                yield part[list(kept)].assign(**{name: packed[column] for column, name in names.items()})
 
-    return rows.mapInPandas(score, rows.select(*kept, F.lit(0.0).alias(name)).schema)
+    # A value of each type gives the column its type, which is never empty.
+    examples = {"double": F.lit(0.0), "string": F.lit(""), "map": F.create_map(F.lit(""), F.lit(0.0))}
+    types = {column: type_ for column, type_, _ in question.score_columns}
+    added = [examples[types[column]].alias(name) for column, name in names.items()]
+    return rows.mapInPandas(score, rows.select(*kept, *added).schema)

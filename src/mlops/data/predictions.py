@@ -11,6 +11,7 @@ from pandas.api.types import is_numeric_dtype
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Feature, ModelError, UseCase
+from mlops.questions import question_of
 
 
 def model_input(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:
@@ -58,6 +59,5 @@ def select_features(inputs: pd.DataFrame, model: Pipeline) -> pd.DataFrame:
 
 
 def predict(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.ndarray[Any, Any]:
-    """Predict the probability of label 1 for each row, shape (n_rows,); raises as `model_input`."""
-    probabilities: np.ndarray[Any, Any] = pipeline.predict_proba(model_input(rows, use_case, pipeline))[:, 1]
-    return probabilities
+    """Predict the scores of the use case's kind of question, one per row; raises as `model_input`."""
+    return question_of(use_case.label).predict_scores(pipeline, model_input(rows, use_case, pipeline))

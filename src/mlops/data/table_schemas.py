@@ -21,9 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops.contract import Column, ConfigError, Feature, Source, UseCase
+from mlops.contract import Column, ConfigError, Feature, Label, Source, UseCase
 from mlops.data.quarantine import FILE_MODIFIED
 from mlops.platform.tables import SQL_TYPES, Schema, TableColumn
+from mlops.questions import Question, question_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,21 @@ _COLUMN = (
     TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
 )
 _ROWS = TableColumn("rows", "long", "Rows")
+
+
+def metric_table(question: Question) -> tuple[TableColumn, ...]:
+    """List the columns of the table `metrics`: each kind of question has figures of its own."""
+    return (
+        _MODEL,
+        *_WINDOW,
+        TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
+        TableColumn("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
+        TableColumn("model_version", "long", "Version that made most of the predictions"),
+        _ROWS,
+        *(TableColumn(column.name, column.type, column.comment) for column in question.metric_columns()),
+        _AS_OF,
+    )
+
 
 TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
@@ -65,37 +81,7 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
         _AS_OF,
     ),
     "counts": (_WEEK, *_COLUMN, TableColumn("bin", "string", "Empty: missing; =text; else lower end"), _ROWS, _AS_OF),
-    "metrics": (
-        _MODEL,
-        *_WINDOW,
-        TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
-        TableColumn("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
-        TableColumn("model_version", "long", "Version that made most of the predictions"),
-        _ROWS,
-        TableColumn("labelled", "long", "Predictions with a label"),
-        TableColumn("positives", "long", "Of them with label 1"),
-        TableColumn("unreported", "double", "Share of predictions whose outcome is not reported"),
-        TableColumn("expected_rate", "double", "Mean prediction"),
-        TableColumn("expected_log_loss", "double", "Log-loss if the predictions are calibrated, nats"),
-        TableColumn("rate", "double", "Mean label"),
-        TableColumn("auc", "double", "Area under the ROC curve"),
-        TableColumn("auc_low", "double", "95 % day-block interval"),
-        TableColumn("auc_high", "double", "95 % day-block interval"),
-        TableColumn("log_loss", "double", "Mean log-loss, nats"),
-        TableColumn("log_loss_low", "double", "95 % day-block interval"),
-        TableColumn("log_loss_high", "double", "95 % day-block interval"),
-        TableColumn("brier", "double", "Mean squared error"),
-        TableColumn("calibration_gap", "double", "Mean prediction - mean label"),
-        TableColumn("gap_low", "double", "95 % day-block interval"),
-        TableColumn("gap_high", "double", "95 % day-block interval"),
-        TableColumn("excess_log_loss", "double", "Log-loss minus the expected log-loss, nats"),
-        TableColumn("baseline_auc", "double", "AUC of the first champion, never retrained, on the same rows"),
-        TableColumn("baseline_log_loss", "double", "Log-loss of the first champion on the same rows, nats"),
-        TableColumn("log_loss_gain", "double", "Log-loss of the first champion minus that of the predictions, nats"),
-        TableColumn("log_loss_gain_low", "double", "95 % day-block interval"),
-        TableColumn("log_loss_gain_high", "double", "95 % day-block interval"),
-        _AS_OF,
-    ),
+    "metrics": metric_table(question_of(Label(name="label", source="", value="", matured=""))),
     "drift": (
         _WEEK,
         *_COLUMN,
@@ -170,10 +156,15 @@ _COMMENTS = {
 }
 
 
-def create_tables(schema: Schema, *tables: str) -> None:
+def table_columns(table: str, use_case: UseCase) -> tuple[TableColumn, ...]:
+    """List the columns of a table of TABLES; those of `metrics` depend on the kind of question."""
+    return metric_table(question_of(use_case.label)) if table == "metrics" else TABLES[table]
+
+
+def create_tables(schema: Schema, use_case: UseCase, *tables: str) -> None:
     """Create tables of TABLES that do not exist."""
     for table in tables:
-        schema.create_table(table, TABLES[table], _COMMENTS[table])
+        schema.create_table(table, table_columns(table, use_case), _COMMENTS[table])
 
 
 def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:
@@ -238,9 +229,10 @@ def create_predictions(schema: Schema, use_case: UseCase) -> None:
     columns = [
         *entity_columns(use_case),
         TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
-        TableColumn("prediction", "double", f"Probability of: {use_case.question}", required=True),
+        *(TableColumn(name, type_, f"{words}: {use_case.question}", required=True)
+          for name, type_, words in question_of(use_case.label).score_columns),
         TableColumn("model_version", "long", "Version that scored it", required=True),
-    ]
+    ]  # fmt: skip
     schema.create_table("predictions", columns, f"Predictions of: {use_case.question}")
 
 
@@ -266,9 +258,10 @@ def make_frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> Dat
     return schema.spark.createDataFrame(zoned, _ddl_of(table))
 
 
-def describe_table(schema: Schema, name: str, rows: pd.DataFrame) -> DataFrame:
-    """Make a frame of a table of TABLES, from a pandas frame with its columns; times are UTC without zone."""
-    return schema.spark.createDataFrame(rows[[column.name for column in TABLES[name]]], _ddl_of(name))
+def describe_table(schema: Schema, columns: Sequence[TableColumn], rows: pd.DataFrame) -> DataFrame:
+    """Make a frame of a table's columns, from a pandas frame that has them; times are UTC without zone."""
+    ddl = spark_schema((column.name, column.type) for column in columns)
+    return schema.spark.createDataFrame(rows[[column.name for column in columns]], ddl)
 
 
 def _ddl_of(table: str) -> str:

@@ -81,7 +81,7 @@ def _log_ignored_files(job: Context[IngestionConfig], names: Sequence[str]) -> s
 
 
 def _make_tables(job: Context[IngestionConfig]) -> None:
-    table_schemas.create_tables(job.own, "ledger", "quarantine")
+    table_schemas.create_tables(job.own, job.use_case, "ledger", "quarantine")
     for source in job.use_case.sources:
         if job.own.exists(source.name):
             table_schemas.check_source(job.own, source)

@@ -16,12 +16,14 @@ from mlops.contract.model_version import Version, require_fact
 from mlops.data import table_schemas
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
+from mlops.modeling.volume import find_unjudged
 from mlops.monitoring import alerts, history, retraining, store
 from mlops.monitoring.alerts import Alert
 from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.quality import NAN, Quality, compare_models, measure_slices
 from mlops.monitoring.store import Job, to_naive
 from mlops.platform import profiling, runtime
+from mlops.questions import Question, question_of
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
@@ -34,7 +36,7 @@ def run(job: Job) -> None:
     training.
     """
     champion, first = store.find_champions(job)
-    table_schemas.create_tables(job.own, *_TABLES)
+    table_schemas.create_tables(job.own, job.use_case, *_TABLES)
     policy, as_of = job.use_case.policy, to_naive(job.config.as_of)
     window = splits.find_matured_window(job.config.as_of, policy)
     weeks = store.weeks_to_count(job, window.start)
@@ -56,7 +58,7 @@ def run(job: Job) -> None:
     findings = [
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
-        *alerts.find_quality(qualities, usual, decision, policy),
+        *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
     changed = alerts.update_alerts(store.parse_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
@@ -73,7 +75,11 @@ def run(job: Job) -> None:
     with job.registry.open_run(
         job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}
     ):
-        job.registry.log_to_run({}, _finite_figures(whole), {"report.html": _render_report(job, known, trainings)})
+        job.registry.log_to_run(
+            {},
+            _finite_figures(job, whole),
+            {"report.html": _render_report(job, known, trainings, _find_unjudged(job, predicted, window))},
+        )
     _log_outcome(job, champion, whole, decision, changed)
     if job.config.data_profiling == "on":
         _profile_predictions(job)
@@ -101,17 +107,31 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     return judgements[judgements["week"] > to_naive(window.start - WEEK)]
 
 
-def _render_report(job: Job, known: dict[str, pd.DataFrame], trainings: Mapping[int, datetime]) -> str:
+def _find_unjudged(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[str, ...]:
+    inside = (predicted["event_time"] >= to_naive(window.start)) & (predicted["event_time"] < to_naive(window.end))
+    labelled = predicted[inside & predicted["label"].notna()]
+    policy = job.use_case.policy
+    return find_unjudged(question_of(job.use_case.label), labelled, policy.window, policy) if len(labelled) else ()
+
+
+def _render_report(
+    job: Job, known: dict[str, pd.DataFrame], trainings: Mapping[int, datetime], unjudged: Sequence[str]
+) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = to_naive(job.config.as_of).to_pydatetime()
     trained = [number for number, moment in trainings.items() if moment <= job.config.as_of]
     verdicts = [*store.load_verdicts(job, trained)]
-    life = ModelLife(job.config.model_name, job.use_case.question, now, verdicts=verdicts, **frames)
+    life = ModelLife(
+        job.config.model_name, job.use_case.question, question_of(job.use_case.label), now, verdicts=verdicts,
+        unjudged=unjudged, **frames,
+    )  # fmt: skip
     return render_page(life, job.use_case.policy)
 
 
-def _finite_figures(quality: Quality) -> dict[str, float]:
-    figures = {name: getattr(quality, name) for name in ("auc", "log_loss", "calibration_gap", "unreported")}
+def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:
+    names = question_of(job.use_case.label).names
+    figures = {names.ranking: quality.ranking, names.loss: quality.loss, names.gap: quality.gap}
+    figures["unreported"] = quality.unreported
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
@@ -121,7 +141,7 @@ def _measure_quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[l
     Returns:
         Quality of the window and of its slices, and rows of the table `metrics`, which also hold the days since.
     """
-    policy = job.use_case.policy
+    policy, question = job.use_case.policy, question_of(job.use_case.label)
     matured, since = (
         predicted[(predicted["event_time"] >= to_naive(a)) & (predicted["event_time"] < to_naive(b))]
         for a, b in ((window.start, window.end), (window.end, job.config.as_of))
@@ -131,36 +151,35 @@ def _measure_quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[l
             f"there is no prediction for events of {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: "
             "run the job 'inference'"
         )
-    qualities = list(measure_slices(matured, window.start, window.end, policy, due=True))
+    qualities = list(measure_slices(question, matured, window.start, window.end, policy, due=True))
     rows = [_metrics_row(job, quality, matured) for quality in qualities]
     if qualities[0].state == "judged" and matured["day"].nunique() > 1 and matured["baseline"].notna().all():
-        rows[0] |= _compare_with_baseline(matured[matured["label"].notna()])
+        rows[0] |= _compare_with_baseline(question, matured[matured["label"].notna()])
     if len(since):
-        waiting = next(measure_slices(since, window.end, job.config.as_of, policy, due=False))
+        waiting = next(measure_slices(question, since, window.end, job.config.as_of, policy, due=False))
         rows.append(_metrics_row(job, waiting, since))
     return qualities, rows
 
 
 def _metrics_row(job: Job, quality: Quality, rows: pd.DataFrame) -> dict[Any, Any]:
-    figures = asdict(quality)
+    figures = {name: value for name, value in vars(quality).items() if name != "others"} | dict(quality.others)
     key = {"window_start": figures.pop("start"), "window_end": figures.pop("end")}
     version = int(rows["model_version"].mode().iloc[0])
     return {"model_name": job.config.model_name, **key, "model_version": version, **_NO_BASELINE, **figures}
 
 
-_NO_BASELINE = dict.fromkeys(
-    ("baseline_auc", "baseline_log_loss", "log_loss_gain", "log_loss_gain_low", "log_loss_gain_high"), NAN
-)
+_NO_BASELINE = dict.fromkeys(("baseline_ranking", "baseline_loss", "loss_gain", "loss_gain_low", "loss_gain_high"), NAN)
 
 
-def _compare_with_baseline(rows: pd.DataFrame) -> dict[str, float]:
-    comparison = compare_models(rows["label"], rows["prediction"], rows["baseline"], rows["day"])
+def _compare_with_baseline(question: Question, rows: pd.DataFrame) -> dict[str, float]:
+    champion, baseline = (question.unpack_scores(rows[name]) for name in (question.score_column, "baseline"))
+    comparison = compare_models(question, rows["label"], champion, baseline, rows["day"])
     return {
-        "baseline_auc": comparison.auc,
-        "baseline_log_loss": comparison.log_loss,
-        "log_loss_gain": comparison.log_loss_gain,
-        "log_loss_gain_low": comparison.low,
-        "log_loss_gain_high": comparison.high,
+        "baseline_ranking": comparison.ranking,
+        "baseline_loss": comparison.loss,
+        "loss_gain": comparison.gain,
+        "loss_gain_low": comparison.low,
+        "loss_gain_high": comparison.high,
     }
 
 
@@ -169,7 +188,9 @@ def _decide_retraining(
 ) -> Decision:
     before = [moment for moment in trainings if moment < job.config.as_of]
     return retraining.decide_retraining(
-        calibration_gap=None if label_problem or whole.state != "judged" else whole.calibration_gap,
+        names=question_of(job.use_case.label).names,
+        gap=None if label_problem or whole.state != "judged" else whole.gap,
+        gap_reference=whole.gap_reference,
         trained_until=require_fact(champion.facts.trained_until, champion),
         last_training=max(before, default=None),
         as_of=job.config.as_of,
@@ -187,8 +208,10 @@ def _decision_rows(champion: Version, decision: Decision) -> list[dict[Any, Any]
 
 
 def _log_outcome(job: Job, champion: Version, whole: Quality, decision: Decision, changed: Sequence[Alert]) -> None:
-    loss = f"log-loss {whole.log_loss:.4f} (expected {whole.expected_log_loss:.4f})"
-    figures = f"AUC {whole.auc:.4f}, {loss}, calibration gap {whole.calibration_gap:+.4f}"
+    question = question_of(job.use_case.label)
+    names, expected = question.names, f" (expected {whole.expected_loss:.4f})" if question.has_expected_loss else ""
+    loss = f"{names.loss_words} {whole.loss:.4f}{expected}"
+    figures = f"{names.ranking_words} {whole.ranking:.4f}, {loss}, {names.gap_words} {whole.gap:+.4f}"
     text = figures if whole.state == "judged" else "on hold"
     job.log.info("%s: %s on %d matured rows", champion, text, whole.labelled)
     for alert in changed:

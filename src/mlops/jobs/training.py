@@ -19,8 +19,9 @@ from mlops.contract.model_version import Version
 from mlops.data import labels as _matured
 from mlops.data import predictions
 from mlops.modeling import backtest as _study
-from mlops.modeling import splits
+from mlops.modeling import splits, volume
 from mlops.platform import model_scan, runtime
+from mlops.questions import question_of
 from mlops.release.model_card import render_model_card
 from mlops.release.version_record import ShownTags, TrainingRun
 
@@ -38,7 +39,8 @@ def run(job: Job) -> None:
     train_until = splits.split_windows(as_of, job.use_case.policy).train_until
     tables = _log_input_tables(job)
     rows = _training_rows(job, train_until, tables)
-    inputs, labels = predictions.model_input(rows, job.use_case), rows[_matured.LABEL].astype("int64")
+    question = question_of(job.use_case.label)
+    inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[_matured.LABEL])
     facts = _training_facts(job, train_until, tables)
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
@@ -48,21 +50,21 @@ def run(job: Job) -> None:
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
         parameters = _study.search_parameters(job, inputs, labels, folds)
         with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
-            backtest = pool.submit(_study.run_backtest, model.build, parameters, inputs, labels, folds[-1])
+            backtest = pool.submit(_study.run_backtest, job.use_case, parameters, inputs, labels, folds[-1])
             pipeline = model.build(parameters).fit(inputs, labels)
         study = backtest.result()
         facts = replace(facts, model_digest=joblib.hash(pipeline))
-        card = render_model_card(job, study, facts, len(rows), parameters)
-        settings = {
-            **job.config.model_dump(mode="json"),
-            **{f"model.{name}": value for name, value in parameters.items()},
-        }
+        card = render_model_card(
+            job, study, facts, rows=len(rows), parameters=parameters, unjudged=_log_unjudged(job, rows, train_until)
+        )
+        settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
         job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _list_installed_packages()})
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
             inputs.head(5),
+            method=question.method,
             trusted_types=model.trusted_types,
             requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
             facts=facts,
@@ -71,6 +73,16 @@ def run(job: Job) -> None:
         )
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
+
+
+def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime) -> tuple[str, ...]:
+    """Log what the policy's limits can never judge, by the rows of the newest days, as many as a holdout has."""
+    policy = job.use_case.policy
+    newest = rows[rows["event_time"] >= pd.Timestamp(train_until - policy.holdout).tz_localize(None)]
+    unjudged = volume.find_unjudged(question_of(job.use_case.label), newest, policy.holdout, policy)
+    for sentence in unjudged:
+        job.log.warning("never judged: %s", sentence)
+    return unjudged
 
 
 def _log_input_tables(job: Job) -> dict[str, int]:
@@ -96,11 +108,7 @@ def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -
     before = f"before {train_until:%Y-%m-%d}"
     if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
-    if rows[_matured.LABEL].nunique() == 1:
-        raise DataError(
-            f"all {len(rows)} matured labels {before} are {rows[_matured.LABEL].iloc[0]:.0f}, and a model needs both 1 "
-            f"and 0: check the rows of {label} and the label's SQL, or land more days"
-        )
+    question_of(job.use_case.label).check_training(rows[_matured.LABEL], before)
     return rows
 
 

@@ -13,6 +13,7 @@ from mlops.modeling import gates, splits
 from mlops.modeling import holdout as _evidence
 from mlops.modeling.holdout import Holdout, HoldoutScores, Job
 from mlops.platform import runtime
+from mlops.questions import question_of
 from mlops.release import aliases, audit_log, target_settings, verdicts
 from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow, VersionRecord, champion_of, newest_move, read_record
@@ -106,6 +107,7 @@ def _judge_version(
     try:
         evidence = _evidence.score_holdout(job, version, champion, holdout)
         verdict = gates.decide_verdict(
+            question=question_of(job.use_case.label),
             challenger=evidence.challenger,
             contract=evidence.contract,
             champion=evidence.champion,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
 from mlops.context import Context
-from mlops.contract import DataError
-from mlops.modeling.baselines import fit_baselines
-from mlops.modeling.metrics import compute_metrics
+from mlops.contract import UseCase
+from mlops.modeling.baselines import make_baselines
+from mlops.questions import Array, Question, question_of
 from mlops.reports import pages
 
 FOLDS = 3
@@ -25,7 +25,6 @@ _SHUFFLED = 2000
 """Number of backtest rows on which importances are measured, in one repeat: cheaper than two repeats on half of it."""
 _LINE = 50_000
 """Number of rows that the linear baseline is fitted on: more rows cost time and do not change its 450 coefficients."""
-Build = Callable[[Mapping[str, Any]], Pipeline]
 Fold = tuple[Any, Any]
 
 
@@ -42,50 +41,54 @@ class Backtest:
 def search_parameters(
     job: Context[TrainingConfig], inputs: pd.DataFrame, labels: pd.Series[Any], folds: Sequence[Fold]
 ) -> Any:
-    """Search the parameters with the lowest mean log-loss over the folds; each trial is a run of its own.
+    """Search the parameters with the lowest mean loss over the folds; each trial is a run of its own.
 
     Returns:
         Parameters for `Model.build`; empty without a search, or if no trial is better than the defaults.
     """
-    model, trials = job.use_case.model, job.config.search_trials
+    model, trials, question = job.use_case.model, job.config.search_trials, question_of(job.use_case.label)
+    names = question.names
     if not trials:
         return {}
     count = min(trials, len(ParameterGrid(dict(model.space))))
     tried: list[tuple[float, int, Mapping[str, Any]]] = []
     for parameters in ({}, *ParameterSampler(dict(model.space), count, random_state=model.seed)):
-        metrics = [_measure_folds(model.build(parameters), inputs, labels, fold)[1] for fold in folds]
-        means = {name: float(np.mean([figures[name] for figures in metrics])) for name in ("log_loss", "auc")}
+        metrics = [_measure_fold(question, model.build(parameters), inputs, labels, fold)[1] for fold in folds]
+        means = {name: float(np.mean([figures[name] for figures in metrics])) for name in (names.loss, names.ranking)}
         with job.registry.open_run(job.config.experiment, f"trial {len(tried)}", {}):
             job.registry.log_to_run(parameters, means, {})
-        tried.append((means["log_loss"], len(tried), parameters))
+        tried.append((means[names.loss], len(tried), parameters))
     loss, number, best = min(tried)
-    job.log.info("trial %d of %d has the least log-loss, %.4f: %s", number, len(tried), loss, best or "the defaults")
+    words = f"trial {number} of {len(tried)} has the least {names.loss_words}, {loss:.4f}"
+    job.log.info("%s: %s", words, best or "the defaults")
     return best
 
 
 def run_backtest(
-    build: Build, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+    use_case: UseCase, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
 ) -> Backtest:
     """Fit the model and the baselines on the older days of the fold, and measure them on its newest; on one thread."""
-    contestants = {"model": build(parameters), **fit_baselines(inputs)}
+    question = question_of(use_case.label)
+    contestants = {"model": use_case.model.build(parameters), **make_baselines(question, inputs)}
     answers, metrics = {}, {}
     train, test = fold
     some = _sample_rows(test, _SHUFFLED)
     with threadpool_limits(limits=1):  # OpenMP keeps its limit per thread, and this runs in a thread of its own
         for who, pipeline in contestants.items():
             part = _sample_rows(train, _LINE) if who == "linear" else train
-            answers[who], figures = _measure_folds(pipeline, inputs, labels, (part, test))
+            answers[who], figures = _measure_fold(question, pipeline, inputs, labels, (part, test))
             metrics.update({f"backtest_{who}_{name}": value for name, value in figures.items()})
         lost = permutation_importance(
             contestants["model"],
             inputs.iloc[some],
             labels.iloc[some],
-            scoring="neg_log_loss",
+            scoring=question.scoring,
             n_repeats=1,
             random_state=0,
         )
-    plots = pages.quality_plots(labels.to_numpy()[test], answers)
-    plots["importance"] = pages.importance_plot(dict(zip(inputs.columns, lost.importances_mean, strict=True)))
+    plots = pages.quality_plots(question.draw_curves(labels.to_numpy("float64")[test], answers))
+    importances = dict(zip(inputs.columns, lost.importances_mean, strict=True))
+    plots["importance"] = pages.importance_plot(importances, question.names.loss_words)
     return Backtest(metrics, {f"{name}.svg": svg for name, svg in plots.items()})
 
 
@@ -93,11 +96,11 @@ def _sample_rows(positions: Any, rows: int) -> Any:
     return np.sort(np.random.default_rng(0).choice(positions, min(rows, len(positions)), replace=False))
 
 
-def _measure_folds(
-    pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
-) -> tuple[np.ndarray[Any, Any], dict[str, float]]:
+def _measure_fold(
+    question: Question, pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+) -> tuple[Array, dict[str, float]]:
     train, test = fold
-    if labels.iloc[train].nunique() < 2:
-        raise DataError(f"all {len(train)} rows of the oldest days have the same label: land more days")
-    answers = pipeline.fit(inputs.iloc[train], labels.iloc[train]).predict_proba(inputs.iloc[test])[:, 1]
-    return answers, asdict(compute_metrics(labels.iloc[test], answers))
+    question.check_training(labels.iloc[train], "of the oldest days")
+    pipeline.fit(inputs.iloc[train], labels.iloc[train])
+    scores = question.predict_scores(pipeline, inputs.take(test))
+    return scores, dict(question.compute_metrics(labels.iloc[test], scores).figures)

@@ -1,20 +1,21 @@
-"""Baselines that a model is compared with: the base rate, and a logistic regression on the same features."""
+"""Baselines that a model is compared with: one that knows no feature, and a linear one on the same features."""
 
 from __future__ import annotations
 
 import pandas as pd
 from sklearn.compose import make_column_transformer
-from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from mlops.questions import Question
 
-def fit_baselines(inputs: pd.DataFrame) -> dict[str, Pipeline]:
-    """Make unfitted baselines: `dummy` predicts the base rate, `linear` is a logistic regression.
+
+def make_baselines(question: Question, inputs: pd.DataFrame) -> dict[str, Pipeline]:
+    """Make unfitted baselines: `dummy` predicts the same for all rows, `linear` is a linear model.
 
     Args:
+        question: the kind of question, which has the estimators.
         inputs: one column per feature, shape (n_rows, n_features). Text columns are categories. A missing category is
             a category of its own; a missing number becomes the median.
     """
@@ -23,7 +24,5 @@ def fit_baselines(inputs: pd.DataFrame) -> dict[str, Pipeline]:
     scaled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     codes = OneHotEncoder(handle_unknown="ignore", max_categories=30)
     columns = make_column_transformer((scaled, numbers), (codes, categories))
-    return {
-        "dummy": make_pipeline(DummyClassifier(strategy="prior")),
-        "linear": make_pipeline(columns, LogisticRegression(max_iter=1000)),
-    }
+    dummy, linear = question.baseline_estimators()
+    return {"dummy": make_pipeline(dummy), "linear": make_pipeline(columns, linear)}

@@ -16,7 +16,7 @@ from mlops.contract.model_version import Version, require_fact
 from mlops.data import feature_blocks, labels, predictions
 from mlops.modeling import splits
 from mlops.modeling.coverage import Coverage
-from mlops.modeling.gates import Scored, ServingChecks
+from mlops.modeling.gate_case import Scored, ServingChecks
 from mlops.modeling.isolated_scoring import run_trial
 from mlops.modeling.splits import Windows
 

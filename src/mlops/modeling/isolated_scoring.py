@@ -13,20 +13,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mlops.contract import Model, ModelError, UntrustedModel, UseCase
+from mlops.contract import Label, Model, ModelError, UntrustedModel, UseCase
 from mlops.contract.model_version import Version, require_fact
 from mlops.data.predictions import model_input, select_features
 from mlops.modeling import serving_checks
-from mlops.modeling.gates import ServingChecks
+from mlops.modeling.gate_case import ServingChecks
 from mlops.platform import model_scan
 from mlops.platform.registry import Registry
+from mlops.questions import question_of
 
 _MEMORY = 8 * 2**30
 """Limit of address space, bytes: several times what the largest model file and a holdout take."""
@@ -40,7 +41,7 @@ class Trial:
     """The scores and the serving checks of a version."""
 
     p: np.ndarray[Any, Any]
-    """Probabilities of 1, one per row."""
+    """Scores, as the kind of question has them: one per row, or one row of them."""
     contract: ServingChecks | Exception
 
 
@@ -62,6 +63,7 @@ def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.
         request = {
             "folder": str(folder), "name": str(version), "digest": digest,
             "trusted_types": use_case.model.trusted_types, "packages": use_case.model.packages,
+            "label": asdict(use_case.label),
         }  # fmt: skip
         (Path(place) / "request.json").write_text(json.dumps(request))
         model_input(rows, use_case).to_pickle(Path(place) / "inputs.pkl")
@@ -70,15 +72,15 @@ def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.
         if "error" in answer:
             raise _BY_NAME.get(answer["error"], ModelError)(answer["message"])
         p = np.load(Path(place) / "p.npy", allow_pickle=False)
-    if p.shape != (len(rows),):
-        raise UntrustedModel(f"{version} gave {p.shape} answers for {len(rows)} rows")
+    if p.shape != (shape := question_of(use_case.label).score_shape(len(rows))):
+        raise UntrustedModel(f"{version} gave answers of shape {p.shape} for {len(rows)} rows, not {shape}")
     return Trial(p, _contract_of(answer, use_case))
 
 
 def _contract_of(answer: dict[str, Any], use_case: UseCase) -> ServingChecks | Exception:
     if "contract_error" in answer:
         return ModelError(answer["contract_error"])
-    problems = [*serving_checks.signature_problems(answer["inputs"], use_case), *answer["problems"]]
+    problems = [*serving_checks.signature_problems(answer["inputs"], answer["method"], use_case), *answer["problems"]]
     return ServingChecks(tuple(problems), float(answer["latency_ms"]), answer["size"] / 2**20)
 
 
@@ -120,11 +122,13 @@ def _ask_process(place: Path, request: dict[str, Any], inputs: pd.DataFrame) -> 
         packages=tuple(request["packages"]),
     )
     opened = model_scan.open_model(Path(request["folder"]), model, request["name"], request["digest"])
-    p = opened.pipeline.predict_proba(select_features(inputs, opened.pipeline))[:, 1]
+    label = request["label"]
+    question = question_of(Label(**{**label, "classes": tuple(label["classes"])}))
+    p = question.predict_scores(opened.pipeline, select_features(inputs, opened.pipeline))
     np.save(place / "p.npy", np.asarray(p, dtype=np.float64), allow_pickle=False)
-    answer: dict[str, Any] = {"inputs": dict(opened.inputs), "size": opened.size}
+    answer: dict[str, Any] = {"inputs": dict(opened.inputs), "method": opened.method, "size": opened.size}
     try:
-        answer["problems"], answer["latency_ms"] = serving_checks.run_serving_checks(opened.pipeline, inputs)
+        answer["problems"], answer["latency_ms"] = serving_checks.run_serving_checks(question, opened.pipeline, inputs)
     except Exception as error:  # noqa: BLE001 (as above)
         answer["contract_error"] = f"{type(error).__name__}: {error}"
     return answer

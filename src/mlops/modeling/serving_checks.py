@@ -13,26 +13,39 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mlops.contract import UseCase
+from mlops.questions import Question, question_of
 
 _CALLS, _WARM_UP = 100, 5
 _NEVER_SEEN = "\N{SNOWMAN}"
 
 
-def run_serving_checks(pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[list[str], float]:
+def run_serving_checks(question: Question, pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[list[str], float]:
     """Score values that a holdout does not contain, and single rows.
 
     Args:
+        question: the kind of question.
         pipeline: the version's pipeline.
         inputs: rows of the holdout, one column per feature.
 
     Returns:
-        One sentence per kind of unusual value that gets no probability, and the time for one row, ms.
+        One sentence per kind of unusual value that gets no prediction, and the time for one row, ms.
     """
-    return list(_odd_values(pipeline, inputs.head(20))), _measure_latency(pipeline, inputs.head(_CALLS))
+    return list(_odd_values(question, pipeline, inputs.head(20))), _measure_latency(
+        question, pipeline, inputs.head(_CALLS)
+    )
 
 
-def signature_problems(given: Mapping[str, str], use_case: UseCase) -> Iterator[str]:
-    """Yield one sentence per difference between the inputs that a version declares and the features."""
+def signature_problems(given: Mapping[str, str], method: str, use_case: UseCase) -> Iterator[str]:
+    """Yield one sentence per difference between what a version declares and what the use case needs.
+
+    Args:
+        given: type of each input by name, in order.
+        method: what the served version asks its pipeline.
+        use_case: whose features and kind of question.
+    """
+    expected_method = question_of(use_case.label).method
+    if method != expected_method:
+        yield f"it answers with {method}, a label of kind {use_case.label.kind} needs {expected_method}"
     expected = {feature.name: feature.dtype for feature in use_case.features}
     for name in sorted({*expected, *given}):
         if given.get(name) != expected.get(name):
@@ -41,7 +54,7 @@ def signature_problems(given: Mapping[str, str], use_case: UseCase) -> Iterator[
         yield "its inputs stand in another order than the features"
 
 
-def _odd_values(pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
+def _odd_values(question: Question, pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
     categories = list(rows.select_dtypes(exclude="number").columns)
     numbers = [name for name in rows.columns if name not in categories]
     odd = {
@@ -51,12 +64,12 @@ def _odd_values(pipeline: Pipeline, rows: pd.DataFrame) -> Iterator[str]:
     }
     for what, frame in odd.items():
         try:
-            answers = pipeline.predict_proba(frame)[:, 1]
+            scores = question.predict_scores(pipeline, frame)
         except Exception as error:  # noqa: BLE001 (a served model may not raise any error)
             yield f"{what} raised {type(error).__name__}: {str(error)[:100]}"
             continue
-        if not ((answers >= 0) & (answers <= 1)).all():
-            yield f"{what} gave answers that are no probabilities"
+        if fault := question.describe_odd_scores(scores):
+            yield f"{what} gave answers that {fault}"
 
 
 @contextmanager
@@ -70,7 +83,7 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _measure_latency(pipeline: Pipeline, rows: pd.DataFrame) -> float:
+def _measure_latency(question: Question, pipeline: Pipeline, rows: pd.DataFrame) -> float:
     """Measure the 99th percentile of the processor time for one row, ms; other processes do not change it.
 
     Only one thread is used and measured: waiting OpenMP threads spin, which counted 500 to 1,400 ms for a healthy
@@ -78,11 +91,11 @@ def _measure_latency(pipeline: Pipeline, rows: pd.DataFrame) -> float:
     """
     singles = [rows.iloc[[number]] for number in range(len(rows))]
     for single in singles[:_WARM_UP]:
-        pipeline.predict_proba(single)
+        question.predict_scores(pipeline, single)
     times = []
     with threadpool_limits(limits=1), _without_garbage_collection():
         for single in singles:
             start = time.thread_time()
-            pipeline.predict_proba(single)
+            question.predict_scores(pipeline, single)
             times.append(time.thread_time() - start)
     return float(np.quantile(times, 0.99)) * 1000

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mlops.contract import Decision, Policy
+from mlops.contract import Decision, Policy, resolve_limit
 from mlops.monitoring.drift import ALL, ROWS, WEEK
 from mlops.monitoring.quality import Quality
+from mlops.questions import FigureNames
 
 Severity = Literal["page", "ticket"]
 """page: somebody looks today; ticket: this week."""
@@ -24,6 +25,7 @@ OWNERS: Mapping[str, str] = {
     "drift": "data engineers",
     "slice": "data scientists",
     "calibration": "ML engineers",
+    "bias": "ML engineers",
     "age": "ML engineers",
 }
 """Owner of each rule's alerts; docs/explanation/monitoring.md says what each owner does."""
@@ -148,7 +150,7 @@ class Usual:
     """Figures of earlier judged windows. They overlap neither each other nor the window that is judged now."""
 
     offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Per slice, its calibration gap minus its window's gap, one per window, oldest first."""
+    """Per slice, its gap minus its window's gap, one per window, oldest first."""
     unlabelled: Sequence[float] = ()
     """Share of the reported outcomes without label, one per window, oldest first."""
 
@@ -172,8 +174,8 @@ def find_usual(metrics: pd.DataFrame, start: datetime, policy: Policy) -> Usual:
     offsets: dict[str, list[float]] = {}
     for window in windows:
         slices = judged[(judged["window_start"] == window["window_start"]) & (judged["slice"] != "")]
-        for name, gap in zip(slices["slice"], slices["calibration_gap"], strict=True):
-            offsets.setdefault(str(name), []).append(gap - window["calibration_gap"])
+        for name, gap in zip(slices["slice"], slices["gap"], strict=True):
+            offsets.setdefault(str(name), []).append(gap - window["gap"])
     shares = [_find_unlabelled(window["rows"], window["unreported"], window["labelled"]) for window in windows]
     return Usual(offsets, shares)
 
@@ -184,13 +186,12 @@ def _find_unlabelled(rows: int, unreported: float, labelled: int) -> float:
 
 
 def check_labels(whole: Quality, usual: Usual, policy: Policy) -> Finding:
-    """Check the outcomes of a matured window: reported late, reported without label, or with an implausible rate.
+    """Check the outcomes of a matured window: reported late, reported without label, or implausible.
 
     Args:
         whole: quality of all rows of the window.
         usual: `unlabelled`. Without an earlier window, up to half of the outcomes may have no label.
-        policy: `max_unlabelled`; `missing_floor`; `drift_factor`, by which the odds of label 1 may differ from the
-            predicted odds, plus three standard errors of a rate over as many rows.
+        policy: `max_unlabelled`; `missing_floor`.
     """
     late = f"{whole.unreported:.1%} of the outcomes are not reported; {policy.max_unlabelled:.1%} is allowed"
     if whole.unreported > policy.max_unlabelled:
@@ -200,27 +201,18 @@ def check_labels(whole: Quality, usual: Usual, policy: Policy) -> Finding:
     if empty > allowed:
         evidence = f"{empty:.1%} of the reported outcomes carry no label; {allowed:.1%} is allowed"
         return Finding("labels", "", "page", True, evidence)
-    low, high = _plausible_rates(whole.expected_rate, whole.labelled, policy.drift_factor)
-    rate = whole.positives / whole.labelled if whole.labelled else math.nan
-    if rate < low or rate > high:
-        evidence = f"share of labels that are 1 is {rate:.3f}, the predicted share is {whole.expected_rate:.3f}; "
-        return Finding("labels", "", "page", True, f"{evidence}{low:.3f} to {high:.3f} is allowed")
+    if whole.implausible:
+        return Finding("labels", "", "page", True, whole.implausible)
     return Finding("labels", "", "page", False, late)
 
 
-def _plausible_rates(expected: float, rows: int, factor: float) -> tuple[float, float]:
-    """Lowest and highest share of label 1 that is plausible for a predicted share `expected` over `rows` rows."""
-    odds = expected / (1 - expected) if expected < 1 else math.inf
-    # Odds, not rates, are divided and multiplied, so that both ends stay within 0..1 and treat 0 and 1 alike.
-    low, high = (bound / (1 + bound) if bound < math.inf else 1.0 for bound in (odds / factor, odds * factor))
-    low, high = (rate + sign * 3 * math.sqrt(rate * (1 - rate) / max(rows, 1)) for rate, sign in ((low, -1), (high, 1)))
-    return max(low, 0.0), min(high, 1.0)
-
-
-def find_quality(qualities: Iterable[Quality], usual: Usual, decision: Decision, policy: Policy) -> Iterator[Finding]:
+def find_quality(
+    names: FigureNames, qualities: Iterable[Quality], usual: Usual, decision: Decision, policy: Policy
+) -> Iterator[Finding]:
     """Find faults of labels, of slices and of the retraining rules.
 
     Args:
+        names: names of the figures of the kind of question.
         qualities: of the matured window: all rows first, then the slices.
         usual: figures of earlier windows.
         decision: the decision on retraining.
@@ -230,34 +222,36 @@ def find_quality(qualities: Iterable[Quality], usual: Usual, decision: Decision,
     yield check_labels(whole, usual, policy)
     for quality in slices:
         if "judged" == quality.state == whole.state and math.isfinite(quality.offset_error):
-            yield _check_slice(quality, slice_gap_offset(quality, whole), usual.offsets.get(quality.slice, ()), policy)
+            wandering = resolve_limit(policy.slice_gap, whole.gap_reference)
+            limit = policy.slice_factor * math.hypot(quality.offset_error, wandering)
+            offset, before = slice_gap_offset(quality, whole), usual.offsets.get(quality.slice, ())
+            yield _check_slice(names, quality.slice, offset, before, limit)
     for rule in decision.rules:
         if rule.value is not None and rule.limit is not None:
-            name = "calibration" if rule.name == "calibration_gap" else rule.name
+            name = names.gap_rule if rule.name == names.gap else rule.name
             # A rule that passes only because of the cool-down still has a bad figure, so its alert stays open.
             firing = not rule.passed or abs(rule.value) > rule.limit
             yield Finding(name, "", "ticket", firing, rule.reason)
 
 
 def slice_gap_offset(quality: Quality, whole: Quality) -> float:
-    """Return a slice's calibration gap minus its window's gap; a change that moves all slices alike cancels out."""
-    return quality.calibration_gap - whole.calibration_gap
+    """Return a slice's gap minus its window's gap; a change that moves all slices alike cancels out."""
+    return quality.gap - whole.gap
 
 
-def _check_slice(quality: Quality, offset: float, usual: Sequence[float], policy: Policy) -> Finding:
+def _check_slice(names: FigureNames, slice_: str, offset: float, usual: Sequence[float], limit: float) -> Finding:
     """Check whether a slice's offset lies outside of what its days and its earlier windows explain.
 
     The limit is `slice_factor` times the hypotenuse of two independent errors: the chance of days within the window
     (`offset_error`) and the wandering from window to window (`slice_gap`).
     """
-    limit = policy.slice_factor * math.hypot(quality.offset_error, policy.slice_gap)
     known = [old for old in usual if math.isfinite(old)]
     # Division by n + 1 shrinks the mean towards 0 while there are few windows. The newest offset is the second centre,
     # so that a lasting change pages for one window only.
     centre = min([sum(known) / (len(known) + 1), *known[-1:]], key=lambda candidate: abs(offset - candidate))
-    reason = f"calibration gap {offset:+.3f} off that of all rows, usually {centre:+.3f}"
+    reason = f"{names.gap_words} {offset:+.3f} off that of all rows, usually {centre:+.3f}"
     firing = abs(offset - centre) > limit
-    return Finding("slice", quality.slice, "page", firing, f"{reason}; {limit:.3f} either way of that is allowed")
+    return Finding("slice", slice_, "page", firing, f"{reason}; {limit:.3f} either way of that is allowed")
 
 
 def weeks_of(start: datetime, end: datetime) -> tuple[datetime, ...]:

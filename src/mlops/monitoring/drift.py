@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Policy
+from mlops.monitoring.week_volumes import CALIBRATED, evaluate_volume, find_min_rows
 
 WEEK = timedelta(days=7)
 ALL = ""
@@ -33,8 +34,6 @@ _PER_OCTAVE = 32
 _QUANTILES = 10
 _EPSILON = 1e-4
 """Smallest share of a bin in PSI: an empty bin counts as one row in 10,000, so that the logarithm stays finite."""
-_CALIBRATED = 4
-"""Number of clean weeks that a limit needs; with fewer the week is on hold."""
 
 Array = np.ndarray[Any, Any]
 
@@ -307,38 +306,11 @@ def _judge_row(row: Any, history: Sequence[Any], policy: Policy) -> Any:
     # When a missed week is judged later, the history also holds weeks after it; they must not decide about it.
     history = history[: bisect_left(history, row.week, key=lambda old: old.week)]
     if row.column == ROWS:
-        return _evaluate_volume(row, history, policy)
+        return evaluate_volume(row, history, policy)
     clean = [old for old in history if old.state in {"clean", "hold"}][-policy.drift_memory :]
-    if len(clean) < _CALIBRATED or row.rows < policy.drift_min_rows:
+    if len(clean) < CALIBRATED or row.rows < find_min_rows([old.rows for old in history], policy):
         return row
     limit = max(policy.drift_factor * max(old.psi for old in clean), policy.drift_floor)
     lacking = max(policy.drift_factor * max(old.missing for old in clean), policy.missing_floor)
     state = "missing" if row.missing > lacking else "drift" if row.psi > limit else "clean"
     return row._replace(limit=limit, state=state)
-
-
-def _evaluate_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
-    weeks = _usual_volumes(history, policy)
-    usual = float(np.median(weeks)) if weeks else 0.0
-    # A week that lost nearly all its rows must be judged, so the usual number counts for the minimum as well.
-    if len(weeks) < _CALIBRATED or max(usual, row.rows) < policy.drift_min_rows:
-        return row
-    state = "clean" if policy.min_volume * usual <= row.rows <= usual / policy.min_volume else "rows"
-    return row._replace(limit=policy.min_volume * usual, state=state)
-
-
-def _usual_volumes(history: Sequence[Any], policy: Policy) -> list[int]:
-    """Rows of the clean weeks since volume last changed for good, oldest first, at most `drift_memory` of them.
-
-    Weeks in state "rows" that follow one another for as long as `drift_reference` become the usual volume.
-    """
-    usual: list[int] = []
-    off: list[int] = []
-    for old in history:
-        if old.state == "rows":
-            off.append(old.rows)
-            if len(off) >= max(policy.drift_reference // WEEK, _CALIBRATED):
-                usual = off[-policy.drift_memory :]
-        else:
-            usual, off = [*usual, old.rows], []
-    return usual[-policy.drift_memory :]

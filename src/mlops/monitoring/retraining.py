@@ -1,4 +1,4 @@
-"""Decide whether retraining is due: the champion is badly calibrated on matured labels, or old. Drift is no reason."""
+"""Decide whether retraining is due: the gap on matured labels is too large, or the champion is old; never for drift."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mlops.contract import Decision, Policy, Rule
+from mlops.contract import Decision, Policy, Rule, resolve_limit
+from mlops.questions import FigureNames
 
 _DAY = timedelta(days=1)
 
 
 def decide_retraining(
     *,
-    calibration_gap: float | None,
+    names: FigureNames,
+    gap: float | None,
+    gap_reference: float,
     trained_until: datetime,
     last_training: datetime | None,
     as_of: datetime,
@@ -23,8 +26,9 @@ def decide_retraining(
     """Decide whether retraining is due: it is if a rule did not pass.
 
     Args:
-        calibration_gap: the champion's mean prediction - mean label in the matured window; None if the window is on
-            hold or its labels cannot be right.
+        names: names of the figures of the kind of question.
+        gap: the champion's gap in the matured window; None if the window is on hold or its labels cannot be right.
+        gap_reference: the figure that a `Share` in `policy.retrain_gap` is relative to; NaN if it is not known.
         trained_until: end of the champion's training days, excluded, UTC.
         last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
         as_of: the moment of the decision, UTC.
@@ -34,7 +38,10 @@ def decide_retraining(
     """
     obstacle = label_problem and f"its labels cannot be used: {label_problem}"
     obstacle = obstacle or _describe_cooling(last_training, as_of, policy)
-    rules = (_check_gap(calibration_gap, obstacle, policy), _check_age(trained_until, as_of, obstacle, policy))
+    rules = (
+        _check_gap(names, gap, resolve_limit(policy.retrain_gap, gap_reference), obstacle),
+        _check_age(trained_until, as_of, obstacle, policy),
+    )
     return Decision(due=not all(rule.passed for rule in rules), rules=rules)
 
 
@@ -54,15 +61,14 @@ def find_answer(as_of: datetime, trainings: Sequence[datetime], next_run: dateti
     return ""
 
 
-def _check_gap(gap: float | None, obstacle: str, policy: Policy) -> Rule:
-    name, limit = "calibration_gap", policy.retrain_gap
+def _check_gap(names: FigureNames, gap: float | None, limit: float, obstacle: str) -> Rule:
+    name = names.gap
     if gap is None:
-        return Rule(
-            name, passed=True, value=None, limit=limit, reason="on hold: labels have not matured, or cannot be right"
-        )
+        reason, known = "on hold: labels have not matured, or cannot be right", limit if math.isfinite(limit) else None
+        return Rule(name, passed=True, value=None, limit=known, reason=reason)
     if not math.isfinite(gap):
         return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
-    reason = f"mean prediction is {gap:+.4f} off the mean label; {limit:.4f} either way is allowed"
+    reason = f"{names.gap_sentence.format(gap=f'{gap:+.4f}')}; {limit:.4f} either way is allowed"
     return _make_rule(name, gap, limit, reason, fired=abs(gap) > limit, obstacle=obstacle)
 
 

@@ -7,7 +7,6 @@ A run sees and writes only what precedes its own moment (`mlops.monitoring.histo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from mlops.data import labels, table_schemas
 from mlops.data import predictions as _answers
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
+from mlops.questions import Question, question_of
 from mlops.release import audit_log
 from mlops.release.aliases import as_recorded, load_serving
 from mlops.release.verdicts import DOCUMENT
@@ -56,7 +56,16 @@ def load_history(job: Job) -> dict[str, pd.DataFrame]:
         "ledger": job.data.read_table("ledger").groupBy("source", "as_of").agg(F.max("last_known").alias("last_known")),
     }
     with ThreadPoolExecutor() as pool:
-        return dict(zip(queries, pool.map(lambda rows: rows.toPandas(), queries.values()), strict=True))
+        tables = dict(zip(queries, pool.map(lambda rows: rows.toPandas(), queries.values()), strict=True))
+    return {**tables, "metrics": name_figures(question_of(job.use_case.label), tables["metrics"])}
+
+
+def name_figures(question: Question, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Rename the columns of the table `metrics` to the names that every kind of question has in the code."""
+    columns = question.metric_columns()
+    # A table that a use case of another kind made does not have all columns yet: the first rows add them.
+    there = [*dict.fromkeys([*metrics.columns, *(column.name for column in columns)])]
+    return metrics.reindex(columns=there).rename(columns={column.name: column.field for column in columns})
 
 
 def find_champions(job: Job) -> tuple[Version, AuditRow]:
@@ -107,14 +116,15 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
     """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
 
     Returns:
-        One row per entity, with the columns prediction, model_version, baseline (prediction of the baseline model;
-        NaN: none), label (NaN: none), reported, event_time, day and week (UTC without zone), and the policy's slices.
+        One row per entity, with the question's score columns, model_version, baseline (score of the baseline model;
+        missing: none), label (a number; NaN: none), reported, event_time, day and week (UTC without zone), and the
+        policy's slices.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
     outcomes = labels.load_outcomes(job.data, use_case, job.config.as_of)
     scored = labels.select_event_times(job.own.read_table("predictions"), start, job.config.as_of)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of))
-    scored = scored.select(*key, "prediction_time", "scored_at", "model_version", PREDICTION)
+    scored = scored.select(*key, "prediction_time", "scored_at", "model_version", *_score_columns(use_case))
     features = labels.select_event_times(job.data.read_table("features"), start, job.config.as_of)
     rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
     predicted: pd.DataFrame = rows.join(outcomes, key, "left").toPandas()
@@ -122,19 +132,25 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
     predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
     predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
     predicted["reported"] = predicted.pop(labels.KNOWN).notna()
+    predicted[labels.LABEL] = question_of(use_case.label).encode_labels(predicted[labels.LABEL])
     day = predicted["event_time"].dt.floor("D")
     return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
 
 
 def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
     """Select the columns that monitoring needs, and add the baseline's predictions as column `baseline`."""
-    kept = [*use_case.entity.key, "prediction_time", "scored_at", "event_time", "model_version", PREDICTION]
-    kept = [*dict.fromkeys([*kept, *use_case.policy.slices])]
+    kept = [*use_case.entity.key, "prediction_time", "scored_at", "event_time", "model_version"]
+    kept = [*dict.fromkeys([*kept, *_score_columns(use_case), *use_case.policy.slices])]
+    score_column = question_of(use_case.label).score_column
     if baseline is None:
-        return rows.select(*kept, F.lit(math.nan).alias(BASELINE))
+        return rows.select(*kept, F.lit(None).cast("double").alias(BASELINE))
     if baseline == "champion":
-        return rows.select(*kept, F.col(PREDICTION).alias(BASELINE))
-    return labels.score_rows(rows, use_case, baseline, kept, BASELINE)
+        return rows.select(*kept, F.col(score_column).alias(BASELINE))
+    return labels.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE})
+
+
+def _score_columns(use_case: UseCase) -> list[str]:
+    return [name for name, _, _ in question_of(use_case.label).score_columns]
 
 
 def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], predicted: pd.DataFrame) -> None:
@@ -201,17 +217,23 @@ def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataF
         return past.head(0)
     as_of, key = to_naive(job.config.as_of), list(history.KEYS[table])
     fresh = pd.DataFrame([{"as_of": as_of, **row, **_naive_row(row)} for row in rows])
-    for column in table_schemas.TABLES[table]:
+    columns = table_schemas.table_columns(table, job.use_case)
+    for column in columns:
         if column.type == "timestamp":
             fresh[column.name] = pd.to_datetime(fresh[column.name])
     writable = history.select_writable(table, past, fresh, as_of)
     if writable.empty:
         return fresh
-    frame = table_schemas.describe_table(job.own, table, writable)
+    if table == "metrics":
+        names = {column.field: column.name for column in question_of(job.use_case.label).metric_columns()}
+        frame = table_schemas.describe_table(job.own, columns, writable.rename(columns=names))
+    else:
+        frame = table_schemas.describe_table(job.own, columns, writable)
     if len(history.replace_rows(table, past, writable)) < len(past) + len(writable):
         job.own.merge_rows(table, frame, key)
     else:
-        job.own.append_rows(table, frame)
+        # Columns of this use case's kind are added to a table that another kind's use case made.
+        job.own.append_rows(table, frame, adds_columns=table == "metrics")
     return fresh
 
 

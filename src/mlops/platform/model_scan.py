@@ -42,12 +42,14 @@ _ENTRIES, _RATIO = 100_000, 100
 _MEMBER = re.compile(r"schema\.json|[0-9]+\.np[yz]|[0-9a-f-]{36}\.bin")
 _PART = re.compile(r"[a-z_]+\.npy")
 _ANY = object()
+_METHODS = ("predict", "predict_proba")
+"""Both run no code but the pipeline's; the gate checks that the version answers with that of its kind of question."""
 _FLAVORS: Mapping[str, Mapping[str, Any]] = {
     "python_function": {
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         "loader_module": "mlflow.sklearn",
         "model_path": MODEL_FILE,
-        "predict_fn": "predict_proba",
+        "predict_fn": _METHODS,
         "python_version": _ANY,
     },
     "sklearn": {
@@ -75,6 +77,8 @@ class OpenedModel:
     pipeline: Pipeline
     inputs: Mapping[str, str]
     """Name and type of each input of the signature, in their order."""
+    method: str
+    """What a served version asks its pipeline: predict or predict_proba."""
     size: int
     """Bytes of all files."""
 
@@ -102,7 +106,10 @@ def open_model(folder: Path, model: Model, name: str, digest: str) -> OpenedMode
     pipeline = skops.io.load(folder / MODEL_FILE, trusted=[*HARMLESS, *model.trusted_types])
     if broken := _structure(pipeline):
         raise UntrustedModel(f"{name} is not loaded: {'; '.join(broken)}; train it again")
-    return OpenedModel(pipeline, _signature_of(folder), sum(file.stat().st_size for file in folder.iterdir()))
+    described = _load_yaml(folder / "MLmodel")
+    method = str(described["flavors"]["python_function"]["predict_fn"])
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return OpenedModel(pipeline, _signature_of(described), method, size)
 
 
 def scan_folder(folder: Path, model: Model) -> list[str]:
@@ -161,9 +168,9 @@ def artifact_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _signature_of(folder: Path) -> Mapping[str, str]:
-    """Read names and types of the inputs that a scanned model declares, in their order."""
-    inputs = json.loads(_load_yaml(folder / "MLmodel")["signature"]["inputs"])
+def _signature_of(described: Mapping[str, Any]) -> Mapping[str, str]:
+    """Read names and types of the inputs that the MLmodel of a scanned model declares, in their order."""
+    inputs = json.loads(described["signature"]["inputs"])
     return {column["name"]: column["type"] for column in inputs}
 
 
@@ -201,6 +208,9 @@ def _scan_mlmodel(folder: Path, model: Model) -> Iterator[str]:
         for key in sorted({*allowed, *given}):
             if key not in given or key not in allowed:
                 yield f"{flavor} of MLmodel {'has' if key in given else 'lacks'} {key}"
+            elif allowed[key] is _METHODS:
+                if given[key] not in _METHODS:
+                    yield f"{key} of MLmodel is {given[key]!r}, not {' or '.join(map(repr, _METHODS))}"
             elif allowed[key] is not _ANY and given[key] != allowed[key]:
                 yield f"{key} of MLmodel is {given[key]!r}, not {allowed[key]!r}"
     asked = set(flavors.get("sklearn", {}).get("skops_trusted_types") or ()) - {*HARMLESS, *model.trusted_types}

@@ -149,6 +149,7 @@ class Registry:
         pipeline: Pipeline,
         example: pd.DataFrame,
         *,
+        method: str,
         trusted_types: Sequence[str],
         requirements: Sequence[str],
         facts: VersionFacts,
@@ -158,8 +159,8 @@ class Registry:
         """Log a fitted pipeline to the open run and register it; returns the version that this call made.
 
         The facts, with the digest of the files, become tags of the run before there is a version, so that no version
-        lacks them. One call makes the version and its own tags. Scores come from `predict_proba`, shape (n_rows, 2),
-        column 1.
+        lacks them. One call makes the version and its own tags. A served version answers with the pipeline's
+        `method`, predict or predict_proba.
         """
         import mlflow
         from mlflow.models import infer_signature
@@ -171,8 +172,8 @@ class Registry:
             name="model",
             serialization_format="skops",
             skops_trusted_types=[*model_scan.HARMLESS, *trusted_types],
-            pyfunc_predict_fn="predict_proba",
-            signature=infer_signature(example, pipeline.predict_proba(example)),
+            pyfunc_predict_fn=method,
+            signature=infer_signature(example, getattr(pipeline, method)(example)),
             input_example=example,
             pip_requirements=list(requirements),
         )

@@ -71,7 +71,7 @@ def add_row[C: ModelConfig](
     Raises:
         Conflict: other writers took every number that was tried.
     """
-    table_schemas.create_tables(job.own, "audit")
+    table_schemas.create_tables(job.own, job.use_case, "audit")
     for _ in range(_TRIES):
         before = load_rows(job)
         if is_overtaken(before):

@@ -11,9 +11,9 @@ from datetime import timedelta
 from mlops.contract import Conflict, MlopsError, Rule, Verdict
 from mlops.contract.model_version import Version
 from mlops.modeling import splits
-from mlops.modeling.gates import Scored
+from mlops.modeling.gate_case import Scored
 from mlops.modeling.holdout import HoldoutScores, Job
-from mlops.modeling.metrics import compute_metrics
+from mlops.questions import Question, question_of
 from mlops.release import aliases, audit_log
 from mlops.release.aliases import CHALLENGER
 from mlops.release.version_record import BUTTON, FACTS, PAGE, AuditRow, champion_of, read_record
@@ -108,12 +108,18 @@ def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutS
 def _render_page(job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None) -> str:
     windows = splits.split_windows(job.config.as_of, job.use_case.policy)
     last = windows.holdout_until - timedelta(days=1)
-    answers = _scores_to_draw(evidence)
-    metrics = {who: asdict(compute_metrics(scored.y, scored.p)) for who, scored in answers.items()}
+    question = question_of(job.use_case.label)
+    answers = _scores_to_draw(question, evidence)
+    metrics = {who: question.compute_metrics(scored.y, scored.p).figures for who, scored in answers.items()}
     plots: dict[str, str] = {}
     if answers:
         first, scores = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
-        plots = {**pages.quality_plots(first.y, scores), "per day": pages.daily_plot(first.day, first.y, scores)}
+        plots = {
+            **pages.quality_plots(question.draw_curves(first.y, scores)),
+            "per day": pages.daily_plot(
+                first.day, {who: question.daily_level(first.y, p) for who, p in scores.items()}
+            ),
+        }
     return pages.render_verdict(
         title=str(version),
         summary=f"{job.use_case.question} Validated as of {job.config.as_of:%Y-%m-%d %H:%M} UTC on the matured events "
@@ -126,14 +132,14 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
     )
 
 
-def _scores_to_draw(evidence: HoldoutScores | None) -> Mapping[str, Scored]:
+def _scores_to_draw(question: Question, evidence: HoldoutScores | None) -> Mapping[str, Scored]:
     """Select the versions whose scores can be drawn; the gate's rules say what is wrong with the others."""
     drawn: dict[str, Scored] = {}
     for who in ("challenger", "champion"):
         scored = getattr(evidence, who, None)
         if isinstance(scored, Scored):
             try:
-                compute_metrics(scored.y, scored.p)
+                question.compute_metrics(scored.y, scored.p)
             except (ValueError, MlopsError):
                 continue
             drawn[who] = scored

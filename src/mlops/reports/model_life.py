@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mlops.contract import Policy
+from mlops.contract import Policy, resolve_limit
+from mlops.questions import FigureNames, Question
 from mlops.reports.pages import Chart, draw_timeline, render_template
 
 _BLUE, _ORANGE, _GREY, _BAND = "#0b5cad", "#b65c00", "#6b7178", "#eceff2"
@@ -39,6 +40,7 @@ class ModelLife:
 
     model: str
     question: str
+    kind: Question
     as_of: datetime
     metrics: pd.DataFrame
     decisions: pd.DataFrame
@@ -50,6 +52,8 @@ class ModelLife:
     """as_of, rows."""
     verdicts: Sequence[Mapping[str, Any]]
     """One per judged version: version, verdict, until (end of its training days), rules (name, passed, reason)."""
+    unjudged: Sequence[str] = ()
+    """What is never judged at the volume of the newest window, one sentence each."""
 
     @property
     def result_windows(self) -> list[dict[Any, Any]]:
@@ -73,7 +77,8 @@ class ModelLife:
 def render_page(life: ModelLife, policy: Policy) -> str:
     """Render the page as HTML without external files."""
     windows = life.result_windows
-    note = f"{life.model}, as of {life.as_of:%-d %B %Y} UTC. {_summarise_windows(windows)}"
+    note = f"{life.model}, as of {life.as_of:%-d %B %Y} UTC. {_summarise_windows(life.kind.names, windows)}"
+    note += f" Never judged: {'; '.join(life.unjudged)}." if life.unjudged else ""
     return render_template(
         "life.html", question=life.question, note=note, facts=_list_facts(life), sections=_sections(life, policy),
         verdicts=list(_list_verdicts(life)), decisions=_list_decisions(life), alerts=_list_alerts(life),
@@ -81,23 +86,8 @@ def render_page(life: ModelLife, policy: Policy) -> str:
 
 
 def _sections(life: ModelLife, policy: Policy) -> list[_Section]:
-    windows, span = life.result_windows, life.span
     return [
-        _Section(
-            "How well it ranks",
-            "AUC of each window; 0.5 is random. The bars are 95 % intervals over days. Dashed line with squares: the "
-            "first model, had it never been retrained.",
-            [_draw_series(span, windows, ("auc", "auc", "baseline_auc"), "AUC")],
-        ),
-        _Section(
-            "How far its probabilities can be trusted",
-            "Log-loss, lower is better, and the calibration gap: mean prediction minus mean label. Outside the grey "
-            "band retraining is due.",
-            [
-                _draw_series(span, windows, ("log_loss", "log_loss", "baseline_log_loss"), "log-loss"),
-                _draw_series(span, windows, ("calibration_gap", "gap", ""), "calibration gap", policy.retrain_gap),
-            ],
-        ),
+        *_describe_quality(life, policy),
         _Section(
             "Which version served, and what happened",
             "Each alert from the first to the last run that saw it; a hollow one is open. Below, rows set aside in "
@@ -113,29 +103,58 @@ def _sections(life: ModelLife, policy: Policy) -> list[_Section]:
     ]
 
 
+def _describe_quality(life: ModelLife, policy: Policy) -> tuple[_Section, _Section]:
+    windows, span, kind, names = life.result_windows, life.span, life.kind, life.kind.names
+    trust = "How far its probabilities can be trusted" if kind.method == "predict_proba" else "How far off it is"
+    unknown = " No loss is expected before labels come: a predicted number does not tell how far off it may be."
+    band = resolve_limit(policy.retrain_gap, windows[-1].get("gap_reference", math.nan) if windows else math.nan)
+    return (
+        _Section(
+            "How well it ranks",
+            f"{_capitalise(names.ranking_words)} of each window; 0.5 is random. The bars are 95 % intervals over days. "
+            "Dashed line with squares: the first model, had it never been retrained.",
+            [_draw_series(span, windows, ("ranking", "ranking", "baseline_ranking"), names.ranking_words)],
+        ),
+        _Section(
+            trust,
+            f"{_capitalise(names.loss_words)}, lower is better, and the {names.gap_words}: {names.gap_meaning}. "
+            f"Outside the grey band retraining is due.{'' if kind.has_expected_loss else unknown}",
+            [
+                _draw_series(span, windows, ("loss", "loss", "baseline_loss"), names.loss_words),
+                _draw_series(span, windows, ("gap", "gap", ""), names.gap_words, band if math.isfinite(band) else 0.0),
+            ],
+        ),
+    )
+
+
+def _capitalise(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
 def _list_facts(life: ModelLife) -> dict[str, str]:
     windows, moves = life.result_windows, life.moves.to_dict("records")
     pages = int(((life.alerts["severity"] == "page") & life.alerts["resolved"].isna()).sum())
     return {
         "serves now": f"version {moves[-1]['to_version']:.0f}" if moves else "nothing",
-        "AUC, newest window": f"{windows[-1]['auc']:.3f}" if windows else "on hold",
-        "calibration gap, newest": f"{windows[-1]['calibration_gap']:+.3f}" if windows else "on hold",
+        f"{life.kind.names.ranking_words}, newest window": f"{windows[-1]['ranking']:.3f}" if windows else "on hold",
+        f"{life.kind.names.gap_words}, newest": f"{windows[-1]['gap']:+.3f}" if windows else "on hold",
         "champion changed": f"{max(len(moves) - 1, 0)} times",
         "to look at today": f"{pages} alert{'' if pages == 1 else 's'}",
     }
 
 
-def _summarise_windows(windows: Sequence[Row]) -> str:
+def _summarise_windows(names: FigureNames, windows: Sequence[Row]) -> str:
     if not windows:
         return "No window of matured labels has been judged yet."
-    auc, loss, baseline_auc, baseline_loss, gain = (
+    ranking, loss, baseline_ranking, baseline_loss, gain = (
         sum(row[name] for row in windows) / len(windows)
-        for name in ("auc", "log_loss", "baseline_auc", "baseline_log_loss", "log_loss_gain")
+        for name in ("ranking", "loss", "baseline_ranking", "baseline_loss", "loss_gain")
     )
-    means = f"Mean over {len(windows)} window{'' if len(windows) == 1 else 's'}: AUC {auc:.3f}, log-loss {loss:.3f}"
-    if math.isnan(baseline_auc) or not gain:
+    figures = f"{names.ranking_words} {ranking:.3f}, {names.loss_words} {loss:.3f}"
+    means = f"Mean over {len(windows)} window{'' if len(windows) == 1 else 's'}: {figures}"
+    if math.isnan(baseline_ranking) or not gain:
         return f"{means}."
-    return f"{means}. Never retrained, the first model would have had {baseline_auc:.3f} and {baseline_loss:.3f}."
+    return f"{means}. Never retrained, the first model would have had {baseline_ranking:.3f} and {baseline_loss:.3f}."
 
 
 def _draw_series(

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.questions.base import Array, Curve
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Answers = Mapping[str, np.ndarray[Any, Any]]
-"""Predicted probabilities by name of the model, each of shape (n_rows,)."""
 _COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
-_BINS = 10
 _EXAMPLES = 5
 
 
@@ -83,55 +82,55 @@ def render_template(template: str, **values: Any) -> str:
     return pages.get_template(template).render(**values)
 
 
-def quality_plots(y: np.ndarray[Any, Any], answers: Answers) -> dict[str, str]:
-    """Draw calibration and precision over recall; returns SVG by name.
-
-    Args:
-        y: labels, 1 or 0, shape (n_rows,), at least one of each.
-        answers: predictions for the same rows.
-    """
-    from sklearn.calibration import calibration_curve
-    from sklearn.metrics import precision_recall_curve
-
-    def calibration(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
-        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
-            observed, predicted = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
-            axes.plot(predicted, observed, marker="o", markersize=3, color=colour, label=who)
-
-    def precision_recall(axes: Axes) -> None:
-        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
-            precision, recall, _ = precision_recall_curve(y, p)
-            kept = np.linspace(0, len(recall) - 1, 200).astype("int64")
-            axes.plot(recall[kept], precision[kept], color=colour, label=who)
-
-    return {
-        "calibration": _draw_plot("Calibration", "mean prediction", "mean label", calibration),
-        "precision_recall": _draw_plot("Precision over recall", "recall", "precision", precision_recall),
-    }
+def quality_plots(curves: Sequence[Curve]) -> dict[str, str]:
+    """Draw the curves of a kind of question; returns SVG by name."""
+    return {curve.name: _draw_curve(curve) for curve in curves}
 
 
-def daily_plot(day: np.ndarray[Any, Any], y: np.ndarray[Any, Any], answers: Answers) -> str:
-    """Draw mean label and mean predictions per day as SVG; `day` is datetime64, shape (n_rows,)."""
-    days, index = np.unique(day.astype("datetime64[D]"), return_inverse=True)
-    rows = np.bincount(index)
+def _draw_curve(curve: Curve) -> str:
+    marks: dict[str, Any] = {
+        "line": {},
+        "points": {"marker": "o", "markersize": 3},
+        "cloud": {"marker": "o", "markersize": 1, "linestyle": "none"},
+    }[curve.style]
 
     def draw(axes: Axes) -> None:
-        axes.plot(range(len(days)), np.bincount(index, y) / rows, color="#222", linewidth=2, label="label")
-        for (who, p), colour in zip(answers.items(), _COLOURS, strict=False):
-            axes.plot(range(len(days)), np.bincount(index, p) / rows, color=colour, label=who)
+        if curve.diagonal:
+            ends = [end for x, _ in curve.lines.values() for end in (x.min(), x.max())]
+            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#bbb", linewidth=1)
+        for (who, (x, y)), colour in zip(curve.lines.items(), _COLOURS, strict=False):
+            axes.plot(x, y, color=colour, label=who, **marks)
 
-    return _draw_plot("Per day", f"days since {days[0]}", "mean", draw)
+    return _draw_plot(curve.title, curve.x, curve.y, draw)
 
 
-def importance_plot(values: Mapping[str, float]) -> str:
-    """Draw the 20 largest values as bars, largest first, as SVG."""
+def daily_plot(day: Array, levels: Mapping[str, tuple[str, Array, Array]]) -> str:
+    """Draw the labels and the predictions per day as SVG.
+
+    Args:
+        day: datetime64, shape (n_rows,).
+        levels: by name of the model: what is drawn, its value for labels and for predictions, each of shape (n_rows,).
+    """
+    days, index = np.unique(day.astype("datetime64[D]"), return_inverse=True)
+    rows = np.bincount(index)
+    name, labels, _ = next(iter(levels.values()))
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(len(days)), np.bincount(index, labels) / rows, color="#222", linewidth=2, label="label")
+        for (who, (_, _, predicted)), colour in zip(levels.items(), _COLOURS, strict=False):
+            axes.plot(range(len(days)), np.bincount(index, predicted) / rows, color=colour, label=who)
+
+    return _draw_plot("Per day", f"days since {days[0]}", name, draw)
+
+
+def importance_plot(values: Mapping[str, float], loss: str) -> str:
+    """Draw the 20 largest values as bars, largest first, as SVG; `loss` names what they add."""
     top = sorted(values.items(), key=lambda item: item[1])[-20:]
 
     def draw(axes: Axes) -> None:
         axes.barh([name for name, _ in top], [value for _, value in top], color=_COLOURS[0])
 
-    return _draw_plot("Loss when a feature is shuffled", "log-loss more", "", draw)
+    return _draw_plot("Loss when a feature is shuffled", f"{loss} more", "", draw)
 
 
 @dataclass

@@ -246,7 +246,7 @@ def with_policy(**changes):
 @pytest.mark.parametrize(
     ("use_case", "rules"),
     [
-        (with_policy(min_auc=0.99, max_size_mb=0.001, max_latency_ms=0.0), {"floor_auc", "size", "latency"}),
+        (with_policy(min_ranking=0.99, max_size_mb=0.001, max_latency_ms=0.0), {"floor_auc", "size", "latency"}),
         (replace(TOY, features=TOY.features[:2]), {"contract"}),
     ],
 )

@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import BINARY
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mlops.modeling.baselines import fit_baselines
+from mlops.modeling.baselines import make_baselines
 
 rng = np.random.default_rng(0)
 ROWS = 600
@@ -16,21 +17,25 @@ Y = (rng.random(ROWS) < 1 / (1 + np.exp(-2 * FRAME["size"] - np.where(FRAME["kin
 
 
 def test_the_dummy_answers_the_base_rate_and_the_line_uses_numbers_and_categories():
-    answers = {who: each.fit(FRAME, Y).predict_proba(FRAME)[:, 1] for who, each in fit_baselines(FRAME).items()}
+    answers = {
+        who: each.fit(FRAME, Y).predict_proba(FRAME)[:, 1] for who, each in make_baselines(BINARY, FRAME).items()
+    }
     assert answers["dummy"] == pytest.approx(Y.mean())
-    alone = fit_baselines(FRAME[["size"]])["linear"].fit(FRAME[["size"]], Y).predict_proba(FRAME[["size"]])[:, 1]
+    alone = (
+        make_baselines(BINARY, FRAME[["size"]])["linear"].fit(FRAME[["size"]], Y).predict_proba(FRAME[["size"]])[:, 1]
+    )
     assert roc_auc_score(Y, answers["linear"]) > roc_auc_score(Y, alone) + 0.02 > 0.7
     assert log_loss(Y, answers["linear"]) < log_loss(Y, answers["dummy"])
 
 
 def test_a_missing_number_is_the_median_and_rare_categories_are_one():
     rare = pd.DataFrame({"size": [0.0] * 40 + [1.0, 100.0, np.nan], "kind": [f"k{n}" for n in range(43)]})
-    linear = fit_baselines(rare)["linear"].fit(rare, np.arange(43) % 2)
+    linear = make_baselines(BINARY, rare)["linear"].fit(rare, np.arange(43) % 2)
     assert linear.predict_proba(rare.assign(size=np.nan)) == pytest.approx(linear.predict_proba(rare.assign(size=0.0)))
     assert linear[:-1].transform(rare).shape == (43, 31)
 
 
 def test_what_is_missing_or_was_never_seen_gets_an_answer():
-    linear = fit_baselines(FRAME)["linear"].fit(FRAME, Y)
+    linear = make_baselines(BINARY, FRAME)["linear"].fit(FRAME, Y)
     odd = pd.DataFrame({"size": [np.nan, 0.0], "kind": [None, "z"], "never": [1.0, np.nan]})
     assert ((linear.predict_proba(odd) > 0) & (linear.predict_proba(odd) < 1)).all()

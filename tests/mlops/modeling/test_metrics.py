@@ -1,15 +1,18 @@
 import math
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from kinds import BINARY
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlops.contract import DataError
-from mlops.modeling.metrics import bootstrap_paired_days, compute_metrics
+from mlops.questions import bootstrap_paired_days
 
+compare = partial(bootstrap_paired_days, BINARY)
 chances = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1)
 
 
@@ -20,21 +23,21 @@ def with_both_classes(rows):
 @given(st.lists(st.tuples(st.integers(0, 1), chances), min_size=2, max_size=80).filter(with_both_classes))
 def test_measures_are_those_of_scikit_learn_ties_and_certainties_included(rows):
     y, p = (np.array(side) for side in zip(*rows, strict=True))
-    found = compute_metrics(y, p)
-    assert found.auc == pytest.approx(roc_auc_score(y, p), abs=1e-12)
-    assert found.log_loss == pytest.approx(log_loss(y, p), rel=1e-9, abs=1e-12)
+    found = BINARY.compute_metrics(y, p)
+    assert found.ranking == pytest.approx(roc_auc_score(y, p), abs=1e-12)
+    assert found.loss == pytest.approx(log_loss(y, p), rel=1e-9, abs=1e-12)
     assert found.skill == pytest.approx(1 - log_loss(y, p) / log_loss(y, np.full(len(y), y.mean())), rel=1e-9, abs=1e-9)
-    assert found.calibration_gap == pytest.approx(p.mean() - y.mean(), abs=1e-12)
-    assert (found.rows, found.positives) == (len(y), y.sum())
+    assert found.gap == pytest.approx(p.mean() - y.mean(), abs=1e-12)
+    assert (found.rows, found.figures["positives"]) == (len(y), y.sum())
 
 
 def test_measures_by_hand():
-    found = compute_metrics([1, 0, 1, 0], [0.75, 0.75, 0.25, 0.25])
+    found = BINARY.compute_metrics([1, 0, 1, 0], [0.75, 0.75, 0.25, 0.25])
     loss = -(math.log(0.75) + math.log(0.25)) / 2
-    assert (found.rows, found.positives, found.auc, found.calibration_gap) == (4, 2, 0.5, 0.0)
-    assert found.log_loss == pytest.approx(loss)
+    assert (found.rows, found.figures["positives"], found.ranking, found.gap) == (4, 2, 0.5, 0.0)
+    assert found.loss == pytest.approx(loss)
     assert found.skill == pytest.approx(1 - loss / math.log(2))
-    assert compute_metrics([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]).calibration_gap == 0.25  # it promises more than comes
+    assert BINARY.compute_metrics([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]).gap == 0.25  # it promises more than comes
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_measures_by_hand():
 )
 def test_what_cannot_be_measured_is_refused_in_one_sentence(y, p, sentence):
     with pytest.raises(DataError, match=f"^{sentence}"):
-        compute_metrics(y, p)
+        BINARY.compute_metrics(y, p)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(y, p, sentence):
 def test_what_cannot_be_compared_is_refused_in_one_sentence(broken, sentence):
     rows = {"y": [0, 1], "challenger": [0.5, 0.5], "champion": [0.5, 0.5], "day": ["mon", "tue"]}
     with pytest.raises(DataError, match=f"^{sentence}"):
-        bootstrap_paired_days(**(rows | broken), replicates=3, seed=0)
+        compare(**(rows | broken), replicates=3, seed=0)
 
 
 row = st.tuples(st.integers(0, 1), chances, chances, st.sampled_from(["mon", "tue", "wed", "thu"]))
@@ -84,9 +87,7 @@ def test_bootstrap_is_a_loop_over_repeated_days_with_the_measures_of_scikit_lear
     y, challenger, champion, day = (np.array(side) for side in zip(*rows, strict=True))
     names = sorted(set(day))
     assume(len(names) > 1)
-    d_auc, d_log_loss = bootstrap_paired_days(
-        y=y, challenger=challenger, champion=champion, day=day, replicates=5, seed=seed
-    )
+    d_auc, d_log_loss = compare(y=y, challenger=challenger, champion=champion, day=day, replicates=5, seed=seed)
     draws = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=5)
     for draw, auc, loss in zip(draws, d_auc, d_log_loss, strict=True):
         assert draw.sum() == len(names)
@@ -114,20 +115,20 @@ def world(rows, days, noise, seed=0):
 
 def test_bootstrap_says_who_is_better_and_repeats_itself():
     rows = world(4000, 20, (0.1, 1.5))
-    d_auc, d_log_loss = bootstrap_paired_days(**rows, replicates=300, seed=7)
+    d_auc, d_log_loss = compare(**rows, replicates=300, seed=7)
     assert d_auc.shape == d_log_loss.shape == (300,)
     assert d_auc.min() > 0
     assert d_log_loss.max() < 0
-    again = bootstrap_paired_days(**rows, replicates=300, seed=7)
+    again = compare(**rows, replicates=300, seed=7)
     assert np.array_equal(again, (d_auc, d_log_loss))
-    assert not np.array_equal(bootstrap_paired_days(**rows, replicates=300, seed=8), again)
+    assert not np.array_equal(compare(**rows, replicates=300, seed=8), again)
     swapped = rows | {"challenger": rows["champion"], "champion": rows["challenger"]}
-    assert np.allclose(bootstrap_paired_days(**swapped, replicates=300, seed=7), (-d_auc, -d_log_loss), atol=1e-12)
+    assert np.allclose(compare(**swapped, replicates=300, seed=7), (-d_auc, -d_log_loss), atol=1e-12)
 
 
 def test_a_model_against_itself_differs_by_exactly_nothing():
     rows = world(500, 5, (0.5, 0.5))
-    d_auc, d_log_loss = bootstrap_paired_days(**(rows | {"champion": rows["challenger"]}), replicates=50, seed=0)
+    d_auc, d_log_loss = compare(**(rows | {"champion": rows["challenger"]}), replicates=50, seed=0)
     assert not d_auc.any()
     assert not d_log_loss.any()
 
@@ -136,12 +137,12 @@ def test_the_order_of_rows_does_not_matter():
     rows = world(500, 5, (0.5, 0.6))
     order = np.random.default_rng(1).permutation(500)
     shuffled = {name: values[order] for name, values in rows.items()}
-    found, again = (bootstrap_paired_days(**side, replicates=50, seed=0) for side in (rows, shuffled))
+    found, again = (compare(**side, replicates=50, seed=0) for side in (rows, shuffled))
     assert np.allclose(found, again, atol=1e-12)
 
 
 def test_a_thousand_replicates_of_fifty_thousand_rows_take_well_under_four_seconds():
     rows = world(50_000, 28, (0.3, 0.4))
     start = time.perf_counter()
-    bootstrap_paired_days(**rows, replicates=1000, seed=0)
+    compare(**rows, replicates=1000, seed=0)
     assert time.perf_counter() - start < 4

@@ -13,8 +13,8 @@ moments = st.timedeltas(timedelta(0), timedelta(days=20_000)).map(lambda t: date
 
 
 def policy(**changes):
-    limits = {"min_auc": 0.7, "min_skill": 0.08, "max_auc": 0.85, "margin_auc": 0.005, "margin_log_loss": 0.002}
-    given = {"holdout": 28 * DAY, "maturity": 36 * timedelta(hours=1), "max_calibration_gap": 0.05}
+    limits = {"min_ranking": 0.7, "min_skill": 0.08, "max_ranking": 0.85, "margin_ranking": 0.005, "margin_loss": 0.002}
+    given = {"holdout": 28 * DAY, "maturity": 36 * timedelta(hours=1), "max_gap": 0.05}
     return Policy(**(given | limits | changes))
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import BINARY
 from policies import BY_CARRIER as POLICY
 
 from mlops.contract import DataError, Decision, Rule
@@ -74,7 +75,7 @@ def test_every_rule_that_can_fire_has_an_owner():
     judged = pd.concat([weeks.assign(column=c, state="drift") for c in ("*", "x")])
     found = [*alerts.find_drift(judged, replace(POLICY, paging=("x",)))]
     found += alerts.find_late_sources({"weather": None}, NOW, POLICY)
-    found += alerts.find_quality(quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
+    found += alerts.find_quality(BINARY.names, quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
     assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
     assert {f.rule for f in found} < alerts.OWNERS.keys()
 
@@ -102,11 +103,15 @@ def predicted(flipped="", unreported=0.0, rows=20_000):
 
 
 def quality(**fault):
-    return list(estimates.measure_slices(predicted(**fault), NOW - 28 * DAY, NOW, POLICY, due=True))
+    return list(estimates.measure_slices(BINARY, predicted(**fault), NOW - 28 * DAY, NOW, POLICY, due=True))
 
 
 def fired(found, usual=None):
-    return [(f.rule, f.subject) for f in alerts.find_quality(found, usual or Usual(), NOT_DUE, POLICY) if f.firing]
+    return [
+        (f.rule, f.subject)
+        for f in alerts.find_quality(BINARY.names, found, usual or Usual(), NOT_DUE, POLICY)
+        if f.firing
+    ]
 
 
 def test_labels_flipped_in_one_slice_page_with_that_slice():
@@ -116,7 +121,7 @@ def test_labels_flipped_in_one_slice_page_with_that_slice():
 
 def test_what_only_waits_for_the_cool_down_goes_on_firing():
     cooling = Decision(due=False, rules=(Rule("calibration_gap", True, -0.05, 0.03, "but the last training was ..."),))
-    found = alerts.find_quality(quality(), Usual(), cooling, POLICY)
+    found = alerts.find_quality(BINARY.names, quality(), Usual(), cooling, POLICY)
     assert [(f.rule, f.severity) for f in found if f.firing] == [("calibration", "ticket")]
 
 
@@ -129,37 +134,37 @@ def test_a_slice_that_is_always_off_is_used_to():
 def test_a_window_whose_outcomes_have_not_come_is_on_hold_and_says_so():
     found = quality(unreported=0.25)
     assert {q.state for q in found} == {"hold"}
-    assert np.isnan(found[0].auc)
+    assert np.isnan(found[0].ranking)
     assert fired(found) == [("labels", "")]
 
 
 def test_the_expectation_comes_true_when_predictions_are_calibrated():
     whole, *_ = quality()
-    assert whole.expected_rate == pytest.approx(whole.rate, abs=0.01)
-    assert whole.excess_log_loss == pytest.approx(0, abs=0.01)
+    assert whole.expected_level == pytest.approx(whole.level, abs=0.01)
+    assert whole.excess_loss == pytest.approx(0, abs=0.01)
     for low, value, high in [
-        (whole.auc_low, whole.auc, whole.auc_high),
-        (whole.log_loss_low, whole.log_loss, whole.log_loss_high),
-        (whole.gap_low, whole.calibration_gap, whole.gap_high),
+        (whole.ranking_low, whole.ranking, whole.ranking_high),
+        (whole.loss_low, whole.loss, whole.loss_high),
+        (whole.gap_low, whole.gap, whole.gap_high),
     ]:
         assert low < value < high
 
 
 def test_before_labels_are_due_only_the_expectation_is_told():
     rows = predicted(unreported=1.0)
-    (open_,) = estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=False)
+    (open_,) = estimates.measure_slices(BINARY, rows, NOW - 28 * DAY, NOW, POLICY, due=False)
     assert (open_.state, open_.labelled) == ("waiting", 0)
-    assert open_.expected_rate == pytest.approx(rows["prediction"].mean())
-    assert np.isnan(open_.log_loss)
+    assert open_.expected_level == pytest.approx(rows["prediction"].mean())
+    assert np.isnan(open_.loss)
 
 
 def test_a_model_beside_is_worse_by_an_interval_that_excludes_zero():
     rows = predicted()
     noise = np.random.default_rng(6).uniform(0.05, 0.5, len(rows))
-    found = estimates.compare_models(rows["label"], rows["prediction"], noise, rows["day"])
-    assert 0 < found.low < found.log_loss_gain < found.high
-    same = estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
-    assert (same.log_loss_gain, same.low, same.high) == (0, 0, 0)
+    found = estimates.compare_models(BINARY, rows["label"], rows["prediction"], noise, rows["day"])
+    assert 0 < found.low < found.gain < found.high
+    same = estimates.compare_models(BINARY, rows["label"], rows["prediction"], rows["prediction"], rows["day"])
+    assert (same.gain, same.low, same.high) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -178,11 +183,11 @@ def test_whole_weeks_run_from_monday(start, end, first, number):
 
 def test_one_day_has_figures_and_no_bounds_and_is_no_ground_for_a_comparison():
     rows = predicted().assign(day=pd.Timestamp("2013-05-01"))
-    whole, *_ = estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=True)
-    assert whole.auc > 0.5
-    assert np.isnan(whole.auc_low)
+    whole, *_ = estimates.measure_slices(BINARY, rows, NOW - 28 * DAY, NOW, POLICY, due=True)
+    assert whole.ranking > 0.5
+    assert np.isnan(whole.ranking_low)
     with pytest.raises(DataError, match="needs at least two"):
-        estimates.compare_models(rows["label"], rows["prediction"], rows["prediction"], rows["day"])
+        estimates.compare_models(BINARY, rows["label"], rows["prediction"], rows["prediction"], rows["day"])
 
 
 # --- the words that somebody is called with --------------------------------------------------------------------------
@@ -241,16 +246,20 @@ def test_feeds_say_since_when_they_are_silent():
 
 
 def window(slice_="", gap=0.0, unreported=0.0, state="judged", **figures):
-    counts = {"rows": 900, "labelled": 900, "positives": 200, "expected_rate": 0.2, "expected_log_loss": 0.5}
+    counts = {"rows": 900, "labelled": 900, "positives": 200, "expected_level": 0.2, "expected_loss": 0.5, **figures}
+    labels, p = np.arange(counts["labelled"]) < counts["positives"], np.full(counts["rows"], counts["expected_level"])
+    implausible = BINARY.describe_implausible(labels, p, POLICY.drift_factor) if len(labels) else ""
     return estimates.Quality(
-        start=NOW - 28 * DAY, end=NOW, slice=slice_, state=state, calibration_gap=gap, unreported=unreported,
-        **{**counts, "offset_error": 0.03, **figures},
+        start=NOW - 28 * DAY, end=NOW, slice=slice_, state=state, gap=gap, unreported=unreported,
+        implausible=implausible, **{"offset_error": 0.03, **counts},
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(("share", "firing"), [(0.02, False), (0.0201, True)])
 def test_outcomes_may_lack_up_to_the_policys_share(share, firing):
-    (found,) = alerts.find_quality([window(unreported=share)], Usual(), replace(NOT_DUE, rules=()), POLICY)
+    (found,) = alerts.find_quality(
+        BINARY.names, [window(unreported=share)], Usual(), replace(NOT_DUE, rules=()), POLICY
+    )
     said = f"{share:.1%} of the outcomes are not reported; 2.0% is allowed"
     assert found == Finding("labels", "", "page", firing, said)
 
@@ -272,8 +281,8 @@ OFF = "calibration gap {} off that of all rows, usually {}; 0.095 either way of 
         ({"positives": 900}, (), WRONG.format("1.000")),
         ({"positives": 340}, (), ""),
         ({"rows": 30, "labelled": 30, "positives": 1}, (), ""),
-        ({"positives": 900, "expected_rate": 1.0}, (), ""),
-        ({"positives": 0, "expected_rate": 0.0}, (), ""),
+        ({"positives": 900, "expected_level": 1.0}, (), ""),
+        ({"positives": 0, "expected_level": 0.0}, (), ""),
     ],
 )  # fmt: skip
 def test_outcomes_that_are_empty_or_cannot_be_right_page(whole, usual, said):
@@ -290,7 +299,7 @@ def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
     }  # fmt: skip
     firing = {}
     for name, labels in faults.items():
-        whole, *_ = estimates.measure_slices(rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
+        whole, *_ = estimates.measure_slices(BINARY, rows.assign(label=labels), NOW - 28 * DAY, NOW, POLICY, due=True)
         firing[name] = alerts.check_labels(whole, Usual(), POLICY).firing
     assert firing == {"right": False, "all zero": True, "all one": True, "other way round": True, "empty": True}
 
@@ -311,13 +320,15 @@ def test_flipped_empty_and_constant_labels_of_a_whole_window_page():
 def test_a_slice_may_be_off_its_usual_place_as_far_as_its_own_noise_goes(gap, usual, firing, said):
     found = [window(gap=0.5), window("origin=JFK", gap=0.5 + gap)]
     known = Usual(offsets={"origin=JFK": usual, "": [9.0]})
-    _, of_slice = alerts.find_quality(found, known, replace(NOT_DUE, rules=()), POLICY)
+    _, of_slice = alerts.find_quality(BINARY.names, found, known, replace(NOT_DUE, rules=()), POLICY)
     assert of_slice == Finding("slice", "origin=JFK", "page", firing, said)
 
 
 def test_a_slice_of_one_day_is_not_judged():
     found = [window(), window("origin=JFK", gap=0.5, offset_error=float("nan"))]
-    assert [f.rule for f in alerts.find_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+    assert [f.rule for f in alerts.find_quality(BINARY.names, found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == [
+        "labels"
+    ]
 
 
 def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
@@ -326,7 +337,9 @@ def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
         {day: np.random.default_rng(n).normal(0, 0.05) for n, day in enumerate(rows["day"].unique())}
     )
     rows["prediction"] = np.clip(rows["prediction"] + shift * (rows["carrier"] == "EV"), 0, 1)
-    of_slice = {q.slice: q for q in estimates.measure_slices(rows, NOW - 28 * DAY, NOW, POLICY, due=True)}["carrier=EV"]
+    of_slice = {q.slice: q for q in estimates.measure_slices(BINARY, rows, NOW - 28 * DAY, NOW, POLICY, due=True)}[
+        "carrier=EV"
+    ]
     residual, mine = rows["prediction"] - rows["label"], rows["carrier"] == "EV"
     days = [np.flatnonzero(rows["day"] == day) for day in rows["day"].unique()]
     generator, drawn = np.random.default_rng(0), []
@@ -337,7 +350,7 @@ def test_the_error_of_a_slice_is_what_days_drawn_again_differ_by():
 
 
 def stored(start, end, gap, slice_="", labelled=900):
-    row = {"window_start": start, "window_end": end, "slice": slice_, "state": "judged", "calibration_gap": gap}
+    row = {"window_start": start, "window_end": end, "slice": slice_, "state": "judged", "gap": gap}
     return {**row, "rows": 1000, "unreported": 0.0, "labelled": labelled}
 
 
@@ -359,7 +372,9 @@ def test_windows_of_before_are_taken_without_overlap_from_the_newest_back():
 def test_neither_a_slice_nor_a_window_on_hold_is_held_against_the_other(on_hold):
     found = [window(gap=0.0), window("origin=JFK", gap=0.5)]
     found[on_hold] = replace(found[on_hold], state="hold")
-    assert [f.rule for f in alerts.find_quality(found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == ["labels"]
+    assert [f.rule for f in alerts.find_quality(BINARY.names, found, Usual(), replace(NOT_DUE, rules=()), POLICY)] == [
+        "labels"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +388,7 @@ def test_each_rule_of_retraining_that_has_a_figure_is_a_ticket_in_its_own_words(
         Rule("calibration_gap", passed, value, limit, "a gap"),
         Rule("age", True, 3.0, 84.0, "young"),
     )
-    _, *found = alerts.find_quality([window()], Usual(), Decision(due=False, rules=rules), POLICY)
+    _, *found = alerts.find_quality(BINARY.names, [window()], Usual(), Decision(due=False, rules=rules), POLICY)
     gap, age = Finding("calibration", "", "ticket", firing, "a gap"), Finding("age", "", "ticket", False, "young")
     assert found == [gap, age]
 

@@ -22,6 +22,7 @@ from mlops.jobs import monitoring
 from mlops.monitoring import drift, quality, store
 from mlops.monitoring.history import KEYS
 from mlops.platform import runtime
+from mlops.questions import question_of
 from mlops.release import audit_log
 from mlops.release.aliases import as_recorded
 from mlops.release.version_record import AuditRow
@@ -119,7 +120,7 @@ class World:
 
     # --- as a schema
 
-    def append_rows(self, table, rows):
+    def append_rows(self, table, rows, *, adds_columns=False):
         if self.left == 0:
             raise Cut
         self.left -= 1
@@ -154,6 +155,7 @@ class World:
         counts = pd.DataFrame({"week": pd.to_datetime([]), "as_of": pd.to_datetime([])})
         return {
             **self.tables,
+            "metrics": store.name_figures(question_of(USE_CASE.label), self.tables["metrics"]),
             "moves": moves,
             "ledger": ledger.assign(last_known=ledger["as_of"]),
             "quarantine": none,
@@ -181,9 +183,7 @@ class World:
 def no_engine():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_schemas, "create_tables", lambda *_: None)
-        patch.setattr(
-            table_schemas, "describe_table", lambda _, name, rows: rows[[c.name for c in table_schemas.TABLES[name]]]
-        )
+        patch.setattr(table_schemas, "describe_table", lambda _, columns, rows: rows[[c.name for c in columns]])
         patch.setattr(audit_log, "load_rows", lambda job: job.own.moves())
         patch.setattr(
             store,

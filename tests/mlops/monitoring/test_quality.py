@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import BINARY
 from policies import PLAIN
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from mlops.contract import DataError
-from mlops.modeling.metrics import compute_metrics
-from mlops.monitoring.quality import Quality, compare_models, mean_entropy, measure_slices
+from mlops.monitoring.quality import Quality, compare_models, measure_slices
 
 END = datetime(2013, 6, 3, tzinfo=UTC)
 START = END - timedelta(days=28)
 POLICY = replace(PLAIN, slices=("origin",), max_unlabelled=0.25, slice_min_rows=5, slice_min_positives=2)
-FIGURES = ("rate", "auc", "log_loss", "brier", "calibration_gap", "excess_log_loss")
-BOUNDS = tuple(f"{name}_{end}" for name in ("auc", "log_loss", "gap") for end in ("low", "high"))
+FIGURES = ("level", "ranking", "loss", "gap", "excess_loss")
+BOUNDS = tuple(f"{name}_{end}" for name in ("ranking", "loss", "gap") for end in ("low", "high"))
 
 
 def predicted(labels, reported=None, origin="JFK", day=None, p=0.25):
@@ -29,22 +29,22 @@ def predicted(labels, reported=None, origin="JFK", day=None, p=0.25):
 
 
 def found(*parts, due=True, policy=POLICY):
-    return list(measure_slices(pd.concat(parts, ignore_index=True), START, END, policy, due=due))
+    return list(measure_slices(BINARY, pd.concat(parts, ignore_index=True), START, END, policy, due=due))
 
 
 def test_the_expected_log_loss_is_the_mean_entropy():
-    assert mean_entropy([0.5, 0.5]) == pytest.approx(np.log(2))
-    assert mean_entropy([0.25, 0.1]) == pytest.approx(
+    assert BINARY.estimate_loss([0.5, 0.5]) == pytest.approx(np.log(2))
+    assert BINARY.estimate_loss([0.25, 0.1]) == pytest.approx(
         -(0.25 * np.log(0.25) + 0.75 * np.log(0.75) + 0.1 * np.log(0.1) + 0.9 * np.log(0.9)) / 2
     )
-    assert 0 < mean_entropy([0, 1]) < 1e-10
+    assert 0 < BINARY.estimate_loss([0, 1]) < 1e-10
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_predictions_can_lie_about_the_truth_but_their_expectation_is_what_they_claim(claims):
     p = np.clip(claims, 1e-9, 1 - 1e-9)
     both = log_loss([1] * len(p) + [0] * len(p), np.concatenate([p, p]), sample_weight=[*p, *(1 - p)], labels=[0, 1])
-    assert mean_entropy(p) == pytest.approx(both, abs=1e-6)
+    assert BINARY.estimate_loss(p) == pytest.approx(both, abs=1e-6)
 
 
 def redrawn(rows, draws=200):
@@ -62,44 +62,45 @@ def world(rows=60, days=4):
 
 def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days():
     rows = world()
-    whole = next(measure_slices(rows, START, END, replace(POLICY, slices=()), due=True))
+    whole = next(measure_slices(BINARY, rows, START, END, replace(POLICY, slices=()), due=True))
     y, p = rows["label"], rows["prediction"]
     assert (whole.start, whole.end, whole.slice, whole.state) == (START, END, "", "judged")
     assert (whole.rows, whole.labelled, whole.positives, whole.unreported) == (60, 60, y.sum(), 0)
     expected = {
-        "expected_rate": p.mean(),
-        "expected_log_loss": mean_entropy(p),
-        "rate": y.mean(),
-        "auc": roc_auc_score(y, p),
-        "log_loss": log_loss(y, p),
-        "brier": brier_score_loss(y, p),
-        "calibration_gap": p.mean() - y.mean(),
-        "excess_log_loss": log_loss(y, p) - mean_entropy(p),
+        "expected_level": p.mean(),
+        "expected_loss": BINARY.estimate_loss(p),
+        "level": y.mean(),
+        "ranking": roc_auc_score(y, p),
+        "loss": log_loss(y, p),
+        "gap": p.mean() - y.mean(),
+        "excess_loss": log_loss(y, p) - BINARY.estimate_loss(p),
     }
-    measured = [compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
-    drawn = [(each.auc, each.log_loss, each.calibration_gap) for each in measured]
+    assert whole.others == {"brier": pytest.approx(brier_score_loss(y, p))}
+    measured = [BINARY.compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
+    drawn = [(each.ranking, each.loss, each.gap) for each in measured]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    expected |= {f"{name}_low": low[n] for n, name in enumerate(("auc", "log_loss", "gap"))}
-    expected |= {f"{name}_high": high[n] for n, name in enumerate(("auc", "log_loss", "gap"))}
+    expected |= {f"{name}_low": low[n] for n, name in enumerate(("ranking", "loss", "gap"))}
+    expected |= {f"{name}_high": high[n] for n, name in enumerate(("ranking", "loss", "gap"))}
     assert {name: getattr(whole, name) for name in expected} == pytest.approx(expected)
 
 
 def test_another_model_is_held_against_the_champion_with_the_bounds_of_the_same_days():
     rows, other = world(), world()["prediction"].to_numpy()[::-1]
     y, p, day = (rows[name] for name in ("label", "prediction", "day"))
-    answer = compare_models(y, p, other, day)
-    assert answer.auc == pytest.approx(roc_auc_score(y, other))
-    assert answer.log_loss == pytest.approx(log_loss(y, other))
-    assert answer.log_loss_gain == pytest.approx(log_loss(y, other) - log_loss(y, p))
+    answer = compare_models(BINARY, y, p, other, day)
+    assert answer.ranking == pytest.approx(roc_auc_score(y, other))
+    assert answer.loss == pytest.approx(log_loss(y, other))
+    assert answer.gain == pytest.approx(log_loss(y, other) - log_loss(y, p))
     draws = redrawn(rows.assign(other=other))
     saved = [
-        compute_metrics(r.label, r.other).log_loss - compute_metrics(r.label, r.prediction).log_loss for r in draws
+        BINARY.compute_metrics(r.label, r.other).loss - BINARY.compute_metrics(r.label, r.prediction).loss
+        for r in draws
     ]
     assert (answer.low, answer.high) == pytest.approx(tuple(np.quantile(saved, (0.025, 0.975))))
     two = [0, 1] * 30
-    assert compare_models(y, p, other, two).log_loss_gain == answer.log_loss_gain
+    assert compare_models(BINARY, y, p, other, two).gain == answer.gain
     with pytest.raises(DataError, match="of one day: a comparison of days needs at least two"):
-        compare_models(y, p, other, [0] * 60)
+        compare_models(BINARY, y, p, other, [0] * 60)
 
 
 def test_two_days_have_bounds_and_one_has_none():
@@ -112,7 +113,7 @@ def test_two_days_have_bounds_and_one_has_none():
 
 def unfinished(slice_, state, rows, labelled, positives, unreported):
     counts = {"rows": rows, "labelled": labelled, "positives": positives, "unreported": unreported}
-    expected = {"expected_rate": 0.25, "expected_log_loss": mean_entropy([0.25])}
+    expected = {"expected_level": 0.25, "expected_loss": BINARY.estimate_loss([0.25])}
     return Quality(start=START, end=END, slice=slice_, state=state, **counts, **expected)
 
 
@@ -124,7 +125,7 @@ def test_before_labels_are_due_the_counts_and_the_expectation_are_all_there_is()
 
 def test_a_window_without_rows_is_on_hold_and_has_no_expectation():
     (whole,) = found(predicted([]))
-    nothing = {"unreported": np.nan, "expected_rate": np.nan, "expected_log_loss": np.nan}
+    nothing = {"unreported": np.nan, "expected_level": np.nan, "expected_loss": np.nan}
     assert repr(whole) == repr(replace(unfinished("", "hold", 0, 0, 0, 0.0), **nothing))
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import BINARY
 from policies import PLAIN
 
 from mlops.monitoring.retraining import decide_retraining, find_answer
@@ -26,8 +27,9 @@ INSTANT = timedelta(microseconds=1)
 def decided(gap=0.0, age=40 * DAY, last=None, policy=POLICY, **given):
     last_training = None if last is None else NOW - last
     return decide_retraining(
-        calibration_gap=gap, trained_until=NOW - age, last_training=last_training, as_of=NOW, policy=policy, **given
-    )
+        names=BINARY.names, gap=gap, gap_reference=0.2, trained_until=NOW - age, last_training=last_training,
+        as_of=NOW, policy=policy, **given,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kinds import BINARY
 from policies import BY_CARRIER as POLICY
 
 from mlops.reports.model_life import ModelLife, render_page
@@ -15,8 +16,8 @@ from mlops.reports.model_life import ModelLife, render_page
 DAY = timedelta(days=1)
 START = datetime(2013, 4, 1)  # noqa: DTZ001 (as tables give them: UTC without zone)
 EVIL = '<script>alert("x")</script>'
-FIGURES = ("auc", "log_loss", "calibration_gap", "baseline_auc", "baseline_log_loss", "log_loss_gain")
-BOUNDS = tuple(f"{stem}_{end}" for stem in ("auc", "log_loss", "gap") for end in ("low", "high"))
+FIGURES = ("ranking", "loss", "gap", "baseline_ranking", "baseline_loss", "loss_gain")
+BOUNDS = tuple(f"{stem}_{end}" for stem in ("ranking", "loss", "gap") for end in ("low", "high"))
 
 
 def life(windows=3, **changed):
@@ -43,7 +44,7 @@ def life(windows=3, **changed):
         "quarantine": pd.DataFrame([{"as_of": START + 10 * DAY, "rows": 7}]),
         "verdicts": [{"version": 2, "verdict": "refused", "until": "2013-04-01", "rules": [rule]}],
     }
-    return ModelLife("prod.flights.late", "Late?", START + 90 * DAY, **{**given, **changed})
+    return ModelLife("prod.flights.late", "Late?", BINARY, START + 90 * DAY, **{**given, **changed})
 
 
 class Page(HTMLParser):
@@ -80,7 +81,7 @@ def test_every_chart_is_well_formed_says_what_it_shows_and_is_reached_by_the_key
 
 def test_what_never_retraining_would_have_cost_is_said():
     assert "Never retrained, the first model would have had 0.710" in render_page(life(), POLICY)
-    metrics = life().metrics.assign(log_loss_gain=0.0)
+    metrics = life().metrics.assign(loss_gain=0.0)
     assert "Never retrained" not in render_page(life(metrics=metrics), POLICY)
 
 
@@ -118,11 +119,11 @@ def eventful():
     def day(number):
         return START + number * DAY
 
-    window = "window_start window_end slice state model_version auc auc_low auc_high baseline_auc"
+    window = "window_start window_end slice state model_version ranking ranking_low ranking_high baseline_ranking"
     metrics = [
         row(window, day(n), day(n + 28), slice_, state, version, auc, auc - low, auc + high, first)
-        | row("log_loss log_loss_low log_loss_high baseline_log_loss", loss, loss - low, loss + high, loss + 0.02)
-        | row("calibration_gap gap_low gap_high log_loss_gain", gap, gap - low, gap + high, 0.02)
+        | row("loss loss_low loss_high baseline_loss", loss, loss - low, loss + high, loss + 0.02)
+        | row("gap gap_low gap_high loss_gain", gap, gap - low, gap + high, 0.02)
         for n, slice_, state, version, auc, low, high, first, loss, gap in (
             (56, "", "judged", 3, 0.74, 0.015, 0.01, 0.69, 0.45, 0.01),
             (0, "", "judged", 1, 0.7, 0.02, 0.03, 0.7, 0.5, -0.02),
@@ -158,6 +159,7 @@ def eventful():
     return ModelLife(
         "prod.flights.late",
         "Late?",
+        BINARY,
         day(100),
         metrics=pd.DataFrame(metrics),
         drift=pd.DataFrame(drift),
@@ -289,7 +291,7 @@ def test_the_mean_over_windows_is_told_and_what_never_retraining_would_have_mean
         "prod.flights.late, as of 10 July 2013 UTC. Mean over 3 windows: AUC 0.720, log-loss 0.475. "
         "Never retrained, the first model would have had 0.700 and 0.495."
     )
-    one = life(windows=1).metrics.assign(baseline_auc=math.nan)
+    one = life(windows=1).metrics.assign(baseline_ranking=math.nan)
     assert "Mean over 1 window: AUC 0.700, log-loss 0.700.<" in render_page(life(metrics=one), POLICY)
 
 

@@ -3,6 +3,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from kinds import BINARY
 
 from mlops.contract import Rule
 from mlops.reports import pages
@@ -16,16 +17,21 @@ def texts(svg):
     return {"".join(node.itertext()).strip() for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314
 
 
+def draw_all():
+    levels = {who: BINARY.daily_level(Y, p) for who, p in ANSWERS.items()}
+    return {**pages.quality_plots(BINARY.draw_curves(Y, ANSWERS)), "daily": pages.daily_plot(DAY, levels)}
+
+
 def test_plots_are_svg_with_readable_words_and_the_same_for_the_same_figures():
-    plots = {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
+    plots = draw_all()
     assert {"Calibration", "challenger", "<b>"} <= texts(plots["calibration"])
     assert {"Precision over recall", "recall", "<b>"} <= texts(plots["precision_recall"])
     assert {"days since 2013-06-01", "label"} <= texts(plots["daily"])
-    assert plots == {**pages.quality_plots(Y, ANSWERS), "daily": pages.daily_plot(DAY, Y, ANSWERS)}
+    assert plots == draw_all()
 
 
 def test_importances_show_the_twenty_greatest():
-    words = texts(pages.importance_plot({f"feature_{n}": n / 10 for n in range(30)}))
+    words = texts(pages.importance_plot({f"feature_{n}": n / 10 for n in range(30)}, "log-loss"))
     assert {"feature_10", "feature_29"} <= words
     assert "feature_9" not in words
 

@@ -1,0 +1,42 @@
+"""Check that the parts of a use case fit its kind of question. The check runs when the use case is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops.contract.data import Label
+from mlops.contract.errors import ConfigError
+from mlops.contract.policy import Model, Policy
+
+
+def check_kind(label: Label, model: Model, policy: Policy) -> None:
+    """Raise ConfigError with all that does not fit the label's kind."""
+    if problems := [*_find_estimator_problems(label, model), *_find_policy_problems(label, policy)]:
+        raise ConfigError(f"label {label.name!r} has kind {label.kind!r}, and {'; '.join(problems)}")
+
+
+def _find_estimator_problems(label: Label, model: Model) -> Iterator[str]:
+    from sklearn.base import is_classifier, is_regressor
+
+    pipeline = model.build({})
+    name = type(pipeline[-1] if hasattr(pipeline, "steps") else pipeline).__name__
+    if label.kind == "number":
+        if is_classifier(pipeline) or not hasattr(pipeline, "predict"):
+            yield f"the model ends with {name}, which predicts no number: end it with a regressor"
+    elif is_regressor(pipeline):
+        yield f"the model ends with {name}, a regressor: end it with a classifier, or set kind='number' in the label"
+    elif not hasattr(pipeline, "predict_proba"):
+        yield f"the model ends with {name}, which has no predict_proba: end it with a classifier of probabilities"
+
+
+def _find_policy_problems(label: Label, policy: Policy) -> Iterator[str]:
+    if policy.margin_precision is not None and label.kind != "binary":
+        yield "the policy sets margin_precision: average precision is a figure of kind 'binary'"
+    if policy.value is None:
+        return
+    classes = {"binary": 2, "classes": len(label.classes)}.get(label.kind, 0)
+    shape = [len(row) for row in policy.value.matrix]
+    if not classes:
+        yield "the policy sets value: a predicted number is no decision"
+    elif shape != [classes] * classes:
+        yield f"the policy's value matrix has rows of {shape} entries: it must have {classes} rows of {classes}"

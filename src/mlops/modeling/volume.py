@@ -1,0 +1,55 @@
+"""Say what the limits of a policy can never judge at the volume of the use case, so that nobody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pandas as pd
+
+from mlops.contract import DRIFT_MIN_ROWS, Policy, Share
+from mlops.questions import Array, Question
+
+
+def find_unjudged(question: Question, rows: pd.DataFrame, length: timedelta, policy: Policy) -> tuple[str, ...]:
+    """Describe what is never judged, one sentence each; empty: everything is.
+
+    Args:
+        question: the kind of question.
+        rows: labelled rows of a usual stretch, with label (a number) and the policy's slice columns.
+        length: length of the stretch.
+        policy: the limits.
+    """
+    days = length / timedelta(days=1)
+    return (
+        *_find_small_groups(question, rows, days, policy),
+        *_find_small_weeks(len(rows) / days * 7, policy),
+        *_find_loose_gaps(question, rows["label"].to_numpy("float64"), policy),
+    )
+
+
+def _find_small_groups(question: Question, rows: pd.DataFrame, days: float, policy: Policy) -> Iterator[str]:
+    minimum = f"has {question.describe_minimum(policy)} in {days:.0f} days"
+    for column in policy.slices:
+        groups = list(rows.groupby(column, dropna=False)["label"])
+        small = [str(name) for name, y in groups if not question.is_measurable(y.to_numpy("float64"), policy)]
+        if len(small) == len(groups):
+            yield f"no group of {column} {minimum}: gate and monitoring judge none of them"
+        elif small:
+            named = ", ".join(small[:5]) + (", ..." if len(small) > 5 else "")
+            yield f"{len(small)} of {len(groups)} groups of {column} are never judged ({named}): none of them {minimum}"
+
+
+def _find_small_weeks(rows: float, policy: Policy) -> Iterator[str]:
+    needed = DRIFT_MIN_ROWS[0] if policy.drift_min_rows is None else policy.drift_min_rows
+    if rows < needed:
+        yield f"a week has about {rows:.0f} rows and {needed} are needed: drift and volume of weeks are never judged"
+
+
+def _find_loose_gaps(question: Question, y: Array, policy: Policy) -> Iterator[str]:
+    """A limit above the base rate lets a model pass that never predicts the event."""
+    reference = question.gap_reference(y) if len(y) else 1.0
+    for name in ("max_gap", "retrain_gap"):
+        limit = getattr(policy, name)
+        if not isinstance(limit, Share) and limit >= reference:
+            yield f"{name} is {limit:g}, the mean label {reference:.4f}: no model is that much too low; give a Share"

@@ -1,0 +1,26 @@
+"""The kinds of question: binary, classes and number, behind one protocol. Pure: arrays and frames in, figures out.
+
+`Label.kind` says which; nothing is guessed from data. A kind owns what labels may be, what the pipeline is asked,
+loss, ranking, skill and gap, their draws over days, baselines, the columns of predictions and metrics, and the words.
+"""
+
+from __future__ import annotations
+
+from mlops.contract import Label
+from mlops.questions.base import Array, FigureNames, Question
+from mlops.questions.binary import BinaryQuestion
+from mlops.questions.classes import ClassesQuestion
+from mlops.questions.comparison import bootstrap_paired_days, draw_days
+from mlops.questions.number import NumberQuestion
+
+__all__ = ["Array", "FigureNames", "Question", "bootstrap_paired_days", "draw_days", "question_of"]
+
+
+def question_of(label: Label) -> Question:
+    """Return the kind of question that a label declares."""
+    kinds: dict[str, type[Question]] = {
+        "binary": BinaryQuestion,
+        "classes": ClassesQuestion,
+        "number": NumberQuestion,
+    }
+    return kinds[label.kind](label)

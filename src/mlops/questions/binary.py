@@ -1,0 +1,184 @@
+"""Yes or no: the label is 1 or 0, the prediction is the probability of 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
+
+from mlops.contract import DataError, Metrics, Policy, Value
+from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question
+from mlops.questions.columns import figure_columns
+from mlops.questions.precision import average_precision
+from mlops.questions.probabilities import log_losses, plausible_rates
+from mlops.questions.ranking import draw_order, measure_order
+
+_BINS = 10
+
+
+class BinaryQuestion(Question):
+    """Loss is log-loss, ranking is AUC, the gap is mean prediction - mean label."""
+
+    names = FigureNames(
+        ranking="auc",
+        loss="log_loss",
+        gap="calibration_gap",
+        ranking_words="AUC",
+        loss_words="log-loss",
+        gap_words="calibration gap",
+        gap_meaning="mean prediction minus mean label",
+        gap_sentence="mean prediction is {gap} off the mean label",
+        gap_rule="calibration",
+        level="rate",
+    )
+    method = "predict_proba"
+    scoring = "neg_log_loss"
+    answer = "a probability"
+
+    def encode_labels(self, labels: pd.Series[Any]) -> pd.Series[float]:
+        """As `Question`; a label is 1 or 0."""
+        wrong = labels[labels.notna() & ~labels.isin([0, 1])]
+        if len(wrong):
+            raise self._refuse_labels(wrong, int(labels.notna().sum()), "1 or 0")
+        return labels.astype("float64")
+
+    def check_training(self, y: pd.Series[float], where: str) -> None:
+        """As `Question`; both classes have to be there."""
+        if y.nunique() == 1:
+            raise DataError(
+                f"all {len(y)} matured labels {where} are {y.iloc[0]:.0f}, and a model needs both 1 and 0: check the "
+                f"rows of {self.label.source} and the label's SQL, or land more days"
+            )
+
+    def predict_scores(self, pipeline: Pipeline, inputs: pd.DataFrame) -> Array:
+        """Probability of 1, shape (n_rows,)."""
+        return np.asarray(pipeline.predict_proba(inputs)[:, 1])
+
+    def describe_odd_scores(self, p: Array) -> str:
+        """As `Question`; a score is a probability."""
+        return "" if ((p >= 0) & (p <= 1)).all() else "are no probabilities"
+
+    @property
+    def prediction_comment(self) -> str:
+        """As `Question`."""
+        return "Probability of"
+
+    def _wrong_values(self, y: Array, p: Array) -> Sequence[tuple[str, Array]]:
+        return (
+            ("predictions lie outside 0..1", (p < 0) | (p > 1)),
+            ("labels are neither 0 nor 1", (y != 0) & (y != 1)),
+        )
+
+    def _check_variety(self, y: Array) -> None:
+        if y.min() == y.max():
+            raise DataError(f"all {len(y)} labels are {y[0]:.0f}: quality can only be measured on both classes")
+
+    def compute_metrics(self, y: ArrayLike, p: ArrayLike) -> Metrics:
+        """As `Question`; equal predictions share their rank. The best constant prediction is the base rate."""
+        y, p = self.check_arrays(y, p)
+        base, loss = y.mean(), self.row_losses(y, p).mean()
+        entropy = -(base * np.log(base) + (1 - base) * np.log1p(-base))
+        auc, gap = measure_order(y.astype("int64"), p), float(p.mean() - base)
+        figures = {
+            "rows": len(y), "positives": int(y.sum()), "auc": auc, "log_loss": float(loss),
+            "skill": float(1 - loss / entropy), "calibration_gap": gap, "average_precision": average_precision(y, p),
+        }  # fmt: skip
+        return Metrics(len(y), auc, float(loss), figures["skill"], gap, figures)
+
+    def row_losses(self, y: Array, p: Array) -> Array:
+        """Log-loss, nats."""
+        return log_losses(np.where(y == 1, p, 1 - p))
+
+    def draw_ranking(self, y: Array, p: Array, day: Array, drawn: Array) -> Array:
+        """AUC of each replicate; NaN where a draw holds one class only."""
+        return draw_order(y.astype("int64"), p, day, drawn)
+
+    def row_residuals(self, y: Array, p: Array) -> Array:
+        """Prediction - label."""
+        return p - y
+
+    def gap_reference(self, y: Array) -> float:
+        """The base rate, so that a gap of 0.01 counts more for an event of 1 % than for one of 30 %."""
+        return float(y.mean())
+
+    def estimate_loss(self, p: Array) -> float:
+        """Mean entropy of the predictions, nats."""
+        p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)
+        return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
+
+    def is_measurable(self, y: Array, policy: Policy) -> bool:
+        """Enough rows, and enough of each class: the rarer class decides how uncertain an AUC is."""
+        positives = int(y.sum())
+        rarer = min(positives, len(y) - positives)
+        return len(y) >= policy.slice_min_rows and rarer >= policy.slice_min_positives
+
+    def describe_minimum(self, policy: Policy) -> str:
+        """As `Question`."""
+        return f"{policy.slice_min_rows} rows and {policy.slice_min_positives} of each class"
+
+    def describe_rows(self, y: Array) -> str:
+        """As `Question`."""
+        return f"{int(y.sum())} are positive"
+
+    def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
+        """The odds of label 1 may differ from the predicted odds by `factor`, plus three standard errors."""
+        expected, rate = float(p.mean()), float(y.mean())
+        low, high = plausible_rates(expected, len(y), factor)
+        if low <= rate <= high:
+            return ""
+        return (
+            f"share of labels that are 1 is {rate:.3f}, the predicted share is {expected:.3f}; {low:.3f} to {high:.3f} "
+            "is allowed"
+        )
+
+    def other_figures(self, y: Array, p: Array) -> dict[str, float]:
+        """As `Question`."""
+        return {"brier": float(((p - y) ** 2).mean())}
+
+    def count_positives(self, y: Array) -> int:
+        """As `Question`."""
+        return int(y.sum())
+
+    def metric_columns(self) -> tuple[MetricColumn, ...]:
+        """As `Question`."""
+        return figure_columns(
+            self.names,
+            levels=("Mean label", "Mean prediction"),
+            ranking="Area under the ROC curve",
+            loss="Mean log-loss",
+            unit=", nats",
+            gap="Mean prediction - mean label",
+            counts=(MetricColumn("positives", "positives", "Of them with label 1", "long"),),
+            others=(MetricColumn("brier", "brier", "Mean squared error"),),
+        )
+
+    def _decide(self, p: Array, value: Value) -> Array:
+        return np.asarray(p >= value.threshold, "int64")
+
+    def baseline_estimators(self) -> tuple[Any, Any]:
+        """The base rate, and a logistic regression."""
+        from sklearn.dummy import DummyClassifier
+        from sklearn.linear_model import LogisticRegression
+
+        return DummyClassifier(strategy="prior"), LogisticRegression(max_iter=1000)
+
+    def draw_curves(self, y: Array, scores: Mapping[str, Array]) -> list[Curve]:
+        """Calibration, and precision over recall, which says more than a ROC curve for rare events."""
+        from sklearn.calibration import calibration_curve
+        from sklearn.metrics import precision_recall_curve
+
+        calibration, precision = {}, {}
+        for who, p in scores.items():
+            observed, predicted = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
+            calibration[who] = (predicted, observed)
+            precise, recall, _ = precision_recall_curve(y, p)
+            kept = np.linspace(0, len(recall) - 1, 200).astype("int64")
+            precision[who] = (recall[kept], precise[kept])
+        return [
+            Curve("calibration", "Calibration", "mean prediction", "mean label", calibration, "points", diagonal=True),
+            Curve("precision_recall", "Precision over recall", "recall", "precision", precision),
+        ]
