@@ -68,7 +68,7 @@ def reject(version: int, target: str, home: Path | None, approver: str | None, r
 
     It is not deployed, and no validation opens it again.
 
-    Example: mlops reject 3 --target prod --reason "trained on the wrong feed"
+    Example: mlops reject 3 --target prod --reason "trained on the wrong source"
     """
     _start_review(version, target, home, approver, {"decision": "rejected", "reason": reason})
 

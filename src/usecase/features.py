@@ -320,8 +320,8 @@ def aircraft_departure_delay(known: Known) -> Values:
 
 def _backlog_count(known: Known, by: list[str]) -> Values:
     due, gone = (
-        known.window(feed, by=by, since=3 * _HOUR, on="scheduled_departure").count()
-        for feed in ("schedule", "departures")
+        known.window(source, by=by, since=3 * _HOUR, on="scheduled_departure").count()
+        for source in ("schedule", "departures")
     )
     # A schedule that has not been published (late, or from before the first file) is no negative backlog.
     return _to_float(np.maximum(due - gone, 0))

@@ -116,7 +116,7 @@ def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
 
 
 def _flight_rules() -> Sequence[Expectation]:
-    """What every feed of flights keeps to."""
+    """What every source of flights keeps to."""
     return (
         _looks_like("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
         # What the key says of a flight stands beside it, too: a shifted or mangled column contradicts it.
@@ -239,7 +239,7 @@ def weather_rules() -> Sequence[Expectation]:
         # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
         # summer is a possible one in either unit.)
         _never_where("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
-        # Stations measure tenths of °C, knots and tens of degrees; the feed converts them, and so its values lie on
+        # Stations measure tenths of °C, knots and tens of degrees; the source converts them, and so its values lie on
         # that grid. In another unit they do not: °C, km/h, m/s or knots in 6 of 10 hours or more of every day of 2013.
         _on_grid("temperature", 0.18, 32),
         _on_grid("dew_point", 0.18, 32),
@@ -247,7 +247,7 @@ def weather_rules() -> Sequence[Expectation]:
         _on_grid("wind_gust", 1.15078),
         _on_grid("wind_direction", 10),
         _expect_between("wind_direction", 0, 360),
-        # The feed reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
+        # The source reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
         _expect_between("wind_speed", 0, 253),
         _expect_between("wind_gust", 0, 253),
         _expect_between("precipitation", 0, 12),

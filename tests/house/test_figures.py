@@ -55,6 +55,11 @@ def test_few_function_names_are_one_word() -> None:
     assert sum("_" not in name.strip("_") for _, name in NAMES) / len(NAMES) <= 0.45
 
 
+def test_what_comes_in_is_a_source_and_what_one_run_takes_is_a_batch() -> None:
+    texts = {file: text for file, text in FILES.items() if file.startswith(("src/mlops/", "src/usecase/"))}
+    assert [file for file, text in texts.items() if re.search(r"\b(feeds?|deliver(y|ies))\b", text, re.I)] == []
+
+
 def test_no_class_name_has_two_meanings() -> None:
     counts = Counter(node.name for _, node in NODES if isinstance(node, ast.ClassDef))
     assert [name for name, count in counts.items() if count > 1] == []
