@@ -37,7 +37,7 @@ def _expect_between(column: str, low: float, high: float) -> Expectation:
 
 
 def _expect_typical(column: str, low: float, high: float, min_rows: int) -> Expectation:
-    """A batch whose median lies elsewhere is in another unit, or not what it says it is."""
+    """Expect the median of a batch in a range: elsewhere, the batch is in another unit or another quantity."""
     kind = "ExpectColumnMedianToBeBetween"
     return _make_rule(kind, "block", min_rows, column=column, min_value=low, max_value=high)
 
@@ -53,7 +53,7 @@ def _mostly_there(column: str, share: float, **condition: Any) -> Expectation:
 
 
 def _mostly_one_of(column: str, codes: str) -> Expectation:
-    """One in fifty may be new. More are a column that has moved, or codes of another kind."""
+    """Expect known codes in 49 of 50 rows: more unknown ones are another column, or codes of another kind."""
     return _make_rule("ExpectColumnValuesToBeInSet", "block", 100, column=column, value_set=codes.split(), mostly=0.98)
 
 
@@ -78,7 +78,7 @@ def _expect_above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
 
 
 def _never_of(column: str, state: str) -> Expectation:
-    """A flight that was cancelled or diverted has no such value."""
+    """Expect no value in a row of a flight that was cancelled or diverted."""
     from great_expectations.expectations.row_conditions import Column as Condition
 
     return _make_rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
@@ -97,7 +97,7 @@ def _expect_no_contradiction(
 
 
 def _expect_varied(column: str, share: float, min_rows: int = 100) -> Expectation:
-    """No value is in a larger share of the rows: a constant, or a sensor that stands still, is."""
+    """Expect no value in more than a share of the rows, as a constant or a sensor that stands still has."""
     return _seldom_where(column, f"{column} == {column}.mode().max()", share, min_rows)
 
 
@@ -110,13 +110,13 @@ def _seldom_where(column: str, condition: str, share: float, min_rows: int = 100
 
 
 def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
-    """Every value is a whole number of steps from the start: in another unit nine of ten are not."""
+    """Expect values that are whole numbers of steps from the start: in another unit nine of ten are not."""
     steps = f"({column} - {start}) / {step}" if start else f"{column} / {step}"
     return _never_where(column, f"abs({steps} - floor({steps} + 0.5)) > 0.01")
 
 
 def _flight_rules() -> Sequence[Expectation]:
-    """What every source of flights keeps to."""
+    """List the expectations of every source of flights."""
     return (
         _looks_like("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
         # What the key says of a flight stands beside it, too: a shifted or mangled column contradicts it.
@@ -146,7 +146,7 @@ def _tail_rules() -> Sequence[Expectation]:
 
 
 def schedule_rules() -> Sequence[Expectation]:
-    """What the schedule keeps to beyond that."""
+    """List the further expectations of the schedule."""
     block = "(scheduled_arrival - scheduled_departure).dt.total_seconds() / 60"
     return (
         *_flight_rules(),
@@ -166,7 +166,7 @@ def schedule_rules() -> Sequence[Expectation]:
 
 
 def departure_rules() -> Sequence[Expectation]:
-    """What reports of departures keep to."""
+    """List the expectations of reports of departures."""
     since = "(reported_at - scheduled_departure).dt.total_seconds() / 60"
     return (
         *_flight_rules(),
@@ -182,7 +182,7 @@ def departure_rules() -> Sequence[Expectation]:
 
 
 def outcome_rules() -> Sequence[Expectation]:
-    """What reports of outcomes keep to."""
+    """List the expectations of reports of outcomes."""
     from great_expectations.expectations.row_conditions import Column as Condition
 
     gate_to_gate = "((reported_at - scheduled_departure).dt.total_seconds() / 60 - 30 - arrival_delay)"
@@ -226,7 +226,7 @@ def outcome_rules() -> Sequence[Expectation]:
 
 
 def weather_rules() -> Sequence[Expectation]:
-    """What observations keep to."""
+    """List the expectations of observations of the weather."""
     hour = "observed_at.dt.hour"
     warm = f"(temperature.groupby({hour}).transform('mean') - temperature.mean())"
     return (
@@ -292,7 +292,7 @@ def plane_rules() -> Sequence[Expectation]:
 
 
 def airport_rules() -> Sequence[Expectation]:
-    """Codes and places that there can be."""
+    """List the expectations of airports: possible codes and places."""
     return (
         _looks_like("airport", r"^[0-9A-Z]{3}$"),
         _expect_between("latitude", -90, 90),
@@ -301,5 +301,5 @@ def airport_rules() -> Sequence[Expectation]:
 
 
 def airline_rules() -> Sequence[Expectation]:
-    """Codes that there can be."""
+    """List the expectations of airlines: possible codes."""
     return (_looks_like("carrier", r"^[0-9A-Z]{2}$"),)
