@@ -48,22 +48,22 @@ def _expect_spread(column: str, low: float, high: float) -> Expectation:
     return _make_rule("ExpectColumnQuantileValuesToBeBetween", "block", 200, column=column, quantile_ranges=ranges)
 
 
-def _mostly_there(column: str, share: float, **condition: Any) -> Expectation:
+def _expect_present(column: str, share: float, **condition: Any) -> Expectation:
     return _make_rule("ExpectColumnValuesToNotBeNull", "block", 24, column=column, mostly=share, **condition)
 
 
-def _mostly_one_of(column: str, codes: str) -> Expectation:
+def _expect_known_codes(column: str, codes: str) -> Expectation:
     """Expect known codes in 49 of 50 rows: more unknown ones are another column, or codes of another kind."""
     return _make_rule("ExpectColumnValuesToBeInSet", "block", 100, column=column, value_set=codes.split(), mostly=0.98)
 
 
-def _looks_like(column: str, regex: str, action: Action = "quarantine", **mostly: float) -> Expectation:
+def _expect_pattern(column: str, regex: str, action: Action = "quarantine", **mostly: float) -> Expectation:
     return _make_rule(
         "ExpectColumnValuesToMatchRegex", action, 24 if mostly else 1, column=column, regex=regex, **mostly
     )
 
 
-def _one_of(column: str, values: list[str]) -> Expectation:
+def _expect_one_of(column: str, values: list[str]) -> Expectation:
     return _make_rule("ExpectColumnValuesToBeInSet", column=column, value_set=values)
 
 
@@ -77,7 +77,7 @@ def _expect_above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
     )
 
 
-def _never_of(column: str, state: str) -> Expectation:
+def _expect_none_if(column: str, state: str) -> Expectation:
     """Expect no value in a row of a flight that was cancelled or diverted."""
     from great_expectations.expectations.row_conditions import Column as Condition
 
@@ -98,34 +98,34 @@ def _expect_no_contradiction(
 
 def _expect_varied(column: str, share: float, min_rows: int = 100) -> Expectation:
     """Expect no value in more than a share of the rows, as a constant or a sensor that stands still has."""
-    return _seldom_where(column, f"{column} == {column}.mode().max()", share, min_rows)
+    return _expect_seldom(column, f"{column} == {column}.mode().max()", share, min_rows)
 
 
-def _never_where(column: str, condition: str) -> Expectation:
+def _expect_never(column: str, condition: str) -> Expectation:
     return _expect_no_contradiction(column, condition, "quarantine", 1, 0)
 
 
-def _seldom_where(column: str, condition: str, share: float, min_rows: int = 100) -> Expectation:
+def _expect_seldom(column: str, condition: str, share: float, min_rows: int = 100) -> Expectation:
     return _expect_no_contradiction(column, condition, "block", min_rows, share)
 
 
-def _on_grid(column: str, step: float, start: float = 0) -> Expectation:
+def _expect_grid(column: str, step: float, start: float = 0) -> Expectation:
     """Expect values that are whole numbers of steps from the start: in another unit nine of ten are not."""
     steps = f"({column} - {start}) / {step}" if start else f"{column} / {step}"
-    return _never_where(column, f"abs({steps} - floor({steps} + 0.5)) > 0.01")
+    return _expect_never(column, f"abs({steps} - floor({steps} + 0.5)) > 0.01")
 
 
 def _flight_rules() -> Sequence[Expectation]:
     """List the expectations of every source of flights."""
     return (
-        _looks_like("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
+        _expect_pattern("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
         # What the key says of a flight stands beside it, too: a shifted or mangled column contradicts it.
-        _never_where("flight_id", _OTHER_FLIGHT),
-        _one_of("origin", _ORIGINS),
-        _mostly_one_of("carrier", _CARRIERS),
-        _mostly_one_of("dest", _DESTINATIONS),
+        _expect_never("flight_id", _OTHER_FLIGHT),
+        _expect_one_of("origin", _ORIGINS),
+        _expect_known_codes("carrier", _CARRIERS),
+        _expect_known_codes("dest", _DESTINATIONS),
         # Not row by row: of times that are all wrong it would set aside just the rows that the next rule looks for.
-        _seldom_where(
+        _expect_seldom(
             "flight_id", f"scheduled_departure.dt.hour >= 5 and {_UTC_DAY} != flight_id.str.slice(0, 8)", 0.02
         ),
         *_tail_rules(),
@@ -133,15 +133,15 @@ def _flight_rules() -> Sequence[Expectation]:
         _expect_varied("dest", 0.3),  # to 0.07
         _expect_varied("carrier", 0.6),  # to 0.23
         # Nothing leaves New York between 1 and 4 at night; a local time that says it is UTC, or UTC twice, does.
-        _seldom_where("scheduled_departure", "5 <= scheduled_departure.dt.hour <= 8", 0.02),
+        _expect_seldom("scheduled_departure", "5 <= scheduled_departure.dt.hour <= 8", 0.02),
     )
 
 
 def _tail_rules() -> Sequence[Expectation]:
     """Aircraft are joined by their tail number: cut off, in small letters or without its N it is nobody's."""
     return (
-        _looks_like("tailnum", r"^N[0-9A-Z]{1,5}$", "block", mostly=0.95),
-        _looks_like("tailnum", r"^.{6}$", "block", mostly=0.9),  # days of 2013: 0.986 or more
+        _expect_pattern("tailnum", r"^N[0-9A-Z]{1,5}$", "block", mostly=0.95),
+        _expect_pattern("tailnum", r"^.{6}$", "block", mostly=0.9),  # days of 2013: 0.986 or more
     )
 
 
@@ -150,16 +150,16 @@ def schedule_rules() -> Sequence[Expectation]:
     block = "(scheduled_arrival - scheduled_departure).dt.total_seconds() / 60"
     return (
         *_flight_rules(),
-        _mostly_there("tailnum", 0.9),
+        _expect_present("tailnum", 0.9),
         _expect_between("distance", 10, 6000),
         _expect_above("scheduled_arrival", "scheduled_departure", or_equal=False),
         _expect_above("scheduled_departure", "published_at", or_equal=False),
-        _never_where("scheduled_arrival", f"{block} > 1440"),
+        _expect_never("scheduled_arrival", f"{block} > 1440"),
         # An arrival in another time zone: 11 flights of the year lie outside, and an hour moves 8 of 10.
-        _seldom_where("scheduled_arrival", f"not (0.115 * distance + 30 <= {block} <= 0.135 * distance + 90)", 0.02),
+        _expect_seldom("scheduled_arrival", f"not (0.115 * distance + 30 <= {block} <= 0.135 * distance + 90)", 0.02),
         _expect_typical("distance", 600, 1200, 200),  # days of 2013: 762 to 1005; in kilometres 1226 and more
         # A route has one distance, to a mile: destinations shifted by a row break this in 7 of 10 rows.
-        _seldom_where("distance", "abs(distance - distance.groupby(origin + dest).transform('median')) > 5", 0.02),
+        _expect_seldom("distance", "abs(distance - distance.groupby(origin + dest).transform('median')) > 5", 0.02),
         # Corrections come at any hour, so another zone is shown and does not block.
         _expect_no_contradiction("published_at", "published_at.dt.hour != 12", "warn", 1, 0),
     )
@@ -170,13 +170,15 @@ def departure_rules() -> Sequence[Expectation]:
     since = "(reported_at - scheduled_departure).dt.total_seconds() / 60"
     return (
         *_flight_rules(),
-        _mostly_there("tailnum", 0.9),
+        _expect_present("tailnum", 0.9),
         _expect_between("departure_delay", -180, 2000),
-        _on_grid("departure_delay", 1),
-        _never_where("departure_delay", f"{since} < departure_delay"),  # reported before it happened
-        _seldom_where("departure_delay", f"{since} > departure_delay + 60", 0.5),  # in another zone; an outage is short
+        _expect_grid("departure_delay", 1),
+        _expect_never("departure_delay", f"{since} < departure_delay"),  # reported before it happened
+        _expect_seldom(
+            "departure_delay", f"{since} > departure_delay + 60", 0.5
+        ),  # in another zone; an outage is short
         _expect_typical("departure_delay", -30, 180, 200),  # days of 2013: -5 to 36
-        _seldom_where("departure_delay", "departure_delay == 0", 0.2),  # days of 2013: to 0.09; in whole hours most
+        _expect_seldom("departure_delay", "departure_delay == 0", 0.2),  # days of 2013: to 0.09; in whole hours most
         _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 37 to 399
     )
 
@@ -191,20 +193,20 @@ def outcome_rules() -> Sequence[Expectation]:
     flown = {"row_condition": Condition("cancelled") == 0}
     return (
         *_flight_rules(),
-        _mostly_there("tailnum", 0.9, **flown),
+        _expect_present("tailnum", 0.9, **flown),
         _expect_between("departure_delay", -180, 2000),
         _expect_between("arrival_delay", -180, 2000),
-        _on_grid("departure_delay", 1),
-        _on_grid("arrival_delay", 1),
+        _expect_grid("departure_delay", 1),
+        _expect_grid("arrival_delay", 1),
         _expect_between("cancelled", 0, 1),
         _expect_between("diverted", 0, 1),
         # The 8,255 cancelled and 1,175 diverted flights are good rows: they have an outcome, and it is no delay.
-        _never_of("departure_delay", "cancelled"),
-        _never_of("arrival_delay", "cancelled"),
-        _never_of("arrival_delay", "diverted"),
+        _expect_none_if("departure_delay", "cancelled"),
+        _expect_none_if("arrival_delay", "cancelled"),
+        _expect_none_if("arrival_delay", "diverted"),
         # All others have one: without this rule a column that is empty is no label at all, and nobody hears of it.
-        _never_where("cancelled", "cancelled == 0 and departure_delay.isna()"),
-        _never_where("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
+        _expect_never("cancelled", "cancelled == 0 and departure_delay.isna()"),
+        _expect_never("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
         _make_rule(
             "ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9
         ),  # days of 2013: to 0.71
@@ -212,14 +214,14 @@ def outcome_rules() -> Sequence[Expectation]:
             "ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2
         ),  # days of 2013: to 0.03
         # A report in another zone: of a clean day at most 0.7 % lie outside, and an hour moves 4 % or more.
-        _seldom_where("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02),
+        _expect_seldom("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02),
         # Delays or destinations shifted by a row: of a clean day at most 0.2 % lie so far from the others to their
         # destination, and of a shifted one 5 % or more.
-        _seldom_where("arrival_delay", f"abs({since} - {since}.groupby(dest).transform('median')) > 40", 0.01),
+        _expect_seldom("arrival_delay", f"abs({since} - {since}.groupby(dest).transform('median')) > 40", 0.01),
         _expect_typical("arrival_delay", -60, 180, 200),  # days of 2013: -21 to 46
-        _seldom_where("departure_delay", "departure_delay == 0", 0.2),  # days of 2013: to 0.09
-        _seldom_where("arrival_delay", "arrival_delay == 0", 0.1),  # to 0.04; in whole hours most
-        _seldom_where("arrival_delay", "arrival_delay == departure_delay", 0.15),  # to 0.05: one column copied
+        _expect_seldom("departure_delay", "departure_delay == 0", 0.2),  # days of 2013: to 0.09
+        _expect_seldom("arrival_delay", "arrival_delay == 0", 0.1),  # to 0.04; in whole hours most
+        _expect_seldom("arrival_delay", "arrival_delay == departure_delay", 0.15),  # to 0.05: one column copied
         _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 48 to 393
         _expect_spread("arrival_delay", -3, 16),  # days of 2013: -48 to -8, 35 to 399; none late: at most 15
     )
@@ -230,7 +232,7 @@ def weather_rules() -> Sequence[Expectation]:
     hour = "observed_at.dt.hour"
     warm = f"(temperature.groupby({hour}).transform('mean') - temperature.mean())"
     return (
-        _one_of("origin", _ORIGINS),
+        _expect_one_of("origin", _ORIGINS),
         _expect_between("temperature", -60, 130),
         _expect_between("dew_point", -60, 100),
         _expect_above("temperature", "dew_point", or_equal=True),
@@ -238,31 +240,31 @@ def weather_rules() -> Sequence[Expectation]:
         # Temperature and dew point fix the humidity; in Celsius the two lie too close together for it. No row of 2013
         # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
         # summer is a possible one in either unit.)
-        _never_where("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
+        _expect_never("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
         # Stations measure tenths of °C, knots and tens of degrees; the source converts them, and so its values lie on
         # that grid. In another unit they do not: °C, km/h, m/s or knots in 6 of 10 hours or more of every day of 2013.
-        _on_grid("temperature", 0.18, 32),
-        _on_grid("dew_point", 0.18, 32),
-        _on_grid("wind_speed", 1.15078),
-        _on_grid("wind_gust", 1.15078),
-        _on_grid("wind_direction", 10),
+        _expect_grid("temperature", 0.18, 32),
+        _expect_grid("dew_point", 0.18, 32),
+        _expect_grid("wind_speed", 1.15078),
+        _expect_grid("wind_gust", 1.15078),
+        _expect_grid("wind_direction", 10),
         _expect_between("wind_direction", 0, 360),
         # The source reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
         _expect_between("wind_speed", 0, 253),
         _expect_between("wind_gust", 0, 253),
         _expect_between("precipitation", 0, 12),
-        _on_grid("precipitation", 0.01),
-        _seldom_where("precipitation", "precipitation > 0.5", 0.05, 48),  # days of 2013: to 0.03; rain in mm is above
+        _expect_grid("precipitation", 0.01),
+        _expect_seldom("precipitation", "precipitation > 0.5", 0.05, 48),  # days of 2013: to 0.03; rain in mm is above
         *(_expect_varied(column, 0.7, 48) for column in ("temperature", "dew_point", "humidity", "wind_direction")),
         _expect_varied("pressure", 0.4, 48),  # days of 2013: to 0.14; of the others to 0.44
         _make_rule("ExpectColumnMedianToBeBetween", "block", 48, column="visibility", min_value=0.1),  # 0.5 and more
         _expect_between("pressure", 850, 1100),
         _expect_between("visibility", 0, 10),
         _expect_typical("temperature", 5, 100, 48),  # days of 2013: 16 to 90
-        _mostly_there("temperature", 0.9),
-        _mostly_there("wind_speed", 0.9),
+        _expect_present("temperature", 0.9),
+        _expect_present("wind_speed", 0.9),
         # In another zone nights are warm or days cold. Of two weeks none is; of a day the weather decides.
-        _seldom_where(
+        _expect_seldom(
             "temperature", f"(7 <= {hour} <= 12 and {warm} > 0) or (16 <= {hour} <= 22 and {warm} < 0)", 0.03, 950
         ),
     )
@@ -276,13 +278,13 @@ def plane_rules() -> Sequence[Expectation]:
         _expect_between("built", 1930, 2100),
         _expect_between("seats", 1, 1000),
         _expect_between("engines", 1, 8),
-        _mostly_there("built", 0.9),
+        _expect_present("built", 0.9),
         _expect_varied("seats", 0.6),
         # Columns shifted by a row. A model has its seats (all but 0.4 %) and its time of manufacture (all but 2.5 %;
         # shifted 58 % and 19 %), and an owner, who chooses the last letters, flies few models (all but 6 %; 32 %).
-        _seldom_where("seats", "seats != seats.groupby(model).transform('median')", 0.05),
-        _seldom_where("built", "abs(built - built.groupby(model).transform('median')) > 8", 0.08),
-        _seldom_where(
+        _expect_seldom("seats", "seats != seats.groupby(model).transform('median')", 0.05),
+        _expect_seldom("built", "abs(built - built.groupby(model).transform('median')) > 8", 0.08),
+        _expect_seldom(
             "tailnum",
             f"model.groupby({owner} + model).transform('count') < 0.1 * model.groupby({owner}).transform('count')",
             0.15,
@@ -294,7 +296,7 @@ def plane_rules() -> Sequence[Expectation]:
 def airport_rules() -> Sequence[Expectation]:
     """List the expectations of airports: possible codes and places."""
     return (
-        _looks_like("airport", r"^[0-9A-Z]{3}$"),
+        _expect_pattern("airport", r"^[0-9A-Z]{3}$"),
         _expect_between("latitude", -90, 90),
         _expect_between("longitude", -180, 180),
     )
@@ -302,4 +304,4 @@ def airport_rules() -> Sequence[Expectation]:
 
 def airline_rules() -> Sequence[Expectation]:
     """List the expectations of airlines: possible codes."""
-    return (_looks_like("carrier", r"^[0-9A-Z]{2}$"),)
+    return (_expect_pattern("carrier", r"^[0-9A-Z]{2}$"),)
