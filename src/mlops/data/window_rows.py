@@ -47,7 +47,7 @@ class WindowRows:
 
     def count(self) -> Values:
         """See `Window.count`."""
-        return (self._begun.number - self._ended.number).astype("float64")
+        return (self._rows_at_begin.number - self._rows_at_end.number).astype("float64")
 
     def sum(self, value: Value) -> Values:
         """See `Window.sum`."""
@@ -105,16 +105,16 @@ class WindowRows:
         return _divide(weights @ np.array(totals) * _UNIT, weights @ np.array(counts))
 
     @cached_property
-    def _begun(self) -> _ReachedRows:
+    def _rows_at_begin(self) -> _ReachedRows:
         return _ReachedRows.at(self.begins, self.questions)
 
     @cached_property
-    def _ended(self) -> _ReachedRows:
+    def _rows_at_end(self) -> _ReachedRows:
         return _ReachedRows.at(self.ends, self.questions)
 
     def _total(self, weights: Values) -> Values:
         """Sum of `weights`, shape (n_usable,), over the rows in each window, shape (n_entities,)."""
-        return np.asarray(self._begun.total(weights) - self._ended.total(weights))
+        return np.asarray(self._rows_at_begin.total(weights) - self._rows_at_end.total(weights))
 
     def _numbers(self, value: Value) -> Values:
         """Values of the usable rows, NaN where missing or infinite, shape (n_usable,)."""
