@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,20 @@ if TYPE_CHECKING:
 
 DRIFT_MIN_ROWS = (50, 300)
 """Smallest and largest number of rows that a week must have to be judged, where `Policy.drift_min_rows` is None."""
+
+
+@cache
+def _find_packages(module: str) -> tuple[str, ...]:
+    """Find the package on PyPI that a module comes from; none for Python's own, scikit-learn's and the wheel's."""
+    if module in sys.stdlib_module_names or module == "sklearn":
+        return ()
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"Model.trusted_types names a type of {module}, which is not installed: add its package")
+    wheels = {entry.dist.name for entry in importlib.metadata.entry_points(group="mlops.use_case") if entry.dist}
+    # A module that no package lists is one of an editable install: the wheel's own.
+    return tuple(sorted(set(importlib.metadata.packages_distributions().get(module, ())) - wheels))
+
+
 ExtraRule = Callable[[GateCase], Rule]
 """A fork's own gate rule. It raises DataError where it cannot judge, which refuses the version."""
 
@@ -64,9 +81,18 @@ class Model:
     trusted_types: tuple[str, ...] = ()
     """Types other than scikit-learn's plain ones that a model file may contain: name your own transformers and other
     libraries' estimators here. What a model file declares about itself does not count."""
-    packages: tuple[str, ...] = ()
-    """Packages beyond scikit-learn that these types come from, as on PyPI: pinned in the model's requirements."""
     seed: int = 0
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages that the trusted types come from, beside scikit-learn, sorted: pinned in the model's requirements.
+
+        Modules of the use case have none: they travel in the wheel.
+
+        Raises:
+            ConfigError: a type is of a module that is not installed.
+        """
+        return tuple(sorted({name for type_ in self.trusted_types for name in _find_packages(type_.partition(".")[0])}))
 
 
 @dataclass(frozen=True, kw_only=True)

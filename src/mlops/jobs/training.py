@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import joblib
 import pandas as pd
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
 from mlops.context import Context, task
-from mlops.contract import ConfigError, DataError
+from mlops.contract import ConfigError, DataError, Model
 from mlops.contract.model_version import Version
 from mlops.data import labels as _matured
 from mlops.data import predictions
@@ -26,6 +27,8 @@ from mlops.release.model_card import render_model_card
 from mlops.release.version_record import ShownTags, TrainingRun
 
 Job = Context[TrainingConfig]
+_FEW = 100
+"""Number of rows per label that a trial is fitted on; of all labels four times as many at most."""
 
 
 def run(job: Job) -> None:
@@ -41,6 +44,7 @@ def run(job: Job) -> None:
     rows = _training_rows(job, train_until, tables)
     question = question_of(job.use_case.label)
     inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[_matured.LABEL])
+    _check_types(job.use_case.model, inputs, labels)
     facts = _training_facts(job, train_until, tables)
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
@@ -110,6 +114,23 @@ def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
     question_of(job.use_case.label).check_training(rows[_matured.LABEL], before)
     return rows
+
+
+def _check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> None:
+    """Fit a few rows, to learn in a second what the file of a model of hours would hold.
+
+    Raises:
+        ConfigError: the file would be refused; says what to write into the use case.
+    """
+    some = labels.groupby(labels, sort=False).head(_FEW).index[: 4 * _FEW]
+    with threadpool_limits(limits=1):
+        pipeline = model.build({}).fit(inputs.loc[some], labels.loc[some])
+    if missing := model_scan.find_missing_types(pipeline, model):
+        types = "".join(f'"{name}", ' for name in sorted({*model.trusted_types, *missing}))
+        raise ConfigError(
+            f"a fitted model holds {', '.join(missing)}, and the use case trusts no such type: if you trust it, write "
+            f"into Model(...): trusted_types=({types.strip()})"
+        )
 
 
 def _find_registered(job: Job) -> Version | None:

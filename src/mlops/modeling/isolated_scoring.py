@@ -62,7 +62,7 @@ def run_trial(registry: Registry, version: Version, use_case: UseCase, rows: pd.
     with registry.fetch_files(version) as folder, tempfile.TemporaryDirectory(prefix="trial-") as place:
         request = {
             "folder": str(folder), "name": str(version), "digest": digest,
-            "trusted_types": use_case.model.trusted_types, "packages": use_case.model.packages,
+            "trusted_types": use_case.model.trusted_types,
             "label": asdict(use_case.label),
         }  # fmt: skip
         (Path(place) / "request.json").write_text(json.dumps(request))
@@ -116,11 +116,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _ask_process(place: Path, request: dict[str, Any], inputs: pd.DataFrame) -> dict[str, Any]:
-    model = Model(
-        build=lambda _: None,
-        trusted_types=tuple(request["trusted_types"]),
-        packages=tuple(request["packages"]),
-    )
+    model = Model(build=lambda _: None, trusted_types=tuple(request["trusted_types"]))
     opened = model_scan.open_model(Path(request["folder"]), model, request["name"], request["digest"])
     label = request["label"]
     question = question_of(Label(**{**label, "classes": tuple(label["classes"])}))

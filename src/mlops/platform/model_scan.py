@@ -27,7 +27,7 @@ MODEL_FILE = "model.skops"
 REWRITTEN = {"registered_model_meta"}
 """Files that the registry writes into every download; they are not part of the digest."""
 PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
-"""Packages that every model needs; a use case adds its own in `Model.packages`."""
+"""Packages that every model needs; `Model.packages` are those of the trusted types."""
 
 HARMLESS = ("numpy.dtype",)
 """Types that skops reports although they run no code; they are trusted for every use case."""
@@ -131,6 +131,13 @@ def scan_folder(folder: Path, model: Model) -> list[str]:
         except Exception as error:  # noqa: BLE001 (a file made to break its reader is refused like any other)
             problems.append(f"its files cannot be read: {type(error).__name__}: {str(error)[:200]}")
     return problems or _scan_types(folder, model)
+
+
+def find_missing_types(pipeline: Pipeline, model: Model) -> list[str]:
+    """List the types of a fitted pipeline that the use case does not trust, sorted: its file would be refused."""
+    import skops.io
+
+    return sorted(set(skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))) - {*HARMLESS, *model.trusted_types})
 
 
 def check_stored(folder: Path, name: str) -> None:

@@ -1,0 +1,119 @@
+"""A model of another library, or with a transformer of one's own: which types it holds, and where they come from."""
+
+from __future__ import annotations
+
+import ast
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from mlops.contract import ConfigError, Model
+from mlops.jobs import training
+from mlops.platform import model_scan
+
+BOOSTER = ("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier")
+TREE = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+
+
+class Clip(TransformerMixin, BaseEstimator):
+    """A transformer of one's own."""
+
+    def fit(self, inputs, labels=None):
+        self.low_ = float(inputs.min().min())
+        return self
+
+    def transform(self, inputs):
+        return inputs.clip(self.low_)
+
+
+def boosted(_):
+    from lightgbm import LGBMClassifier
+
+    return make_pipeline(Clip(), LGBMClassifier(n_estimators=3, verbose=-1))
+
+
+@pytest.fixture
+def rows():
+    generator = np.random.default_rng(0)
+    inputs = pd.DataFrame(generator.normal(size=(2000, 2)), columns=["a", "b"])
+    return inputs, (inputs["a"] > 2).astype("int64").rename("label")  # one of forty
+
+
+def test_missing_types_are_said_with_the_line_to_add_before_the_model_is_fitted(rows):
+    fits = []
+
+    def build(parameters):
+        pipeline = boosted(parameters)
+        fits.append(pipeline)
+        return pipeline
+
+    own = f"{__name__}.Clip"
+    with pytest.raises(ConfigError) as error:
+        training._check_types(Model(build=build, trusted_types=TREE), *rows)
+    line = str(error.value).partition("trusted_types=")[2]
+    assert sorted(ast.literal_eval(line)) == sorted({own, *BOOSTER, *TREE})
+    assert [pipeline[-1].n_features_ for pipeline in fits] == [2]
+    assert fits[0][-1].booster_.num_trees() <= 3
+    training._check_types(Model(build=build, trusted_types=(own, *BOOSTER)), *rows)
+
+
+@pytest.mark.parametrize(
+    ("make", "types"), [(LogisticRegression, ()), (HistGradientBoostingClassifier, TREE)], ids=["plain", "trees"]
+)
+def test_scikit_learns_own_models_need_no_more_than_their_types(rows, make, types):
+    training._check_types(Model(build=lambda _: make_pipeline(make()), trusted_types=types), *rows)
+
+
+def test_the_trial_is_on_few_rows_of_every_label(rows):
+    seen = []
+
+    def fit(inputs, labels):
+        seen.append((inputs, labels))
+        return make_pipeline(Clip()).fit(inputs)
+
+    model = SimpleNamespace(fit=fit)
+    inputs, labels = rows
+    training._check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, labels)
+    training._check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, inputs["b"])
+    (binary, numbers) = (labels for _, labels in seen)
+    assert binary.value_counts().to_dict() == {0: 100, 1: min(100, int(labels.sum()))}
+    assert len(numbers) == 400
+    assert all((inputs.index == labels.index).all() for inputs, labels in seen)
+
+
+@pytest.mark.parametrize(
+    ("types", "packages"),
+    [
+        ((), ()),
+        (TREE, ()),
+        (("collections.OrderedDict",), ()),
+        (("usecase.model.Own", "mlops.contract.Own", f"{__name__}.Clip"), ()),
+        (BOOSTER, ("lightgbm",)),
+        ((*BOOSTER, "scipy.interpolate.BSpline", "yaml.Node"), ("PyYAML", "lightgbm", "scipy")),
+    ],
+)
+def test_the_packages_of_a_model_follow_from_its_types(types, packages):
+    assert Model(build=boosted, trusted_types=types).packages == packages
+
+
+def test_a_type_of_a_package_that_is_not_installed_is_named():
+    with pytest.raises(ConfigError, match="names a type of nowhere, which is not installed"):
+        _ = Model(build=boosted, trusted_types=("nowhere.Thing",)).packages
+
+
+def test_a_file_of_such_a_model_gives_the_same_answers(rows, tmp_path):
+    import skops.io
+
+    inputs, labels = rows
+    pipeline = boosted({}).fit(inputs, labels)
+    model = Model(build=boosted, trusted_types=(f"{__name__}.Clip", *BOOSTER))
+    assert model_scan.find_missing_types(pipeline, model) == []
+    skops.io.dump(pipeline, tmp_path / "model.skops")
+    again = skops.io.load(tmp_path / "model.skops", trusted=[*model_scan.HARMLESS, *model.trusted_types])
+    np.testing.assert_array_equal(again.predict_proba(inputs), pipeline.predict_proba(inputs))
