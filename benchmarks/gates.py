@@ -261,8 +261,8 @@ def _validation(year: _Year) -> float:
         for _ in range(2):
             with job.registry.open_run("/b", "training", {}):
                 version = job.registry.register_model(
-                    "b.b.model", pipeline, rows[_NAMES].head(5), trusted_types=USE_CASE.model.trusted_types,
-                    requirements=["skops==0.16.0"], facts=facts, tags={},
+                    "b.b.model", pipeline, rows[_NAMES].head(5), method=_QUESTION.method,
+                    trusted_types=USE_CASE.model.trusted_types, requirements=["skops==0.16.0"], facts=facts, tags={},
                 )  # fmt: skip
             if version.number == 1:
                 job.registry.set_alias(version, "champion")

@@ -89,6 +89,7 @@ class Life:
                 pipeline,
                 features.head(5),
                 trusted_types=(),
+                method="predict_proba",
                 requirements=pins,
                 facts=facts,
                 tags={},

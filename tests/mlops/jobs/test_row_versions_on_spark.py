@@ -174,7 +174,7 @@ def test_moments_of_the_audit_table_are_the_same_in_a_process_whose_clock_goes_b
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        table_schemas.create_tables(context.own, "audit")
+        table_schemas.create_tables(context.own, context.use_case, "audit")
         frame = table_schemas.make_frame(context.own, "audit", [row.values() for row in rows])
         context.own.append_rows("audit", frame)
         assert audit_log.load_rows(context) == rows

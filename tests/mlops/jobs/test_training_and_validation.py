@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import BINARY
 from toy import TOY, orders_of
 
 from mlops import config
@@ -379,6 +380,6 @@ def strict(frame):
     ],
 )
 def test_a_contract_names_what_a_version_cannot_take(answer, inputs, problems):
-    odd, latency = serving_checks.run_serving_checks(Answers(answer), FRAME)
-    assert (*serving_checks.signature_problems(inputs, TOY), *odd) == problems
+    odd, latency = serving_checks.run_serving_checks(BINARY, Answers(answer), FRAME)
+    assert (*serving_checks.signature_problems(inputs, "predict_proba", TOY), *odd) == problems
     assert 0 <= latency < 100

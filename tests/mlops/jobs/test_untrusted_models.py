@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import skops.io
 import yaml
+from kinds import BINARY
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
@@ -50,6 +51,7 @@ def store(tmp_path_factory):
             pipeline,
             FRAME.head(3),
             trusted_types=(),
+            method="predict_proba",
             requirements=["skops==0.16.0"],
             facts=VersionFacts(),
             tags={},
@@ -383,7 +385,8 @@ def trial_of(store, folder, harm, *trusted):
         skops.io.dump(pipeline, folder / "model.skops")
     version = recorded(version, artifact_digest(folder))
     features = [SimpleNamespace(name=name, dtype="double") for name in FRAME.columns]
-    use_case = SimpleNamespace(features=features, model=Model(build=MODEL.build, trusted_types=trusted))
+    model = Model(build=MODEL.build, trusted_types=trusted)
+    use_case = SimpleNamespace(features=features, model=model, label=BINARY.label)
     return run_trial(registry, version, use_case, FRAME)
 
 

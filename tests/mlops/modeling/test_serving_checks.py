@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import BINARY
 
 from mlops.modeling import serving_checks
 
@@ -27,7 +28,7 @@ def test_a_pass_of_the_garbage_collector_is_no_time_of_the_model(before):
     model, rows = CollectorSeen(), pd.DataFrame({"size": np.arange(50.0), "kind": "x"})
     (gc.enable if before else gc.disable)()
     try:
-        _, latency = serving_checks.run_serving_checks(model, rows)
+        _, latency = serving_checks.run_serving_checks(BINARY, model, rows)
         assert gc.isenabled() is before
     finally:
         gc.enable()
