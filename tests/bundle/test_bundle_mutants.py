@@ -40,6 +40,7 @@ LEGAL = {
     "rename presets.tags.*": "which tags a job has is free",
     "dangle variables.schema.default": "a schema may have any name",
     "dangle variables.model.default": "a model may have any name",
+    "dangle variables.question.default": "a question is free text",
     "delete variables.data_schema.default": "dev has a value and laptop.yml one; elsewhere the CLI stops and names it",
     "delete targets.dev.variables.data_schema": "a target may read any schema; the laptop reads the one of laptop.yml",
     "dangle variables.*.description": "free text",

