@@ -1,8 +1,8 @@
-"""databricks.yml and what it includes, resolved for one target as the Databricks CLI would, without a workspace.
+"""Reads databricks.yml with its includes and resolves it for one target as the Databricks CLI does, offline.
 
-read(root)            every file as one tree, targets still apart     -> Source
-resolve(source, "t")  target merged in, variables and references gone -> Bundle and every problem met on the way
-load(root, "t")       both, or BundleError
+read_source(root)            merges the files into one tree, targets apart        -> BundleSource
+resolve_target(source, "t")  merges the target in, fills variables and references -> Bundle, and all problems
+load_bundle(root, "t")       does both                                            -> Bundle, or BundleError
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class BundleError(Exception):
-    """The bundle cannot be used; `problems` says everything that is in the way."""
+    """The bundle cannot be used; `problems` has every reason."""
 
     def __init__(self, problems: Iterable[Diagnostic]) -> None:
         self.problems = tuple(problems)
@@ -54,7 +54,7 @@ class BundleSource:
     laptop: Node
     """laptop.yml: what only a laptop needs."""
     problems: tuple[Diagnostic, ...]
-    """What cannot even be read or merged."""
+    """What cannot be read or merged."""
     files: tuple[Node, ...]
     """The files one by one, before they were merged."""
     misfits: tuple[Misfit, ...] = ()
@@ -90,10 +90,7 @@ class Bundle:
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """Shaped like `databricks bundle validate -o json`, without mappings and lists that are nothing (null).
-
-        `{{...}}` is left for the run.
-        """
+        """The bundle as `databricks bundle validate -o json` prints it, without nulls; `{{...}}` stays for the run."""
         return dict(_without_nothing(self.tree.plain()))
 
     @property
@@ -119,7 +116,7 @@ def _without_nothing(value: Any) -> Any:
 
 
 def read_source(root: Path) -> BundleSource:
-    """Read databricks.yml and every file it includes; never raises, `problems` says what could not be read."""
+    """Read databricks.yml and every file that it includes; what cannot be read is in `problems`, nothing is raised."""
     forget_git()
     main, problems = parse_yaml(root, root_file(root))
     files = [main]
@@ -132,7 +129,7 @@ def read_source(root: Path) -> BundleSource:
 
 def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Iterable[Diagnostic] = ()) -> BundleSource:
     """Merge files, the root file first, into one bundle."""
-    found = list(problems)
+    merge_problems = list(problems)
     owners: dict[str, Location] = {}
     misfits: list[Misfit] = []
     normal = []
@@ -142,21 +139,21 @@ def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Ite
         misfits += dropped
     files, tree = tuple(normal), normal[0]
     for part in files:
-        found += _check_duplicate_keys(part, owners)
+        merge_problems += _check_duplicate_keys(part, owners)
         if (named := part.get("targets")) and isinstance(named.value, str):
             what, cure = f"targets is {describe_kind(named)} and has to be a mapping", "write the targets out"
-            found.append(Diagnostic("type", named.place, what, "the CLI stops at it", cure))
+            merge_problems.append(Diagnostic("type", named.place, what, "the CLI stops at it", cure))
         if part is not files[0]:
-            tree = merge_nodes(tree, part, found)
+            tree = merge_nodes(tree, part, merge_problems)
             if include := part.get("include"):
                 what, why = "an included file includes others", "the CLI reads only the list in databricks.yml"
-                found.append(Diagnostic("include", include.place, what, why, "move the entry there"))
+                merge_problems.append(Diagnostic("include", include.place, what, why, "move the entry there"))
     source = BundleSource(root, _with_some_target(tree), laptop, (), files, tuple(misfits))
     for name, node in source.overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
-            found.append(Diagnostic("target", node.place, what, why, suggest_name(name, ["all", *source.targets])))
-    return replace(source, problems=tuple(found))
+            merge_problems.append(Diagnostic("target", node.place, what, why, suggest_name(name, ["all", *source.targets])))
+    return replace(source, problems=tuple(merge_problems))
 
 
 def _with_some_target(tree: Node) -> Node:

@@ -40,7 +40,7 @@ parameter, or a broken bundle; 130, 143 interrupted (Ctrl-C, SIGTERM)."""
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-"""Errors of a disk that takes no more."""
+"""Errors of a full or read-only disk."""
 _home = click.option("--home", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
                      help="Folder that holds all state.  [default: .laptop beside databricks.yml]")  # fmt: skip
 
@@ -70,11 +70,7 @@ def main() -> None:
 
 
 def run_args(args: Sequence[str]) -> int:
-    """Run one command in this process, with the one Spark that it may have; for programs.
-
-    Returns:
-        The exit code.
-    """
+    """Run one command in this process and return its exit code; all commands share the one Spark of the process."""
     try:
         return int(main.main(list(args), prog_name="laptop", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -88,9 +84,9 @@ def run_args(args: Sequence[str]) -> int:
     "--schema",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="What `databricks bundle schema` printed, to hold the bundle against as well.",
+    help="What `databricks bundle schema` printed; checks the bundle against it, too.",
 )
-@click.option("--write-plans", is_flag=True, help="Write what each target comes to into tests/bundle/golden/.")
+@click.option("--write-plans", is_flag=True, help="Write each target's resolved plan into tests/bundle/golden/.")
 @click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool, output: str) -> int:
     """List every problem of the bundle, with file and line."""
@@ -236,7 +232,7 @@ def _open_home(home: Path | None) -> Home:
 
 @contextmanager
 def _bundle_errors() -> Iterator[None]:
-    """What is wrong with the bundle is for the user to mend."""
+    """Turn a BundleError into an error that the user reads."""
     from laptop.bundle import BundleError
 
     try:
@@ -246,7 +242,7 @@ def _bundle_errors() -> Iterator[None]:
 
 
 def _load_checked(target: str) -> Bundle:
-    """The target's bundle, in which the CLI and the platform refuse nothing."""
+    """Load the target's bundle; raise BundleError for what the CLI or the platform would refuse."""
     from laptop.bundle import BundleError, load_bundle
     from laptop.lint import lint_bundle
 
@@ -257,12 +253,12 @@ def _load_checked(target: str) -> Bundle:
 
 
 def _write_summaries(home: Home) -> None:
-    """Say of every target what is in it: a promotion names the target that it goes to before anything ran there."""
+    """Write the summary of every target: promotion reads that of its target before any job ran there."""
     from laptop.bundle import BundleError, list_targets, load_bundle
     from laptop.summary import write_summary
 
     for target in list_targets(_find_root()):
-        with suppress(BundleError):  # of another target than the one that runs, whose mistakes are told
+        with suppress(BundleError):  # the target that runs is checked; the mistakes of the others do not stop it
             write_summary(load_bundle(_find_root(), target), home)
 
 
@@ -275,7 +271,7 @@ def _parse_pair(text: str) -> tuple[str, str]:
 
 @contextmanager
 def _handle_signals(cancelled: threading.Event) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM set the event and are noted; the second one ends the process at once."""
+    """Set the event on Ctrl-C or SIGTERM and yield the signals; the second signal ends the process at once."""
     received: list[int] = []
 
     def note(number: int, _: Any) -> None:

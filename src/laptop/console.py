@@ -1,4 +1,4 @@
-"""What a person sees while jobs run: a live tree on a terminal, else plain lines. All else goes to the run's log."""
+"""Shows running jobs as a live tree on a terminal, else as lines. All other output goes to the run's log."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Console:
             root.removeHandler(handler)
 
     def print_line(self, text: str) -> None:
-        """One line, above the tree if there is one."""
+        """Print one line, above the tree if there is one."""
         text = printable(text)
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
@@ -66,7 +66,7 @@ class Console:
                 file.write(text)
 
     def show_task_line(self, text: str) -> None:
-        """What the calling thread's task tells."""
+        """Show a log line of the task that runs in this thread."""
         current = runtime.current.get()
         if current and self._live:
             self._last[current.task.run_id] = text
@@ -74,7 +74,7 @@ class Console:
             self.print_line(f"    {text}")
 
     def start_run(self, run: Run, log: Path) -> None:
-        """A run begins, or its repair."""
+        """Show that a run or a repair has started."""
         self._runs[run.run_id] = run
         self._logs.append(log)
         if self._out.isatty() and not self._live:
@@ -89,12 +89,12 @@ class Console:
             self.print_line(_run_title(run))
 
     def update_task(self, task: TaskRun) -> None:
-        """A task has changed its state."""
+        """Show the new state of a task."""
         if not self._live:
             self.print_line(f"  {_task_line(task)}")
 
     def end_run(self, run: Run) -> None:
-        """A run has ended."""
+        """Show that a run has ended."""
         self._logs.pop()
         if self._live and len(self._logs) == 0:
             self._live.stop()
@@ -135,7 +135,7 @@ class _Handler(logging.Handler):
 
 
 class _Stream(io.TextIOBase):
-    """Stands for stdout and stderr. A library may keep it for ever, so that afterwards it leads to the real stderr."""
+    """Replaces stdout and stderr. A library may keep it, so afterwards it writes to the real stderr."""
 
     def __init__(self, show: Console) -> None:
         self.log: Console | None = show

@@ -32,16 +32,16 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """Something that a person has to mend in the bundle: what it is, why it matters and how to mend it."""
+    """A problem of the bundle: which rule, where, what it is, why it matters and how to correct it."""
 
     rule: str
-    place: Location
-    what: str
-    why: str
-    cure: str
+    location: Location
+    summary: str
+    reason: str
+    fix: str
 
     def __str__(self) -> str:
-        return printable(f"{self.place}: {self.what} ({self.why}; {self.cure})")
+        return printable(f"{self.location}: {self.summary} ({self.reason}; {self.fix})")
 
 
 class Moment(str):

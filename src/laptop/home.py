@@ -1,4 +1,4 @@
-"""Where everything a laptop writes is kept: one folder, one command at a time, nothing outside it."""
+"""The home: the one folder that a laptop writes to, used by one command at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MARK = "# State of one `laptop` home; `laptop clean` removes it.\n*\n"
 
 
 class LaptopError(click.ClickException):
-    """What the user can mend: shown as one sentence, exit code 2."""
+    """An error that the user can correct: shown as one sentence, exit code 2."""
 
     exit_code = 2
 
     def format_message(self) -> str:
-        """Each line as a screen may have it."""
+        """The message with control characters spelled out."""
         return "\n".join(map(printable, self.message.split("\n")))
 
 
@@ -37,7 +37,7 @@ def job_identity(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Say in a sentence that the disk is full, or does not let itself be written.
+    """Turn an OSError into a sentence, as that the disk is full.
 
     Raises:
         LaptopError: the block raised an OSError.
@@ -94,7 +94,7 @@ class Home:
 
     @contextmanager
     def hold(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Make the folder if need be and hold it against other commands; waits for them and says so. May be nested.
+        """Make the folder if needed and lock it; waits for another command that holds it. May be nested.
 
         Raises:
             LaptopError: the folder holds something else, which `clean` must never remove.

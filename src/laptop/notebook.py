@@ -1,6 +1,6 @@
-"""A workspace's notebook on this machine: its cells in order, with the widgets and the `display` that it has there.
+"""Runs a notebook of a workspace on this machine, with its widgets and its `display`.
 
-In Databricks' source format a notebook is a Python file whose magic lines are comments, so it runs as it stands.
+In Databricks' source format a notebook is a Python file whose magic lines are comments, so Python runs it unchanged.
 (Rejected: a Jupyter kernel: five more packages and another file format, to run a script from top to bottom.)
 """
 
@@ -70,7 +70,7 @@ def run_notebook(notebook: Path, values: Mapping[str, str], pictures: Path) -> N
         exec(compile(text, str(notebook), "exec"), names)  # noqa: S102 - the user's own notebook, as they asked
     except LaptopError:
         raise
-    except Exception as error:  # noqa: BLE001 - told in one sentence, whatever it is
+    except Exception as error:  # noqa: BLE001 - any error of the notebook becomes one sentence
         frames = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(notebook)
         ]

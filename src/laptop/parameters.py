@@ -1,4 +1,4 @@
-"""The arguments of wheel tasks, and their check before anything starts."""
+"""Builds the arguments of wheel tasks and checks them before anything starts."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def loop_inputs(text: str, key: str, scope: Scope) -> list[Any]:
 
 
 def check_parameters(tasks: Sequence[Mapping[str, Any]], run: Run, find_check: Callable[[str], Check | None]) -> None:
-    """Give every wheel task's arguments to its package's own check, where they are known before the run starts.
+    """Check the arguments of every wheel task by its package's own check, as far as they are known before the run.
 
-    The check takes milliseconds; a task would say the same after Spark has started.
+    The check takes milliseconds; the task itself would refuse them only after Spark has started.
 
     Raises:
         InvalidRunError: a package refuses them.

@@ -1,7 +1,7 @@
-"""Golden plans: what each target's jobs come to, as files that a reviewer reads.
+"""Golden plans: the resolved resources of each target, as files for reviewers.
 
-A change of YAML shows there in every target that it reaches, resolved. What a run fills in stays as `{{...}}`, and what
-only a workspace knows is as a laptop has it.
+They show a change of YAML in every target that it reaches. `{{...}}` stays, since a run fills it in; for values that
+only a workspace knows, they hold the laptop's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def render_plan(root: Path, target: str) -> str:
     Raises:
         BundleError: something cannot be resolved.
     """
-    # Dev is each person's own, and a plan that holds its own commit could never be committed.
+    # The plan of dev has the name of no person, and a file that holds its own commit could never be committed.
     with set_environment(LOGNAME="you", GIT_DIR="/nowhere"):
         document = load_bundle(root, target).document
     emitter, text = YAML(typ="safe", pure=True), StringIO()

@@ -1,4 +1,4 @@
-"""What `presets`, `mode: development` and the root's `run_as` mean for resources that do not say it themselves.
+"""Applies `presets`, `mode: development` and the root's `run_as` to resources that do not set them.
 
 The names are those of the CLI (bundle/config/mutator/resourcemutator/apply_presets.go): what reads or writes another
 one fails on a laptop as it does in a workspace.

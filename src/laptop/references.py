@@ -1,4 +1,4 @@
-"""`{{...}}`: what a job says of itself while it runs (docs.databricks.com, jobs/dynamic-value-references)."""
+"""Fills `{{...}}`, which refers to values of the run (docs.databricks.com, jobs/dynamic-value-references)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NAMESPACES = ("job", "task", "tasks", "input", "workspace", "backfill")
 
 
 class UnknownReferenceError(LaptopError):
-    """A reference to something that is not there, or not yet, or not on a laptop."""
+    """A reference to a value that does not exist, or not yet, or not on a laptop."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a reference may speak of."""
+    """The run, task and loop input whose values a reference can name."""
 
     run: Run
     task: TaskRun | None = None

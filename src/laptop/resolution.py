@@ -1,4 +1,4 @@
-"""The `${...}` references of a bundle, replaced by what they name."""
+"""Replaces the `${...}` references of a bundle by the values that they name."""
 
 from __future__ import annotations
 
@@ -70,19 +70,19 @@ def _friendly_name() -> str:
 
 
 class _Unresolved(Exception):
-    """What a reference names cannot be had; why has been noted already."""
+    """A reference has no value; the reason is noted as a problem already."""
 
 
 @dataclass(frozen=True)
 class _Missing:
-    """Why a reference names nothing; `what` is empty where the reason is noted at the place that it names."""
+    """Why a reference has no value; `what` is empty if the reason is noted where the value is declared."""
 
     what: str = ""
-    cure: str = ""
+    fix: str = ""
 
 
 class _Resolver:
-    """Replaces every `${...}` of a tree by what it names, and notes each place that names nothing."""
+    """Replaces every `${...}` of a tree by its value, and notes each one without a value as a problem."""
 
     def __init__(self, tree: Node, root: Path, target: str, problems: list[Diagnostic]) -> None:
         self.tree, self.root, self.target, self.problems = tree, root, target, problems
@@ -141,7 +141,7 @@ class _Resolver:
     def _note_missing(self, place: Location, reference: str, missing: _Missing) -> None:
         if missing.what:
             what = f"${{{reference}}} cannot be resolved: {missing.what}"
-            self.problems.append(Diagnostic("reference", place, what, "the CLI stops at it", missing.cure))
+            self.problems.append(Diagnostic("reference", place, what, "the CLI stops at it", missing.fix))
 
     def _find_node(self, reference: str) -> Node | _Missing:
         node = self._look_up(reference)
@@ -184,7 +184,7 @@ def _by_terraform_name(node: Node, step: str | int) -> Node | None:
 
 
 def _find_default(tree: Node, path: list[str | int], position: int) -> Node | None:
-    """What stands for a value that nobody wrote: nothing where the CLI takes it for empty, words for a workspace's."""
+    """The value of a key that is not written: empty as the CLI has it, a description for a value of the workspace."""
     written = find_type(path)
     if path[0] == "resources" and (position < 3 or not tree.get(*path[:3])):
         return None
@@ -225,7 +225,7 @@ def spell(value: Any) -> str:
 
 
 def _workspace_value(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
-    """What the workspace would know, in the laptop's words; None for everything that is written in the bundle."""
+    """The laptop's value for what a workspace would know; None for everything that is written in the bundle."""
     match path:
         case ("workspace", "current_user", "userName" | "displayName"):
             return getpass.getuser()
@@ -258,7 +258,7 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
 
 
 def forget_git() -> None:
-    """Ask git anew: the bundle is read again."""
+    """Drop the answers of git, since the bundle is read again."""
     _ask_git.cache_clear()
 
 
@@ -271,6 +271,6 @@ _GIT = {
 
 @cache
 def _ask_git(root: Path, *options: str) -> str:
-    """What git says; asked once for each reading of a bundle, since the linter resolves it several times."""
+    """The answer of git, cached for one reading of a bundle, since the linter resolves it several times."""
     command = ["git", "-C", str(root), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -1,4 +1,4 @@
-"""What tasks have asked for: one file per request in `queue/` of a home, until its run has ended."""
+"""The requests of tasks for job runs: one file each in `queue/` of a home, until the run has ended."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Request:
         return self.path.name
 
     def finish(self) -> None:
-        """Take it from the queue."""
+        """Remove the request from the queue."""
         with disk_errors(self.path):
             self.path.unlink()
 
     def refuse(self) -> Path:
-        """Put it aside, where nothing runs it, and say where."""
+        """Rename the request so that nothing runs it, and return its path."""
         with disk_errors(self.path):
             return self.path.rename(self.path.with_suffix(".refused"))
 

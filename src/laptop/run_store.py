@@ -1,4 +1,4 @@
-"""What ran, with which parameters, how it ended: one JSON file and one log per job run, in `runs/` of a home."""
+"""The job runs of a home with parameters and results: one JSON file and one log per run, in `runs/`."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class RunStore:
             write_atomically(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
 
     def list_runs(self) -> Iterator[Run]:
-        """Every run, newest first. One whose process was killed is written down as canceled when it is met here."""
+        """Every run, newest first. A run whose process was killed is saved as canceled here."""
         for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
             run = _read(path)
             gone = run.run_id not in self.active if run.pid == os.getpid() else not _is_alive(run.pid)
@@ -123,7 +123,7 @@ class RunStore:
         return next((run for run in of_job if given.items() <= run.parameters.items()), None)
 
     def of_request(self, request: str) -> Run | None:
-        """The run that a request in the queue has got already."""
+        """The run that was started for a request of the queue."""
         return next((run for run in self.list_runs() if run.request == request), None)
 
 
@@ -138,7 +138,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _cancel_run(run: Run) -> None:
-    """What was left of a run when its process went."""
+    """Mark a run as canceled whose process has ended."""
     run.state = "CANCELED"
     for task in run.tasks.values():
         if task.state == "RUNNING":

@@ -1,8 +1,8 @@
-"""The part of Databricks' runtime that a task may use, `dbutils.jobs.taskValues`, answered by the laptop's runner.
+"""Provides `dbutils.jobs.taskValues`, the part of Databricks' runtime that a task may use.
 
-`databricks.sdk.runtime` takes `dbutils` from a module `dbruntime` where there is one: `install` puts one there, so the
-wheel has one way to set a task value. Which task asks is known by the thread that calls; threads that a task starts
-itself are not that task.
+`databricks.sdk.runtime` takes `dbutils` from a module `dbruntime` if there is one: `install_runtime` puts one there, so
+the wheel has one way to set a task value. The calling thread tells which task calls; a thread that a task starts itself
+cannot set values.
 """
 
 from __future__ import annotations

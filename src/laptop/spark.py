@@ -1,8 +1,8 @@
-"""The one Spark of a laptop: a Spark Connect server with Delta Lake, which is what serverless compute is to a task.
+"""Starts a Spark Connect server with Delta Lake, the laptop's stand-in for serverless compute.
 
-A task only calls `SparkSession.builder.getOrCreate()`; SPARK_REMOTE, which pyspark itself reads, leads it here.
+A task only calls `SparkSession.builder.getOrCreate()`; pyspark reads the address of the server from SPARK_REMOTE.
 (Rejected: `remote("local[2]")`, which starts the server inside the task's process: always on port 15002, so that two
-homes collide, with the JVM's chatter on the screen and with the first caller's settings.)
+homes collide, with the JVM's output on the screen and with the first caller's settings.)
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ exec "{java}" "${{arguments[@]}}"
 class _Server:
     process: subprocess.Popen[bytes]
     guard: subprocess.Popen[bytes]
-    """Outlives us just long enough to end the server, however we end: our end of its pipe closes with us."""
+    """A shell that ends the server when this process ends in any way, because that closes the shell's input."""
     home: Path
     say: Callable[[str], None]
     starts: int = 1
-    """How often it was started without an answer."""
+    """How often it was started before it answered."""
     answered: bool = False
     session: Any = None
 
@@ -104,9 +104,9 @@ def _launch(home: Path, say: Callable[[str], None]) -> _Server:
 
 
 def _wait_for_download(say: Callable[[str], None]) -> None:
-    """Let one command at a time fill the cache of jars: two that fill it at once leave each other half a file.
+    """Let one command at a time fill the cache of jars, since two at once leave broken files.
 
-    The lock is given back when Spark answers, which is when the jars are there.
+    The lock is released when Spark answers: then the jars are complete.
     """
     global _downloading  # noqa: PLW0603
     if _complete().exists():
@@ -128,7 +128,7 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
 
 
 def _complete() -> Path:
-    """The file that says that all jars are in the cache."""
+    """The file that marks the cache of jars as complete."""
     return _IVY / f"laptop-{_DELTA.replace(':', '-')}.complete"
 
 
@@ -160,7 +160,7 @@ def wait_for_server() -> None:
 
 
 def _restart(server: _Server) -> _Server:
-    """Another server in place of one that has ended."""
+    """Start another server in place of one that has ended."""
     why = _end_of(server)
     if not server.answered and server.starts == _STARTS:
         raise LaptopError(f"Spark did not start, {_STARTS} times: {why}")
@@ -174,7 +174,7 @@ def _restart(server: _Server) -> _Server:
 
 
 def _end_of(server: _Server) -> str:
-    """How it ended, and its last words."""
+    """How the server ended, and the first error of its log."""
     code = server.process.returncode
     how = f"exit code {code}"
     if code < 0:
@@ -271,7 +271,7 @@ def _free_port() -> int:
 
 
 def _java_environment(folder: Path) -> dict[str, str]:
-    """What the environment needs for Java 17 or newer: nothing where the machine has it, else the JDK from PyPI."""
+    """Environment variables that lead to Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java:

@@ -1,4 +1,4 @@
-"""What `databricks bundle summary -o json` would print: the resolved bundle with the ids of what is deployed."""
+"""Writes what `databricks bundle summary -o json` would print: the resolved bundle with ids of jobs and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, made fit for a screen and for a log of CI."""
+"""Escapes text from outside for terminals and for logs of CI systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _GITHUB = re.compile(r"^(\s*):(?=:)")
 
 
 def printable(text: str) -> str:
-    """One line that neither a terminal nor a CI system takes for a command: control characters are spelled out."""
+    """One line in which neither a terminal nor a CI system reads a command; control characters are spelled out."""
     line = "".join(character if character.isprintable() else _escape(character) for character in text)
     return _GITHUB.sub(r"\1: ", _AZURE.sub("# #", line))
 

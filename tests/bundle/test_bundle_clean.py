@@ -70,7 +70,7 @@ def test_a_workspace_reads_the_targets_own_data(source: BundleSource) -> None:
     bundle, problems = resolve_target(source, "staging", overrides=False)
     assert parameters(bundle, "training")["data_catalog"] == "staging"
     assert parameters(bundle, "training")["data_schema"] == SCHEMA
-    missing = {problem.what.split("'")[1] for problem in problems}
+    missing = {problem.summary.split("'")[1] for problem in problems}
     principals = {f"{role}_principal" for role in ("deploy", "run", "train", "plan", "promote")}
     assert missing == {"alert_email", "source_model", *principals}
 

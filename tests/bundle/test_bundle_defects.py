@@ -522,7 +522,7 @@ def test_a_defect_is_found_by_its_rule_at_its_line(copied: Path, defect: Defect)
     where, line = broken(copied, defect)
     problems = lint_bundle(copied)
     told = [each for each in problems if each.rule == defect.rule and defect.says in str(each)]
-    assert (where, line) in [(each.place.file, each.place.line) for each in told], "\n".join(map(str, problems))
+    assert (where, line) in [(each.location.file, each.location.line) for each in told], "\n".join(map(str, problems))
 
 
 def test_two_levels_of_run_job_are_allowed_and_three_are_not(copied: Path) -> None:
@@ -564,9 +564,9 @@ def test_problems_of_one_target_say_so_and_all_come_sorted(copied: Path) -> None
     text = file.read_text().replace("approval: required", "approval: perhaps").replace("engine: direct", "engine: x")
     file.write_text(text)
     problems = lint_bundle(copied)
-    assert [problem.place for problem in problems] == sorted(problem.place for problem in problems)
-    assert any("'perhaps' (target prod)" in problem.what for problem in problems)
-    assert not any("(target" in problem.what for problem in problems if problem.rule in {"engine", "type"})
+    assert [problem.location for problem in problems] == sorted(problem.location for problem in problems)
+    assert any("'perhaps' (target prod)" in problem.summary for problem in problems)
+    assert not any("(target" in problem.summary for problem in problems if problem.rule in {"engine", "type"})
 
 
 def test_an_unknown_target_is_refused(copied: Path) -> None:

@@ -49,7 +49,7 @@ def test_one_cause_is_one_message(copied: Path, file: str, old: str, new: str, t
 
 def test_braces_without_quotes_are_told_to_be_quoted(copied: Path) -> None:
     change(copied, TRAINING, '"{{job.run_id}}"', "{{job.run_id}}")
-    assert {problem.cure for problem in lint_bundle(copied)} == {"put {{...}} in quotes"}
+    assert {problem.fix for problem in lint_bundle(copied)} == {"put {{...}} in quotes"}
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_a_wrong_value_is_told_once_however_many_ways_lead_to_it(
     assert wrong in text
     (copied / file).write_text(text.replace(wrong, right, 1))
     (problem,) = lint_bundle(copied)
-    assert told in problem.what
+    assert told in problem.summary

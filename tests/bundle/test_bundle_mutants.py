@@ -110,8 +110,8 @@ class Mutant:
         file = source.files[self.file]
         deep = len(self.path)
         around = {file.locate(*self.path[:length]) for length in range(max(deep - 2, min(deep - 1, 1)), deep + 1)}
-        line = (source.root / problem.place.file).read_text().splitlines()[problem.place.line - 1]
-        return problem.place in around or any(name in line for name in self.names())
+        line = (source.root / problem.location.file).read_text().splitlines()[problem.location.line - 1]
+        return problem.location in around or any(name in line for name in self.names())
 
     def names(self) -> set[str]:
         """What others may call the changed node: keys, the names of things in it, and what it refers to."""
@@ -230,7 +230,7 @@ def test_mutants_written_to_files_are_reported_as_those_in_memory(
 
 
 def said(problems: tuple[Diagnostic, ...]) -> set[tuple[str, str]]:
-    return {(problem.rule, re.sub(r" \S+yml:\d+| \(target [^)]*\)", "", problem.what)) for problem in problems}
+    return {(problem.rule, re.sub(r" \S+yml:\d+| \(target [^)]*\)", "", problem.summary)) for problem in problems}
 
 
 @pytest.mark.parametrize("line", ["include:", "  - resources/*.yml"])

@@ -146,7 +146,7 @@ def test_what_the_cli_would_drop_runs_nowhere(written: Write, old: str, new: str
         with pytest.raises(BundleError, match="has to be") as error:
             load_bundle(root, "dev")
         (problem,) = error.value.problems
-        assert problem.what.startswith(told)
+        assert problem.summary.startswith(told)
 
 
 def spellings(value: Any) -> list[Any]:

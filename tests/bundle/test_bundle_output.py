@@ -43,8 +43,8 @@ def test_what_the_clis_schema_refuses_is_told_with_its_line(copied: Path, schema
     file.write_text(file.read_text().replace("timeout_seconds: 7200", "timeout_seconds: 0"))
     line = file.read_text().split("\n").index("      timeout_seconds: 0") + 1
     (problem,) = [each for each in lint_bundle(copied, schema=schema) if each.rule == "schema"]
-    assert (problem.place.file, problem.place.line) == (Path("resources/training.job.yml"), line)
-    assert problem.what == "resources.jobs.training.timeout_seconds: 0 is less than the minimum of 1"
+    assert (problem.location.file, problem.location.line) == (Path("resources/training.job.yml"), line)
+    assert problem.summary == "resources.jobs.training.timeout_seconds: 0 is less than the minimum of 1"
 
 
 def test_a_variable_fits_where_the_schema_lets_it(copied: Path, schema: Path) -> None:
@@ -68,7 +68,7 @@ def test_sarif_has_a_rule_and_a_line_for_each_problem(copied: Path) -> None:
     assert [result["ruleId"] for result in run["results"]] == [problem.rule for problem in found]
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "resources/training.job.yml"
-    assert place["region"]["startLine"] == found[0].place.line
+    assert place["region"]["startLine"] == found[0].location.line
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {problem.rule for problem in found}
 
 

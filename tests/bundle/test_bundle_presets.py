@@ -125,7 +125,7 @@ def test_staging_promotes_from_the_dev_deployment_of_this_laptop(monkeypatch: py
 
 def test_a_team_that_has_not_said_where_staging_promotes_from_is_asked_for_it() -> None:
     _, found = resolve_target(read_source(ROOT), "staging", overrides=False)
-    assert any("variable 'source_model' has no value" in problem.what for problem in found)
+    assert any("variable 'source_model' has no value" in problem.summary for problem in found)
 
 
 def test_tasks_of_one_key_are_merged_when_their_references_are_resolved(written: Written) -> None:

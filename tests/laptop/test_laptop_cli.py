@@ -256,7 +256,7 @@ def test_a_broken_bundle_is_listed_with_lines_and_does_not_run(bundle: Path, cap
     assert "databricks.yml:16: " in error
     assert "databricks.yml:26: " in error
     assert run_args(["validate", "--output", "json"]) == 2
-    assert {problem["place"]["line"] for problem in json.loads(capfd.readouterr().out)} >= {16, 26}
+    assert {problem["location"]["line"] for problem in json.loads(capfd.readouterr().out)} >= {16, 26}
     assert [path.name for path in bundle.iterdir()] == ["databricks.yml"]
 
 

@@ -279,7 +279,7 @@ def test_what_only_the_platform_can_do_is_refused_with_its_line_before_anything_
     made = runner(tmp_path, jobs)
     with pytest.raises(BundleError) as refused:
         made.run_job("bad" if through == "itself" else "main", {})
-    places = [problem.place for problem in refused.value.problems]
+    places = [problem.location for problem in refused.value.problems]
     lines = (tmp_path / "databricks.yml").read_text().splitlines()
     assert any(f'"{key}"' in lines[place.line - 1] for place in places), refused.value
     assert list((tmp_path / "home").iterdir()) == []

@@ -83,7 +83,7 @@ def lint_source(
     for problem in of_files:
         found.pop(problem, None)
     of_targets = [
-        replace(problem, what=f"{problem.what} (target {', '.join(where)})") if len(where) < len(wanted) else problem
+        replace(problem, summary=f"{problem.summary} (target {', '.join(where)})") if len(where) < len(wanted) else problem
         for problem, where in found.items()
     ]
     problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
@@ -98,13 +98,13 @@ def lint_source(
 def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """By place; a wrong value is told once, however many ways lead to it (an anchor, a target, another order)."""
     once = {_cause_of(problem): problem for problem in reversed(list(dict.fromkeys(problems)))}
-    return tuple(sorted(once.values(), key=lambda problem: (problem.place, problem.what)))
+    return tuple(sorted(once.values(), key=lambda problem: (problem.location, problem.summary)))
 
 
 def _cause_of(problem: Diagnostic) -> object:
-    path, _, rest = problem.what.partition(" is ")
+    path, _, rest = problem.summary.partition(" is ")
     value = rest.partition(" and has to be ")[0].removeprefix("the text ")
-    return (problem.place, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
+    return (problem.location, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 
 def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:

@@ -18,7 +18,7 @@ def drop_consequences(unresolved: Sequence[Diagnostic], known: Sequence[Wrong]) 
     """References that do not fail merely because the CLI drops the kind of resource that they name."""
     missing = find_missing_kinds(known)
     for problem in dict.fromkeys(unresolved):
-        named = re.match(r"\$\{resources\.(\w+)", problem.what)
+        named = re.match(r"\$\{resources\.(\w+)", problem.summary)
         if not (problem.rule == "reference" and named and named[1] in missing):
             yield problem
 
