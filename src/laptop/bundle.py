@@ -152,7 +152,9 @@ def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Ite
     for name, node in source.overrides.items():
         if name not in {"all", *source.targets}:
             what, why = f"{name!r} is no target", "values for it reach nothing"
-            merge_problems.append(Diagnostic("target", node.place, what, why, suggest_name(name, ["all", *source.targets])))
+            merge_problems.append(
+                Diagnostic("target", node.place, what, why, suggest_name(name, ["all", *source.targets]))
+            )
     return replace(source, problems=tuple(merge_problems))
 
 

@@ -83,7 +83,9 @@ def lint_source(
     for problem in of_files:
         found.pop(problem, None)
     of_targets = [
-        replace(problem, summary=f"{problem.summary} (target {', '.join(where)})") if len(where) < len(wanted) else problem
+        replace(problem, summary=f"{problem.summary} (target {', '.join(where)})")
+        if len(where) < len(wanted)
+        else problem
         for problem, where in found.items()
     ]
     problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]

@@ -22,10 +22,10 @@ def to_sarif(problems: Iterable[Diagnostic]) -> dict[str, Any]:
 
 
 def _to_result(problem: Diagnostic) -> dict[str, Any]:
-    place = {"artifactLocation": {"uri": problem.location.file.as_posix()}, "region": {"startLine": problem.location.line}}
+    file, line = problem.location.file.as_posix(), problem.location.line
     return {
         "ruleId": problem.rule,
         "level": "error",
         "message": {"text": f"{problem.summary} ({problem.reason}; {problem.fix})"},
-        "locations": [{"physicalLocation": place}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": file}, "region": {"startLine": line}}}],
     }
