@@ -17,9 +17,9 @@ from mlops.config import TrainingConfig
 from mlops.context import Context, task
 from mlops.contract import ConfigError, DataError, Model
 from mlops.contract.model_version import Version
-from mlops.data import labels as _matured
+from mlops.data import labels as label_tables
 from mlops.data import predictions
-from mlops.modeling import backtest as _study
+from mlops.modeling import backtest as backtests
 from mlops.modeling import splits, volume
 from mlops.platform import model_scan, runtime
 from mlops.questions import question_of
@@ -43,7 +43,7 @@ def run(job: Job) -> None:
     tables = _log_input_tables(job)
     rows = _training_rows(job, train_until, tables)
     question = question_of(job.use_case.label)
-    inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[_matured.LABEL])
+    inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[label_tables.LABEL])
     _check_types(job.use_case.model, inputs, labels)
     facts = _training_facts(job, train_until, tables)
     # One thread: with another number of threads the same data gives another fitted model.
@@ -51,10 +51,10 @@ def run(job: Job) -> None:
     name = f"training {as_of:%Y-%m-%d}"
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
-        folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, _study.FOLDS)
-        parameters = _study.search_parameters(job, inputs, labels, folds)
+        folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
+        parameters = backtests.search_parameters(job, inputs, labels, folds)
         with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
-            backtest = pool.submit(_study.run_backtest, job.use_case, parameters, inputs, labels, folds[-1])
+            backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, folds[-1])
             pipeline = model.build(parameters).fit(inputs, labels)
         study = backtest.result()
         facts = replace(facts, model_digest=joblib.hash(pipeline))
@@ -107,12 +107,12 @@ def _log_input_tables(job: Job) -> dict[str, int]:
 
 def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
     label = job.use_case.label.source
-    early = _matured.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
-    rows = _matured.join_labels(early, job.data, job.use_case, job.config.as_of, version=tables[label])
+    early = label_tables.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
+    rows = label_tables.join_labels(early, job.data, job.use_case, job.config.as_of, version=tables[label])
     before = f"before {train_until:%Y-%m-%d}"
     if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
-    question_of(job.use_case.label).check_training(rows[_matured.LABEL], before)
+    question_of(job.use_case.label).check_training(rows[label_tables.LABEL], before)
     return rows
 
 

@@ -10,7 +10,7 @@ from mlops.context import task
 from mlops.contract import ModelError, Rule, Verdict
 from mlops.contract.model_version import Version, VersionFacts
 from mlops.modeling import gates, splits
-from mlops.modeling import holdout as _evidence
+from mlops.modeling import holdout as holdout_scores
 from mlops.modeling.holdout import Holdout, HoldoutScores, Job
 from mlops.platform import runtime
 from mlops.questions import question_of
@@ -80,7 +80,7 @@ def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
 def _read_holdout(job: Job) -> Holdout | Exception:
     """Read the holdout; an error is returned, since it refuses the version and must not fail the job."""
     try:
-        return _evidence.read_holdout(job)
+        return holdout_scores.read_holdout(job)
     except Exception as error:  # noqa: BLE001 (fail closed)
         return error
 
@@ -105,7 +105,7 @@ def _judge_version(
     if isinstance(holdout, Exception):
         return _needs_no_verdict(holdout), None
     try:
-        evidence = _evidence.score_holdout(job, version, champion, holdout)
+        evidence = holdout_scores.score_holdout(job, version, champion, holdout)
         verdict = gates.decide_verdict(
             question=question_of(job.use_case.label),
             challenger=evidence.challenger,

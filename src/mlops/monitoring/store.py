@@ -21,7 +21,7 @@ from mlops.context import Context
 from mlops.contract import ModelError, UseCase
 from mlops.contract.model_version import Version, VersionFacts
 from mlops.data import labels, table_schemas
-from mlops.data import predictions as _answers
+from mlops.data import predictions as prediction_tables
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
 from mlops.questions import Question, question_of
@@ -105,7 +105,9 @@ def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
     try:
         version = as_recorded(job.registry.get_version(champion.model, first.to_version), first)
         pipeline = job.registry.load_model(version, job.use_case.model)
-        _answers.model_input(pd.DataFrame(columns=[f.name for f in job.use_case.features]), job.use_case, pipeline)
+        prediction_tables.model_input(
+            pd.DataFrame(columns=[f.name for f in job.use_case.features]), job.use_case, pipeline
+        )
     except Exception as error:  # noqa: BLE001 (an old version that is broken must not stop monitoring of the champion)
         job.log.warning("no comparison with version %d, which served first: %s", first.to_version, error)
         return None
