@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 
 from mlops.contract import MlopsError
-from mlops.platform import storage
 from mlops.platform.registry import Registry
-from mlops_cli import account, options, resolved
+from mlops_cli import account, options, resolved, storage
 from mlops_cli.bundle_targets import list_deployed_targets
 from mlops_cli.forge import GitHub
 from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps

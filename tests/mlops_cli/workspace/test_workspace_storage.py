@@ -10,28 +10,29 @@ import pytest
 from double import TOKEN, Double, Refused, away, busy, denied
 
 from mlops.contract import ConfigError, MlopsError
-from mlops.platform import storage
+from mlops.platform.storage import is_local
+from mlops_cli import storage
 
 VOLUME = "/Volumes/prod/flights/landing"
 BIG = bytes(range(256)) * 10_000  # 2.4 MiB: three DBFS blocks
 
 
 def test_a_volume_is_written_and_read_through_the_files_api(double: Double) -> None:
-    assert storage.write_text(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
+    assert storage.write_file(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
     assert double.files == {f"{VOLUME}/schedule/2013-01-01.csv": b"a,b\n1,2\n"}
     assert storage.read_file(f"{VOLUME}/schedule/2013-01-01.csv") == b"a,b\n1,2\n"
 
 
 def test_the_same_content_is_not_written_again_and_another_is(double: Double) -> None:
-    assert storage.write_text(f"{VOLUME}/a.csv", "one")
-    assert not storage.write_text(f"{VOLUME}/a.csv", "one")
+    assert storage.write_file(f"{VOLUME}/a.csv", "one")
+    assert not storage.write_file(f"{VOLUME}/a.csv", "one")
     assert double.count("PUT", "/fs/files/") == 1
-    assert storage.write_text(f"{VOLUME}/a.csv", "two")
+    assert storage.write_file(f"{VOLUME}/a.csv", "two")
     assert double.files[f"{VOLUME}/a.csv"] == b"two"
 
 
 def test_both_spellings_of_a_volume_are_one_place(double: Double) -> None:
-    storage.write_text(f"dbfs:{VOLUME}/a.csv", "x")
+    storage.write_file(f"dbfs:{VOLUME}/a.csv", "x")
     assert storage.read_file(f"{VOLUME}/a.csv") == storage.read_file(f"/dbfs{VOLUME}/a.csv") == b"x"
     assert not double.dbfs
 
@@ -45,7 +46,7 @@ def test_a_folder_is_listed_across_pages_and_depths(double: Double) -> None:
 
 def test_dbfs_root_works_and_says_what_replaces_it(double: Double, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert storage.write_text("dbfs:/mnt/old.bin", BIG)
+        assert storage.write_file("dbfs:/mnt/old.bin", BIG)
     assert double.dbfs == {"/mnt/old.bin": BIG}
     assert storage.read_file("/dbfs/mnt/old.bin") == BIG
     assert storage.list_tree("dbfs:/mnt") == (("old.bin", len(BIG)),)
@@ -55,7 +56,7 @@ def test_dbfs_root_works_and_says_what_replaces_it(double: Double, caplog: pytes
 
 def test_a_file_of_dbfs_is_replaced_whole(double: Double) -> None:
     double.dbfs["/a"] = b"old"
-    storage.write_text("dbfs:/a", b"new one")
+    storage.write_file("dbfs:/a", b"new one")
     assert double.dbfs == {"/a": b"new one"}
 
 
@@ -63,7 +64,7 @@ def test_an_upload_to_dbfs_that_breaks_off_leaves_the_old_file(double: Double) -
     double.dbfs["/a"] = b"old"
     double.fail("POST", "/dbfs/add-block", denied("MODIFY"))
     with pytest.raises(MlopsError, match=r"writing dbfs:/a: User does not have MODIFY.*you lack the right"):
-        storage.write_text("dbfs:/a", b"new one")
+        storage.write_file("dbfs:/a", b"new one")
     assert double.dbfs["/a"] == b"old"
 
 
@@ -117,22 +118,22 @@ def test_a_path_that_unity_catalog_would_refuse_is_refused_everywhere(
 ) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"path .*"):
-        storage.write_text(path, "x")
+        storage.write_file(path, "x")
     assert not list(tmp_path.iterdir())
 
 
 def test_on_a_laptop_volumes_and_dbfs_are_folders_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
-    storage.write_text(f"dbfs:{VOLUME}/a.csv", "x")
-    storage.write_text("dbfs:/mnt/b.csv", "y")
+    storage.write_file(f"dbfs:{VOLUME}/a.csv", "x")
+    storage.write_file("dbfs:/mnt/b.csv", "y")
     assert (tmp_path / "Volumes/prod/flights/landing/a.csv").read_text() == "x"
     assert (tmp_path / "dbfs/mnt/b.csv").read_text() == "y"
-    assert storage.is_local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
+    assert is_local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
 
 
 def test_what_spark_reads_cannot_lie_on_dbfs_root(double: Double) -> None:
     with pytest.raises(ConfigError, match=r"serverless compute cannot read; use a volume"):
-        storage.is_local("dbfs:/mnt/landing")
+        is_local("dbfs:/mnt/landing")
 
 
 # --- copying ---------------------------------------------------------------------------------------------------------

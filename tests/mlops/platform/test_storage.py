@@ -1,0 +1,45 @@
+"""Files that tasks write: whole, once, and where the path says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops.contract import ConfigError
+from mlops.platform import storage
+
+VOLUME = "/Volumes/prod/flights/landing"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_file_is_written_once_and_again_if_its_content_changes(home: Path) -> None:
+    path = f"dbfs:{VOLUME}/a/b.csv"
+    assert [storage.write_text(path, text) for text in ("é", "é", "two", "")] == [True, False, True, True]
+    assert storage.list_entries(f"{VOLUME}/a") == [home / "Volumes/prod/flights/landing/a/b.csv"]
+    assert storage.list_entries(f"{VOLUME}/none") == []
+
+
+def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_text(f"{VOLUME}/a", "old")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_text(f"{VOLUME}/a", "new")
+    assert storage.is_local(f"{VOLUME}/a").read_text() == "old"
+
+
+@given(st.sampled_from(["a", "/a/../b", "/Volumes/a/b", "/Volumes/a/b/", "/Volumes/a-b/c/d", "/a\nb", ""]))
+def test_a_path_that_means_no_file_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"^path .*"):
+        storage.is_local(path)
