@@ -18,7 +18,7 @@ from laptop.given_values import read_given_values
 from laptop.includes import list_included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
 from laptop.presets import apply_presets, each_job, prefix_names
-from laptop.resolution import VARIABLE, forget_git, resolve_references, resolve_value
+from laptop.resolution import VARIABLE, forget_git, job_id, resolve_references, resolve_value
 from laptop.variables import assign_values
 from laptop.yaml_loader import parse_yaml
 
@@ -28,6 +28,7 @@ __all__ = [
     "BundleSource",
     "Diagnostic",
     "Location",
+    "all_job_ids",
     "list_targets",
     "load_bundle",
     "merge_files",
@@ -169,6 +170,15 @@ def _with_some_target(tree: Node) -> Node:
 def list_targets(root: Path) -> tuple[str, ...]:
     """The names of the bundle's targets, as they are written."""
     return read_source(root).targets
+
+
+def all_job_ids(root: Path) -> frozenset[str]:
+    """The ids that the jobs of all targets have on a laptop."""
+    tree = read_source(root).tree
+    names = [name for name, _ in (tree.get("targets") or tree).items()]
+    groups = [tree.get("resources", "jobs"), *(tree.get("targets", name, "resources", "jobs") for name in names)]
+    keys = {key for group in groups if group for key, _ in group.items()}
+    return frozenset(job_id(name, key) for name in names for key in keys)
 
 
 def load_bundle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from laptop.document import Diagnostic, Location, Node, describe_kind, suggest_name
@@ -55,7 +56,8 @@ def _matches(root: Path, entry: Node, problems: list[Diagnostic]) -> list[str]:
         cure = "write a path relative to databricks.yml"
         return refuse(f"include cannot be {describe_kind(entry)}", "the CLI reads files by relative paths", cure)
     try:
-        names = find_files(root, str(pattern))
+        # As the CLI names files, relative to the bundle: the root file is never included, whatever leads to it.
+        names = [os.path.relpath(root / name, root) for name in find_files(root, str(pattern))]
     except BadPatternError:
         return refuse(f"include {pattern!r} is no pattern", "the CLI stops at it", "close its brackets")
     unreadable = [name for name in names if not name.endswith(ENDINGS) and name not in ROOTS]

@@ -144,12 +144,25 @@ class _Resolver:
             self.problems.append(Diagnostic("reference", place, what, "the CLI stops at it", missing.fix))
 
     def _find_node(self, reference: str) -> Node | _Missing:
+        if self._is_unset(reference):
+            return Node(f"${{{reference}}}", self.tree.place)
         node = self._look_up(reference)
         if isinstance(node, _Missing):
             return node
         before = len(self.problems)
         resolved = self.resolve_node(node)
-        return resolved if len(self.problems) == before and not _has_reference(resolved) else _Missing()
+        return resolved if len(self.problems) == before and not self._has_reference(resolved) else _Missing()
+
+    def _has_reference(self, node: Node) -> bool:
+        texts = (below.value for below in node.walk() if isinstance(below.value, str))
+        named = (match for text in texts for match in REFERENCE.finditer(text))
+        return any(is_resolved(match) and not self._is_unset(match[1]) for match in named)
+
+    def _is_unset(self, reference: str) -> bool:
+        """Whether it is a variable without a value, which is noted where it is declared; the reference stays."""
+        root, _, name = reference.partition(".")
+        variable = self.tree.get("variables", name) if root == "var" else None
+        return variable is not None and variable.get("value") is None
 
     def _look_up(self, reference: str) -> Node | _Missing:
         steps = re.split(r"[.\[]", reference.replace("]", ""))
@@ -163,7 +176,7 @@ class _Resolver:
         for position, step in enumerate(path):
             below = node.get(step) or (_by_terraform_name(node, step) if position > 2 else None)
             if below is None and path[0] == "variables" and step == "value":
-                return _Missing()  # a variable without value is noted where it is declared
+                return _Missing()  # noted where it is declared
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
             if below is None and (default := _find_default(self.tree, path, position)):
@@ -198,11 +211,6 @@ def _find_default(tree: Node, path: list[str | int], position: int) -> Node | No
     empty: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False, "[": [], "{": {}}
     value = {} if written in load_structures() else empty.get(written, empty.get(written[0], words))
     return Node(value, tree.place)
-
-
-def _has_reference(node: Node) -> bool:
-    texts = (below.value for below in node.walk() if isinstance(below.value, str))
-    return any(is_resolved(match) for text in texts for match in REFERENCE.finditer(text))
 
 
 def is_resolved(reference: re.Match[str]) -> bool:

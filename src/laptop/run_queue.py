@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from laptop import task_states
+from laptop.bundle import Bundle, all_job_ids
 from laptop.home import disk_errors
 
 
@@ -16,6 +18,7 @@ class Request:
 
     path: Path
     job_id: str
+    """Empty if the file is no request."""
     parameters: dict[str, str]
 
     @property
@@ -34,8 +37,29 @@ class Request:
             return self.path.rename(self.path.with_suffix(".refused"))
 
 
-def read_requests(home: Path) -> Iterator[Request]:
-    """The requests that wait, oldest first."""
+def next_request(home: Path, bundle: Bundle, say: Callable[[str], None], left: set[str]) -> Request | None:
+    """The oldest request for a job of the bundle's target.
+
+    One for a job of another target stays, is told once and noted in `left`. One that no target can run is set aside.
+    """
+    for request in _read_requests(home):
+        if task_states.job_of(bundle, request.job_id):
+            return request
+        if request.name in left:
+            continue
+        left.add(request.name)
+        if request.job_id in all_job_ids(bundle.root):
+            say(f"{request.path} asks for a job that target {bundle.target!r} lacks; it stays there")
+        else:
+            wish = f"asks for job {request.job_id}, which no target has" if request.job_id else "cannot be read"
+            say(f"{request.path} {wish}; it is set aside as {request.refuse()}")
+    return None
+
+
+def _read_requests(home: Path) -> Iterator[Request]:
     for path in sorted(home.glob("queue/*.json")):
-        document = json.loads(path.read_text())
-        yield Request(path, str(document["job_id"]), dict(document["job_parameters"]))
+        try:
+            document = json.loads(path.read_text())
+            yield Request(path, str(document["job_id"]), dict(document["job_parameters"]))
+        except (ValueError, KeyError, TypeError):
+            yield Request(path, "", {})

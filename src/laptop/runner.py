@@ -26,14 +26,14 @@ from laptop.console import Console
 from laptop.document import suggest_name
 from laptop.home import Home, LaptopError, job_identity, set_environment
 from laptop.parameters import InvalidRunError, check_parameters, loop_inputs, wheel_arguments
-from laptop.references import Scope, to_platform_text
+from laptop.references import Scope, UnknownReferenceError, to_platform_text
 from laptop.refusals import refuse_unsupported
 from laptop.resolution import job_id
-from laptop.run_queue import Request, read_requests
+from laptop.run_queue import Request, next_request
 from laptop.run_store import GOOD, Run, RunStore, State, TaskRun, current_time
 from laptop.task_thread import Limits, Main, entry_point, parameter_check, run_interruptible
 
-_DEPTH = 3  # how deep run_job_tasks may nest (jobs/tasks/run-job)
+_RESUMES = 3  # how often a run that was cut off goes on by itself; one that always ends the process would never stop
 _STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
 
 
@@ -128,6 +128,11 @@ class Runner:
         while (request := self._next_request(left)) and not self.cancelled.is_set():
             job = task_states.job_of(self.bundle, request.job_id) or ""
             run = self.journal.of_request(request.name)
+            if run and run.state == "CANCELED" and run.repair_count >= _RESUMES:
+                often = f"run {run.run_id} of job {job!r} was cut off {run.repair_count + 1} times"
+                cure = f"run it by `laptop run {job} -t {run.target} --repair`"
+                self.show.print_line(f"{often} and is not resumed again; {cure}; see {request.refuse()}")
+                continue
             try:
                 if run is None:
                     run = self._execute_run(
@@ -136,22 +141,14 @@ class Runner:
                 elif run.state == "CANCELED":
                     self.show.print_line(f"run {run.run_id} of job {job!r} was cut off; it goes on")
                     run = self._repair(run)
-            except (InvalidRunError, BundleError) as error:
+            except (InvalidRunError, UnknownReferenceError, BundleError) as error:
                 self.show.print_line(f"job {job!r} was asked for and refuses: {error}; see {request.refuse()}")
                 continue
             request.finish()
             yield run
 
     def _next_request(self, left: set[str]) -> Request | None:
-        """The oldest request for a job of this target; the others are told once and noted in `left`."""
-        for request in read_requests(self.home.path):
-            if task_states.job_of(self.bundle, request.job_id):
-                return request
-            if request.name not in left:
-                left.add(request.name)
-                target = self.bundle.target
-                self.show.print_line(f"{request.path} asks for a job that target {target!r} lacks; it stays there")
-        return None
+        return next_request(self.home.path, self.bundle, self.show.print_line, left)
 
     def _new_run(
         self, job: str, given: Mapping[str, str], trigger: Literal["onetime", "run_job_task"], request: str = ""
@@ -188,7 +185,7 @@ class Runner:
         run.state, run.pid = "RUNNING", os.getpid()
         self.journal.active.add(run.run_id)
         self.show.start_run(run, self.journal.log_path(run.run_id))
-        if self.spark:
+        if self.spark and task_states.runs_code(self.bundle, document["tasks"]):
             self.spark.start_server(self.home.path, self.show.print_line)
         with set_environment(LAPTOP_IDENTITY=run.identity):
             for key in task_states.in_order(document["tasks"]):
@@ -315,8 +312,8 @@ class Runner:
             raise LaptopError(f"{len(failed)} of {len(inputs)} iterations did not succeed: {', '.join(failed)}")
 
     def _run_job_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
-        if step.depth == _DEPTH:
-            raise LaptopError(f"task {step.task.key!r} would nest run_job_tasks more than {_DEPTH} deep")
+        if step.depth == task_states.RUN_JOB_LEVELS:
+            raise LaptopError(f"task {step.task.key!r} would nest run_job_tasks more than {step.depth} deep")
         job = task_states.job_of(self.bundle, what["job_id"])
         if job is None:
             raise LaptopError(f"task {step.task.key!r} runs job {what['job_id']}, which is not in this bundle")

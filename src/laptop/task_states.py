@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -23,6 +23,8 @@ NUMERIC = {
     "LESS_THAN_OR_EQUAL": operator.le,
 }
 KINDS = ("python_wheel_task", "condition_task", "run_job_task", "for_each_task")
+RUN_JOB_LEVELS = 3
+"""How deep run_job_tasks may nest (jobs/tasks/run-job)."""
 OPERATORS = ("EQUAL_TO", "NOT_EQUAL", *NUMERIC)
 RUN_IF = ("ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -31,6 +33,17 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 def job_of(bundle: Bundle, wanted: object) -> str | None:
     """The job that has an id."""
     return next((job for job in bundle.jobs if job_id(bundle.target, job) == str(wanted)), None)
+
+
+def runs_code(bundle: Bundle, tasks: Iterable[Mapping[str, Any]], depth: int = 0) -> bool:
+    """Whether any task, or any of a job that one starts, may need Spark; conditions alone do not."""
+    for task in tasks:
+        spec = task.get("for_each_task", {}).get("task", task)
+        job = job_of(bundle, spec.get("run_job_task", {}).get("job_id", ""))
+        called = bundle.jobs[job]["tasks"] if job and depth < RUN_JOB_LEVELS else ()
+        if "python_wheel_task" in spec or runs_code(bundle, called, depth + 1):
+            return True
+    return False
 
 
 def _task_dependencies(tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -61,9 +62,11 @@ def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
     """The same text is read once: a demo loads the bundle for every job it runs."""
     empty = Node({}, Location(file, 1))
     try:
-        composed = _make_reader().compose(text)
+        documents = _make_reader().compose_all(text)
+        composed = next(documents, None)
         builder = _Builder(file, text)
         node = builder.build(composed, 1) if composed else empty
+        builder.refuse_more(documents)
     except (RecursionError, _TooBigError):
         detail = f"it nests more than {DEPTH} levels or holds more than {SIZE} values"
         return empty, (_yaml_error(Location(file, 1), detail),)
@@ -126,6 +129,18 @@ class _Builder:
         self._open: list[int] = []
         self._size = 0
 
+    def refuse_more(self, documents: Iterator[YamlNode]) -> None:
+        """Note what stands in later documents of a file; the CLI reads the first one and drops the others."""
+        try:
+            line = next((_line_of(later) for later in documents if not _is_nothing(later)), 0)
+        except MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+        if line:
+            place = Location(self.file, line)
+            self._refuse(
+                place, "a second document begins", "the CLI reads the first one only", "remove ---, or split the file"
+            )
+
     def build(self, node: YamlNode, line: int, *, flow: bool = False) -> Node:
         place = Location(self.file, line)
         self._size += 1
@@ -184,11 +199,12 @@ class _Builder:
     def _merge_entries(self, key: ScalarNode, value: YamlNode) -> dict[str, Node]:
         """What `<<` brings: the mapping of an alias, or of each item of a list; a later item wins."""
         alias = value.start_mark.index < key.start_mark.index  # an alias is the node that stands at its anchor
-        sources = [value] if alias else value.value if isinstance(value, SequenceNode) else []
+        listed = isinstance(value, SequenceNode)
+        sources = [value] if alias else value.value if listed else []
         entries: dict[str, Node] = {}
         for source in sources if all(isinstance(source, MappingNode) for source in sources) else []:
             entries |= dict(self.build(source, _line_of(key)).items())
-        if not sources or not all(isinstance(source, MappingNode) for source in sources):
+        if not (sources or listed) or not all(isinstance(source, MappingNode) for source in sources):
             place = Location(self.file, _line_of(key))
             self._refuse(place, "<< has no alias of a mapping", "there is nothing to merge", "write <<: *name")
         return entries
@@ -228,7 +244,8 @@ class _Builder:
             return node.value
         names = {"NoneType": "null", "Moment": "timestamp"}
         means = names.get(type(value).__name__, type(value).__name__)
-        if means != tag and (means, tag) != ("int", "float"):
+        whole = (means, tag) == ("int", "float") and not _PREFIXED.fullmatch(node.value.replace("_", ""))
+        if means != tag and not whole:
             self._refuse(place, f"{node.value!r} is no {tag}", "its tag says that it is", "remove the tag")
             return node.value
         return float(value) if tag == "float" else value
@@ -272,6 +289,10 @@ def read_scalar(text: str) -> Any:
         return int(digits, 0)
     fraction = float(digits) if _FLOAT.fullmatch(digits) else math.inf
     return fraction if math.isfinite(fraction) else text
+
+
+def _is_nothing(node: YamlNode | None) -> bool:
+    return node is None or (isinstance(node, ScalarNode) and not node.style and read_scalar(node.value) is None)
 
 
 def _is_day(text: str) -> bool:

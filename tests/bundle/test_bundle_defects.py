@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from names import BUNDLE, SCHEMA
 
-from laptop.bundle import BundleError
-from laptop.lint import lint_bundle
+from laptop.bundle import BundleError, read_source
+from laptop.lint import find_problems, lint_bundle
+from laptop.lint.project import Project
 
 DATABRICKS, LAKEHOUSE = "databricks.yml", "resources/lakehouse.yml"
 TRAINING, MONITORING, DEPLOYMENT = (f"resources/{job}.job.yml" for job in ("training", "monitoring", "deployment"))
@@ -520,7 +521,7 @@ def broken(root: Path, defect: Defect) -> tuple[Path, int]:
 @pytest.mark.parametrize("defect", [*DEFECTS, *PEERS], ids=str)
 def test_a_defect_is_found_by_its_rule_at_its_line(copied: Path, defect: Defect) -> None:
     where, line = broken(copied, defect)
-    problems = lint_bundle(copied)
+    problems = find_problems(read_source(copied), Project(copied))  # what it is told as: test_bundle_causes.py
     told = [each for each in problems if each.rule == defect.rule and defect.says in str(each)]
     assert (where, line) in [(each.location.file, each.location.line) for each in told], "\n".join(map(str, problems))
 

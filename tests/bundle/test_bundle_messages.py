@@ -15,6 +15,7 @@ from laptop.lint import lint_bundle
 
 DATABRICKS, LAPTOP, TRAINING = "databricks.yml", "laptop.yml", "resources/training.job.yml"
 RIGHTS, LAKEHOUSE = "resources/rights.yml", "resources/lakehouse.yml"
+MONITORING = "resources/monitoring.job.yml"
 TABLES = f"deployment, inference, monitoring, training, validation: no job of any target writes prod.{SCHEMA}"
 
 
@@ -30,8 +31,16 @@ def change(root: Path, file: str, old: str, new: str) -> None:
         (DATABRICKS, f"inside its catalog.\n    default: {SCHEMA}\n", "inside its catalog.\n", [
             "variable 'schema' has no value (the CLI stops without one",
         ]),
+        (DATABRICKS, "      alert_email: ${workspace.current_user.userName}\n", "", [
+            "variable 'alert_email' has no value (target dev) (the CLI stops without one",
+        ]),
+        (LAKEHOUSE, "resources:", "resource:", ["databricks.yml has no key 'resource'", "did you mean 'resources'?"]),
+        (MONITORING, "{{tasks.monitoring.values", "{{tasks.monitring.values", [
+            "{{tasks.monitring.values.retraining_due}}: there is no task 'monitring'", "did you mean 'monitoring'?",
+        ]),
         (RIGHTS, "        deployment:", "        deploymnt:", [
-            "jobs.deploymnt is changed, and nothing declares it (target staging, prod)", "did you mean 'deployment'?",
+            "job 'deploymnt' has no tasks, and only a target declares it (target staging, prod)",
+            "did you mean 'deployment'?",
         ]),
         (LAKEHOUSE, "  schemas:", "  schemata:", ["resources has no key 'schemata'", "did you mean 'schemas'?"]),
         (TRAINING, "timeout_seconds: 7200", "timeout_seconds: -5", ["job 'training' has timeout_seconds -5"]),

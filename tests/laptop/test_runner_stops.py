@@ -9,12 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from laptop import runtime
 from laptop.bundle import BundleError, load_bundle
 from laptop.console import Console
 from laptop.home import Home
@@ -131,13 +134,15 @@ def test_a_retry_waits_for_the_interval_since_the_failed_start(tmp_path: Path) -
     starts = []
 
     def failing(_: Any) -> None:
-        starts.append(time.monotonic())
+        current = runtime.current.get()
+        assert current is not None
+        starts.append(datetime.fromisoformat(current.task.start))  # as the runner recorded it
         time.sleep(0.6)
         raise ValueError
 
     task = wheel("failing", max_retries=1, min_retry_interval_millis=1000)
     runner(tmp_path, {"main": {"name": "j", "tasks": [task]}}, failing=failing).run_job("main", {})
-    assert 0.75 <= starts[1] - starts[0] < 1.6  # since the runner began the first; 0.6 without a wait
+    assert 0.9 <= (starts[1] - starts[0]).total_seconds() < 1.6  # 0.6 without a wait
 
 
 def test_cancelling_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
@@ -340,12 +345,12 @@ def test_a_malformed_parameter_is_refused_before_anything_starts_where_it_is_kno
 # --- queue -----------------------------------------------------------------------------------------------------------
 
 
-def ask(home: Path, name: str, job: str, parameters: dict[str, str]) -> Path:
+def ask(home: Path, name: str, job: str, parameters: dict[str, str], target: str = "dev") -> Path:
     from laptop.resolution import job_id
 
     (home / "queue").mkdir(exist_ok=True)
     request = home / "queue" / f"{name}.json"
-    request.write_text(json.dumps({"job_id": job_id("dev", job) if job else "1", "job_parameters": parameters}))
+    request.write_text(json.dumps({"job_id": job_id(target, job) if job else "1", "job_parameters": parameters}))
     return request
 
 
@@ -377,10 +382,51 @@ def test_what_tasks_asked_for_runs_afterwards_oldest_first(tmp_path: Path) -> No
 
 def test_a_request_for_a_job_that_the_target_lacks_stays_and_holds_nothing_up(tmp_path: Path) -> None:
     made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
-    foreign = ask(made.home.path, "1", "", {})
+    text = json.loads((tmp_path / "databricks.yml").read_text())
+    text["targets"]["prod"] = {"resources": {"jobs": {"theirs": {"tasks": [wheel("b")]}}}}
+    (tmp_path / "databricks.yml").write_text(json.dumps(text))
+    foreign = ask(made.home.path, "1", "theirs", {}, "prod")
     ask(made.home.path, "2", "main", {})
     assert [run.job for run in made.work_off_queue()] == ["main"]
     assert list((made.home.path / "queue").iterdir()) == [foreign]
+
+
+@pytest.mark.parametrize("content", ['{"job_id": "1", "job_parameters": {}}', "{", '{"job_id": "1"}', "[]"])
+def test_a_request_that_no_target_can_run_is_set_aside_with_a_sentence(tmp_path: Path, content: str) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
+    lost = ask(made.home.path, "1", "", {})
+    lost.write_text(content)
+    ask(made.home.path, "2", "main", {})
+    assert [run.job for run in made.work_off_queue()] == ["main"]
+    assert [path.name for path in (made.home.path / "queue").iterdir()] == ["1.refused"]
+    assert isinstance(made.show._out, StringIO)
+    assert "it is set aside as" in made.show._out.getvalue()
+
+
+def test_a_request_whose_run_always_ends_the_process_is_set_aside(tmp_path: Path) -> None:
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": [wheel("a")]}})
+    request = ask(made.home.path, "1", "main", {})
+    run = made._new_run("main", {}, "onetime", request.name)
+    run.state, run.repair_count = "CANCELED", 3
+    made.journal.save_run(run)
+    assert list(made.work_off_queue()) == []
+    assert [path.name for path in (made.home.path / "queue").iterdir()] == ["1.refused"]
+    assert made.repair_job("main", {}).state == "SUCCESS"
+
+
+@pytest.mark.parametrize("code", [True, False])
+def test_a_job_of_conditions_alone_starts_no_spark(tmp_path: Path, code: bool) -> None:
+    started = []
+    condition = {"op": "EQUAL_TO", "left": "1", "right": "1"}
+    tasks = [{"task_key": "c", "condition_task": condition}, *([wheel("a", "c")] if code else [])]
+    calling = {"task_key": "r", "run_job_task": {"job_id": "${resources.jobs.main.id}"}}
+    loop = {"task_key": "l", "for_each_task": {"inputs": "[1]", "task": calling}}
+    made = runner(tmp_path, {"main": {"name": "j", "tasks": tasks}, "outer": {"name": "o", "tasks": [loop]}})
+    session = SimpleNamespace(addTag=lambda _: None)
+    spark = SimpleNamespace(start_server=lambda *_: started.append(1), get_session=lambda: session)
+    made.spark = cast("ModuleType", spark)
+    assert made.run_job("outer", {}).state == "SUCCESS"
+    assert bool(started) is code
 
 
 def test_run_ids_rise_and_belong_to_their_home(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ A rule is a function from a View to problems; adding one means writing it and na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,22 @@ def lint_bundle(
 def lint_source(
     source: BundleSource, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
 ) -> tuple[Diagnostic, ...]:
-    """The same for a bundle that has been read."""
+    """The same for a bundle that has been read; problems that one correction ends are one."""
+    problems = find_problems(source, project, targets, house=house)
+    if {problem.rule for problem in problems} & {"yaml", "include"}:
+        return problems
+
+    def lint(corrected: BundleSource) -> tuple[Diagnostic, ...]:
+        kept = [target for target in targets or () if target in corrected.targets]
+        return find_problems(corrected, project, kept, house=house)
+
+    return tuple(causes.merge_consequences(source, problems, lint))
+
+
+def find_problems(
+    source: BundleSource, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
+) -> tuple[Diagnostic, ...]:
+    """Every problem of a bundle, whatever caused it."""
     if any(problem.rule == "yaml" for problem in source.problems):
         return _sort_diagnostics(source.problems)  # what is missing from such a file would be reported all over
     wanted = tuple(targets or source.targets)
@@ -98,7 +114,7 @@ def lint_source(
 
 
 def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """By place; a wrong value is told once, however many ways lead to it (an anchor, a target, another order)."""
+    """By place; a wrong or missing value is told once, however many ways lead to it (an anchor, a target, an order)."""
     once = {_cause_of(problem): problem for problem in reversed(list(dict.fromkeys(problems)))}
     return tuple(sorted(once.values(), key=lambda problem: (problem.location, problem.summary)))
 
@@ -106,6 +122,8 @@ def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
 def _cause_of(problem: Diagnostic) -> object:
     path, _, rest = problem.summary.partition(" is ")
     value = rest.partition(" and has to be ")[0].removeprefix("the text ")
+    if problem.rule == "variables" and re.search("has (no|neither a default nor a) value", problem.summary):
+        return (problem.location, "value")
     return (problem.location, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 
@@ -124,27 +142,16 @@ def _of_target(
 ) -> Iterator[Diagnostic]:
     """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
     bundle, unresolved = resolve_target(source, target, deployed=True)
-    bundle = _without_kinds(bundle, causes.find_missing_kinds(known))
     _, on_laptop = resolve_target(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
     wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.find_missing_keys(bundle.tree)]
     wrong += structure.wrong_words(bundle.tree, resolved=True)
-    wrong = causes.without_consequences(source, target, wrong)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
-    yield from causes.drop_consequences([*unresolved, *on_laptop], known)
+    yield from dict.fromkeys([*unresolved, *on_laptop])
     yield from (problem for _, problem in wrong)
     view = _view(source, bundle, project, broken)
     for rule in (*RULES, *HOUSE_RULES) if house else RULES:
         yield from rule(view)
-
-
-def _without_kinds(bundle: Bundle, kinds: set[str]) -> Bundle:
-    """The bundle without some kinds of resources, of which a target may have parts."""
-    resources = bundle.tree.get("resources")
-    if not resources or not kinds:
-        return bundle
-    kept = Node({kind: group for kind, group in resources.items() if kind not in kinds}, resources.place)
-    return replace(bundle, tree=bundle.tree.with_value("resources", kept))
 
 
 def _view(source: BundleSource, bundle: Bundle, project: Project, broken: set[Steps]) -> LintTarget:

@@ -1,60 +1,157 @@
-"""One cause, one message: what follows from another problem is left out."""
+"""One cause, one message: problems that end when one name is corrected are reported as that one.
+
+The linter finds the cause by experiment. It corrects one name that the problems speak of, at one place of the bundle,
+and lints the corrected bundle: problems that are gone had that cause. A correction that brings a new problem proves
+nothing, and is dropped.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from laptop.bundle import BundleSource
-from laptop.cli_keys import resource_kinds
-from laptop.document import Diagnostic, Node
-from laptop.normalize import Path
+from laptop.bundle import BundleSource, merge_files
+from laptop.document import Diagnostic, Location, Node
 
-Wrong = tuple[Path, Diagnostic]
-
-
-def drop_consequences(unresolved: Sequence[Diagnostic], known: Sequence[Wrong]) -> Iterator[Diagnostic]:
-    """References that do not fail merely because the CLI drops the kind of resource that they name."""
-    missing = find_missing_kinds(known)
-    for problem in dict.fromkeys(unresolved):
-        named = re.match(r"\$\{resources\.(\w+)", problem.summary)
-        if not (problem.rule == "reference" and named and named[1] in missing):
-            yield problem
-
-
-def find_missing_kinds(known: Sequence[Wrong]) -> set[str]:
-    """The kinds of resources whose key a file misspells, so that the CLI drops what stands under it."""
-    dropped = [path[-1] for path, problem in known if problem.rule == "unknown" and path[-2:-1] == ("resources",)]
-    return {near for kind in dropped if (near := _is_near(str(kind), resource_kinds()))}
+BUDGET = 60_000
+"""Nodes that may be linted for experiments; a bundle of 2,000 nodes gets 30 of them, which take a few seconds."""
+PLACES = 3
+"""A name that stands at more places of the bundle is a slip only where a problem quotes it."""
+SIMILAR = 0.75
+"""The least similarity of a name and the one that it may be meant for (difflib's ratio)."""
+MEANT = 4
+"""Names that problems quote most, of which a name without a similar one may stand for any."""
+_NAME = re.compile(r"[\w-]+")
+_QUOTED = re.compile(r"'[\w-]+'|\{[^{}]*\}")
+_REFERENCE = re.compile(r"\{[^{}]*\}")
+Written = dict[str, set[Location]]
 
 
-def without_consequences(source: BundleSource, target: str, wrong: Sequence[Wrong]) -> list[Wrong]:
-    """The problems of a resolved bundle; those of a resource whose key a target misspells become one."""
-    kept: list[Wrong] = []
-    misspelled = dict(_find_misspelled_keys(source, target))
-    for path, problem in wrong:
-        if path[:3] not in misspelled:
-            kept.append((path, problem))
-    return [*kept, *((path, problem) for path, problem in misspelled.items())]
+@dataclass(frozen=True)
+class _Correction:
+    """The bundle with one name corrected at one place."""
+
+    source: BundleSource
+    place: Location
+    wrong: str
+    right: str
 
 
-def _find_misspelled_keys(source: BundleSource, target: str) -> Iterator[Wrong]:
-    """Resources that only a target has, incomplete, and under a key that is near one of all targets."""
-    resources = source.tree.get("targets", target, "resources")
-    for kind, group in resources.items() if resources else ():
-        base = source.tree.get("resources", kind)
-        keys = [key for key, _ in base.items()] if base else []
-        for key, node in group.items():
-            if key not in keys and not _is_whole(kind, node) and (near := _is_near(key, keys)):
-                what = f"{kind}.{key} is changed, and nothing declares it"
-                why = "it would be one more resource, and not whole"
-                yield ("resources", kind, key), Diagnostic("keys", node.place, what, why, f"did you mean {near!r}?")
+def merge_consequences(
+    source: BundleSource, problems: Sequence[Diagnostic], lint: Callable[[BundleSource], Sequence[Diagnostic]]
+) -> list[Diagnostic]:
+    """The causes of several problems each, then the problems that are left; both in the order of `problems`.
+
+    Args:
+        source: the bundle that was linted.
+        problems: what is wrong with it.
+        lint: finds the problems of a corrected bundle.
+    """
+    causes: list[Diagnostic] = []
+    budget = BUDGET // max(1, sum(1 for tree in _trees(source) for _ in tree.walk()))
+    while _may_have_cause(problems) and budget > 0:
+        best, left = None, problems
+        for correction in islice(_corrections(source, problems), budget):
+            budget -= 1
+            after = lint(correction.source)
+            if set(after) < set(problems) and len(after) < len(left) and _may_have_cause({*problems} - {*after}):
+                best, left = correction, after
+            if not left:
+                break
+        if best is None:
+            break
+        causes.append(_report_cause(best, [problem for problem in problems if problem not in set(left)]))
+        source, problems = best.source, left
+    return [*sorted(causes, key=lambda cause: cause.location), *problems]
 
 
-def _is_whole(kind: str, node: Node) -> bool:
-    return bool(node.get("tasks") if kind == "jobs" else node.get("name"))
+def _may_have_cause(problems: Collection[Diagnostic]) -> bool:
+    """Whether another message could say more: of several problems, or of a resource that is not whole."""
+    return len(problems) > 1 or any(problem.rule == "required" for problem in problems)
 
 
-def _is_near(name: str, known: Sequence[str]) -> str:
-    return next(iter(difflib.get_close_matches(name, known, n=1)), "")
+def _trees(source: BundleSource) -> list[Node]:
+    return [*source.files, source.laptop]
+
+
+def _report_cause(correction: _Correction, ended: Sequence[Diagnostic]) -> Diagnostic:
+    """The problem that is reported of the name at its place, if it is one; else a new one that counts them all."""
+    cure = f"did you mean {correction.right!r}?"
+    here = [
+        problem for problem in ended if problem.location == correction.place and correction.wrong in problem.summary
+    ]
+    for problem in here:
+        if problem.fix == cure or len(here) == 1:
+            return replace(problem, fix=cure)
+    meant = re.compile(rf"\b{re.escape(correction.right)}\b")
+    shown = next((problem for problem in ended if meant.search(problem.summary)), ended[0])
+    what = f"the name {correction.wrong!r} causes {len(ended)} problem{'s' * (len(ended) > 1)}"
+    return Diagnostic(shown.rule, correction.place, what, f"as {shown.location}: {shown.summary}", cure)
+
+
+def _corrections(source: BundleSource, problems: Sequence[Diagnostic]) -> Iterator[_Correction]:
+    """Bundles with one correction each, the most likely first."""
+    trees = _trees(source)
+    written: Written = {}
+    for tree in trees:
+        for name, place in _names(tree):
+            written.setdefault(name, set()).add(place)
+    for wrong, right in _pairs(problems, written):
+        suspects = written[wrong]
+        if len(suspects) > PLACES:
+            suspects = {problem.location for problem in problems if f"'{wrong}'" in problem.summary} & suspects
+        for place in sorted(suspects) if len(suspects) <= PLACES else ():
+            *files, laptop = (_rename_at(tree, place, wrong, right) for tree in trees)
+            merged = merge_files(source.root, tuple(files), laptop)
+            unread = [problem for problem in source.problems if problem.rule == "unknown"]  # keys of laptop.yml
+            whole = replace(merged, problems=(*unread, *merged.problems), misfits=source.misfits)
+            yield _Correction(whole, place, wrong, right)
+
+
+def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, str]]:
+    """Names and those that they may stand for, the most likely first.
+
+    These are similar ones, by how many problems speak of the two; a name that is written once may stand for any that
+    problems quote often.
+    """
+    texts = [problem.summary + problem.fix * problem.fix.startswith("did you mean") for problem in problems]
+    spoken = Counter(name for text in texts for name in set(_NAME.findall(text)))
+    quoted = Counter(name for text in texts for part in set(_QUOTED.findall(text)) for name in _NAME.findall(part))
+    known = [*spoken, *(name for name in written if name not in spoken)]
+    scores: dict[tuple[str, str], tuple[bool, float, float]] = {}
+    for wrong in spoken.keys() & written.keys():
+        for right in difflib.get_close_matches(wrong, known, n=4, cutoff=SIMILAR):
+            likeness = difflib.SequenceMatcher(a=wrong, b=right).ratio()
+            scores[wrong, right] = (True, spoken[wrong] + spoken[right], likeness)
+        for right, count in quoted.most_common(MEANT) if len(written[wrong]) == 1 else ():
+            scores.setdefault((wrong, right), (False, spoken[wrong] + count, 0.0))
+    likely = [pair for pair in scores if pair[0] != pair[1]]
+    return sorted(likely, key=lambda pair: (scores[pair], pair), reverse=True)
+
+
+def _names(node: Node) -> Iterator[tuple[str, Location]]:
+    """The keys of a tree, the texts that are a name, and the names in the references of other texts."""
+    for below in node.walk():
+        yield from ((key, child.place) for key, child in below.items())
+        if isinstance(below.value, str):
+            texts = [below.value] if _NAME.fullmatch(below.value) else _REFERENCE.findall(below.value)
+            yield from ((name, below.place) for text in texts for name in _NAME.findall(text))
+
+
+def _rename_at(node: Node, place: Location, wrong: str, right: str) -> Node:
+    """A tree with one name for another wherever it stands at a place."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {
+            right if key == wrong and child.place == place else key: _rename_at(child, place, wrong, right)
+            for key, child in value.items()
+        }
+    elif isinstance(value, list):
+        value = [_rename_at(item, place, wrong, right) for item in value]
+    elif node.place == place and type(value) is str:  # a Moment is no name
+        value = re.sub(rf"(?<![\w-]){re.escape(wrong)}(?![\w-])", right, value)
+    return Node(value, node.place, node.anchor)

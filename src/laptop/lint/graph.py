@@ -37,6 +37,17 @@ def check_empty(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("empty", node.place, f"job {job.key!r} has no tasks", "it does nothing", "add one")
 
 
+def check_target_jobs(view: LintTarget) -> Iterator[Diagnostic]:
+    """A target changes a job by the key that the job has: another key makes one more job, without tasks."""
+    declared = view.source.tree.get("resources", "jobs")
+    known = [key for key, _ in declared.items()] if declared else []
+    for key, job in view.jobs.items():
+        cure = suggest_name(key, known)
+        if key not in known and not job.tasks and cure.startswith("did you mean"):
+            what = f"job {key!r} has no tasks, and only a target declares it"
+            yield Diagnostic("keys", job.node.place, what, "it would be one more job, and empty", cure)
+
+
 def environment_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A job has each environment once: the CLI joins the list of a target with that of the job."""
     for job in view.jobs.values():
@@ -260,7 +271,8 @@ def _keys(job: Job, group: str, key: str) -> set[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    task_types, environment_keys, check_dependencies, check_outcomes, check_conditions, check_loops, check_called_jobs,
+    task_types, check_target_jobs, environment_keys,
+    check_dependencies, check_outcomes, check_conditions, check_loops, check_called_jobs,
     check_compute,
 )  # fmt: skip
 HOUSE_RULES: tuple[Rule, ...] = (

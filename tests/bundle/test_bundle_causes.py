@@ -1,0 +1,78 @@
+"""A name that is misspelled at one place is told once, with the name that was meant, whatever follows from it.
+
+Every key that this repository's bundle chooses, and every name in it, is misspelled at one place at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.bundle.test_bundle_mutants import NAMES, Mutant, Step, becoming, mutants
+
+from laptop.bundle import BundleSource
+from laptop.lint import lint_source
+from laptop.lint.project import Project
+
+OWN_KEYS = {("variables",), ("targets",), ("artifacts",), ("resources",)}
+"""What has keys of its own; below a target, variables and resources have them, too."""
+UNTOLD = {
+    "rename targets": "a root key that holds anchors only may have any name: rights.yml says nothing else",
+    "dangle bundle.name": "a bundle may have any name",
+    "dangle resources.volumes.landing.name": "a volume may have any name",
+    "dangle resources.volumes.trial_landing.name": "a volume may have any name",
+    "dangle resources.schemas.lakehouse.name": "its value is a reference and a name",
+}
+
+
+def misspell(name: str, number: int) -> str:
+    middle = len(name) // 2
+    return [
+        f"{name}_x",
+        name[:middle] + name[middle + 1 :],
+        name[: middle - 1] + name[middle : middle + 1] + name[middle - 1] + name[middle + 1 :],
+        name[:2] + name[1:],
+        name.removesuffix("s") if name.endswith("s") else f"{name}s",
+    ][number % 5]
+
+
+def chooses(path: tuple[Step, ...]) -> bool:
+    """Whether the last step of a path is a key that the bundle's authors chose, or the kind of a resource."""
+    below = path[2:] if path[0] == "targets" and len(path) > 2 else path
+    depth = 3 if below[0] == "resources" else 2 if below[0] in {"variables", "artifacts"} else 1
+    return len(path) <= 2 if below is path and path[0] == "targets" else len(below) <= depth
+
+
+def misspelled(source: BundleSource) -> Iterator[Mutant]:
+    for number, mutant in enumerate(mutants(source)):
+        if mutant.operation == "rename" and chooses(mutant.path):
+            change: Any = partial(rename_key, number=number)
+        elif mutant.operation == "dangle" and mutant.path[-1] in NAMES and "{" not in str(mutant.node.value):
+            change = becoming(lambda node, number=number: misspell(node.value, number))
+        else:
+            continue
+        yield Mutant(mutant.operation, mutant.file, mutant.path, change, mutant.node)
+
+
+def rename_key(value: Any, step: Step, *, number: int) -> Any:
+    return {misspell(str(key), number) if key == step else key: child for key, child in value.items()}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(1, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]), 29],
+    ids=["every one", "every 29th"],
+)
+def test_a_misspelled_name_is_one_message_that_says_what_was_meant(
+    source: BundleSource, project: Project, step: int
+) -> None:
+    every = list(misspelled(source))
+    assert len(every) > 300, "the bundle has shrunk to nothing, or its names are not found"
+    many = []
+    for mutant in every[::step]:
+        problems = lint_source(mutant.source(source), project)
+        if len(problems) != 1 or "did you mean" not in problems[0].fix:
+            many.append(f"{mutant} -> {len(problems)}: {problems[0] if problems else ''}")
+    assert [line for line in many if line.partition(" -> ")[0] not in UNTOLD] == []
