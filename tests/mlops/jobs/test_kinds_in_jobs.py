@@ -1,0 +1,142 @@
+"""A number and several classes through all jobs: training, gate, a second version, predictions and monitoring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline
+from test_jobs_loop import DATA, LATER, MARCH, Laptop, laptop_in
+from toy import TOY, build, frame_of
+
+from mlops import config
+from mlops.context import Context
+from mlops.contract import DataError, Label, Model, Share
+from mlops.data import table_schemas
+from mlops.questions import question_of
+
+
+def with_estimator(estimator):
+    return Model(build=lambda parameters: Pipeline([build({}).steps[0], ("model", estimator(**parameters))]))
+
+
+SCALED = replace(TOY.policy, margin_loss=Share(0.05), max_gap=0.25, min_skill=0.02, min_ranking=0.5)
+NUMBER = replace(
+    TOY,
+    label=Label(
+        name="cost", source="results", value="10 * failed + pmod(id, 5)", matured="failed IS NOT NULL", kind="number"
+    ),
+    model=with_estimator(LinearRegression),
+    policy=SCALED,
+)
+CLASSES = replace(
+    TOY,
+    label=Label(
+        name="end",
+        source="results",
+        matured="failed IS NOT NULL",
+        kind="classes",
+        classes=("fine", "failed", "late"),
+        value="CASE WHEN failed = 1 THEN 'failed' WHEN pmod(id, 4) = 0 THEN 'late' ELSE 'fine' END",
+    ),
+    model=with_estimator(LogisticRegression),
+    policy=SCALED,
+)
+
+
+class KindLaptop(Laptop):
+    """The tasks of a use case of another kind, in a catalog of its own, on the same landed data."""
+
+    def __init__(self, laptop, use_case):
+        super().__init__(laptop.home, laptop.values)
+        self.use_case = use_case
+
+    def job(self, job, **given):
+        base = {"job": job, "run_id": "1", "catalog": "prod", "schema": "toy", "as_of": MARCH}
+        arguments = [f"--{name}={value}" for name, value in {**base, **given}.items()]
+        return Context(config.parse_arguments(arguments), self.use_case)
+
+    def infer_and_monitor(self, catalog):
+        given = {**self.model(catalog), "catalog": catalog, "as_of": LATER}
+        inference = self.job("inference", **DATA, model_name=given["model_name"], catalog=catalog, as_of=LATER)
+        self.task("inference", inference)
+        context = self.job("monitoring", **given, data_profiling="off")
+        self.task("monitoring", context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def landed(spark, tmp_path_factory, patch):
+    laptop = laptop_in(tmp_path_factory.mktemp("kinds"), patch)
+    laptop.land("2024-01-20", "2024-03-01")
+    laptop.ingest()
+    return laptop
+
+
+@pytest.fixture(scope="module")
+def loops(landed):
+    """Per kind: trained and deployed, ten more days scored and monitored, and a second version judged."""
+    laptops = {"numbers": KindLaptop(landed, NUMBER), "several": KindLaptop(landed, CLASSES)}
+    for catalog, laptop in laptops.items():
+        _, number = laptop.train(catalog)
+        assert laptop.deploy(catalog, number)[1] == "accepted"
+    landed.land("2024-03-02", "2024-03-11")
+    landed.ingest(LATER)
+    return {
+        catalog: (laptop, laptop.infer_and_monitor(catalog), laptop.train(catalog, LATER)[1])
+        for catalog, laptop in laptops.items()
+    }
+
+
+def test_a_number_is_scored_measured_and_compared_in_its_own_figures(loops):
+    laptop, context, second = loops["numbers"]
+    predictions = frame_of(context.own, "predictions")
+    assert predictions["prediction"].map(type).eq(float).all()
+    metrics = frame_of(context.own, "metrics")
+    whole = metrics[(metrics["slice"] == "") & (metrics["state"] == "judged")].iloc[0]
+    assert whole["concordance_low"] < whole["concordance"] < whole["concordance_high"]
+    assert whole["absolute_error"] > 0
+    assert {"bias", "mean", "expected_mean", "root_mean_squared_error"} <= set(metrics)
+    assert not {"auc", "log_loss", "expected_absolute_error"} & set(metrics)
+    assert laptop.deploy("numbers", second, as_of=LATER)[1] == "accepted"
+    audit = frame_of(context.own, "audit")
+    assert list(audit[audit["move"] == "deployment"]["to_version"]) == [1, second]
+
+
+def test_classes_are_scored_as_a_class_and_all_its_probabilities(loops):
+    laptop, context, second = loops["several"]
+    rows = context.own.read_table("predictions").toPandas()
+    assert set(rows["prediction"]) <= set(CLASSES.label.classes)
+    scores = question_of(CLASSES.label).unpack_scores(rows["probabilities"])
+    assert np.allclose(scores.sum(axis=1), 1)
+    assert (np.array(CLASSES.label.classes)[scores.argmax(axis=1)] == rows["prediction"]).all()
+    metrics = frame_of(context.own, "metrics")
+    whole = metrics[(metrics["slice"] == "") & (metrics["state"] == "judged")].iloc[0]
+    assert 0.5 < whole["macro_auc"] < 1
+    assert whole["baseline_macro_auc"] == whole["macro_auc"]
+    assert set(context.own.read_table("counts").toPandas().query("column == 'prediction'")["bin"]) <= {
+        f"={name}" for name in CLASSES.label.classes
+    }
+    assert laptop.deploy("several", second, as_of=LATER)[1] == "accepted"
+
+
+def test_a_class_that_is_not_declared_stops_training_with_its_name(landed):
+    narrow = replace(CLASSES, label=replace(CLASSES.label, classes=("fine", "failed")))
+    with pytest.raises(DataError, match=r"the label end has to be one of fine, failed, and .* \(such as 'late'\)"):
+        KindLaptop(landed, narrow).train("narrow")
+
+
+def test_a_table_of_metrics_gains_the_columns_of_a_second_kind(landed):
+    own = landed.job("monitoring", **landed.model("mixed"), catalog="mixed", data_profiling="off").own
+    table_schemas.create_tables(own, TOY, "metrics")
+    columns = table_schemas.table_columns("metrics", NUMBER)
+    row = {column.name: {"double": 0.5, "long": 1, "string": "x"}.get(column.type) for column in columns}
+    moments = {column.name: pd.Timestamp("2024-03-01") for column in columns if column.type == "timestamp"}
+    frame = table_schemas.describe_table(own, columns, pd.DataFrame([{**row, **moments}]))
+    own.append_rows("metrics", frame, adds_columns=True)
+    stored = own.read_table("metrics").toPandas()
+    assert stored["concordance"].tolist() == [0.5]
+    assert stored["auc"].isna().all()
