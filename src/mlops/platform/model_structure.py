@@ -1,19 +1,22 @@
 """Check the indices inside a fitted model: compiled code does not check them, so each must be within its array.
 
 A tree with a child outside of its nodes reads foreign memory, and one with a child before its parent never ends. Python
-code checks indices itself and raises. Types without a check here are covered by the separate process in which an
+code checks indices itself and raises; but NumPy repeats an array of one value for all features without a word, so the
+lengths of the usual steps are checked, too. Types without a check here are covered by the separate process in which an
 unaccepted model is scored (`mlops.modeling.isolated_scoring`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 _MOST = 5_000_000
 """Largest number of objects in a model; the largest forests have a tenth of it."""
+type Check = Callable[[Any], Iterator[str]]
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
 
 
@@ -24,9 +27,14 @@ def find_broken_indices(root: object) -> list[str]:
         if number > _MOST:
             return [*problems, f"it consists of more than {_MOST} objects"]
         check = _CHECKS.get(type(thing).__name__)
-        if check is not None:
+        if check is not None and _is_fitted(thing):
             problems += [f"{type(thing).__name__}: {text}" for text in check(thing)]
     return list(dict.fromkeys(problems))
+
+
+def _is_fitted(thing: object) -> bool:
+    """Whether scikit-learn lets it predict: beside a fitted step stands the same step as it was before."""
+    return not hasattr(thing, "get_params") or any(name.endswith("_") and name[:2] != "__" for name in vars(thing))
 
 
 def _walk(root: object) -> Iterator[object]:
@@ -140,11 +148,78 @@ def _check_neighbours(tree: Any) -> Iterator[str]:
         yield f"a node holds rows outside of its {len(data)}"
 
 
-_CHECKS = {
+def _check_lengths(*names: str) -> Check:
+    """Make the check that each of these attributes has one value per feature."""
+
+    def check(step: Any) -> Iterator[str]:
+        for name in names:
+            values = getattr(step, name, None)
+            if values is not None and (not np.iterable(values) or len(values) != step.n_features_in_):
+                count = len(values) if np.iterable(values) else "one value"
+                yield f"{name} is of {count} features, not {step.n_features_in_}"
+
+    return check
+
+
+def _check_linear(model: Any) -> Iterator[str]:
+    """Check a linear model: one row of coefficients and one intercept per class, of two classes one in all."""
+    classes = len(getattr(model, "classes_", ()))
+    coefficients = np.atleast_2d(model.coef_)
+    if scipy.sparse.issparse(model.coef_) or coefficients.dtype.kind != "f":
+        yield "its coefficients are no array of numbers"
+        return
+    if coefficients.shape[1] != model.n_features_in_:
+        yield f"coef_ is of {coefficients.shape[1]} features, not {model.n_features_in_}"
+    if classes and coefficients.shape[0] != (1 if classes == 2 else classes):
+        yield f"coef_ has {coefficients.shape[0]} rows for {classes} classes"
+    if np.size(model.intercept_) not in {1, coefficients.shape[0]}:
+        yield f"it has {np.size(model.intercept_)} intercepts for {coefficients.shape[0]} rows of coefficients"
+
+
+def _check_categories(encoder: Any) -> Iterator[str]:
+    """Check an encoder: values are searched by halving, so numbers out of order get the code of another value."""
+    yield from _check_lengths("categories_")(encoder)
+    for values in map(np.asarray, encoder.categories_):
+        if values.ndim != 1 or (values.dtype.kind in "iuf" and not (np.diff(values[~np.isnan(values)]) > 0).all()):
+            yield "categories are no list of values in order"
+
+
+def _check_one_hot(encoder: Any) -> Iterator[str]:
+    """Check an encoder of one column per category: compiled code writes where its counts say, unchecked."""
+    yield from _check_categories(encoder)
+    counts = [len(values) for values in encoder.categories_]
+    if encoder._infrequent_enabled:  # noqa: SLF001 (nothing else holds the counts)
+        rare = zip(encoder._default_to_infrequent_mappings, encoder._infrequent_indices, strict=True)  # noqa: SLF001
+        for number, (codes, together) in enumerate(rare):
+            if codes is None:
+                continue
+            wanted, counts[number] = counts[number], counts[number] - len(together) + 1
+            if np.shape(codes) != (wanted,) or min(codes) < 0 or max(codes) >= counts[number]:
+                yield f"rare categories of feature {number} have codes outside of its {counts[number]}"
+    for number, left_out in enumerate(() if encoder.drop_idx_ is None else encoder._drop_idx_after_grouping):  # noqa: SLF001
+        if left_out is None:
+            continue
+        if not 0 <= left_out < counts[number]:
+            yield f"it leaves out category {left_out} of feature {number}, which has {counts[number]}"
+        counts[number] -= 1
+    if list(encoder._n_features_outs) != counts:  # noqa: SLF001
+        yield f"it makes {list(encoder._n_features_outs)} columns of its features, and has {counts} categories"  # noqa: SLF001
+
+
+_CHECKS: Mapping[str, Check] = {
     "TreePredictor": _check_predictor,
     "HistGradientBoostingClassifier": _check_boosting,
     "HistGradientBoostingRegressor": _check_boosting,
     "Tree": _check_tree,
+    "StandardScaler": _check_lengths("mean_", "scale_", "var_"),
+    "MinMaxScaler": _check_lengths("min_", "scale_"),
+    "MaxAbsScaler": _check_lengths("scale_"),
+    "RobustScaler": _check_lengths("center_", "scale_"),
+    "SimpleImputer": _check_lengths("statistics_"),
+    "KBinsDiscretizer": _check_lengths("bin_edges_", "n_bins_"),
+    "OrdinalEncoder": _check_categories,
+    "OneHotEncoder": _check_one_hot,
+    **dict.fromkeys(("LogisticRegression", "LinearRegression", "Ridge", "RidgeClassifier", "Lasso"), _check_linear),
     **dict.fromkeys(("SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"), _check_svm),
     **dict.fromkeys(("KDTree", "KDTree32", "BallTree", "BallTree32"), _check_neighbours),
     **dict.fromkeys(("csr_matrix", "csc_matrix", "bsr_matrix", "csr_array", "csc_array", "bsr_array"), _check_sparse),

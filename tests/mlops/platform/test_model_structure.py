@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
+import brokenmodels
 import numpy as np
 import pytest
 import scipy.sparse
+from brokenmodels import MODELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from mlops.platform.model_structure import find_broken_indices
@@ -139,3 +145,83 @@ def test_support_vectors_and_neighbours_lie_within_their_rows():
         nodes["idx_end"] = 10**9
         model._tree.__setstate__((*whole[:2], nodes, *whole[3:]))
         assert "a node holds rows outside of its 200" in find_broken_indices(model)[0]
+
+
+def encoder(**given):
+    rows = np.array([[str(n % 3), str(n % 7)] for n in range(100)] + [["8", "9"]], dtype=object)
+    return OneHotEncoder(**given).fit(rows)
+
+
+@given(st.lists(st.integers(-2, 12), max_size=4))
+def test_columns_of_an_encoder_are_counted_again(columns):
+    """Compiled code writes a 1 where these counts say: one too few, and it writes to foreign memory."""
+    for model in (encoder(), encoder(drop="first"), encoder(min_frequency=5), encoder(min_frequency=5, drop="first")):
+        assert find_broken_indices(model) == []
+        right = model._n_features_outs
+        model._n_features_outs = columns
+        assert bool(find_broken_indices(model)) == (columns != right)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(0, 7))
+def test_codes_of_rare_and_left_out_categories_lie_within_their_columns(code, where):
+    model = encoder(min_frequency=5, drop="first")
+    codes = model._default_to_infrequent_mappings[1]
+    columns = 8 - len(model._infrequent_indices[1]) + 1
+    codes[where] = code
+    assert bool(find_broken_indices(model)) == (not 0 <= code < columns)
+    model = encoder(drop="first")
+    model._drop_idx_after_grouping[1] = code
+    assert bool(find_broken_indices(model)) == (not 0 <= code < 8)
+
+
+@pytest.mark.parametrize("kind", [OneHotEncoder, OrdinalEncoder])
+def test_numbers_that_an_encoder_searches_by_halving_are_in_order(kind):
+    model = kind().fit(X[:, [2]])
+    assert find_broken_indices(model) == []
+    model.categories_ = [model.categories_[0][::-1]]
+    assert find_broken_indices(model) == [f"{kind.__name__}: categories are no list of values in order"]
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        (StandardScaler(), "mean_"),
+        (StandardScaler(), "scale_"),
+        (MinMaxScaler(), "min_"),
+        (RobustScaler(), "center_"),
+        (SimpleImputer(), "statistics_"),
+        (OrdinalEncoder(), "categories_"),
+    ],
+)
+@pytest.mark.parametrize("length", [0, 1, 2, 4])
+def test_a_step_has_one_value_for_each_feature(step, name, length):
+    """NumPy would repeat one value for all features, and nobody would hear of it."""
+    model = copy.deepcopy(step).fit(X)
+    assert find_broken_indices(model) == []
+    setattr(model, name, list(getattr(model, name))[:1] * length)
+    assert f"{type(step).__name__}: {name} is of {length} features, not 3" in find_broken_indices(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("coef_", np.zeros((2, 3)), "coef_ has 2 rows for 2 classes"),
+        ("coef_", np.zeros((1, 4)), "coef_ is of 4 features, not 3"),
+        ("coef_", np.zeros((1, 3), dtype=object), "its coefficients are no array of numbers"),
+        ("intercept_", np.zeros(3), "it has 3 intercepts for 1 rows of coefficients"),
+    ],
+)
+def test_a_linear_model_has_coefficients_for_its_features_and_classes(name, value, said):
+    model = LogisticRegression().fit(X, Y)
+    setattr(model, name, value)
+    assert find_broken_indices(model) == [f"LogisticRegression: {said}"]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", MODELS)
+def test_no_changed_array_ends_in_a_crash_or_in_numbers_of_another_length(name):
+    script = Path(brokenmodels.__file__)
+    done = subprocess.run([sys.executable, str(script), name], capture_output=True, text=True, check=True, timeout=900)
+    assert done.stdout == ""
+    assert int(done.stderr.split()[-1]) > 200
