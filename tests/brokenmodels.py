@@ -71,7 +71,7 @@ def places(root: object) -> list[tuple[Any, Any, Any]]:
             items = thing.items() if isinstance(thing, dict) else enumerate(thing)
         else:
             items = vars(thing).items() if hasattr(thing, "__dict__") else ()
-        made += [(thing, name, value) for name, value in items if not isinstance(value, bool)]
+        made += [(thing, name, value) for name, value in items if name != "steps" and not isinstance(value, bool)]
     return [place for place in made if isinstance(place[2], np.ndarray | list | int | float | np.integer)]
 
 

@@ -179,6 +179,10 @@ def _check_linear(model: Any) -> Iterator[str]:
 def _check_categories(encoder: Any) -> Iterator[str]:
     """Check an encoder: values are searched by halving, so numbers out of order get the code of another value."""
     yield from _check_lengths("categories_")(encoder)
+    # Private, but nothing else holds them.
+    rare = encoder._default_to_infrequent_mappings if encoder._infrequent_enabled else None  # noqa: SLF001
+    if rare is not None and len(rare) != encoder.n_features_in_:
+        yield f"its rare categories are not of {encoder.n_features_in_} features"
     for values in map(np.asarray, encoder.categories_):
         if values.ndim != 1 or (values.dtype.kind in "iuf" and not (np.diff(values[~np.isnan(values)]) > 0).all()):
             yield "categories are no list of values in order"
