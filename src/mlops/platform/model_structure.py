@@ -154,9 +154,8 @@ def _check_lengths(*names: str) -> Check:
     def check(step: Any) -> Iterator[str]:
         for name in names:
             values = getattr(step, name, None)
-            if values is not None and (not np.iterable(values) or len(values) != step.n_features_in_):
-                count = len(values) if np.iterable(values) else "one value"
-                yield f"{name} is of {count} features, not {step.n_features_in_}"
+            if values is not None and len(values) != step.n_features_in_:
+                yield f"{name} is of {len(values)} features, not {step.n_features_in_}"
 
     return check
 
