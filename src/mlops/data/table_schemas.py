@@ -164,7 +164,7 @@ def table_columns(table: str, use_case: UseCase) -> tuple[TableColumn, ...]:
 def create_tables(schema: Schema, use_case: UseCase, *tables: str) -> None:
     """Create tables of TABLES that do not exist."""
     for table in tables:
-        schema.create_table(table, table_columns(table, use_case), _COMMENTS[table])
+        schema.create_table(table, table_columns(table, use_case), _COMMENTS[table], owner=use_case.name)
 
 
 def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:
@@ -211,7 +211,7 @@ def create_features(schema: Schema, use_case: UseCase) -> list[TableColumn]:
     """Create the feature table if it does not exist; returns the columns that an existing table lacks: new features."""
     columns = feature_columns(use_case)
     key = [*use_case.entity.key, "prediction_time"]
-    schema.create_table("features", columns, f"Features of: {use_case.question}", key)
+    schema.create_table("features", columns, f"Features of: {use_case.question}", key, owner=use_case.name)
     return schema.find_missing_columns("features", columns)
 
 
@@ -233,7 +233,7 @@ def create_predictions(schema: Schema, use_case: UseCase) -> None:
           for name, type_, words in question_of(use_case.label).score_columns),
         TableColumn("model_version", "long", "Version that scored it", required=True),
     ]  # fmt: skip
-    schema.create_table("predictions", columns, f"Predictions of: {use_case.question}")
+    schema.create_table("predictions", columns, f"Predictions of: {use_case.question}", owner=use_case.name)
 
 
 def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:

@@ -26,6 +26,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
 """How long table versions are kept, and so how long a training can be repeated from the versions that it logged."""
+_OWNER = "mlops.use_case"
+"""Property of a table: the use case that its rows are of."""
 SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN",
              "map": "MAP<STRING,DOUBLE>"}  # fmt: skip
 
@@ -113,18 +115,30 @@ class Schema:
                 raise explained from error
             raise
 
-    def create_table(self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()) -> None:
-        """Create the table if it does not exist; the parameters are those of `create_statement`."""
+    def create_table(
+        self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = (), *, owner: str = ""
+    ) -> None:
+        """Create the table if it does not exist; ConfigError if it belongs to another owner, see `create_statement`."""
         if self.exists(table):
+            if owner:
+                self._check_owner(table, owner)
             return
         with (
             suppress(Conflict),
             _raise_conflicts(self._full_name(table)),
         ):  # a conflict means that another run creates the same table at this moment
-            self.spark.sql(self.create_statement(table, columns, comment, key))
+            self.spark.sql(self.create_statement(table, columns, comment, key, owner=owner))
+
+    def _check_owner(self, table: str, owner: str) -> None:
+        properties = self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]["properties"]
+        if (stored := properties.get(_OWNER, owner)) != owner:  # a table of before has none
+            raise ConfigError(
+                f"table {self._full_name(table)} belongs to the use case {stored!r}, and this one is {owner!r}: give "
+                f"the bundle a schema of its own (variable `schema`); if it was only renamed, set the property {_OWNER}"
+            )
 
     def create_statement(
-        self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = ()
+        self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = (), *, owner: str = ""
     ) -> str:
         """Write the statement that creates the table.
 
@@ -134,6 +148,7 @@ class Schema:
             comment: on the table.
             key: required columns, the last one a time: with it the table is a feature table in Unity Catalog. A key is
                 declared on Databricks only, open-source Delta knows none.
+            owner: use case that the rows are of; empty: the table says of none.
         """
         lines = [
             f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quote_text(c.comment)}"
@@ -142,10 +157,12 @@ class Schema:
         if key and self.warehouse is None:
             names = ", ".join(f"`{name}`" for name in key)
             lines.append(f"CONSTRAINT `{table}_key` PRIMARY KEY ({names} TIMESERIES)")
-        kept = ", ".join(f"'delta.{what}Duration' = '{_KEPT}'" for what in ("logRetention", "deletedFileRetention"))
+        properties = {f"delta.{what}Duration": _KEPT for what in ("logRetention", "deletedFileRetention")}
+        properties |= {_OWNER: owner} if owner else {}
+        settings = ", ".join(f"'{name}' = {_quote_text(value)}" for name, value in properties.items())
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({', '.join(lines)}) USING DELTA "
-            f"COMMENT {_quote_text(comment)} TBLPROPERTIES ({kept})"
+            f"COMMENT {_quote_text(comment)} TBLPROPERTIES ({settings})"
         )
 
     def delete_rows(self, table: str) -> None:
