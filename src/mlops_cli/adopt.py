@@ -21,7 +21,7 @@ from mlops_cli.checkout import run_program
 FLIGHTS = (
     "benchmarks", "examples", "notebooks/leaks.py", "src/usecase", "tests/examples", "tests/usecase/flights",
 )  # fmt: skip
-"""Files and folders that are of the flights and of the other examples. What `examples/empty` holds takes their place."""
+"""Files and folders of the flights and of the other examples. What `examples/empty` holds takes their place."""
 NOTES = "benchmarks/RESULTS.md"
 """Figures of the template, which its docs link to: they stay."""
 _EMPTY = Path("examples/empty")
