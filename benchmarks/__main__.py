@@ -10,9 +10,9 @@ from pathlib import Path
 
 def main() -> int:
     """Run the benchmark named on the command line; 2 if there is no such one."""
-    found = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"__main__", "bare"}
-    if len(sys.argv) != 2 or sys.argv[1] not in found:
-        print(f"usage: python -m benchmarks NAME, where NAME is one of {', '.join(sorted(found))}", file=sys.stderr)
+    names = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"__main__", "bare"}
+    if len(sys.argv) != 2 or sys.argv[1] not in names:
+        print(f"usage: python -m benchmarks NAME, where NAME is one of {', '.join(sorted(names))}", file=sys.stderr)
         return 2
     importlib.import_module(f"benchmarks.{sys.argv[1]}").main()
     return 0

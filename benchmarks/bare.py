@@ -87,22 +87,22 @@ def features(landing: Path) -> pd.DataFrame:
 
 
 def _count(rows: pd.DataFrame, by: list[str], name: str) -> None:
-    """Flights of the same group scheduled more than an hour before at the earliest and an hour after at the latest."""
+    """Count the flights of the same group that are scheduled from an hour before to an hour after each flight."""
     rows[name] = 0.0
     for _, group in rows.groupby(by):
         moments = np.sort(group["scheduled_departure"].to_numpy())
-        mine = group["scheduled_departure"].to_numpy()
-        later = np.searchsorted(moments, mine + _HOUR.to_timedelta64(), "right")
-        rows.loc[group.index, name] = (later - np.searchsorted(moments, mine - _HOUR.to_timedelta64(), "right")).astype(
-            float
-        )
+        scheduled = group["scheduled_departure"].to_numpy()
+        later = np.searchsorted(moments, scheduled + _HOUR.to_timedelta64(), "right")
+        rows.loc[group.index, name] = (
+            later - np.searchsorted(moments, scheduled - _HOUR.to_timedelta64(), "right")
+        ).astype(float)
 
 
 def _history(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
-    gone = read(landing, "departures", ["reported_at"]).sort_values(["reported_at", "flight_id"])
-    ended = read(landing, "outcomes", ["reported_at"]).dropna(subset="arrival_delay")
-    ended = ended.sort_values(["reported_at", "flight_id"])
-    for frame, delay in ((gone, "departure_delay"), (ended, "arrival_delay")):
+    departures = read(landing, "departures", ["reported_at"]).sort_values(["reported_at", "flight_id"])
+    outcomes = read(landing, "outcomes", ["reported_at"]).dropna(subset="arrival_delay")
+    outcomes = outcomes.sort_values(["reported_at", "flight_id"])
+    for frame, delay in ((departures, "departure_delay"), (outcomes, "arrival_delay")):
         frame["delay"], frame["late"], frame["all"] = frame[delay], (frame[delay] > 15).astype("float64"), 0
         seen = frame[["tailnum", "reported_at", "delay"]].rename(columns={"delay": f"aircraft_{delay}"})
         rows = pd.merge_asof(
@@ -110,46 +110,46 @@ def _history(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
         ).drop(columns="reported_at")
     rows = rows.sort_values("flight_id", ignore_index=True).assign(all=0)
     for name, (frame, by, hours, value) in {
-        "late_departures_at_origin_2h": (gone, ["origin"], 2, "late"),
-        "departure_delay_at_origin_2h": (gone, ["origin"], 2, "delay"),
-        "late_departures_at_origin_24h": (gone, ["origin"], 24, "late"),
-        "carrier_late_departures_at_origin_3h": (gone, ["carrier", "origin"], 3, "late"),
-        "carrier_departure_delay_at_origin_3h": (gone, ["carrier", "origin"], 3, "delay"),
-        "late_departures_to_dest_6h": (gone, ["dest"], 6, "late"),
-        "departure_delay_to_dest_6h": (gone, ["dest"], 6, "delay"),
-        "late_arrivals_24h": (ended, ["all"], 24, "late"),
-        "carrier_late_arrivals_24h": (ended, ["carrier"], 24, "late"),
-        "carrier_late_arrivals_from_origin_24h": (ended, ["carrier", "origin"], 24, "late"),
-        "late_arrivals_at_dest_3h": (ended, ["dest"], 3, "late"),
-        "arrival_delay_at_dest_3h": (ended, ["dest"], 3, "delay"),
-        "late_arrivals_at_dest_24h": (ended, ["dest"], 24, "late"),
-        "route_late_arrivals_24h": (ended, ["origin", "dest"], 24, "late"),
-        "route_late_arrivals_28d": (ended, ["origin", "dest"], 28 * 24, "late"),
-        "flight_late_arrivals_28d": (ended, ["carrier", "flight"], 28 * 24, "late"),
-        "flight_arrival_delay_28d": (ended, ["carrier", "flight"], 28 * 24, "delay"),
+        "late_departures_at_origin_2h": (departures, ["origin"], 2, "late"),
+        "departure_delay_at_origin_2h": (departures, ["origin"], 2, "delay"),
+        "late_departures_at_origin_24h": (departures, ["origin"], 24, "late"),
+        "carrier_late_departures_at_origin_3h": (departures, ["carrier", "origin"], 3, "late"),
+        "carrier_departure_delay_at_origin_3h": (departures, ["carrier", "origin"], 3, "delay"),
+        "late_departures_to_dest_6h": (departures, ["dest"], 6, "late"),
+        "departure_delay_to_dest_6h": (departures, ["dest"], 6, "delay"),
+        "late_arrivals_24h": (outcomes, ["all"], 24, "late"),
+        "carrier_late_arrivals_24h": (outcomes, ["carrier"], 24, "late"),
+        "carrier_late_arrivals_from_origin_24h": (outcomes, ["carrier", "origin"], 24, "late"),
+        "late_arrivals_at_dest_3h": (outcomes, ["dest"], 3, "late"),
+        "arrival_delay_at_dest_3h": (outcomes, ["dest"], 3, "delay"),
+        "late_arrivals_at_dest_24h": (outcomes, ["dest"], 24, "late"),
+        "route_late_arrivals_24h": (outcomes, ["origin", "dest"], 24, "late"),
+        "route_late_arrivals_28d": (outcomes, ["origin", "dest"], 28 * 24, "late"),
+        "flight_late_arrivals_28d": (outcomes, ["carrier", "flight"], 28 * 24, "late"),
+        "flight_arrival_delay_28d": (outcomes, ["carrier", "flight"], 28 * 24, "delay"),
     }.items():
         rows[name] = _mean(rows, frame, by, hours * _HOUR, value)
     return rows
 
 
 def _mean(rows: pd.DataFrame, seen: pd.DataFrame, by: list[str], since: pd.Timedelta, value: str) -> np.ndarray:
-    """Mean of what the same group reported in the time `since` before each row was asked about; `seen` is in order."""
+    """Mean of the group's reports in the time `since` before each row's prediction time; `seen` is sorted by time."""
     means = np.full(len(rows), np.nan)
     asked, groups = rows["asked"].to_numpy(), seen.groupby(by).indices
     moments, sums = seen["reported_at"].to_numpy(), seen[value].to_numpy()
-    for group, mine in rows.groupby(by).indices.items():
-        there = groups.get(group, np.array([], "int64"))
+    for group, members in rows.groupby(by).indices.items():
+        reports = groups.get(group, np.array([], "int64"))
         first, last = (
-            np.searchsorted(moments[there], asked[mine] - back, "right") for back in (since.to_timedelta64(), 0)
+            np.searchsorted(moments[reports], asked[members] - back, "right") for back in (since.to_timedelta64(), 0)
         )
-        total = np.append(0, np.cumsum(sums[there]))
+        total = np.append(0, np.cumsum(sums[reports]))
         with np.errstate(invalid="ignore"):
-            means[mine] = (total[last] - total[first]) / (last - first)
+            means[members] = (total[last] - total[first]) / (last - first)
     return means
 
 
 def _backlogs(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
-    """Flights scheduled in the three hours before each row was asked about that nobody had reported by then."""
+    """Count flights of the three hours before each row's prediction time that were not reported by then."""
     reported = read(landing, "departures", ["reported_at"]).set_index("flight_id")["reported_at"]
     due = rows[["flight_id", "carrier", "origin", "dest", "scheduled_departure"]].sort_values("scheduled_departure")
     due["reported_at"] = due["flight_id"].map(reported)
@@ -157,16 +157,16 @@ def _backlogs(rows: pd.DataFrame, landing: Path) -> pd.DataFrame:
     for name, by in {**names, "backlog_to_dest": ["dest"]}.items():
         rows[name] = 0.0
         groups, asked = due.groupby(by).indices, rows["asked"].to_numpy()
-        for group, mine in rows.groupby(by).indices.items():
-            moments, told = (due[c].to_numpy()[groups[group]] for c in ("scheduled_departure", "reported_at"))
-            at = np.searchsorted(moments, asked[mine] - 3 * _HOUR.to_timedelta64(), "right")
-            end = np.searchsorted(moments, asked[mine], "right")
-            waiting = np.zeros(len(mine))
+        for group, members in rows.groupby(by).indices.items():
+            moments, reported_at = (due[c].to_numpy()[groups[group]] for c in ("scheduled_departure", "reported_at"))
+            at = np.searchsorted(moments, asked[members] - 3 * _HOUR.to_timedelta64(), "right")
+            end = np.searchsorted(moments, asked[members], "right")
+            waiting = np.zeros(len(members))
             while (at < end).any():
-                here = np.minimum(at, len(moments) - 1)
-                waiting += (at < end) & ~(told[here] <= asked[mine])
+                position = np.minimum(at, len(moments) - 1)
+                waiting += (at < end) & ~(reported_at[position] <= asked[members])
                 at = at + 1
-            rows.loc[mine, name] = waiting
+            rows.loc[members, name] = waiting
     return rows
 
 

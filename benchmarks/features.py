@@ -25,19 +25,20 @@ _DAYS = timedelta(days=28)
 def main() -> None:
     """Print CPU seconds of the year, of an early and a late increment, and the ratio of ten times the data."""
     world = frames(date(2012, 12, 31), date(2014, 1, 2))
-    report("features", "engine_year", _seconds(world, None), "s", better="lower", target=60.0)
+    report("features", "engine_year", _measure_seconds(world, None), "s", better="lower", target=60.0)
     early, late = (
-        _seconds(_until(world, day), day - _DAYS) for day in (pd.Timestamp(2013, 3, 1), pd.Timestamp(2013, 12, 1))
+        _measure_seconds(_visible_rows(world, day), day - _DAYS)
+        for day in (pd.Timestamp(2013, 3, 1), pd.Timestamp(2013, 12, 1))
     )
     report("features", "engine_28_days_in_march", early, "s", better="lower", target=12.0)
     report("features", "engine_28_days_in_december", late, "s", better="lower", target=12.0)
-    month = _until(world, pd.Timestamp(2013, 2, 1))
-    once, tenfold = (_seconds(scaled(month, times), None) for times in (1, 10))
+    month = _visible_rows(world, pd.Timestamp(2013, 2, 1))
+    once, tenfold = (_measure_seconds(scaled(month, times), None) for times in (1, 10))
     report("features", "engine_tenfold", tenfold / once, "ratio", better="lower", target=11.0)
 
 
 def scaled(world: Mapping[str, pd.DataFrame], times: int) -> dict[str, pd.DataFrame]:
-    """So many airport systems side by side, none of which shares a name with another."""
+    """Copy the world `times` times, with names that no other copy has."""
     return {
         source: pd.concat(
             [
@@ -50,17 +51,17 @@ def scaled(world: Mapping[str, pd.DataFrame], times: int) -> dict[str, pd.DataFr
     }
 
 
-def _until(world: Mapping[str, pd.DataFrame], end: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """What was known by then and not forgotten 28 days before: what a worker is sent of an increment."""
-    found = {}
+def _visible_rows(world: Mapping[str, pd.DataFrame], end: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """The rows that a worker gets for an increment: known by `end`, and not forgotten 28 days before."""
+    visible = {}
     for source in USE_CASE.sources:
         rows, known = world[source.name], world[source.name][source.known_at]
         remembered = True if source.history is None else known >= end - _DAYS - source.history
-        found[source.name] = rows[(known <= end) & remembered]
-    return found
+        visible[source.name] = rows[(known <= end) & remembered]
+    return visible
 
 
-def _seconds(world: Mapping[str, pd.DataFrame], since: pd.Timestamp | None) -> float:
+def _measure_seconds(world: Mapping[str, pd.DataFrame], since: pd.Timestamp | None) -> float:
     """CPU seconds for the flights asked about since then; None: all."""
     entities = world[USE_CASE.entity.source]
     if since is not None:

@@ -1,8 +1,8 @@
-"""How often the gate errs: challengers whose worth is known, judged on sliding holdouts of the second half of the year.
+"""Measures how often the gate errs, on challengers of known quality and sliding holdouts of the second half-year.
 
-Every holdout is 28 days and begins a week after the one before, so holdouts overlap and their verdicts are not
-independent; each is also drawn again from its own days, with replacement. Counts come with Wilson's interval, which
-takes them for independent: the truth is less certain. Then: seconds of a whole validation task on 50,000 rows.
+Each holdout has 28 days and begins a week after the one before, so holdouts overlap and their verdicts are not
+independent; each is also drawn again from its own days, with replacement. Wilson's interval of the counts assumes
+independence, so the true interval is wider. The last figure is the seconds of a validation task on 50,000 rows.
 """
 
 from __future__ import annotations
@@ -55,20 +55,20 @@ def main() -> None:
         "no_departures": (year.without(_DEPARTED), year.champion, 0.0, False),
         "label_noise": (year.noisy(0.15), year.champion, 0.0, False),
     }
-    verdicts = {name: _judged(year, *pair[:2]) for name, pair in pairs.items()}
+    verdicts = {name: _decide_verdicts(year, *pair[:2]) for name, pair in pairs.items()}
     for name, (challenger, champion, target, good) in pairs.items():
-        auc, loss = _worth(year, challenger, champion)
+        auc, loss = _compare_quality(year, challenger, champion)
         refusals = Counter(rule.name for verdict in verdicts[name] for rule in verdict.rules if not rule.passed)
         print(f"# {name}: AUC {auc:+.4f}, log-loss {loss:+.4f} over the half year; refused by {dict(refusals)}")
         better: Literal["higher", "lower"] = "higher" if good else "lower"
-        for what, found in (("", verdicts[name][:: _DRAWS + 1]), ("_with_draws", verdicts[name])):
-            hits = sum(verdict.is_accepted for verdict in found)
-            low, high = _wilson(hits, len(found))
-            print(f"# {name}{what}: {hits} of {len(found)} accepted, 95 % interval {low:.2f} to {high:.2f}")
+        for what, some_verdicts in (("", verdicts[name][:: _DRAWS + 1]), ("_with_draws", verdicts[name])):
+            hits = sum(verdict.is_accepted for verdict in some_verdicts)
+            low, high = _wilson(hits, len(some_verdicts))
+            print(f"# {name}{what}: {hits} of {len(some_verdicts)} accepted, 95 % interval {low:.2f} to {high:.2f}")
             wanted = target if target or not good else None
-            report("gates", f"accepted_{name}{what}", hits / len(found), "share", better=better, target=wanted)
-    _frontier({name: found[:: _DRAWS + 1] for name, found in verdicts.items()})
-    report("gates", "validation_50000_rows", _validation(year), "s", better="lower", target=15.0)
+            report("gates", f"accepted_{name}{what}", hits / len(some_verdicts), "share", better=better, target=wanted)
+    _print_frontier({name: some_verdicts[:: _DRAWS + 1] for name, some_verdicts in verdicts.items()})
+    report("gates", "validation_50000_rows", _time_validation(year), "s", better="lower", target=15.0)
 
 
 _Answers = Callable[[pd.Timestamp], "pd.Series[float]"]
@@ -144,15 +144,15 @@ class _Year:
     def holdouts(self) -> list[_Holdout]:
         """Sliding weeks; each is followed by its draws."""
         event = self.rows["event_time"].to_numpy("datetime64[D]")
-        found = []
+        holdouts = []
         for number, begin in enumerate(pd.date_range(_FIRST, _LAST - timedelta(days=27), freq="7D")):
             days = np.arange(28) + np.datetime64(begin, "D")
             generator = np.random.default_rng(number)
             for drawn in [days, *(generator.choice(days, 28) for _ in range(_DRAWS))]:
                 parts = [np.flatnonzero(event == day) for day in drawn]
                 labels = np.repeat(days, [len(part) for part in parts])
-                found.append(_Holdout(begin, np.concatenate(parts), labels))
-        return found
+                holdouts.append(_Holdout(begin, np.concatenate(parts), labels))
+        return holdouts
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,14 @@ class _Holdout:
     day: np.ndarray[Any, Any]
 
 
-def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdict]:
+def _decide_verdicts(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdict]:
     """Of each holdout, its draws behind it."""
     return [
         decide_verdict(
             question=_QUESTION,
-            challenger=_scored(year, challenger, holdout),
+            challenger=_score_holdout(year, challenger, holdout),
             contract=replay.KEPT,
-            champion=_scored(year, champion, holdout),
+            champion=_score_holdout(year, champion, holdout),
             coverage=replay.all_labelled(holdout.day),
             policy=USE_CASE.policy,
         )
@@ -178,37 +178,37 @@ def _judged(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdi
     ]
 
 
-def _worth(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[float, float]:
+def _compare_quality(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[float, float]:
     """Challenger minus champion over all holdouts without their overlap, in AUC and log-loss."""
     parts = [holdout for holdout in year.holdouts[:: _DRAWS + 1] if (holdout.begin - _FIRST).days % 28 == 0]
     rows = year.rows["label"].iloc[np.concatenate([part.rows for part in parts])].to_numpy()
-    found = [
-        _QUESTION.compute_metrics(rows, np.concatenate([_scored(year, answers, part).p for part in parts]))
+    metrics = [
+        _QUESTION.compute_metrics(rows, np.concatenate([_score_holdout(year, answers, part).p for part in parts]))
         for answers in (challenger, champion)
     ]
-    return found[0].ranking - found[1].ranking, found[0].loss - found[1].loss
+    return metrics[0].ranking - metrics[1].ranking, metrics[0].loss - metrics[1].loss
 
 
-def _frontier(verdicts: Mapping[str, list[Verdict]]) -> None:
+def _print_frontier(verdicts: Mapping[str, list[Verdict]]) -> None:
     """How many would be accepted with other margins against the champion; all other rules as they are."""
     against = ("non_inferior_auc", "non_inferior_log_loss")
     print(f"# accepted of {len(verdicts['tie'])} with other margins (AUC, log-loss): {', '.join(verdicts)}")
     for auc, loss in itertools.product((0.002, 0.005, 0.01, 1.0), (0.0, 0.001, 0.002, 0.004, 0.008)):
         counts = []
-        for found in verdicts.values():
-            rules = [{rule.name: rule for rule in verdict.rules} for verdict in found]
+        for case_verdicts in verdicts.values():
+            rules = [{rule.name: rule for rule in verdict.rules} for verdict in case_verdicts]
             counts.append(
                 sum(
-                    all(rule.passed for name, rule in each.items() if name not in against)
-                    and (each[against[0]].value or 0) >= -auc
-                    and (each[against[1]].value or 0) <= loss
-                    for each in rules
+                    all(rule.passed for name, rule in by_name.items() if name not in against)
+                    and (by_name[against[0]].value or 0) >= -auc
+                    and (by_name[against[1]].value or 0) <= loss
+                    for by_name in rules
                 )
             )
         print(f"# {auc} {loss}: {counts}")
 
 
-def _scored(year: _Year, answers: _Answers, holdout: _Holdout) -> Scored:
+def _score_holdout(year: _Year, answers: _Answers, holdout: _Holdout) -> Scored:
     rows = year.rows.iloc[holdout.rows]
     return Scored(
         y=rows["label"].to_numpy(),
@@ -225,7 +225,7 @@ def _wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _validation(year: _Year) -> float:
+def _time_validation(year: _Year) -> float:
     """Seconds of the task on 50,000 rows beside a champion, tables read and report written; Spark is up before."""
     from laptop import spark as server
     from mlops import config

@@ -34,8 +34,8 @@ def year(until: date = LAST) -> pd.DataFrame:
     source = USE_CASE.source(label.source)
     known = frames[label.source]
     value = known.eval(label.value).astype("float64").where(~known["arrival_delay"].isna())
-    told = known[list(entity.key)].assign(label=value, reported_at=known[source.known_at])
-    rows = rows.merge(told, on=list(entity.key), how="left").sort_values("event_time", ignore_index=True)
+    labelled = known[list(entity.key)].assign(label=value, reported_at=known[source.known_at])
+    rows = rows.merge(labelled, on=list(entity.key), how="left").sort_values("event_time", ignore_index=True)
     return rows[rows["event_time"] < pd.Timestamp(until) + pd.Timedelta(days=1)]
 
 

@@ -121,14 +121,14 @@ class Replay:
             if due(gap, splits.split_windows(champion, POLICY).train_until, last, as_of):
                 counts[0] += 1
                 last = as_of
-                if self._accepted(as_of, champion):
+                if self._is_accepted(as_of, champion):
                     champion, counts[1] = as_of, counts[1] + 1
             since = as_of
         return p, counts[0], counts[1]
 
     def _score(self, p: np.ndarray[Any, Any], champion: datetime, since: datetime, as_of: datetime) -> None:
-        told = (self.rows["prediction_time"] > _plain(since)) & (self.rows["prediction_time"] <= _plain(as_of))
-        p[told] = self._model(champion).predict_proba(self.rows.loc[told, _NAMES])[:, 1]
+        due_rows = (self.rows["prediction_time"] > _plain(since)) & (self.rows["prediction_time"] <= _plain(as_of))
+        p[due_rows] = self._model(champion).predict_proba(self.rows.loc[due_rows, _NAMES])[:, 1]
 
     def _model(self, as_of: datetime) -> Any:
         if as_of not in self._models:
@@ -137,17 +137,22 @@ class Replay:
             self._models[as_of] = USE_CASE.model.build({}).fit(train[_NAMES], train["label"].astype("int64"))
         return self._models[as_of]
 
-    def _accepted(self, challenger: datetime, champion: datetime) -> bool:
+    def _is_accepted(self, challenger: datetime, champion: datetime) -> bool:
         windows = splits.split_windows(challenger, POLICY)
         holdout = self._between(windows.holdout_from, windows.holdout_until)
-        mine, theirs = (self._judged(holdout, as_of) for as_of in (challenger, champion))
-        whole = all_labelled(mine.day)
+        challenger_scores, champion_scores = (self._score_rows(holdout, as_of) for as_of in (challenger, champion))
+        whole = all_labelled(challenger_scores.day)
         verdict = gates.decide_verdict(
-            question=QUESTION, challenger=mine, contract=KEPT, champion=theirs, coverage=whole, policy=POLICY
+            question=QUESTION,
+            challenger=challenger_scores,
+            contract=KEPT,
+            champion=champion_scores,
+            coverage=whole,
+            policy=POLICY,
         )
         return verdict.is_accepted
 
-    def _judged(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
+    def _score_rows(self, holdout: pd.DataFrame, as_of: datetime) -> Scored:
         return Scored(
             y=holdout["label"].to_numpy(),
             p=self._model(as_of).predict_proba(holdout[_NAMES])[:, 1],

@@ -68,9 +68,9 @@ display(figure)
 
 sample = rows.orderBy(F.xxhash64(*key)).limit(50_000).toPandas()
 numbers = sample[[f.name for f in USE_CASE.features if f.dtype == "double"]]
-told = numbers.corrwith(sample[label.name], method="spearman").abs().sort_values()
-figure, axis = plt.subplots(figsize=(6, 0.25 * len(told) + 1))
-axis.barh(told.index, told)
+correlations = numbers.corrwith(sample[label.name], method="spearman").abs().sort_values()
+figure, axis = plt.subplots(figsize=(6, 0.25 * len(correlations) + 1))
+axis.barh(correlations.index, correlations)
 axis.set(title=f"rank correlation with {label.name}, absolute")
 display(figure)
 display(numbers.isna().mean().rename("missing").sort_values(ascending=False).head(10))
