@@ -38,20 +38,23 @@ def refuse_unsupported(bundle: Bundle, job: str) -> None:
         BundleError: with the place of each such thing.
     """
     jobs, problems = [job], []
-    for each in jobs:
-        document = bundle.jobs[each]
-        base: Path = ("resources", "jobs", each)
+    for job_key in jobs:
+        document = bundle.jobs[job_key]
+        base: Path = ("resources", "jobs", job_key)
         tasks = document.get("tasks", [])
         problems += [_report_missing_fields(bundle, *base, key) for key in document if key not in _JOB]
         if not tasks:
-            what = f"job {each!r} has no tasks"
+            what = f"job {job_key!r} has no tasks"
             problems.append(Diagnostic("laptop", bundle.locate(*base), what, "there is nothing to run", "add tasks"))
         conditions = {task["task_key"] for task in tasks if "condition_task" in task}
         for number, task in enumerate(tasks):
             for path in _find_unsupported_fields(task, document):
                 problems.append(_report_missing_fields(bundle, *base, "tasks", number, *path))
             for path, value, cure in _impossible_values(task, conditions):
-                place, what = bundle.locate(*base, "tasks", number, *path), f"{path[-1]} of job {each!r} is {value!r}"
+                place, what = (
+                    bundle.locate(*base, "tasks", number, *path),
+                    f"{path[-1]} of job {job_key!r} is {value!r}",
+                )
                 problems.append(Diagnostic("laptop", place, what, "the platform does not take it", cure))
             called = task_states.job_of(bundle, _inner_task(task).get("run_job_task", {}).get("job_id"))
             jobs += [called] if called and called not in jobs else []

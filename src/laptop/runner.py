@@ -74,7 +74,9 @@ class Runner:
 
     def _job_parameters(self, job: str) -> dict[str, Any]:
         """Its parameters with their defaults."""
-        return {each["name"]: each.get("default", "") for each in self.bundle.jobs[job].get("parameters", [])}
+        return {
+            parameter["name"]: parameter.get("default", "") for parameter in self.bundle.jobs[job].get("parameters", [])
+        }
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 

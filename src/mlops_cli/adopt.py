@@ -86,7 +86,7 @@ def list_edits(old: Names, new: Names) -> Iterator[Edit]:
 def read_names() -> Names:
     """The names that the checkout has now."""
     text = Path("databricks.yml").read_text()
-    found = [
+    matches = [
         re.search(pattern, text, flags=re.MULTILINE)
         for pattern in (
             r"^bundle:\n  name: (.+)$",
@@ -94,9 +94,9 @@ def read_names() -> Names:
             r"^  model:\n    description: .+\n    default: (.+)$",
         )
     ]
-    if None in found:
+    if None in matches:
         raise ConfigError("databricks.yml does not name bundle, schema and model as the template does")
-    bundle, schema, model = (match[1] for match in found if match)
+    bundle, schema, model = (match[1] for match in matches if match)
     return Names(bundle=bundle, schema=schema, model=model)
 
 

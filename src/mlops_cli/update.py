@@ -54,10 +54,10 @@ def merge_template(reference: str) -> list[str]:
 def _keep_own(paths: set[str], commit: str) -> None:
     """Restore the fork's own files, and delete those that the template brings into a place that is the fork's."""
     for path in sorted(paths):
-        own, theirs = _list_files("HEAD", path), _list_files(commit, path)
+        own, template_files = _list_files("HEAD", path), _list_files(commit, path)
         if own:
             run_program("git", "checkout", "HEAD", "--", path)
-        for file in theirs - own:
+        for file in template_files - own:
             run_program("git", "rm", "--quiet", "--force", "--ignore-unmatch", "--", file)
     before = _list_files("HEAD", ".")
     for file in _list_unmerged():  # the fork deleted or moved it, and the template changed it

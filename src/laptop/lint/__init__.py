@@ -61,8 +61,8 @@ def lint_bundle(
         LaptopError: the schema cannot be read.
     """
     source = read_source(root)
-    found = lint_source(source, Project(root), targets, house=house)
-    return _sort_diagnostics([*found, *schema_errors(source, schema)]) if schema else found
+    diagnostics = lint_source(source, Project(root), targets, house=house)
+    return _sort_diagnostics([*diagnostics, *schema_errors(source, schema)]) if schema else diagnostics
 
 
 def lint_source(
@@ -87,22 +87,22 @@ def find_problems(
     if any(problem.rule == "yaml" for problem in source.problems):
         return _sort_diagnostics(source.problems)  # what is missing from such a file would be reported all over
     wanted = tuple(targets or source.targets)
-    unknown = [each for file in source.files for each in structure.unknown_keys(file)]
-    unknown += [each for file in source.files for each in structure.wrong_words(file, resolved=False)]
+    unknown = [entry for file in source.files for entry in structure.unknown_keys(file)]
+    unknown += [entry for file in source.files for entry in structure.wrong_words(file, resolved=False)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
     house = house and project.has_house_rules
-    found: dict[Diagnostic, dict[str, None]] = {}
+    targets_of: dict[Diagnostic, dict[str, None]] = {}
     for target in wanted:
         for problem in _of_target(source, project, target, [*unknown, *dropped], house=house):
-            found.setdefault(problem, {})[target] = None
+            targets_of.setdefault(problem, {})[target] = None
     of_files = [problem for _, problem in (*unknown, *dropped)]
     for problem in of_files:
-        found.pop(problem, None)
+        targets_of.pop(problem, None)
     of_targets = [
         replace(problem, summary=f"{problem.summary} (target {', '.join(where)})")
         if len(where) < len(wanted)
         else problem
-        for problem, where in found.items()
+        for problem, where in targets_of.items()
     ]
     problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
     if includes := [problem for problem in problems if problem.rule == "include"]:

@@ -88,8 +88,8 @@ def first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
 def check_legacy(view: LintTarget) -> Iterator[Diagnostic]:
     """No DBFS root, no mounts, no hive_metastore, no stages: new workspaces have none."""
     for node in view.texts:
-        if found := LEGACY.search(node.value):
-            what = f"{node.value!r} speaks of {found[0]}"
+        if match := LEGACY.search(node.value):
+            what = f"{node.value!r} speaks of {match[0]}"
             yield Diagnostic(
                 "legacy", node.place, what, "new workspaces have no such thing", "use a volume and the catalog"
             )
@@ -115,7 +115,7 @@ def check_grants(view: LintTarget) -> Iterator[Diagnostic]:
         for key, node in view.resources(kind):
             for grant in list_items(node, "grants"):
                 for wanted in ("principal", "privileges"):
-                    if not (found := grant.get(wanted)) or not found.value:
+                    if not (value := grant.get(wanted)) or not value.value:
                         what = f"a grant on {kind}.{key} has no {wanted}"
                         yield Diagnostic("grant", grant.place, what, "the deployment stops at it", f"add {wanted}")
 
@@ -137,11 +137,11 @@ def check_privileges(view: LintTarget) -> Iterator[Diagnostic]:
 def check_identities(view: LintTarget) -> Iterator[Diagnostic]:
     """A permission is one's, and a job runs as one: exactly one name says who."""
     for node in view.tree.walk():
-        for what, one in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
-            named = [key for key in WHO if one and text_at(one, key)]
-            if one and isinstance(one.value, dict) and len(named) != 1 and node is not view.tree:
+        for what, holder in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
+            named = [key for key in WHO if holder and text_at(holder, key)]
+            if holder and isinstance(holder.value, dict) and len(named) != 1 and node is not view.tree:
                 has = f"{what} names {' and '.join(named) or 'nobody'}"
-                yield Diagnostic("identity", one.place, has, "it is one's", f"write one of {', '.join(WHO)}")
+                yield Diagnostic("identity", holder.place, has, "it is one's", f"write one of {', '.join(WHO)}")
 
 
 RULES: tuple[Rule, ...] = (check_grants, check_identities)

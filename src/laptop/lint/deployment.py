@@ -53,8 +53,8 @@ def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
 
 def check_scripts(view: LintTarget) -> Iterator[Diagnostic]:
     """A script says what to do, and takes values of the bundle by its environment only."""
-    found = view.source.tree.get("scripts")
-    for key, script in found.items() if found else ():
+    scripts = view.source.tree.get("scripts")
+    for key, script in scripts.items() if scripts else ():
         content = script.get("content")
         if not text_at(script, "content"):
             yield Diagnostic(
@@ -127,8 +127,8 @@ def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
             what = f"the lookup of variable {name!r} asks for {' and '.join(key for key, _ in lookup.items())}"
             yield Diagnostic("variables", lookup.place, what, "the CLI looks up one thing", "keep one")
         for _, node in lookup.items():  # noqa: PERF102  # a Node has no values()
-            for other in {*VARIABLE.findall(text_at(node))} & sought.keys():
-                what = f"the lookup of variable {name!r} uses {other!r}, which is looked up, too"
+            for variable in {*VARIABLE.findall(text_at(node))} & sought.keys():
+                what = f"the lookup of variable {name!r} uses {variable!r}, which is looked up, too"
                 yield Diagnostic("variables", node.place, what, "the CLI refuses it", "write the name itself")
 
 
@@ -239,8 +239,8 @@ def run_as(view: LintTarget) -> Iterator[Diagnostic]:
         or text_at(view.tree, "experimental", "use_legacy_run_as") == "true"
     ):
         return
-    acting = [each for kind in NO_RUN_AS for each in view.resources(kind)]
-    acting += [each for each in view.resources("dashboards") if text_at(each[1], "embed_credentials") == "true"]
+    acting = [item for kind in NO_RUN_AS for item in view.resources(kind)]
+    acting += [item for item in view.resources("dashboards") if text_at(item[1], "embed_credentials") == "true"]
     for key, resource in acting:
         what = f"{key!r} would act with the deployer's rights, and the target has a run_as"
         cure = "use embed_credentials: false, or leave it out of this target"

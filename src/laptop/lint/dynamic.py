@@ -152,7 +152,7 @@ def _wrong_upstream(view: LintTarget, task: Task, key: str, rest: list[str]) -> 
 
 def check_unused_values(view: LintTarget) -> Iterator[Diagnostic]:
     """A task value is read somewhere, and in every job whose configuration has a field for it."""
-    read = {(task.job.key, *found) for task in view.tasks for node in task.dynamic for found in _read(node)}
+    read = {(task.job.key, *reference) for task in view.tasks for node in task.dynamic for reference in _read(node)}
     configs = view.project.configs or {}
     for entry_point, keys in view.project.task_values.items() if view.complete else ():
         tasks = [task for task in view.tasks if task.entry_point == entry_point]

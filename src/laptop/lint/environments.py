@@ -31,13 +31,13 @@ def check_serverless(view: LintTarget) -> Iterator[Diagnostic]:
     for job in view.jobs.values():
         for node in (job.node, *(task.node for task in job.tasks)):
             for key in CLASSIC:
-                if found := node.get(key):
+                if value := node.get(key):
                     what, why = (
                         f"job {job.key!r} has {key}",
                         "that needs a cluster, and serverless workspaces have none",
                     )
                     cure = "use environment_key; resources/extras/classic.py moves all jobs to clusters"
-                    yield Diagnostic("classic", found.place, what, why, cure)
+                    yield Diagnostic("classic", value.place, what, why, cure)
 
 
 def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
@@ -46,8 +46,8 @@ def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
     specs = [
         spec
         for job in view.jobs.values()
-        for each in list_items(job.node, "environments")
-        if (spec := each.get("spec"))
+        for environment in list_items(job.node, "environments")
+        if (spec := environment.get("spec"))
     ]
     for spec in specs if lock else ():
         named, version = spec.get("environment_version"), text_at(spec, "environment_version")
@@ -83,28 +83,28 @@ def check_environments(view: LintTarget) -> Iterator[Diagnostic]:
 
 def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
     """The bundle brings the jobs' code along, and nothing that none of them installs."""
-    found = view.tree.get("artifacts")
+    artifacts = view.tree.get("artifacts")
     wheels = dict(_wheel_files(view))
     if any(task.entry_point for task in view.tasks) and not wheels:
-        node = next((node for _, node in found.items()), found) if found else view.tree
+        node = next((node for _, node in artifacts.items()), artifacts) if artifacts else view.tree
         what = "no artifact of type whl has a build or files"
         yield Diagnostic("wheel", node.place, what, "the jobs have no code", "add one")
-    for key, node in found.items() if found else ():
+    for key, node in artifacts.items() if artifacts else ():
         if not text_at(node, "type"):
             what = f"artifact {key!r} has no type"
             yield Diagnostic("wheel", node.place, what, "the CLI does not know what it is", "add type: whl")
     specs = [
         spec
         for job in view.jobs.values()
-        for each in list_items(job.node, "environments")
-        if (spec := each.get("spec"))
+        for item in list_items(job.node, "environments")
+        if (spec := item.get("spec"))
     ]
     installed = [file for spec in specs for entry in list_items(spec, "dependencies") if (file := _check_file(entry))]
     installed += [
         _check_file(whl)
         for task in view.tasks
-        for each in list_items(task.node, "libraries")
-        if (whl := each.get("whl"))
+        for item in list_items(task.node, "libraries")
+        if (whl := item.get("whl"))
     ]
     known = view.complete and not view.tree.get("python")  # which makes jobs too
     for pattern, place in wheels.items() if known else ():
@@ -116,10 +116,10 @@ def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
 
 def _wheel_files(view: LintTarget) -> Iterator[tuple[str, Location]]:
     """Where the wheels are, as patterns below the root of the bundle, and which line says so."""
-    found = view.tree.get("artifacts")
-    for _, node in found.items() if found else ():
+    artifacts = view.tree.get("artifacts")
+    for _, node in artifacts.items() if artifacts else ():
         root = PurePosixPath(node.place.file.parent.as_posix(), text_at(node, "path") or ".")
-        sources = [(text_at(each, "source"), (each.get("source") or each).place) for each in list_items(node, "files")]
+        sources = [(text_at(file, "source"), (file.get("source") or file).place) for file in list_items(node, "files")]
         if not sources and text_at(node, "build"):
             sources = [("dist/*.whl", node.place)]
         for source, place in sources if text_at(node, "type") == "whl" else ():

@@ -84,14 +84,16 @@ def check_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
     """depends_on names other tasks of the job, and no circle."""
     for task in view.tasks:
         for entry in task.depends_on:
-            other, node = text_at(entry, "task_key"), entry.get("task_key") or entry
-            if other not in task.job.outer:
-                cure = suggest_name(other, task.job.outer.keys() - {task.key})
-                yield task.problem("depends-on", node, f"depends on {other!r}, which is no task", "it never runs", cure)
-            elif other == task.key:
+            dependency, node = text_at(entry, "task_key"), entry.get("task_key") or entry
+            if dependency not in task.job.outer:
+                cure = suggest_name(dependency, task.job.outer.keys() - {task.key})
+                yield task.problem(
+                    "depends-on", node, f"depends on {dependency!r}, which is no task", "it never runs", cure
+                )
+            elif dependency == task.key:
                 yield task.problem("cycle", node, "depends on itself", "it never runs", "remove the entry")
-            elif task.key in task.job.upstream.get(other, ()):
-                what = f"depends on {other!r}, which depends on it"
+            elif task.key in task.job.upstream.get(dependency, ()):
+                what = f"depends on {dependency!r}, which depends on it"
                 yield task.problem("cycle", node, what, "neither ever runs", "remove one of the two")
 
 
@@ -100,10 +102,12 @@ def superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
     for task in view.tasks:
         seen: set[str] = set()
         for entry in task.depends_on:
-            other, node = text_at(entry, "task_key"), entry.get("task_key") or entry
-            if other in seen:
-                yield task.problem("depends-on", node, f"depends on {other!r} twice", "one is enough", "remove one")
-            seen.add(other)
+            dependency, node = text_at(entry, "task_key"), entry.get("task_key") or entry
+            if dependency in seen:
+                yield task.problem(
+                    "depends-on", node, f"depends on {dependency!r} twice", "one is enough", "remove one"
+                )
+            seen.add(dependency)
         if task.loop and task.depends_on:
             why = "the order is that of its loop"
             yield task.problem("depends-on", None, "is inside a loop and has depends_on", why, "move it to the loop")
@@ -114,9 +118,9 @@ def check_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
     for task in view.tasks:
         for entry in task.depends_on:
             key, outcome = text_at(entry, "task_key"), entry.get("outcome")
-            other = task.job.outer.get(key)
-            condition = other is not None and "condition_task" in other.types
-            if outcome and other and not condition:
+            dependency = task.job.outer.get(key)
+            condition = dependency is not None and "condition_task" in dependency.types
+            if outcome and dependency and not condition:
                 why = "only a condition_task has an answer"
                 yield task.problem("outcome", outcome, f"waits for an outcome of {key!r}", why, "remove outcome")
             elif outcome and text_at(entry, "outcome") not in {"true", "false"}:
@@ -129,8 +133,8 @@ def silent_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
     for task in view.tasks:
         for entry in task.depends_on:
             key = text_at(entry, "task_key")
-            other = task.job.outer.get(key)
-            if other is not None and "condition_task" in other.types and not entry.get("outcome"):
+            dependency = task.job.outer.get(key)
+            if dependency is not None and "condition_task" in dependency.types and not entry.get("outcome"):
                 what = f"depends on condition {key!r} and does not say on which answer"
                 yield task.problem("outcome", entry, what, "it would run on both", 'add outcome: "true"')
 
@@ -229,8 +233,8 @@ def _call_depth(view: LintTarget, job: str, way: tuple[str, ...]) -> tuple[int, 
     if job in way:
         return 0, (*way, job)
     called = [_find_called_job(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
-    depths = [_call_depth(view, other, (*way, job)) for other in called if other]
-    circle = next((found for _, found in depths if found), ())
+    depths = [_call_depth(view, callee, (*way, job)) for callee in called if callee]
+    circle = next((cycle for _, cycle in depths if cycle), ())
     return max((depth + 1 for depth, _ in depths), default=0), circle
 
 

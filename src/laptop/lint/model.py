@@ -51,10 +51,10 @@ class Task:
     @cached_property
     def own_parameters(self) -> dict[str, Node]:
         """Its own parameters: of a wheel task, or those for the job it runs."""
-        found = self.node.get("python_wheel_task", "named_parameters") or self.node.get(
+        parameters = self.node.get("python_wheel_task", "named_parameters") or self.node.get(
             "run_job_task", "job_parameters"
         )
-        return dict(found.items()) if found else {}
+        return dict(parameters.items()) if parameters else {}
 
     @cached_property
     def dynamic(self) -> tuple[Node, ...]:
@@ -115,7 +115,7 @@ class Job:
     @cached_property
     def downstream(self) -> dict[str, frozenset[str]]:
         """For each task the tasks that wait for it, directly or not."""
-        return {key: frozenset(other for other, before in self.upstream.items() if key in before) for key in self.outer}
+        return {key: frozenset(later for later, before in self.upstream.items() if key in before) for key in self.outer}
 
     @cached_property
     def upstream(self) -> dict[str, frozenset[str]]:
@@ -123,8 +123,12 @@ class Job:
         direct = {key: [text_at(node, "task_key") for node in task.depends_on] for key, task in self.outer.items()}
 
         def before(key: str, seen: frozenset[str]) -> frozenset[str]:
-            found = frozenset(direct.get(key, ())) - seen
-            return found.union(*(before(other, seen | found) for other in found)) if found else found
+            direct_keys = frozenset(direct.get(key, ())) - seen
+            return (
+                direct_keys.union(*(before(earlier, seen | direct_keys) for earlier in direct_keys))
+                if direct_keys
+                else direct_keys
+            )
 
         return {key: before(key, frozenset()) for key in direct}
 
@@ -182,14 +186,14 @@ def is_dynamic(node: Node) -> bool:
 
 def list_items(node: Node, key: str) -> list[Node]:
     """The items of a list below a node; none if there is no list."""
-    found = node.get(key)
-    return found.value if found and isinstance(found.value, list) else []
+    listed = node.get(key)
+    return listed.value if listed and isinstance(listed.value, list) else []
 
 
 def text_at(node: Node, *path: str | int) -> str:
     """The value at that path as text, empty if there is none."""
-    found = node.get(*path)
-    return "" if found is None or found.value is None else _spell_value(found.value)
+    below = node.get(*path)
+    return "" if below is None or below.value is None else _spell_value(below.value)
 
 
 def _spell_value(value: Any) -> str:

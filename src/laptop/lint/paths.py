@@ -59,18 +59,18 @@ def _paths(view: LintTarget) -> Iterator[tuple[Node, str]]:
         for task in job.tasks if not job.node.get("git_source") else ():
             yield from ((node, kind) for path, kind in TASK_PATHS.items() if (node := task.node.get(*path)))
             yield from (
-                (node, FILE) for each in list_items(task.node, "libraries") if (node := each.get("requirements"))
+                (node, FILE) for item in list_items(task.node, "libraries") if (node := item.get("requirements"))
             )
     for _, pipeline in view.resources("pipelines"):
         for library in list_items(pipeline, "libraries"):
             yield from ((node, kind) for path, kind in LIBRARY_PATHS.items() if (node := library.get(*path)))
         if node := pipeline.get("root_path"):
             yield node, FOLDER
-    yield from ((node, FOLDER) for _, each in view.resources("apps") if (node := each.get("source_code_path")))
+    yield from ((node, FOLDER) for _, item in view.resources("apps") if (node := item.get("source_code_path")))
     artifacts = view.tree.get("artifacts")
-    yield from ((node, ARTIFACT) for _, each in (artifacts.items() if artifacts else ()) if (node := each.get("path")))
+    yield from ((node, ARTIFACT) for _, item in (artifacts.items() if artifacts else ()) if (node := item.get("path")))
     for kind, key in RESOURCE_PATHS.items():
-        yield from ((node, "any") for _, each in view.resources(kind) if (node := each.get(key)))
+        yield from ((node, "any") for _, item in view.resources(kind) if (node := item.get(key)))
 
 
 def _is_expanded(folder: Path, pattern: str) -> bool:
@@ -128,8 +128,12 @@ def is_notebook(file: Path) -> bool:
     """Whether the CLI takes a file for a notebook: by its first line, or as JSON with cells."""
     try:
         if file.suffix.lower() == ".ipynb":
-            found = json.loads(file.read_text(encoding="utf-8"))
-            return isinstance(found, dict) and {"cells", "metadata"} <= found.keys() and found.get("nbformat", 0) >= 4
+            document = json.loads(file.read_text(encoding="utf-8"))
+            return (
+                isinstance(document, dict)
+                and {"cells", "metadata"} <= document.keys()
+                and document.get("nbformat", 0) >= 4
+            )
         head = HEADS.get(file.suffix.lower())
         with file.open("rb") as stream:
             first = stream.read(32).splitlines()[:1]

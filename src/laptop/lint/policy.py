@@ -74,10 +74,10 @@ def check_includes(view: LintTarget) -> Iterator[Diagnostic]:
     """Every pattern of `include` finds something; to the CLI one without files is nothing to speak of."""
     for node in list_items(view.source.files[0], "include"):
         try:
-            found = find_files(view.source.root, text_at(node))
+            files = find_files(view.source.root, text_at(node))
         except BadPatternError:
             continue  # refused where files are read
-        if not found and set("*?[") & set(text_at(node)):
+        if not files and set("*?[") & set(text_at(node)):
             why = "what it should bring is missing"
             cure = (
                 "name each level: ** is one level to the CLI" if "**" in text_at(node) else "mend the path or remove it"
@@ -167,9 +167,9 @@ def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
             cure = "write a number of seconds above 0"
             yield Diagnostic("job", (limit or job.node).place, what, "it could hang for ever", cure)
         for path, why in TOLD.items():
-            found = job.node.get(*path)
-            if not (found and found.value):
-                node = found or job.node.get(*path[:-1]) or job.node
+            value = job.node.get(*path)
+            if not (value and value.value):
+                node = value or job.node.get(*path[:-1]) or job.node
                 yield _report_missing_field(job.key, node, ".".join(path), why)
 
 
@@ -215,7 +215,7 @@ def check_chains(view: LintTarget) -> Iterator[Diagnostic]:
     for job in view.jobs.values():
         first = [task for task in job.outer.values() if not task.depends_on]
         for task in first if len(first) > 1 else ():
-            why = f"{' and '.join(each.key for each in first)} would run beside each other"
+            why = f"{' and '.join(starter.key for starter in first)} would run beside each other"
             cure = "add depends_on, or give it a job of its own"
             yield task.problem("chain", None, "waits for no other task", why, cure)
 

@@ -69,7 +69,7 @@ class Project:
 
     def _names(self, *path: str) -> tuple[str, ...]:
         named = self._laptop.get(*path)
-        return tuple(str(each.value) for each in named.value) if named and isinstance(named.value, list) else ()
+        return tuple(str(item.value) for item in named.value) if named and isinstance(named.value, list) else ()
 
     @cached_property
     def _read_pyproject(self) -> tuple[dict[str, Any], Diagnostic | None]:
@@ -136,8 +136,8 @@ class Project:
     def modules(self) -> dict[str, ast.Module]:
         """The syntax trees of the modules that entry points name, and of the configuration, as far as they parse."""
         wanted = {self.configurations, *(target.partition(":")[0] for target in self.entry_points.values())} - {""}
-        found = {name: _parse_module(self.root / self.file(name)) for name in wanted}
-        return {name: tree for name, tree in found.items() if tree}
+        trees = {name: _parse_module(self.root / self.file(name)) for name in wanted}
+        return {name: tree for name, tree in trees.items() if tree}
 
     def file(self, module: str) -> Path:
         """Where the source of a module is, as far as pyproject.toml says."""
@@ -198,17 +198,17 @@ def _read_configs(tree: ast.Module) -> dict[str, dict[str, Parameter]]:
 
 def _read_parameters(name: str, classes: dict[str, ast.ClassDef]) -> dict[str, Parameter]:
     """The fields of a class and of its bases in that module, by name or alias."""
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     for base in classes[name].bases if name in classes else ():
-        found |= _read_parameters(ast.unparse(base), classes)
+        parameters |= _read_parameters(ast.unparse(base), classes)
     for node in classes[name].body if name in classes else ():
         if isinstance(node, ast.AnnAssign):
             options = {keyword.arg: keyword.value for keyword in _field_options(node)}
             alias = options.get("alias")
             label = ast.literal_eval(alias) if alias else ast.unparse(node.target)
             required = node.value is None and not {"default", "default_factory"} & options.keys()
-            found[label] = Parameter(required, frozenset(_literal_values(node.annotation)))
-    return found
+            parameters[label] = Parameter(required, frozenset(_literal_values(node.annotation)))
+    return parameters
 
 
 def _field_options(node: ast.AnnAssign) -> list[ast.keyword]:

@@ -10,13 +10,16 @@ from laptop.document import Diagnostic
 
 def to_sarif(problems: Iterable[Diagnostic]) -> dict[str, Any]:
     """The document; every problem is an error, its rule the linter's."""
-    found = list(problems)
-    rules = [{"id": rule} for rule in sorted({problem.rule for problem in found})]
+    diagnostics = list(problems)
+    rules = [{"id": rule} for rule in sorted({problem.rule for problem in diagnostics})]
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [
-            {"tool": {"driver": {"name": "laptop", "rules": rules}}, "results": [_to_result(each) for each in found]}
+            {
+                "tool": {"driver": {"name": "laptop", "rules": rules}},
+                "results": [_to_result(diagnostic) for diagnostic in diagnostics],
+            }
         ],
     }
 

@@ -31,7 +31,7 @@ def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
     for values, places in readers.items():
         if values not in known:
             what = f"{', '.join(places)}: no job of any target writes {'.'.join(values)}, which they read"
-            have = ", ".join(sorted(".".join(each) for each in known))
+            have = ", ".join(sorted(".".join(pair) for pair in known))
             cure = f"mend {' and '.join(read)} in laptop.yml or in the bundle; written are {have}"
             yield Diagnostic("tables", min(places.values()), what, "they would find no tables", cure)
 

@@ -120,7 +120,7 @@ def _compare_with_fields(task: Task, fields: dict[str, Parameter]) -> Iterator[D
             )
     for name, field in fields.items():
         if field.required and name not in given:
-            own = name in OWN or any(name in other.own_parameters for other in task.job.tasks)
+            own = name in OWN or any(name in sibling.own_parameters for sibling in task.job.tasks)
             place = task.wheel_parameters if own else task.job.node.get("parameters") or task.job.node
             what, why = f"is not told {name!r}", f"the configuration of job {task.job.key!r} wants it"
             where = "named_parameters" if own else f"the parameters of job {task.job.key!r}"
@@ -147,8 +147,8 @@ def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
         setter = re.fullmatch(r"\{\{\s*tasks\.([\w-]+)\.values\.[\w-]+\s*\}\}", sides[0])
         if not setter or setter[1] not in task.job.outer or "{{" in sides[1]:
             continue
-        said = view.project.constants.get(task.job.outer[setter[1]].entry_point)
-        if said is not None and sides[1] not in {*said, "true", "false"} and not sides[1].isdigit():
+        texts = view.project.constants.get(task.job.outer[setter[1]].entry_point)
+        if texts is not None and sides[1] not in {*texts, "true", "false"} and not sides[1].isdigit():
             node = task.node.get("condition_task", "right")
             what, why = f"waits for {sides[1]!r}", f"nothing in the module of {setter[1]!r} says so"
             yield task.problem("condition", node, what, why, "write a value that stands there")
@@ -158,10 +158,10 @@ def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
     """A parameter that both a job and its task have is the job's: the task's value would be lost."""
     for task in view.tasks:
         for name in task.own_parameters.keys() & task.job.parameters.keys():
-            mine, theirs = task.own_parameters[name], task.job.parameters[name]
-            if text_at(mine) not in {text_at(theirs), f"{{{{job.parameters.{name}}}}}"}:
+            task_value, job_value = task.own_parameters[name], task.job.parameters[name]
+            if text_at(task_value) not in {text_at(job_value), f"{{{{job.parameters.{name}}}}}"}:
                 what = f"sets parameter {name!r}, which its job has too"
-                yield task.problem("overridden", mine, what, "the job's value wins", "remove one of the two")
+                yield task.problem("overridden", task_value, what, "the job's value wins", "remove one of the two")
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
