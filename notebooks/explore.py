@@ -67,7 +67,7 @@ display(figure)
 # COMMAND ----------
 
 sample = rows.orderBy(F.xxhash64(*key)).limit(50_000).toPandas()
-numbers = sample[[f.name for f in USE_CASE.features if f.dtype == "double"]]
+numbers = sample[[f.name for f in USE_CASE.features if f.dtype in {"double", "long"}]]
 correlations = numbers.corrwith(sample[label.name], method="spearman").abs().sort_values()
 figure, axis = plt.subplots(figsize=(6, 0.25 * len(correlations) + 1))
 axis.barh(correlations.index, correlations)

@@ -14,6 +14,7 @@ import pandas as pd
 from mlops.contract.errors import ConfigError
 
 ColumnType = Literal["string", "long", "double", "timestamp"]
+FeatureType = Literal["double", "long", "boolean", "string"]
 Action = Literal["block", "quarantine", "warn"]
 
 
@@ -230,19 +231,24 @@ class Feature:
 
     name: str
     compute: Callable[[Known], Values]
-    dtype: Literal["double", "string"]
+    dtype: FeatureType
     unit: str
     known_from: str
     comment: str
     limits: tuple[float, float] = (-math.inf, math.inf)
     """Smallest and largest allowed value, both included; an infinite limit is no limit. Missing values are allowed."""
 
+    @property
+    def input_type(self) -> Literal["double", "string"]:
+        """The type in which a model gets it."""
+        return "string" if self.dtype == "string" else "double"
+
 
 def feature(
     *,
     unit: str,
     known_from: str,
-    dtype: Literal["double", "string"] = "double",
+    dtype: FeatureType = "double",
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Callable[[Callable[[Known], Values]], Feature]:
     """Declare a feature: the function's name is the column's name, its docstring the comment in the catalog.
@@ -250,7 +256,8 @@ def feature(
     Args:
         unit: unit of the value, as in "min" or "°F"; "" for none.
         known_from: the moment from which the value is known, in words.
-        dtype: `string` for categories, `double` for all others.
+        dtype: `string` for categories; `boolean` and `long` are that in the table, and numbers for the model, with NaN
+            where they are missing.
         limits: smallest and largest allowed value; any other value stops the job before it writes.
     """
 

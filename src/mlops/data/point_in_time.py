@@ -113,9 +113,22 @@ def _compute_column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
         )
     if feature.dtype == "double":
         return pd.Series(_within_limits(feature, np.asarray(values, "float64")))
+    if feature.dtype != "string":
+        return _to_whole(feature, values)
     text = pd.Series(values, dtype="object")
     text[text.isna()] = None
     return text
+
+
+def _to_whole(feature: Feature, values: Values) -> pd.Series[Any]:
+    """Make a column of whole numbers or truth values, with missing ones."""
+    try:
+        whole = pd.Series(values).astype("Int64" if feature.dtype == "long" else "boolean")
+    except (TypeError, ValueError):
+        wanted = "whole numbers" if feature.dtype == "long" else "truth values, or 1 and 0"
+        raise DataError(f"feature {feature.name!r} of dtype {feature.dtype} must return {wanted}: mend it") from None
+    _within_limits(feature, whole.to_numpy("float64", na_value=np.nan))
+    return whole
 
 
 def _within_limits(feature: Feature, values: Values) -> Values:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import infer_dtype, is_numeric_dtype
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Feature, ModelError, UseCase
@@ -31,16 +31,24 @@ def model_input(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = 
     for feature in features:
         _check_column(rows, feature)
     inputs = rows[[feature.name for feature in features]]
+    if numbers := [feature.name for feature in features if feature.dtype in {"long", "boolean"}]:
+        inputs = inputs.astype(dict.fromkeys(numbers, "float64"))
     return inputs if model is None else select_features(inputs, model)
 
 
 def _check_column(rows: pd.DataFrame, feature: Feature) -> None:
     actual = rows[feature.name].dtype if feature.name in rows else "missing"
-    if actual == "missing" or is_numeric_dtype(actual) != (feature.dtype == "double"):
+    if actual == "missing" or not _has_type(rows[feature.name], feature):
         raise DataError(
             f"column {feature.name!r} of table features is {actual}, features.py makes it {feature.dtype}: run the job "
             f"'ingestion', which adds missing features and says how to change a type"
         )
+
+
+def _has_type(values: pd.Series[Any], feature: Feature) -> bool:
+    if feature.dtype == "boolean":  # with missing ones they are objects in pandas, as text is
+        return infer_dtype(values, skipna=True) in {"boolean", "empty"}
+    return bool(is_numeric_dtype(values) == (feature.input_type == "double"))
 
 
 def select_features(inputs: pd.DataFrame, model: Pipeline) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def signature_problems(given: Mapping[str, str], method: str, use_case: UseCase)
     expected_method = question_of(use_case.label).method
     if method != expected_method:
         yield f"it answers with {method}, a label of kind {use_case.label.kind} needs {expected_method}"
-    expected = {feature.name: feature.dtype for feature in use_case.features}
+    expected = {feature.name: feature.input_type for feature in use_case.features}
     for name in sorted({*expected, *given}):
         if given.get(name) != expected.get(name):
             yield f"input {name} is {given.get(name, 'not there')}, the feature is {expected.get(name, 'not there')}"

@@ -56,12 +56,13 @@ def bin_values(values: pd.Series[Any]) -> tuple[Array, list[str]]:
     """Find the bin of each value.
 
     Args:
-        values: one column, shape (n_rows,); numbers, or categories as text.
+        values: one column, shape (n_rows,); numbers, truth values, or categories as text.
 
     Returns:
         The number of each value's bin, shape (n_rows,), and the names of the bins, with MISSING last.
     """
-    if pd.api.types.is_numeric_dtype(values):
+    # Truth values are categories: with missing ones they are objects in pandas, without they count as numbers.
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         numbers = values.to_numpy("float64")
         # value = mantissa * 2**exponent. Rounding the mantissa down to 1/32 gives the lower end of the bin.
         mantissa, exponent = np.frexp(numbers)

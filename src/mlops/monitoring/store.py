@@ -105,8 +105,8 @@ def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
     try:
         version = as_recorded(job.registry.get_version(champion.model, first.to_version), first)
         pipeline = job.registry.load_model(version, job.use_case.model)
-        prediction_tables.model_input(
-            pd.DataFrame(columns=[f.name for f in job.use_case.features]), job.use_case, pipeline
+        prediction_tables.select_features(
+            pd.DataFrame(columns=[feature.name for feature in job.use_case.features]), pipeline
         )
     except Exception as error:  # noqa: BLE001 (an old version that is broken must not stop monitoring of the champion)
         job.log.warning("no comparison with version %d, which served first: %s", first.to_version, error)

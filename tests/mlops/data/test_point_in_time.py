@@ -446,3 +446,38 @@ def test_the_columns_that_features_look_at_are_found_without_a_row():
     assert columns_read(ENTITY, [many], sources) == {"events": ["event", "known"]}
     assert seen["events"] == {"event": "f", "known": "M", "place": "O", "value": "f", "text": "O"}
     assert seen["rows"] == seen["trips"] == {"trip": "f", "leaves": "M", "announced": "M", "place": "O"}
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "column"),
+    [
+        ("long", [1.0, np.nan, 3.0], [1, None, 3]),
+        ("long", np.array([1, 2**60 + 1, 3]), [1, 2**60 + 1, 3]),
+        ("long", np.array([2, None, 3], "object"), [2, None, 3]),
+        ("boolean", [True, False, True], [True, False, True]),
+        ("boolean", [1.0, np.nan, 0.0], [True, None, False]),
+        ("boolean", np.array([True, None, False], "object"), [True, None, False]),
+    ],
+)
+def test_whole_numbers_and_truth_values_keep_their_type_and_their_gaps(dtype, values, column):
+    feature = make("it", lambda _: pd.Series(values), dtype)
+    made = compute_column(feature)
+    assert [None if value is pd.NA else value for value in made] == column
+    assert made.dtype == ("Int64" if dtype == "long" else "boolean")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [("long", [1.5, 2.0, 3.0]), ("long", ["a", "b", "c"]), ("boolean", [2.0, 0.0, 1.0]), ("boolean", ["x", None, "y"])],
+)
+def test_values_that_are_none_of_their_type_are_refused_by_name(dtype, values):
+    with pytest.raises(DataError, match=f"feature 'it' of dtype {dtype} must return"):
+        compute_column(make("it", lambda _: np.array(values, "object"), dtype))
+
+
+def compute_column(feature):
+    trips = pd.DataFrame({"trip": [1, 2, 3], "announced": START - timedelta(minutes=9), "leaves": START})
+    return compute_features(ENTITY, [feature], list(SOURCES.values()), trips, {"trips": trips})["it"]

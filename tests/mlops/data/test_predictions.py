@@ -11,6 +11,7 @@ from toy import TOY
 
 from mlops.contract import DataError, Feature, ModelError
 from mlops.data.predictions import model_input
+from mlops.modeling import serving_checks
 
 WIDTH = Feature("width", lambda known: np.zeros(len(known.rows)), "double", "m", "the announcement", "Width.")
 WIDER = dataclasses.replace(TOY, features=(WIDTH, *TOY.features))
@@ -54,3 +55,35 @@ def test_a_table_that_lacks_a_feature_or_has_it_as_text_is_told_with_the_cure(ro
 def test_a_champion_goes_on_while_the_table_lacks_the_new_feature(rows):
     champion = fitted(TOY, rows)
     assert model_input(rows.drop(columns="width"), WIDER, champion).equals(model_input(rows, TOY))
+
+
+TYPED = dataclasses.replace(
+    TOY,
+    features=(
+        *TOY.features,
+        Feature("urgent", lambda known: np.zeros(len(known.rows)), "boolean", "", "the announcement", "Urgent."),
+        Feature("parts", lambda known: np.zeros(len(known.rows)), "long", "", "the announcement", "Parts."),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("urgent", "parts"),
+    [
+        ([True, False, True], [1, 2, 3]),
+        (np.array([True, None, False], "object"), [1.0, np.nan, 3.0]),
+        (np.array([None, None, None], "object"), [np.nan] * 3),
+    ],
+)
+def test_truth_values_and_whole_numbers_are_numbers_for_the_model(rows, urgent, parts):
+    inputs = model_input(rows.head(3).assign(urgent=urgent, parts=parts), TYPED)
+    assert (inputs.dtypes[["urgent", "parts"]] == "float64").all()
+    np.testing.assert_equal(inputs["urgent"].to_numpy(), np.array(urgent, "float64"))
+    np.testing.assert_equal(inputs["parts"].to_numpy(), np.array(parts, "float64"))
+    expected = {feature.name: feature.input_type for feature in TYPED.features}
+    assert list(serving_checks.signature_problems(expected, "predict_proba", TYPED)) == []
+
+
+def test_text_is_no_truth_value(rows):
+    with pytest.raises(DataError, match=r"'urgent' of table features is object, features\.py makes it boolean"):
+        model_input(rows.assign(urgent="yes", parts=1), TYPED)

@@ -106,6 +106,7 @@ def _with(job, use_case):
 def test_what_became_of_old_versions_ends_nothing(life, caplog):
     """The files of the first champion are gone, its verdict was never written, its run was deleted."""
     context, _ = life.monitor(LAST)
+    assert judged(context)["baseline_auc"].notna().all()
     registry = context.registry
     first, second = (registry.get_version("prod.toy.failing", number) for number in (1, 2))
     for version, run_id in ((first, "0" * 32), (second, "")):
@@ -117,10 +118,15 @@ def test_what_became_of_old_versions_ends_nothing(life, caplog):
         shutil.rmtree(folder)
     life.monitor(LAST)
     assert "no comparison with version 1" in caplog.text
+    assert judged(context)["baseline_auc"].isna().all()
+    assert judged(context)["auc"].notna().all()
+
+
+def judged(context):
+    """The judged rows of all predictions that the newest run of monitoring wrote."""
     metrics = frame_of(context.own, "metrics")
     newest = metrics[(metrics["as_of"] == pd.Timestamp(LAST).tz_localize(None)) & (metrics["slice"] == "")]
-    assert newest[newest["state"] == "judged"]["baseline_auc"].isna().all()
-    assert newest[newest["state"] == "judged"]["auc"].notna().all()
+    return newest[newest["state"] == "judged"]
 
 
 class Cut(BaseException):

@@ -56,6 +56,13 @@ def test_every_value_is_counted_once_and_counts_add_up(values):
     assert whole == {bin_: sum(part.get(bin_, 0) for part in parts) for bin_ in whole}
 
 
+def test_truth_values_have_the_same_bins_with_and_without_missing_ones():
+    codes, names = bin_values(pd.Series([True, False, True]))
+    assert [names[code] for code in codes] == ["=True", "=False", "=True"]
+    codes, names = bin_values(pd.Series([True, None, False], dtype="object"))
+    assert [names[code] for code in codes] == ["=True", MISSING, "=False"]
+
+
 @given(numbers | words, numbers)
 def test_distances_are_zero_for_equal_shares_and_never_negative(values, others):
     a = tally(pd.Series(values))
