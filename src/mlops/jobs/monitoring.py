@@ -165,10 +165,9 @@ def _metrics_row(job: Job, quality: Quality, rows: pd.DataFrame) -> dict[Any, An
     figures = {name: value for name, value in vars(quality).items() if name != "others"} | dict(quality.others)
     key = {"window_start": figures.pop("start"), "window_end": figures.pop("end")}
     version = int(rows["model_version"].mode().iloc[0])
-    return {"model_name": job.config.model_name, **key, "model_version": version, **_NO_BASELINE, **figures}
-
-
-_NO_BASELINE = dict.fromkeys(("baseline_ranking", "baseline_loss", "loss_gain", "loss_gain_low", "loss_gain_high"), NAN)
+    # A window that is not judged has no figures, and no comparison with the first champion.
+    unknown = {column.field: NAN for column in question_of(job.use_case.label).metric_columns()}
+    return {"model_name": job.config.model_name, **key, "model_version": version, **unknown, **figures}
 
 
 def _compare_with_baseline(question: Question, rows: pd.DataFrame) -> dict[str, float]:
