@@ -34,6 +34,8 @@ TESTS = sorted(
 )
 JUDGES = ("baselines", "metrics", "gates", "retraining", "splits")
 """Whether a model serves, and until when: what fits a night. benchmarks/RESULTS.md tells of the others."""
+RELEASE = ("approvals", "version_record")
+"""What is known of a version, and whether it may become champion."""
 pytestmark = pytest.mark.nightly
 
 
@@ -60,13 +62,14 @@ def test_unit_tests_reach_every_branch_of_the_decisions(tmp_path):
 
 
 @pytest.mark.timeout(3600)
-def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path):
+@pytest.mark.parametrize("names", [JUDGES, RELEASE], ids=["judges", "release"])
+def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path, names):
     """benchmarks/RESULTS.md explains the survivors. Mutmut changes a copy; the tests see that one first.
 
     MUTATE names other modules, as in MUTATE="drift model_life"; -s shows the counts.
     """
     paths = {name.rpartition(".")[2]: f"src/{name.replace('.', '/')}.py" for name in DECISIONS}
-    modules = [paths[name] for name in os.environ.get("MUTATE", "").split() or JUDGES]
+    modules = [paths[name] for name in os.environ.get("MUTATE", "").split() or names]
     for name in ("src", "tests", "benchmarks", "pyproject.toml"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     with (tmp_path / "pyproject.toml").open("a") as settings:
