@@ -153,10 +153,14 @@ class Chart:
 
     def add_box(self, row: int, start: Any, end: Any, text: str, *, fill: str, edge: str, height: float = 0.8) -> None:
         """Draw a box from one moment to another that stands on the bottom of a row; `height`: share of the row."""
-        (bar,) = self.axes.barh(
-            row + 0.4, end - start, -height, start, align="edge", facecolor=fill, edgecolor=edge, zorder=3
-        )
-        self.explain(bar, text)
+        from matplotlib.dates import date2num
+        from matplotlib.patches import Rectangle
+
+        # (Rejected: `barh`, which takes three times as long, and a page has a thousand boxes.)
+        left, right = (float(date2num(moment)) for moment in (start, end))  # type: ignore[no-untyped-call]
+        box = Rectangle((left, row + 0.4), right - left, -height, facecolor=fill, edgecolor=edge, zorder=3)
+        self.axes.add_patch(box)
+        self.explain(box, text)
 
 
 def draw_timeline(draw: Callable[[Chart], None], span: tuple[Any, Any], inches: float, label: str) -> str:
