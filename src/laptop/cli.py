@@ -152,10 +152,11 @@ def demo(arguments: tuple[str, ...]) -> int:
 
     It takes the arguments that `laptop demo --help` lists.
     """
-    from laptop.lint.project import Project
+    from laptop.includes import read_laptop
+    from laptop.settings import LaptopSettings
 
     root = _find_root()
-    name = Project(root).demo
+    name = LaptopSettings(read_laptop(root, [])).demo
     if not name:
         raise LaptopError(
             "laptop.yml names no demo; write `demo: package.module`, a module with main(arguments) -> int"

@@ -1,4 +1,7 @@
-"""Escapes text from outside for terminals and for logs of CI systems."""
+"""Escapes text from outside for terminals and for logs of CI systems.
+
+`mlops.contract.text` escapes the same characters for tables and messages: the two packages do not import each other.
+"""
 
 from __future__ import annotations
 

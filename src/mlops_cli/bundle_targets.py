@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,11 +41,8 @@ def list_deployed_targets() -> tuple[str, ...]:
     return tuple(name for name, mode in _read_modes().items() if mode != "development")
 
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-
-
 class _Target(click.ParamType[str]):
-    """A target of the bundle. Outside a checkout any plain name is taken; whatever reads the deployment checks it."""
+    """A target of the bundle, or one that a laptop's home knows."""
 
     name = "target"
 
@@ -54,9 +50,12 @@ class _Target(click.ParamType[str]):
         """Return the name; fail if neither databricks.yml nor the home has it."""
         home = ctx.params.get("home") if ctx else None
         names = list_targets(home if isinstance(home, Path) else None)  # click has a mark of its own for "not given"
-        if not names and not _NAME.fullmatch(value):
-            self.fail(f"{value!r} is no name of a target: letters, digits, '_', '-' and '.' only", param, ctx)
-        if names and value not in names:
+        if not names:
+            cure = "run this in the bundle's checkout, or name with --home a laptop's home in which a job has run"
+            self.fail(
+                f"there is no databricks.yml here or above, which would say whether {value!r} is a target; {cure}"
+            )
+        if value not in names:
             self.fail(f"{value!r} is no target of the bundle; it has {', '.join(names)}", param, ctx)
         return value
 

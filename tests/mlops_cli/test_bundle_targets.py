@@ -75,6 +75,16 @@ def test_outside_a_checkout_a_home_knows_its_targets(
     assert "no target is known" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["approve", "1"], ["promote"], ["rollback", "--reason=late"], ["ci", "journal"]])
+def test_outside_a_checkout_and_without_a_home_no_target_is_taken(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run_args([*words, "--target", "prod"]) == 2
+    told = capsys.readouterr().err
+    assert "there is no databricks.yml here or above, which would say whether 'prod' is a target; run this in" in told
+
+
 def test_people_review_what_goes_to_the_last_target() -> None:
     assert [is_reviewed(name, ("staging", "qa", "prod")) for name in ("staging", "qa", "prod")] == [False, False, True]
     assert is_reviewed("prod", ())

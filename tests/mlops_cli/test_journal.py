@@ -1,4 +1,4 @@
-"""`mlops ci journal` on a real registry: where a version stands on its way into prod."""
+"""`mlops promote` and `mlops ci journal` on a real registry: where a version comes from, and how far it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops.platform.model_scan import artifact_digest
+from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.cli import run_args
 
 if TYPE_CHECKING:
@@ -100,3 +101,76 @@ def test_the_journal_follows_a_version_of_another_source_if_promote_was_given_on
     assert run_args(words) == 1
     assert SOURCE in capsys.readouterr().err
     assert run_args([*words, "-p", "source_model"]) == 2
+
+
+@pytest.fixture
+def started(registry: MlflowClient, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str]]]:
+    """The jobs that a command starts, with their parameters; promotion copies the version as its task does."""
+    runs: list[tuple[str, dict[str, str]]] = []
+
+    def run_job(self: DeployedBundle, job: str, parameters: dict[str, str], starter: str | None = None) -> None:
+        runs.append((job, parameters))
+        source = f"{parameters.get('source_model', SOURCE)}/{parameters['source_version']}"
+        version(registry, home, MODEL, {"promoted_from": f"{source}@{artifact_digest(home / 'files')}"})
+
+    monkeypatch.setattr(DeployedBundle, "run_job", run_job)
+    return runs
+
+
+@pytest.mark.parametrize("words", [[], ["--version=2"]], ids=["its champion", "by number"])
+def test_promote_takes_a_version_of_the_source_that_is_given_to_it(
+    registry: MlflowClient,
+    home: Path,
+    started: list[tuple[str, dict[str, str]]],
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    other = "dev.dev_ada_flights.dev_ada_late_arrival"
+    registry.create_registered_model(other)
+    for name in (SOURCE, other, other):
+        version(registry, home, name, ACCEPTED)
+    registry.set_registered_model_alias(SOURCE, "champion", "1")
+    registry.set_registered_model_alias(other, "champion", "2")
+    command = [
+        "promote",
+        "--target=prod",
+        f"--home={home}",
+        *words,
+        "-p",
+        f"source_model={other}",
+        "-p",
+        "as_of=2013-04-01",
+    ]
+    assert run_args(command) == 0
+    assert started == [("promotion", {"source_version": "2", "source_model": other, "as_of": "2013-04-01"})]
+    output = capsys.readouterr()
+    assert f"promoting {other} version 2 to {MODEL}" in output.err
+    assert f"is the copy of {other} version 2" in output.out
+
+
+def test_promote_without_a_source_takes_the_champion_of_the_deployed_one_and_says_if_there_is_none(
+    registry: MlflowClient, home: Path, started: list[tuple[str, dict[str, str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    version(registry, home, SOURCE, ACCEPTED)
+    assert run_args(["promote", "--target=prod", f"--home={home}"]) == 1
+    assert f"{SOURCE} has no champion to promote; name a version with --version" in capsys.readouterr().err
+    registry.set_registered_model_alias(SOURCE, "champion", "1")
+    assert run_args(["promote", "--target=prod", f"--home={home}"]) == 0
+    assert started == [("promotion", {"source_version": "1"})]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("late_arrival", "'source_model' is 'late_arrival'"), ("dev.none.here", "dev.none.here")],
+    ids=["no name", "no model"],
+)
+def test_promote_starts_nothing_from_a_source_that_is_none(
+    home: Path,
+    started: list[tuple[str, dict[str, str]]],
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    told: str,
+) -> None:
+    assert run_args(["promote", "--target=prod", f"--home={home}", "-p", f"source_model={source}"]) == 1
+    assert told in capsys.readouterr().err
+    assert started == []

@@ -90,7 +90,7 @@ def find_problems(
     unknown = [entry for file in source.files for entry in structure.unknown_keys(file)]
     unknown += [entry for file in source.files for entry in structure.wrong_words(file, resolved=False)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
-    house = house and project.has_house_rules
+    house = house and project.settings.has_house_rules
     targets_of: dict[Diagnostic, dict[str, None]] = {}
     for target in wanted:
         for problem in _of_target(source, project, target, [*unknown, *dropped], house=house):

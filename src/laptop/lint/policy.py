@@ -189,7 +189,7 @@ def check_tasks(view: LintTarget) -> Iterator[Diagnostic]:
             node = task.node.get("timeout_seconds")
             what = f"has timeout_seconds {text_at(node)}" if node else "has no timeout_seconds"
             yield task.problem("timeout", node, what, "it could hang for ever", "write a number of seconds above 0")
-        repeatable = view.project.repeatable
+        repeatable = view.project.settings.repeatable
         repeats = task.entry_point in repeatable
         for key in ("max_retries", "retry_on_timeout", "min_retry_interval_millis"):
             if (node := task.node.get(key)) and not repeats and text_at(node) not in {"0", "false"}:

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Diagnostic, Location, Node
+from laptop.document import Diagnostic, Location
 from laptop.includes import read_laptop
+from laptop.settings import LaptopSettings
 
 SETTER = "set_task_value"
 """The function whose first argument, or `key`, names a task value; so does taskValues.set."""
@@ -34,42 +35,9 @@ class Project:
     root: Path
 
     @cached_property
-    def _laptop(self) -> Node:
-        return read_laptop(self.root, [])
-
-    @cached_property
-    def has_house_rules(self) -> bool:
-        """Whether laptop.yml asks for the rules of the house."""
-        wanted = self._laptop.get("house_rules")
-        return wanted is not None and wanted.value is True
-
-    @cached_property
-    def configurations(self) -> str:
-        """The module with one class per job, and CONFIGS from job to class; empty if laptop.yml names none."""
-        return self._name("configurations")
-
-    @cached_property
-    def demo(self) -> str:
-        """The module that `laptop demo` runs; empty if laptop.yml names none."""
-        return self._name("demo")
-
-    @cached_property
-    def repeatable(self) -> tuple[str, ...]:
-        """The entry points that may run twice and leave the same; all others do something once."""
-        return self._names("repeatable")
-
-    @cached_property
-    def tables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The parameters that name the schema that a job writes, and those of the one that it reads."""
-        return self._names("tables", "written"), self._names("tables", "read")
-
-    def _name(self, key: str) -> str:
-        node = self._laptop.get(key)
-        return str(node.value) if node and node.value else ""
-
-    def _names(self, *path: str) -> tuple[str, ...]:
-        named = self._laptop.get(*path)
-        return tuple(str(item.value) for item in named.value) if named and isinstance(named.value, list) else ()
+    def settings(self) -> LaptopSettings:
+        """What laptop.yml beside it says."""
+        return LaptopSettings(read_laptop(self.root, []))
 
     @cached_property
     def _read_pyproject(self) -> tuple[dict[str, Any], Diagnostic | None]:
@@ -91,11 +59,12 @@ class Project:
         return tuple(filter(None, (self._read_pyproject[1], self._check_configurations())))
 
     def _check_configurations(self) -> Diagnostic | None:
-        if not self.configurations or self.configurations in self.modules:
+        module = self.settings.configurations
+        if not module or module in self.modules:
             return None
-        what = f"configurations is {self.configurations!r}, and {self.file(self.configurations)} cannot be read"
+        what = f"configurations is {module!r}, and {self.file(module)} cannot be read"
         why = "no job is held against the parameters that its code takes"
-        return Diagnostic("project", self._laptop.locate("configurations"), what, why, "name the module")
+        return Diagnostic("project", self.settings.tree.locate("configurations"), what, why, "name the module")
 
     def _table(self, *path: str) -> dict[str, Any]:
         """A table of pyproject.toml; empty if it is none."""
@@ -135,8 +104,8 @@ class Project:
     @cached_property
     def modules(self) -> dict[str, ast.Module]:
         """The syntax trees of the modules that entry points name, and of the configuration, as far as they parse."""
-        wanted = {self.configurations, *(target.partition(":")[0] for target in self.entry_points.values())} - {""}
-        trees = {name: _parse_module(self.root / self.file(name)) for name in wanted}
+        wanted = {target.partition(":")[0] for target in self.entry_points.values()} | {self.settings.configurations}
+        trees = {name: _parse_module(self.root / self.file(name)) for name in wanted - {""}}
         return {name: tree for name, tree in trees.items() if tree}
 
     def file(self, module: str) -> Path:
@@ -163,7 +132,11 @@ class Project:
     @cached_property
     def configs(self) -> dict[str, dict[str, Parameter]] | None:
         """For each job its parameters, by name; None if there is no module of configurations."""
-        return _read_configs(self.modules[self.configurations]) if self.configurations in self.modules else None
+        return (
+            _read_configs(self.modules[self.settings.configurations])
+            if self.settings.configurations in self.modules
+            else None
+        )
 
 
 def _parse_module(file: Path) -> ast.Module | None:

@@ -18,7 +18,7 @@ Read = tuple[tuple[str, ...], str, Location]
 
 def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
     """Every pair of catalog and schema that a job reads is one that a job of some target writes."""
-    written, read = project.tables
+    written, read = project.settings.tables
     if not written or not read:
         return
     bundles = [resolve_target(source, target)[0].tree for target in source.targets]

@@ -135,7 +135,7 @@ def check_unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:
     """Every configuration belongs to a job."""
     for job in view.project.configs or ():
         if job not in view.every_job:
-            place = view.project.place(f'    "{job}":', view.project.file(view.project.configurations))
+            place = view.project.place(f'    "{job}":', view.project.file(view.project.settings.configurations))
             what, why = f"configuration {job!r} belongs to no job", "it was meant for one"
             yield Diagnostic("parameters", place, what, why, "add the job or remove the configuration")
 
