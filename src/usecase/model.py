@@ -12,8 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from mlops.contract import Model
+from usecase.features import FEATURES
 
-_CATEGORIES = ["carrier", "origin", "dest"]
+_CATEGORIES = [feature.name for feature in FEATURES if feature.dtype == "string"]
 _SEED = 0
 # Small trees with large leaves: weeks differ more than flights do, and deep trees would learn the single weeks.
 _DEFAULTS: Mapping[str, Any] = {

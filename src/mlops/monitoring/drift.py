@@ -11,7 +11,7 @@ would alert weekly on weather and never on schedules. Only columns in `Policy.pa
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,12 @@ ALL = ""
 """Name of the slice that holds every row."""
 MISSING = ""
 """Bin of missing values. The bin of a category is "=" and its text, that of a number its lower end."""
+OTHERS = "=(others)"
+"""Bin of the categories that were not kept: of each week's only the most frequent are."""
+MOST_CATEGORIES = 200
+"""Number of categories of the reference that are compared one by one; the others are one together."""
+KEPT_CATEGORIES = 1000
+"""Number of categories of a week that are kept in the table `counts`."""
 ROWS = "*"
 """Column name of the judgement on a week's number of rows."""
 _PER_OCTAVE = 32
@@ -132,9 +138,13 @@ def compare_counts(reference: Mapping[str, int], window: Mapping[str, int]) -> D
     Raises:
         DataError: one of the two has no rows.
     """
-    bins = np.array(sorted({*reference, *window} - {MISSING}, key=_bin_order), dtype="object")
+    bins = _sort_bins({*reference, *window} - {MISSING})
     a, b = (np.array([side.get(bin_, 0) for bin_ in (*bins, MISSING)], "float64") for side in (reference, window))
     return _measure_distances(bins, a, b)
+
+
+def _sort_bins(bins: Collection[str]) -> Array:
+    return np.array(sorted(bins, key=_bin_order), dtype="object")
 
 
 def _bin_order(bin_: str) -> tuple[bool, float, str]:
@@ -156,6 +166,8 @@ def _measure_distances(bins: Array, a: Array, b: Array) -> Distances:
     missing = b[-1] / b.sum() - a[-1] / a.sum()
     if numeric:
         a, b = _merge_into_deciles(a, b)
+    elif len(bins) > MOST_CATEGORIES:
+        a, b = _merge_rare_categories(bins, a, b)
     p, q = (np.maximum(counts / counts.sum(), _EPSILON) for counts in (a, b))
     psi = float(((p - q) * np.log(p / q)).sum())
     return Distances(psi, _jensen_shannon(a / a.sum(), b / b.sum()), wasserstein, float(missing))
@@ -182,6 +194,24 @@ def _merge_into_deciles(a: Array, b: Array) -> tuple[Array, Array]:
     nonzero = np.flatnonzero(a[:-1])
     group[: nonzero[0]], group[nonzero[-1] + 1 :] = 0, _QUANTILES + 1
     merged_a, merged_b = (np.append(np.bincount(group, counts[:-1]), counts[-1]) for counts in (a, b))
+    return merged_a, merged_b
+
+
+def _merge_rare_categories(bins: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Merge all but the most frequent categories of the reference into one: single rows of thousands are noise.
+
+    Args:
+        bins: names of the categories, shape (n_bins,).
+        a: rows of the reference per category, missing values last, shape (n_bins + 1,).
+        b: the same of the window.
+
+    Returns:
+        Both counts over the kept categories, all others together, and missing values: shape (MOST_CATEGORIES + 2,).
+    """
+    named = np.flatnonzero(bins != OTHERS)
+    kept = np.sort(named[np.argsort(-a[:-1][named], kind="stable")[:MOST_CATEGORIES]])
+    merged = ((side[kept], side[:-1].sum() - side[kept].sum(), side[-1]) for side in (a, b))
+    merged_a, merged_b = (np.concatenate([known, [others, missing]]) for known, others, missing in merged)
     return merged_a, merged_b
 
 
@@ -281,7 +311,7 @@ def _compare_series(
         reference: number of weeks before a week that make its reference.
     """
     weeks = pd.Index(part["week"].unique()).sort_values()
-    bins = np.array(sorted({*part["bin"]} - {MISSING}, key=_bin_order), dtype="object")
+    bins = _sort_bins({*part["bin"]} - {MISSING})
     # Rows per week and bin, shape (n_weeks, n_bins + 1). `add.at` adds, since a bin can be counted by several runs.
     matrix: Array = np.zeros((len(weeks), len(bins) + 1))
     cells = weeks.get_indexer(pd.Index(part["week"])), pd.Index([*bins, MISSING]).get_indexer(pd.Index(part["bin"]))

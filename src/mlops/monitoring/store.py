@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
@@ -171,9 +172,13 @@ def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], 
 
     rows = rows.select(F.date_trunc("week", F.col("event_time")).alias("week"), *names)
     rows = rows.where(F.col("week").isin(missing))
-    counted = (
-        rows.mapInPandas(tally, _COUNTS).groupBy("week", "column", "slice", "bin").agg(F.sum("rows").alias("rows"))
-    )
+    cell = ["week", "column", "slice", "bin"]
+    counted = rows.mapInPandas(tally, _COUNTS).groupBy(*cell).agg(F.sum("rows").alias("rows"))
+    # A column of a million texts would be a million rows a week.
+    rank = F.row_number().over(Window.partitionBy(*cell[:-1]).orderBy(F.desc("rows"), "bin"))
+    is_rare = F.col("bin").startswith("=") & (rank > drift.KEPT_CATEGORIES)
+    counted = counted.withColumn("bin", F.when(is_rare, F.lit(drift.OTHERS)).otherwise(F.col("bin")))
+    counted = counted.groupBy(*cell).agg(F.sum("rows").alias("rows"))
     seen = predicted[predicted["week"].isin([to_naive(week) for week in missing])]
     if len(seen):
         counted = counted.unionByName(

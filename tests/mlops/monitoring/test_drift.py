@@ -83,6 +83,29 @@ def test_distances_of_known_counts():
     assert compare_counts({"=a": 90, MISSING: 10}, {"=a": 70, MISSING: 30}).missing == pytest.approx(0.2)
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_thousands_of_categories_are_compared_by_the_frequent_ones(seed):
+    generator = np.random.default_rng(seed)
+    names = [f"={number}" for number in range(3000)]
+    shares = 1 / np.arange(1, 3001)
+    reference, window = (
+        dict(zip(names, map(int, generator.multinomial(20_000, shares / shares.sum())), strict=True)) for _ in range(2)
+    )
+    frequent = sorted(names, key=lambda name: -reference[name])[:200]
+
+    def merged(counts):
+        kept = {name: counts[name] for name in frequent}
+        return kept | {"=(others)": sum(counts.values()) - sum(kept.values())}
+
+    distances = compare_counts(reference, window)
+    expected = compare_counts(merged(reference), merged(window))
+    assert distances.psi == pytest.approx(expected.psi)
+    assert distances.psi < 0.05  # two draws of one distribution; one by one they would be far apart
+    strangers = {f"=new {number}": 1 for number in range(10_000)}
+    assert compare_counts(reference, window | strangers).psi > 0.2
+    assert compare_counts(merged(reference), merged(window | strangers)).psi > 0.3
+
+
 def test_no_rows_cannot_be_compared():
     with pytest.raises(DataError, match="drift compares 0 rows with 3"):
         compare_counts({}, {"=a": 3})
