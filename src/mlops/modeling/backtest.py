@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def run_backtest(
             contestants["model"],
             inputs.iloc[some],
             labels.iloc[some],
-            scoring=question.scoring,
+            scoring=partial(_score_negative_loss, question),
             n_repeats=1,
             random_state=0,
         )
@@ -90,6 +91,15 @@ def run_backtest(
     importances = dict(zip(inputs.columns, lost.importances_mean, strict=True))
     plots["importance"] = pages.importance_plot(importances, question.names.loss_words)
     return Backtest(metrics, {f"{name}.svg": svg for name, svg in plots.items()})
+
+
+def _score_negative_loss(question: Question, pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any]) -> float:
+    """Mean loss, negative.
+
+    (Rejected: scikit-learn's scorers, which fail where a rare class is not in the sample.)
+    """
+    scores = question.predict_scores(pipeline, inputs)
+    return -float(question.row_losses(labels.to_numpy("float64"), scores).mean())
 
 
 def _sample_rows(positions: Any, rows: int) -> Any:

@@ -74,8 +74,6 @@ class Question(ABC):
     """What a pipeline is asked, and what a served version answers."""
     label_type: ClassVar[Literal["double", "string"]] = "double"
     """Type of the label in SQL."""
-    scoring: ClassVar[str]
-    """scikit-learn's name of the negative loss, for importances by permutation."""
     skill_words: ClassVar[str] = "log-loss skill"
     score_column: ClassVar[str] = "prediction"
     """Column of the table of predictions from which scores are read back."""

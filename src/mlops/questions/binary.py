@@ -36,7 +36,6 @@ class BinaryQuestion(Question):
         level="rate",
     )
     method = "predict_proba"
-    scoring = "neg_log_loss"
     answer = "a probability"
 
     def encode_labels(self, labels: pd.Series[Any]) -> pd.Series[float]:

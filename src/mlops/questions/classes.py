@@ -41,7 +41,6 @@ class ClassesQuestion(Question):
     )
     method = "predict_proba"
     label_type = "string"
-    scoring = "neg_log_loss"
     score_column = "probabilities"
     answer = "a probability for each class"
 

@@ -42,7 +42,6 @@ class NumberQuestion(Question):
         level="mean",
     )
     method = "predict"
-    scoring = "neg_mean_absolute_error"
     skill_words = "explained share of the variance"
     answer = "a number"
     has_expected_loss = False

@@ -17,6 +17,7 @@ from toy import TOY, build
 
 from mlops.contract import ConfigError, Label, Model, Share, Value
 from mlops.contract.model_version import VersionFacts
+from mlops.modeling import backtest
 from mlops.modeling.baselines import make_baselines
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import Scored
@@ -148,6 +149,17 @@ def test_the_model_beats_both_baselines_of_its_kind_where_they_lack_the_features
     assert figures["dummy"].ranking == pytest.approx(0.5)
     assert figures["linear"].skill > 0.1
     assert abs(figures["dummy"].skill) < 0.05
+
+
+@pytest.mark.parametrize("kind", USE_CASES)
+def test_a_backtest_shuffles_rows_that_lack_a_class(kind, monkeypatch):
+    monkeypatch.setattr(backtest, "_SHUFFLED", 1)
+    use_case, rows = USE_CASES[kind], make_rows(kind, 1)
+    names, target = ["size", "kind", "due_around"], question_of(use_case.label).training_target(rows["label"])
+    fold = (np.arange(600), np.arange(600, len(rows)))
+    found = backtest.run_backtest(use_case, {}, rows[names], target, fold)
+    assert "importance.svg" in found.plots
+    assert found.metrics[f"backtest_dummy_{question_of(use_case.label).names.ranking}"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("kind", USE_CASES)
