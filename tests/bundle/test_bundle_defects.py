@@ -359,7 +359,7 @@ DEFECTS = (
         "file", TRAINING, HANDOVER, HANDOVER + "          spark_python_task: {python_file: ../src/mlops/config.py}\n",
         "../src/mlops/config.py", "lies in no folder of sync.paths",
     ),
-    Defect("legacy", LAKEHOUSE, "comment: Will", "comment: 'models:/m/Production' # Will", "models:/", "speaks of"),
+    Defect("legacy", LAKEHOUSE, "comment: ${var.question}", "comment: models:/m/Production", "models:/", "speaks of"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
     Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),
@@ -445,7 +445,7 @@ DEFECTS = (
 PEERS = (
     # mlops-stacks and its copies: fields that the API does not have
     Defect(
-        "unknown", LAKEHOUSE, "      comment: Will", "      description: Will", "description:",
+        "unknown", LAKEHOUSE, "      comment: ${var.question}", "      description: ${var.question}", "description:",
         "no key 'description'",
     ),
     Defect(
