@@ -255,3 +255,37 @@ def test_a_series_too_short_for_drift_is_told():
     said = find_unjudged(NUMBER, rows, timedelta(days=28), replace(POLICY, slices=()))
     assert said == ("a week has about 25 rows and 50 are needed: drift and volume of weeks are never judged",)
     assert find_unjudged(NUMBER, rows, timedelta(days=14), replace(POLICY, slices=())) == ()
+
+
+# --- sliding holdouts -------------------------------------------------------------------------------------------------
+
+
+def cut(scores, first):
+    """The rows of the holdout of four weeks that begins on a day."""
+    day = (scores.day - FIRST).astype("int64")
+    rows = (day >= first) & (day < first + DAYS)
+    slices = scores.slices[rows].reset_index(drop=True)
+    return replace(scores, y=scores.y[rows], p=scores.p[rows], day=scores.day[rows], slices=slices)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("challenger", "least", "most"),
+    [
+        ("stale", 0.0, 0.0),
+        ("a_fifth", 0.0, 0.1),
+        ("without_history", 0.0, 0.0),
+        ("noisy_labels", 0.0, 0.1),
+        ("biased", 0.0, 0.0),
+        ("newer", 0.9, 1.0),
+    ],
+)
+def test_the_gate_errs_rarely_on_sliding_holdouts_of_a_number(challenger, least, most):
+    accepted = []
+    for seed in range(3):
+        demand = Demand(100 + seed)
+        demand.holdout = demand.rows(DAYS + 12 * 7)
+        versions = getattr(demand, challenger)(), demand.champion
+        holdouts = [[cut(scores, first) for scores in versions] for first in range(0, 12 * 7 + 1, 7)]
+        accepted += [judge(NUMBER, *holdout).is_accepted for holdout in holdouts]
+    assert least <= np.mean(accepted) <= most
