@@ -25,7 +25,7 @@ MOVES = {
 }
 _FRAME = ["--run_id=1", "--as_of=2013-04-01T00:00:00Z", "--catalog=prod", "--schema=flights_integration"]
 _DATA = ["--data_catalog=prod", "--data_schema=flights"]
-_MODEL = ["--model_name=prod.flights.late"]
+_MODEL = ["--model_name=prod.flights_integration.late"]
 _LANDING = ["--landing=/Volumes/prod/flights/landing"]
 _EXPERIMENT = ["--experiment=/Users/ada/flights"]
 _TRAINING = [*_DATA, *_MODEL, *_EXPERIMENT, "--deployment_job_id=1"]

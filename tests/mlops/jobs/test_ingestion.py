@@ -46,7 +46,8 @@ def state(schema, tables=TABLES):
     """Content hash per table, of what was found rather than of when."""
     when = ["as_of", "file", "file_modified"]
     frames = {table: frame_of(schema, table).drop(columns=when, errors="ignore") for table in tables}
-    return {table: hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest() for table, frame in frames.items()}
+    lines = {table: sorted(frame.to_csv(index=False).splitlines()) for table, frame in frames.items()}
+    return {table: hashlib.sha256("\n".join(lines[table]).encode()).hexdigest() for table in tables}
 
 
 def days(since="2024-01-01", until="2024-01-06"):

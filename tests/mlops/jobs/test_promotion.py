@@ -164,6 +164,7 @@ def test_a_champion_that_somebody_deleted_stops_nobody(life):
     life.deployed("gone", 1)
     life.registry.drop_alias("gone.toy.failing", "champion")
     life.registry.delete_version(life.version("gone", 1))
+    life.accepted("gone", 2)  # it was judged against no champion before
     life.deployed("gone", 2)
     assert life.version("gone", 2).aliases == ("champion",)
 
