@@ -112,11 +112,12 @@ def served_differently(
 
     At each moment serving has what was known by then; training has the whole history, at once.
     """
-    whole, before = made(use_case, frames, features), pd.Timestamp.min
+    key = [*use_case.entity.key, "prediction_time"]  # the entity's key alone may come again, as a shop every day
+    whole, before = made(use_case, frames, features).reset_index().set_index(key), pd.Timestamp.min
     for now in moments_of(use_case, frames):
         known = {name: rows[rows[use_case.source(name).known_at] <= now] for name, rows in frames.items()}
-        served = made(use_case, known, features)
-        served = served[(served["prediction_time"] > before) & (served["prediction_time"] <= now)]
+        served = made(use_case, known, features).reset_index()
+        served = served[(served["prediction_time"] > before) & (served["prediction_time"] <= now)].set_index(key)
         expected = whole.loc[served.index]
         yield from ((now, name) for name in served if not served[name].equals(expected[name]))
         before = now
