@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Metrics, Policy, Value
-from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question
+from mlops.questions.base import Array, Curve, FigureNames, MetricColumn
 from mlops.questions.columns import figure_columns
 from mlops.questions.precision import average_precision
-from mlops.questions.probabilities import log_losses, plausible_rates
+from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
 
 _BINS = 10
 
 
-class BinaryQuestion(Question):
+class BinaryQuestion(ProbabilityQuestion):
     """Loss is log-loss, ranking is AUC, the gap is mean prediction - mean label."""
 
     names = FigureNames(
@@ -35,7 +35,6 @@ class BinaryQuestion(Question):
         gap_rule="calibration",
         level="rate",
     )
-    method = "predict_proba"
     answer = "a probability"
 
     def encode_labels(self, labels: pd.Series[Any]) -> pd.Series[float]:
@@ -115,10 +114,6 @@ class BinaryQuestion(Question):
         rarer = min(positives, len(y) - positives)
         return len(y) >= policy.slice_min_rows and rarer >= policy.slice_min_positives
 
-    def describe_minimum(self, policy: Policy) -> str:
-        """As `Question`."""
-        return f"{policy.slice_min_rows} rows and {policy.slice_min_positives} of each class"
-
     def describe_rows(self, y: Array) -> str:
         """As `Question`."""
         return f"{int(y.sum())} are positive"
@@ -157,13 +152,6 @@ class BinaryQuestion(Question):
 
     def _decide(self, p: Array, value: Value) -> Array:
         return np.asarray(p >= value.threshold, "int64")
-
-    def baseline_estimators(self) -> tuple[Any, Any]:
-        """The base rate, and a logistic regression."""
-        from sklearn.dummy import DummyClassifier
-        from sklearn.linear_model import LogisticRegression
-
-        return DummyClassifier(strategy="prior"), LogisticRegression(max_iter=1000)
 
     def draw_curves(self, y: Array, scores: Mapping[str, Array]) -> list[Curve]:
         """Calibration, and precision over recall, which says more than a ROC curve for rare events."""

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Metrics, Policy, Value
-from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question, group_means
+from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, group_means
 from mlops.questions.columns import figure_columns
-from mlops.questions.probabilities import log_losses, plausible_rates
+from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
 
 _BINS = 10
@@ -24,7 +24,7 @@ _SUM_ERROR = 1e-3
 """Largest distance of a row's probabilities from 1 that rounding to single precision explains."""
 
 
-class ClassesQuestion(Question):
+class ClassesQuestion(ProbabilityQuestion):
     """Loss is log-loss, ranking is the mean AUC of each class against the rest, the gap is that of the confidence."""
 
     names = FigureNames(
@@ -39,7 +39,6 @@ class ClassesQuestion(Question):
         gap_rule="calibration",
         level="accuracy",
     )
-    method = "predict_proba"
     label_type = "string"
     score_column = "probabilities"
     answer = "a probability for each class"
@@ -166,10 +165,6 @@ class ClassesQuestion(Question):
         counts = counts[counts > 0]
         return len(y) >= policy.slice_min_rows and len(counts) > 1 and counts.min() >= policy.slice_min_positives
 
-    def describe_minimum(self, policy: Policy) -> str:
-        """As `Question`."""
-        return f"{policy.slice_min_rows} rows and {policy.slice_min_positives} of each class"
-
     def describe_rows(self, y: Array) -> str:
         """As `Question`."""
         counts = np.bincount(y.astype("int64"), minlength=len(self.classes))
@@ -209,13 +204,6 @@ class ClassesQuestion(Question):
     def _decide(self, p: Array, value: Value) -> Array:
         del value
         return np.asarray(p.argmax(axis=1))
-
-    def baseline_estimators(self) -> tuple[Any, Any]:
-        """The shares of the classes, and a logistic regression."""
-        from sklearn.dummy import DummyClassifier
-        from sklearn.linear_model import LogisticRegression
-
-        return DummyClassifier(strategy="prior"), LogisticRegression(max_iter=1000)
 
     def draw_curves(self, y: Array, scores: Mapping[str, Array]) -> list[Curve]:
         """Share of right predictions over their probability, and share of each class over its predicted share."""

@@ -1,13 +1,33 @@
-"""Loss of predicted probabilities."""
+"""What questions have in common whose predictions are probabilities."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from mlops.questions.base import Array
+from mlops.contract import Policy
+from mlops.questions.base import Array, Question
 
 _EPSILON = float(np.finfo("float64").eps)
 """Lower clip of P(true class), so that log-loss stays finite."""
+
+
+class ProbabilityQuestion(Question):
+    """A question that a classifier answers with `predict_proba`."""
+
+    method = "predict_proba"
+
+    def describe_minimum(self, policy: Policy) -> str:
+        """As `Question`."""
+        return f"{policy.slice_min_rows} rows and {policy.slice_min_positives} of each class"
+
+    def baseline_estimators(self) -> tuple[Any, Any]:
+        """The shares of the classes, and a logistic regression."""
+        from sklearn.dummy import DummyClassifier
+        from sklearn.linear_model import LogisticRegression
+
+        return DummyClassifier(strategy="prior"), LogisticRegression(max_iter=1000)
 
 
 def log_losses(true_class: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ CLASSES = replace(
         classes=("fine", "failed", "late"),
         value="CASE WHEN failed = 1 THEN 'failed' WHEN pmod(id, 4) = 0 THEN 'late' ELSE 'fine' END",
     ),
-    model=with_estimator(LogisticRegression),
+    model=with_estimator(partial(LogisticRegression, max_iter=2000)),
     policy=SCALED,
 )
 

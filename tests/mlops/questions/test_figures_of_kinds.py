@@ -49,7 +49,7 @@ def probabilities(weights):
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40))
 def test_figures_of_numbers_are_those_of_a_loop(rows):
     y, p = (list(side) for side in zip(*rows, strict=True))
-    assume(len(set(y)) > 1)
+    assume(np.var(y) > 0)
     found = NUMBER.compute_metrics(y, p)
     mean = sum(y) / len(y)
     assert found.rows == len(y)
@@ -65,7 +65,7 @@ def test_figures_of_numbers_are_those_of_a_loop(rows):
 @given(st.lists(st.tuples(numbers, numbers, numbers, days), min_size=3, max_size=25), st.integers(0, 9))
 def test_draws_of_numbers_are_a_loop_over_repeated_days(rows, seed):
     y, one, other, day = (list(side) for side in zip(*rows, strict=True))
-    assume(len(set(y)) > 1 and len(set(day)) > 1)
+    assume(np.var(y) > 0 and len(set(day)) > 1)
     order, loss = bootstrap_paired_days(NUMBER, y=y, challenger=one, champion=other, day=day, replicates=4, seed=seed)
     _, drawn = draw_days(day, len(y), 4, seed)
     for draw, d_order, d_loss in zip(drawn, order, loss, strict=True):
