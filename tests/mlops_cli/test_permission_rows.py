@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_cli import plans
+from mlops_cli import permission_rows, plans
 from mlops_cli.cli import run_args
+from mlops_cli.permission_rows import Row, add_user, read_rows
 from mlops_cli.plans import Plan, as_deployer, config_drift, parse_plan, plan_differences
 
 PLANS = Path(__file__).parent / "plans"
@@ -313,3 +314,28 @@ def test_the_generator_plans_as_the_cli_does(name: str, role: int) -> None:
 def test_a_plan_without_permissions_is_left_alone() -> None:
     plan = Plan(first=True, entries=())
     assert as_deployer(plan, PLANNER) == plan
+
+
+def test_a_deleted_list_has_no_rows_and_a_change_of_something_else_makes_none() -> None:
+    state = {"value": {"__embed__": [{"user_name": "ada", "level": "CAN_VIEW"}]}}
+    assert read_rows({"action": "delete", "new_state": state}) == {}
+    changes = {"object_id": {"old": "1", "new": "2"}, "[user_name='bob'].level": {"new": "CAN_RUN"}}
+    assert read_rows({"action": "update", "new_state": state, "changes": changes}) == {
+        ("user_name", "ada"): Row("CAN_VIEW", "CAN_VIEW", "CAN_VIEW"),
+        ("user_name", "bob"): Row(None, "CAN_RUN", None),
+    }
+
+
+def test_a_user_who_owns_a_resource_already_is_not_added_to_its_list() -> None:
+    levels = {("user_name", "ada"): "IS_OWNER", OTHER: "CAN_VIEW"}
+    assert add_user(levels, "jobs", "ada") == levels
+    assert add_user(levels, "jobs", "bob") == {**levels, ("user_name", "bob"): "CAN_MANAGE"}
+
+
+def test_where_nobody_knows_the_deployer_the_planners_own_row_goes_and_nothing_is_added() -> None:
+    planner, other = ("service_principal_name", PLANNER), ("user_name", "ada@example.com")
+    rows = {planner: Row(None, "IS_OWNER", None), other: Row("CAN_VIEW", "CAN_VIEW", "CAN_VIEW")}
+    assert permission_rows.as_deployer(rows, "jobs", PLANNER, None) == {
+        planner: Row(None, None, None),
+        other: Row("CAN_VIEW", "CAN_VIEW", "CAN_VIEW"),
+    }

@@ -295,6 +295,12 @@ def test_what_is_taken_back_is_called_out() -> None:
     assert part(page, "Takes back what was changed by hand") == "- <code>jobs.training</code> <code>tags</code>"
 
 
+def test_what_was_changed_by_hand_to_what_the_bundle_says_now_is_not_taken_back() -> None:
+    plan = parse_plan(text(job(timeout_seconds=change(old=60, new=99, remote=99))))
+    assert config_drift(plan).drifted
+    assert "Takes back" not in summarise_plan(plan, "prod")
+
+
 @given(st.text())
 def test_a_value_is_shown_as_nothing_but_text(value: str) -> None:
     shown = escape_html(value)
