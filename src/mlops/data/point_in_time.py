@@ -25,7 +25,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mlops.contract import ConfigError, DataError, Entity, Feature, Source, Values, Window
+from mlops.contract import ConfigError, Entity, Feature, Source, Values, Window
+from mlops.data.feature_columns import make_column
 from mlops.data.row_versions import find_superseding_times, moments_of, valid_at
 from mlops.data.window_rows import WindowRows
 
@@ -65,7 +66,7 @@ def compute_features(
     rows = rows.sort_values([*entity.key, entity.event_time], ignore_index=True)
     known = PointInTime(rows, rows[entity.event_time] - entity.lead, by_name, frames)
     table = rows[list(entity.key)].assign(event_time=rows[entity.event_time], prediction_time=known.prediction_time)
-    columns = {feature.name: _compute_column(feature, known) for feature in features}
+    columns = {feature.name: make_column(feature, feature.compute(known), len(known.rows)) for feature in features}
     if clash := sorted(columns.keys() & set(table)):
         raise ConfigError(f"feature {clash[0]!r} has the name of a key or time column of the feature table: rename it")
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
@@ -102,44 +103,6 @@ def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[
 def _empty_frame(source: Source) -> pd.DataFrame:
     dtypes = {"string": "object", "long": "float64", "double": "float64", "timestamp": "datetime64[ns]"}
     return pd.DataFrame({column.name: pd.Series(dtype=dtypes[column.type]) for column in source.columns})
-
-
-def _compute_column(feature: Feature, known: PointInTime) -> pd.Series[Any]:
-    values = feature.compute(known)
-    if np.shape(values) != (len(known.rows),):
-        raise DataError(
-            f"feature {feature.name!r} returned shape {np.shape(values)} for {len(known.rows)} entities: "
-            f"it must return one value per entity"
-        )
-    if feature.dtype == "double":
-        return pd.Series(_within_limits(feature, np.asarray(values, "float64")))
-    if feature.dtype != "string":
-        return _to_whole(feature, values)
-    text = pd.Series(values, dtype="object")
-    text[text.isna()] = None
-    return text
-
-
-def _to_whole(feature: Feature, values: Values) -> pd.Series[Any]:
-    """Make a column of whole numbers or truth values, with missing ones."""
-    try:
-        whole = pd.Series(values).astype("Int64" if feature.dtype == "long" else "boolean")
-    except (TypeError, ValueError):
-        wanted = "whole numbers" if feature.dtype == "long" else "truth values, or 1 and 0"
-        raise DataError(f"feature {feature.name!r} of dtype {feature.dtype} must return {wanted}: mend it") from None
-    _within_limits(feature, whole.to_numpy("float64", na_value=np.nan))
-    return whole
-
-
-def _within_limits(feature: Feature, values: Values) -> Values:
-    low, high = feature.limits
-    wrong = np.isinf(values) | (values < low) | (values > high)
-    if wrong.any():
-        raise DataError(
-            f"feature {feature.name!r} is {values[wrong][0]:g} for {wrong.sum()} of {len(values)} entities: "
-            f"its limits are {low:g} to {high:g}; mend the feature, or quarantine the rows that it is computed from"
-        )
-    return values
 
 
 @dataclass(frozen=True)

@@ -62,27 +62,18 @@ def run(job: Job) -> None:
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
     changed = alerts.update_alerts(store.parse_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
-    written = {
-        "metrics": rows,
-        "decisions": _decision_rows(champion, decision),
-        "alerts": [{"model_name": champion.model, **asdict(alert)} for alert in changed],
-        "drift": judged.to_dict("records"),
-    }
-    fresh = store.save(job, stored, written)
+    alert_rows = [{"model_name": champion.model, **asdict(alert)} for alert in changed]
+    written = {"metrics": rows, "decisions": _decision_rows(champion, decision), "alerts": alert_rows}
+    fresh = store.save(job, stored, written | {"drift": judged.to_dict("records")})
     _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
-    with job.registry.open_run(
-        job.config.experiment, f"monitoring until {window.end:%Y-%m-%d}", {"version": str(champion)}
-    ):
-        job.registry.log_to_run(
-            {},
-            _finite_figures(job, whole),
-            {"report.html": _render_report(job, known, trainings, _find_unjudged(job, predicted, window))},
-        )
+    page = _render_report(job, known, trainings, _find_unjudged(job, predicted, window))
+    name = f"monitoring until {window.end:%Y-%m-%d}"
+    with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
+        job.registry.log_to_run({}, _finite_figures(job, whole), {"report.html": page})
     _log_outcome(job, champion, whole, decision, changed)
-    if job.config.data_profiling == "on":
-        _profile_predictions(job)
+    _profile_predictions(job)
 
 
 def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
@@ -94,6 +85,8 @@ def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime],
 
 
 def _profile_predictions(job: Job) -> None:
+    if job.config.data_profiling != "on":
+        return
     if runtime.home() is not None:
         job.log.info("data profiling is a service of the platform: the laptop skips it")
     elif profiling.profile_table(f"{job.config.catalog}.{job.config.schema_name}.predictions", "event_time"):

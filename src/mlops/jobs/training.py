@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
@@ -53,10 +54,7 @@ def run(job: Job) -> None:
         job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
         parameters = backtests.search_parameters(job, inputs, labels, folds)
-        with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
-            backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, folds[-1])
-            pipeline = model.build(parameters).fit(inputs, labels)
-        study = backtest.result()
+        pipeline, study = _fit(job, parameters, inputs, labels, folds[-1])
         facts = replace(facts, model_digest=joblib.hash(pipeline))
         card = render_model_card(
             job, study, facts, rows=len(rows), parameters=parameters, unjudged=_log_unjudged(job, rows, train_until)
@@ -77,6 +75,16 @@ def run(job: Job) -> None:
         )
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
+
+
+def _fit(
+    job: Job, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: backtests.Fold
+) -> tuple[Pipeline, backtests.Backtest]:
+    """Fit the model on all rows, and at the same time measure it on the newest fold."""
+    with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
+        backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, fold)
+        pipeline = job.use_case.model.build(parameters).fit(inputs, labels)
+    return pipeline, backtest.result()
 
 
 def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime) -> tuple[str, ...]:
