@@ -68,13 +68,8 @@ def _expect_one_of(column: str, values: list[str]) -> Expectation:
 
 
 def _expect_above(larger: str, smaller: str, *, or_equal: bool) -> Expectation:
-    return _make_rule(
-        "ExpectColumnPairValuesAToBeGreaterThanB",
-        column_A=larger,
-        column_B=smaller,
-        or_equal=or_equal,
-        ignore_row_if="either_value_is_missing",
-    )
+    pair: dict[str, Any] = {"column_A": larger, "column_B": smaller, "or_equal": or_equal}
+    return _make_rule("ExpectColumnPairValuesAToBeGreaterThanB", **pair, ignore_row_if="either_value_is_missing")
 
 
 def _expect_none_if(column: str, state: str) -> Expectation:
