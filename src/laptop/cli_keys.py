@@ -5,6 +5,10 @@ value of another type too. databricks-bundles lists fewer kinds, and in its newe
 
 A type is written as `str`, `int`, `float`, `bool`, `any`, `=A|B` (one of these texts), `[T]` (a list of T), `{T}` (a
 mapping of names to T), or the name of a structure. `attributes` are what the workspace adds to each kind of resource.
+
+Some facts are added by hand, since the CLI or the API refuses more than the CLI's list says: the words of `mode`,
+`engine`, `trigger_pause_status` and the bundle's permission levels, the keys `needed`, `reserved` and `elsewhere` of
+structures, and `privileges`, which can be granted on a kind (data-governance/unity-catalog, privileges reference).
 """
 
 from __future__ import annotations
@@ -28,6 +32,12 @@ class Structure:
     """The type of each key."""
     required: tuple[str, ...]
     """Keys without which the CLI warns; the platform refuses most of these."""
+    needed: tuple[str, ...] = ()
+    """Further keys that the CLI or the API requires, and not empty."""
+    reserved: tuple[str, ...] = ()
+    """Keys that the CLI sets itself, and refuses in a bundle."""
+    elsewhere: str = ""
+    """The key of a file that may hold what is required."""
 
 
 @cache
@@ -39,8 +49,11 @@ def _load() -> dict[str, Any]:
 @cache
 def load_structures() -> dict[str, Structure]:
     """Every structure by its name."""
-    types = _load()["types"]
-    return {name: Structure(name, entry["keys"], tuple(entry.get("required", ()))) for name, entry in types.items()}
+    lists = ("required", "needed", "reserved")
+    return {
+        name: Structure(name, entry["keys"], *(tuple(entry.get(key, ())) for key in lists), entry.get("elsewhere", ""))
+        for name, entry in _load()["types"].items()
+    }
 
 
 def load_root() -> Structure:
@@ -64,6 +77,11 @@ def find_type(path: Iterable[str | int]) -> str | None:
 def is_attribute(kind: str, name: str) -> bool:
     """Whether a workspace tells this of a resource once it is there, beside what the bundle says of it."""
     return name in _load()["attributes"].get(kind, ())
+
+
+def load_privileges() -> dict[str, list[str]]:
+    """The privileges that can be granted on each kind of resource."""
+    return dict(_load()["privileges"])
 
 
 def resource_kinds() -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from laptop.cli_keys import load_privileges
 from laptop.document import Diagnostic, suggest_name
 from laptop.lint.model import LintTarget, Rule, list_items, text_at
 
@@ -15,19 +16,7 @@ NOT_YET = {
     "model_serving_endpoints": "the model version that it serves does not exist at the first deployment",
     "quality_monitors": "the table that it watches does not exist at the first deployment",
 }
-_INSIDE = {"APPLY_TAG", "EXECUTE", "MANAGE", "MODIFY", "READ_VOLUME", "REFRESH", "SELECT", "WRITE_VOLUME"}
-_SCHEMA = {
-    *_INSIDE, "BROWSE", "CREATE_FUNCTION", "CREATE_MATERIALIZED_VIEW", "CREATE_MODEL", "CREATE_TABLE", "CREATE_VOLUME",
-    "EXTERNAL_USE_SCHEMA", "USE_SCHEMA",
-}  # fmt: skip
-PRIVILEGES = {
-    "catalogs": {*_SCHEMA, "CREATE_SCHEMA", "USE_CATALOG"},
-    "schemas": _SCHEMA,
-    "volumes": {"APPLY_TAG", "MANAGE", "READ_VOLUME", "WRITE_VOLUME"},
-    "registered_models": {"APPLY_TAG", "EXECUTE", "MANAGE"},
-}
-"""What can be granted on which kind (data-governance/unity-catalog/access-control/privileges-reference)."""
-GRANTED = (*PRIVILEGES, "external_locations", "vector_search_indexes")
+GRANTED = (*load_privileges(), "external_locations", "vector_search_indexes")
 WHO = ("user_name", "group_name", "service_principal_name")
 NAME = re.compile(r"[^\s./\x00-\x1f\x7f]{1,255}|.*\$\{.*")
 """One part of a name in the catalog; a reference that could not be resolved is reported elsewhere."""
@@ -122,7 +111,7 @@ def check_grants(view: LintTarget) -> Iterator[Diagnostic]:
 
 def check_privileges(view: LintTarget) -> Iterator[Diagnostic]:
     """A grant gives privileges that its kind of thing has: the CLI takes any word of its long list."""
-    for kind, known in PRIVILEGES.items():
+    for kind, known in load_privileges().items():
         for key, node in view.resources(kind):
             for grant in list_items(node, "grants"):
                 for privilege in list_items(grant, "privileges"):

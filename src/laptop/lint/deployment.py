@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from laptop.document import Diagnostic, describe_kind, suggest_name
+from laptop.document import Diagnostic, describe_kind
 from laptop.lint.cron import cron_error as cron_wrong
-from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
+from laptop.lint.model import TRIGGERS, LintTarget, Rule, text_at
 from laptop.resolution import REFERENCE, VARIABLE
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
@@ -24,12 +24,6 @@ _VERSION = r"(\d+\.\d+\.\d+(-\w+)?|\d+\.\d+\.\*|\d+\.\*)"
 CONSTRAINT = re.compile(rf"(>=|<=|>|<|!=)? ?{_VERSION}(, (>=|<=|>|<|!=)? {_VERSION})?")
 PINNED = (1, 13, 0)
 """The CLI whose word counts here."""
-WORDS = {
-    ("bundle", "mode"): ("development", "production"),
-    ("bundle", "engine"): ("direct", "terraform"),
-    ("presets", "trigger_pause_status"): ("PAUSED", "UNPAUSED"),
-}
-LEVELS = ("CAN_MANAGE", "CAN_VIEW", "CAN_RUN")
 NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
 """Kinds that act as whoever deploys them."""
 
@@ -107,15 +101,6 @@ def _holds(constraint: str) -> bool:
     return not wanted or compare.get(operator, ours == wanted)
 
 
-def check_words(view: LintTarget) -> Iterator[Diagnostic]:
-    """Of some keys the CLI knows a few words only, and stops at others."""
-    for path, known in WORDS.items():
-        node = view.tree.get(*path)
-        if node and text_at(node) not in {"", *known} and "${" not in text_at(node):
-            what = f"{path[-1]} is {text_at(node)!r} and has to be {' or '.join(known)}"
-            yield Diagnostic("type", node.place, what, "the CLI stops at it", suggest_name(text_at(node), known))
-
-
 def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
     """A lookup asks for one thing, which hangs on no other lookup."""
     declared = view.source.tree.get("variables")
@@ -130,15 +115,6 @@ def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
             for variable in {*VARIABLE.findall(text_at(node))} & sought.keys():
                 what = f"the lookup of variable {name!r} uses {variable!r}, which is looked up, too"
                 yield Diagnostic("variables", node.place, what, "the CLI refuses it", "write the name itself")
-
-
-def check_levels(view: LintTarget) -> Iterator[Diagnostic]:
-    """What the bundle as a whole is given for is one of three levels."""
-    for entry in list_items(view.tree, "permissions"):
-        node = entry.get("level")
-        if node and text_at(node) not in LEVELS and "${" not in text_at(node):
-            what = f"the bundle's permissions.level is {text_at(node)!r} and has to be one of {', '.join(LEVELS)}"
-            yield Diagnostic("type", node.place, what, "the CLI stops at it", suggest_name(text_at(node), LEVELS))
 
 
 def target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
@@ -282,7 +258,6 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, check_scripts, early_references, cli_version, check_words, check_lookups, check_levels,
-    target_mappings,
-    volumes_as_roots, check_development, check_production, source_linked, run_as, check_schedules,
+    resource_keys, check_scripts, early_references, cli_version, check_lookups,
+    target_mappings, volumes_as_roots, check_development, check_production, source_linked, run_as, check_schedules,
 )  # fmt: skip

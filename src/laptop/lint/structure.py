@@ -9,21 +9,6 @@ from laptop.cli_keys import Structure, load_root, load_structures
 from laptop.document import Diagnostic, Node, describe_kind, suggest_name
 from laptop.normalize import Path, spell_path, type_below
 
-REQUIRED = {
-    "resources.RegisteredModel": ("catalog_name", "schema_name", "name"),
-    "resources.Dashboard": ("display_name", "warehouse_id"),
-    "resources.SqlWarehouse": ("name",),
-}
-"""Keys that the CLI or the API wants, and the CLI's list of required keys has not."""
-RESERVED = {
-    "resources.Volume": ("volume_path",), "resources.Dashboard": ("etag",), "resources.GenieSpace": ("etag",),
-    "resources.JobRun": ("idempotency_token",), "jobs.JobDeployment": ("deployment_id", "version_id"),
-    "pipelines.PipelineDeployment": ("deployment_id", "version_id"),
-}  # fmt: skip
-"""Keys that the CLI sets itself, and refuses in a bundle."""
-ELSEWHERE = {"resources.Alert": "file_path"}
-"""The key of a file that may hold what is required."""
-
 
 def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """What the CLI drops of a file since it knows no such key."""
@@ -43,13 +28,13 @@ def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
         if node.value is None and (path[:1], len(path)) in {(("resources",), 3), (("artifacts",), 2)}:
             yield path, _wrong_kind(path, node, "a mapping", "write it or remove its key")
             continue
-        for key in (*expected.required, *REQUIRED.get(expected.name, ())):
+        for key in (*expected.required, *expected.needed):
             given = node.get(key)
             empty = (None, "") if key not in expected.required else (None,)
-            if (given is None or given.value in empty) and not node.get(ELSEWHERE.get(expected.name, "")):
+            if (given is None or given.value in empty) and not node.get(expected.elsewhere):
                 what, why = f"{spell_path(path)} has no {key!r}", "it cannot be deployed without"
                 yield path, Diagnostic("required", node.place, what, why, f"add {key}")
-        for key in RESERVED.get(expected.name, ()):
+        for key in expected.reserved:
             if given := node.get(key):
                 what, why = f"{spell_path(path)} has {key!r}", "the CLI sets it itself and refuses another"
                 yield path, Diagnostic("unknown", given.place, what, why, "remove it")

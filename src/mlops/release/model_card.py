@@ -46,7 +46,7 @@ def render_model_card(
             "",
             *_render_quality(question.names, study.metrics),
             "",
-            *(f"Never judged: {sentence}.\n" for sentence in unjudged),
+            *(f"Too few rows: {sentence}.\n" for sentence in unjudged),
             (
                 "Do not use it for other events, or at another time before the event. Its run holds plots "
                 "of its quality, feature importances and the installed packages."

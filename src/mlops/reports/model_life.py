@@ -78,7 +78,7 @@ def render_page(life: ModelLife, policy: Policy) -> str:
     """Render the page as HTML without external files."""
     windows = life.result_windows
     note = f"{life.model}, as of {life.as_of:%-d %B %Y} UTC. {_summarise_windows(life.kind.names, windows)}"
-    note += f" Never judged: {'; '.join(life.unjudged)}." if life.unjudged else ""
+    note += f" Too few rows: {'; '.join(life.unjudged)}." if life.unjudged else ""
     return render_template(
         "life.html", question=life.question, note=note, facts=_list_facts(life), sections=_sections(life, policy),
         verdicts=list(_list_verdicts(life)), decisions=_list_decisions(life), alerts=_list_alerts(life),
