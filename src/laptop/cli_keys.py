@@ -49,11 +49,12 @@ def _load() -> dict[str, Any]:
 @cache
 def load_structures() -> dict[str, Structure]:
     """Every structure by its name."""
-    lists = ("required", "needed", "reserved")
-    return {
-        name: Structure(name, entry["keys"], *(tuple(entry.get(key, ())) for key in lists), entry.get("elsewhere", ""))
-        for name, entry in _load()["types"].items()
-    }
+    return {name: _to_structure(name, entry) for name, entry in _load()["types"].items()}
+
+
+def _to_structure(name: str, entry: dict[str, Any]) -> Structure:
+    required, needed, reserved = (tuple(entry.get(key, ())) for key in ("required", "needed", "reserved"))
+    return Structure(name, entry["keys"], required, needed, reserved, entry.get("elsewhere", ""))
 
 
 def load_root() -> Structure:

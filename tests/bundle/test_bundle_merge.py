@@ -47,7 +47,7 @@ def test_files_are_included_by_pattern_and_each_node_keeps_its_file_and_line(wri
         ("bundle: {name: b}\ntargets:\n  dev: {}\n  dev: {}\n", 4, "key 'dev' stands twice (line 3 says it already"),
         ("a: &x\n  b: *x\n", 2, "an anchor contains itself"),
         ("a: !secret x\n", 1, "tag !secret is unknown"),
-        ("a: 1\n---\nb: 2\n", 2, "cannot be read"),
+        ("a: 1\n---\nb: 2\n", 3, "a second document begins"),
         (HEAD + "include: [no/such.yml]\ntargets: {dev: }\n", 2, "include 'no/such.yml' matches no file"),
         (HEAD + "include: [/etc/*.yml]\ntargets: {dev: }\n", 2, "the CLI reads files by relative paths"),
     ],
