@@ -234,8 +234,6 @@ def outcome_rules() -> Sequence[Expectation]:
 
 def weather_rules() -> Sequence[Expectation]:
     """List the expectations of observations of the weather."""
-    hour = "observed_at.dt.hour"
-    warm = f"(temperature.groupby({hour}).transform('mean') - temperature.mean())"
     return (
         _expect_one_of("origin", _ORIGINS),
         _expect_between("temperature", -60, 130),
@@ -246,6 +244,7 @@ def weather_rules() -> Sequence[Expectation]:
         # breaks this, and in Celsius 42 % or more of every day's would. (Rejected: the median of a week, which in
         # summer is a possible one in either unit.)
         _expect_never("humidity", "temperature - dew_point < 0.23 * (100 - humidity)"),
+        *_air_rules(),
         # Stations measure tenths of °C, knots and tens of degrees; the source converts them, and so its values lie on
         # that grid. In another unit they do not: °C, km/h, m/s or knots in 6 of 10 hours or more of every day of 2013.
         _expect_grid("temperature", 0.18, 32),
@@ -268,10 +267,21 @@ def weather_rules() -> Sequence[Expectation]:
         _expect_typical("temperature", 5, 100, 48),  # days of 2013: 16 to 90
         _expect_present("temperature", 0.9),
         _expect_present("wind_speed", 0.9),
+    )
+
+
+def _air_rules() -> Sequence[Expectation]:
+    """List what temperature, dew point, humidity and hour say of each other."""
+    air, dew = (f"17.625 * ({name} - 32) / ({name} + 405.472)" for name in ("temperature", "dew_point"))  # of °F
+    hour = "observed_at.dt.hour"
+    warm = f"(temperature.groupby({hour}).transform('mean') - temperature.mean())"
+    inverted = f"(7 <= {hour} <= 12 and {warm} > 0) or (16 <= {hour} <= 22 and {warm} < 0)"
+    return (
+        # Magnus' formula gives the humidity to 1 %: of a clean day at most 35 % of the rows lie outside, and 47 % or
+        # more if one of the three is shifted by a row.
+        _expect_seldom("humidity", f"abs(humidity - 100 * exp({dew} - {air})) > 1", 0.4, 48),
         # In another zone nights are warm or days cold. Of two weeks none is; of a day the weather decides.
-        _expect_seldom(
-            "temperature", f"(7 <= {hour} <= 12 and {warm} > 0) or (16 <= {hour} <= 22 and {warm} < 0)", 0.03, 950
-        ),
+        _expect_seldom("temperature", inverted, 0.03, 950),
     )
 
 
