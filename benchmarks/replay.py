@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlops.contract import UseCase
 from mlops.data.point_in_time import compute_features
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import ServingChecks
@@ -28,7 +29,7 @@ def all_labelled(day: np.ndarray[Any, Any]) -> Coverage:
 
 def year(until: date = LAST) -> pd.DataFrame:
     """One row per flight: key, event_time, prediction_time, features, label (NaN: none), reported_at; UTC, no zone."""
-    frames = feeds(until)
+    frames = feeds(USE_CASE, FIRST, until)
     entity, label = USE_CASE.entity, USE_CASE.label
     rows = compute_features(entity, USE_CASE.features, USE_CASE.sources, frames[entity.source], frames)
     source = USE_CASE.source(label.source)
@@ -39,13 +40,13 @@ def year(until: date = LAST) -> pd.DataFrame:
     return rows[rows["event_time"] < pd.Timestamp(until) + pd.Timedelta(days=1)]
 
 
-def feeds(until: date) -> dict[str, pd.DataFrame]:
+def feeds(use_case: UseCase, first: date, until: date) -> dict[str, pd.DataFrame]:
     """Every source's rows, as typed as its tables."""
     texts: dict[str, list[str]] = {}
-    for path, text in USE_CASE.sample(FIRST, until):
+    for path, text in use_case.sample(first, until):
         texts.setdefault(path.partition("/")[0], []).append(text)
     frames = {}
-    for source in USE_CASE.sources:
+    for source in use_case.sources:
         parts = texts[source.name]
         whole = parts[0] + "".join(part.partition("\n")[2] for part in parts[1:])
         times = [column.name for column in source.columns if column.type == "timestamp"]
@@ -53,7 +54,7 @@ def feeds(until: date) -> dict[str, pd.DataFrame]:
         for name in times:
             frame[name] = pd.to_datetime(frame[name], format="%Y-%m-%dT%H:%M:%SZ").astype("datetime64[us]")
         frames[source.name] = frame.drop_duplicates(list(source.key), keep="last")
-    if "weather" in frames:
+    if "weather" in frames and use_case is USE_CASE:
         wind = frames["weather"]["wind_speed"]
         frames["weather"] = frames["weather"][~(wind > 253)]
     return frames
