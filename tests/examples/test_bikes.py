@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 
+import bikes
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,15 @@ from bikes import USE_CASE
 from honesty import files_of, frames_of, made, moments_of, served_differently, unstable
 
 from mlops.contract import feature
+from mlops.contract.model_version import VersionFacts
+from mlops.jobs.training import _pick_example
+from mlops.modeling.coverage import COUNTS, Coverage
+from mlops.modeling.gate_case import Scored
+from mlops.modeling.gates import decide_verdict
+from mlops.modeling.isolated_scoring import run_trial
+from mlops.platform.model_scan import artifact_digest
+from mlops.platform.registry import Registry
+from mlops.questions import question_of
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +79,63 @@ def test_the_model_is_the_same_in_every_fit_and_takes_what_it_has_never_seen(fra
     assert np.array_equal(one.predict(rows[columns]), two.predict(rows[columns]))
     strange = rows[columns].head(2).assign(situation=[None, "hail"], humidity=np.nan)
     assert np.isfinite(one.predict(strange)).all()
+
+
+@pytest.fixture(scope="module")
+def half_year():
+    """Features, label and day of every hour until the end of June."""
+    files = dict(USE_CASE.sample(USE_CASE.replay.first_file, USE_CASE.replay.trained))
+    world = frames_of(USE_CASE, files)
+    rows = made(USE_CASE, world).join(world["rentals"].set_index("hour_id")["bikers"].rename("label"), how="inner")
+    return rows.assign(label=rows["label"].astype("float64"), day=rows["event_time"].dt.floor("D"), reported=True)
+
+
+@pytest.fixture(scope="module")
+def score(half_year, tmp_path_factory):
+    """Registers what was fitted until a day, and scores the four weeks after 2 June in a process of its own."""
+    registry, question = Registry(tmp_path_factory.mktemp("home")), question_of(USE_CASE.label)
+    columns = [each.name for each in USE_CASE.features]
+    holdout = half_year[half_year["day"].between("2011-06-02", "2011-06-29")].reset_index()
+
+    def fit_and_score(until):
+        rows = half_year[half_year["day"] < until]
+        model, example = USE_CASE.model.build({}).fit(rows[columns], rows["label"]), _pick_example(rows[columns])
+        with registry.open_run("/bikes", "training", {}):
+            version = registry.register_model(
+                "dev.bikes.rentals", model, example,
+                method=question.method, trusted_types=USE_CASE.model.trusted_types,
+                requirements=["skops==0.16.0", "lightgbm==4.7.0"], facts=VersionFacts(), tags={},
+            )  # fmt: skip
+        with registry.fetch_files(version) as folder:
+            facts = VersionFacts(artifact_digest=artifact_digest(folder))
+        trial = run_trial(registry, replace(version, facts=facts), USE_CASE, holdout)
+        assert trial.contract.problems == ()
+        trained = datetime.fromisoformat(f"{until}T00:00:00+00:00")
+        days = holdout["day"].to_numpy("datetime64[D]")
+        return trial, Scored(holdout["label"].to_numpy(), trial.p, days, holdout[["workingday"]], trained)
+
+    return fit_and_score
+
+
+def decide(trial, challenger, champion):
+    days = np.unique(challenger.day)
+    coverage = Coverage(pd.DataFrame({"day": days, **dict.fromkeys(COUNTS, 24)}), pd.Timestamp(days[0]))
+    return decide_verdict(
+        question=question_of(USE_CASE.label), challenger=challenger, contract=trial.contract, champion=champion,
+        coverage=coverage, policy=USE_CASE.policy,
+    )  # fmt: skip
+
+
+def test_a_version_is_accepted_and_one_of_winter_alone_does_not_replace_it(score, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(bikes.__file__).parents[1]))  # in a wheel it is installed
+    trial, good = score("2011-06-02")
+    assert [rule.reason for rule in decide(trial, good, None).rules if not rule.passed] == []
+    trial, stale = score("2011-03-01")
+    refused = {rule.name for rule in decide(trial, stale, good).rules if not rule.passed}
+    assert {"non_inferior_absolute_error", "non_inferior_concordance"} <= refused
+
+
+def test_an_example_of_the_inputs_has_every_text_if_some_row_has():
+    rows = pd.DataFrame({"word": [None, "a", None, "b"], "number": [1.0, np.nan, 2.0, 3.0]})
+    assert _pick_example(rows)["word"].tolist() == ["a", "b"]
+    assert _pick_example(rows.assign(word=None))["number"].tolist()[:1] == [1.0]

@@ -65,7 +65,7 @@ def run(job: Job) -> None:
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
-            inputs.head(5),
+            _pick_example(inputs),
             method=question.method,
             trusted_types=model.trusted_types,
             requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
@@ -75,6 +75,12 @@ def run(job: Job) -> None:
         )
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
+
+
+def _pick_example(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Pick five rows whose texts are all there, if there are such: of a missing text MLflow infers no type."""
+    whole = inputs.dropna(subset=list(inputs.select_dtypes(exclude="number").columns))
+    return (whole if len(whole) else inputs).head(5)
 
 
 def _fit(
