@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -90,6 +92,19 @@ def test_the_wheel_holds_no_module_that_no_task_reaches() -> None:
             todo += graph.find_modules_directly_imported_by(name)
     packages = {".".join(name.split(".")[:parts]) for name in reached for parts in range(1, name.count(".") + 1)}
     assert sorted(graph.modules - reached - packages) == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["sample", "cleanup", "handover", "ingestion", "features", "approval", "deployment", "promotion", "rollback"],
+)
+def test_a_task_that_fits_and_scores_nothing_starts_without_the_libraries_that_do(task: str) -> None:
+    """scikit-learn takes a second of processor time to import, and a job of several tasks starts each anew."""
+    code = f"import sys, mlops.jobs.{task}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (
+        set(run.stdout.split()) & {"sklearn", "scipy", "matplotlib", "mlflow", "great_expectations", "skops"} == set()
+    )
 
 
 def test_one_file_knows_the_names_of_a_versions_tags() -> None:

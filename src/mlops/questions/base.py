@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Label, Metrics, Policy, Value
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Array = np.ndarray[Any, Any]
 ScoreType = Literal["double", "map"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Metrics, Policy, Value
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn
@@ -16,6 +15,9 @@ from mlops.questions.columns import figure_columns
 from mlops.questions.precision import average_precision
 from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _BINS = 10
 

@@ -6,18 +6,20 @@ Labels are positions in `Label.classes`, so that every library is fitted on 0, 1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Metrics, Policy, Value
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, group_means
 from mlops.questions.columns import figure_columns
 from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _BINS = 10
 _SUM_ERROR = 1e-3

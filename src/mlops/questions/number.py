@@ -9,17 +9,19 @@ that answers with the median of skewed labels does not have.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Metrics, Policy
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question, group_means
 from mlops.questions.columns import figure_columns
 from mlops.questions.ranking import draw_order, group_labels, measure_order
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _POINTS = 2000
 """Largest number of points of a plot."""
