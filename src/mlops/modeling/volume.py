@@ -12,7 +12,7 @@ from mlops.questions import Array, Question
 
 
 def find_unjudged(question: Question, rows: pd.DataFrame, length: timedelta, policy: Policy) -> tuple[str, ...]:
-    """Describe what is never judged, one sentence each; empty: everything is.
+    """Describe what is never judged, after "never judged: "; empty: everything is.
 
     Args:
         question: the kind of question.
@@ -29,21 +29,21 @@ def find_unjudged(question: Question, rows: pd.DataFrame, length: timedelta, pol
 
 
 def _find_small_groups(question: Question, rows: pd.DataFrame, days: float, policy: Policy) -> Iterator[str]:
-    minimum = f"has {question.describe_minimum(policy)} in {days:.0f} days"
+    minimum = f"none has {question.describe_minimum(policy)} in {days:.0f} days"
     for column in policy.slices:
         groups = list(rows.groupby(column, dropna=False)["label"])
         small = [str(name) for name, y in groups if not question.is_measurable(y.to_numpy("float64"), policy)]
         if len(small) == len(groups):
-            yield f"no group of {column} {minimum}: gate and monitoring judge none of them"
+            yield f"all groups of {column}: {minimum}"
         elif small:
             named = ", ".join(small[:5]) + (", ..." if len(small) > 5 else "")
-            yield f"{len(small)} of {len(groups)} groups of {column} are never judged ({named}): none of them {minimum}"
+            yield f"{len(small)} of {len(groups)} groups of {column} ({named}): {minimum}"
 
 
 def _find_small_weeks(rows: float, policy: Policy) -> Iterator[str]:
     needed = DRIFT_MIN_ROWS[0] if policy.drift_min_rows is None else policy.drift_min_rows
     if rows < needed:
-        yield f"a week has about {rows:.0f} rows and {needed} are needed: drift and volume of weeks are never judged"
+        yield f"drift and volume of weeks: a week has about {rows:.0f} rows, and {needed} are needed"
 
 
 def _find_loose_gaps(question: Question, y: Array, policy: Policy) -> Iterator[str]:
@@ -52,4 +52,4 @@ def _find_loose_gaps(question: Question, y: Array, policy: Policy) -> Iterator[s
     for name in ("max_gap", "retrain_gap"):
         limit = getattr(policy, name)
         if not isinstance(limit, Share) and limit >= reference:
-            yield f"{name} is {limit:g}, the mean label {reference:.4f}: no model is that much too low; give a Share"
+            yield f"predictions that are too low: {name} is {limit:g}, the mean label {reference:.4f}; give a Share"
