@@ -1,4 +1,4 @@
-"""What of a job cannot be run on a laptop, and what the platform would not take: refused before anything starts."""
+"""Refuses, before anything starts, what a laptop cannot run and what the platform does not take."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) ->
 
 
 def _impossible_values(task: Mapping[str, Any], conditions: Container[str]) -> Iterator[tuple[Path, object, str]]:
-    """Values that skip a branch without a word, or break a run, because the platform has no such value."""
+    """Values that skip a branch silently, or break a run, because the platform has no such value."""
     for number, on in enumerate(task.get("depends_on", [])):
         path: Path = ("depends_on", number, "outcome")
         if "outcome" in on and on["outcome"] not in {"true", "false"}:

@@ -22,7 +22,7 @@ INGESTION, SAMPLE, PROMOTION = (f"resources/{job}.job.yml" for job in ("ingestio
 
 @dataclass(frozen=True)
 class Defect:
-    """In `file`, the first `old` becomes `new`; then `rule` speaks of the first line that holds `at`."""
+    """In `file`, the first `old` becomes `new`; then `rule` uses the first line that holds `at`."""
 
     rule: str
     file: str
@@ -203,7 +203,7 @@ DEFECTS = (
     Defect(
         "condition", MONITORING, RUN_JOB,
         "          condition_task: {op: EQUAL_TO, left: '{{job.id}}', right: '1'}\n", "task_key: retraining\n",
-        "nobody waits",
+        "no task uses",
     ),
     # --- dynamic references
     Defect(
@@ -239,11 +239,11 @@ DEFECTS = (
     ),
     Defect(
         "dynamic", TRAINING, "name: ${bundle.name}-${bundle.target}-training", 'name: "{{job.name}}"',
-        "{{job.name}}", "nobody fills it in",
+        "{{job.name}}", "does not fill it in",
     ),
     Defect(
         "dynamic", TRAINING, '              model_version: "{{tasks.training.values.model_version}}"\n', "",
-        "- task_key: training", "nobody reads it",
+        "- task_key: training", "no task reads",
     ),
     # --- code
     Defect(
@@ -302,7 +302,7 @@ DEFECTS = (
     ),
     Defect(
         "job", TRAINING,
-        "{metric: RUN_DURATION_SECONDS, op: GREATER_THAN, value: 3600}", "", "health:", "has become slow",
+        "{metric: RUN_DURATION_SECONDS, op: GREATER_THAN, value: 3600}", "", "health:", "when it is slow",
     ),
     Defect("target", DATABRICKS, "    git:\n      branch: main\n", "", "  staging:", "which branch"),
     Defect("engine", DATABRICKS, "  engine: direct\n", "  engine: terraform\n", "engine:", "deprecated"),
@@ -342,9 +342,9 @@ DEFECTS = (
     Defect(
         "approval", DEPLOYMENT, "          depends_on:\n            - task_key: approval\n",
         "          depends_on:\n            - task_key: accepted\n              outcome: \"true\"\n",
-        "task_key: approval", "nobody waits",
+        "task_key: approval", "no task depends on it",
     ),
-    Defect("rights", RIGHTS, "[USE_SCHEMA]", "[ALL_PRIVILEGES]", "[ALL_PRIVILEGES]", "nobody thought of"),
+    Defect("rights", RIGHTS, "[USE_SCHEMA]", "[ALL_PRIVILEGES]", "[ALL_PRIVILEGES]", "privileges that no job needs"),
     Defect("rights", RIGHTS, "principal: ${var.consumers}", "principal: a@b.c", "a@b.c", "a person"),
     Defect(
         "host", DATABRICKS, "    workspace:\n", "    workspace:\n      host: https://x\n", "host: https",
@@ -359,7 +359,7 @@ DEFECTS = (
         "file", TRAINING, HANDOVER, HANDOVER + "          spark_python_task: {python_file: ../src/mlops/config.py}\n",
         "../src/mlops/config.py", "lies in no folder of sync.paths",
     ),
-    Defect("legacy", LAKEHOUSE, "comment: ${var.question}", "comment: models:/m/Production", "models:/", "speaks of"),
+    Defect("legacy", LAKEHOUSE, "comment: ${var.question}", "comment: models:/m/Production", "models:/", "uses"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 6 * * *", "0 0 6", "needs ?"),
     Defect("cron", MONITORING, "0 0 6 * * ?", "0 0 26 * * ?", "0 0 26", "'26' is no hours"),
     Defect("cron", MONITORING, "timezone_id: UTC", "timezone_id: Mars/Olympus", "Mars", "no such zone"),
@@ -372,7 +372,7 @@ DEFECTS = (
     Defect(
         "environment", DATABRICKS, 'default: "6"', 'default: "5"', "environment_version: $", "pandas 2.2.3",
     ),
-    Defect("environment", DATABRICKS, 'default: "6"', 'default: "99"', "environment_version: $", "nobody"),
+    Defect("environment", DATABRICKS, 'default: "6"', 'default: "99"', "environment_version: $", "not listed"),
     Defect("environment", DATABRICKS, "mlflow==${var.mlflow_version}", "mlflow==3.1.0", "mlflow==3.1.0", "in uv.lock"),
     Defect(
         "environment", DATABRICKS, "mlflow==$", "pyspark==4.2.0\n            - mlflow==$", "pyspark==",
@@ -438,7 +438,7 @@ DEFECTS = (
         "/Volumes",
         "of one target",
     ),
-    Defect("dynamic", TRAINING, '"{{job.run_id}}"', '"{job.run_id}"', '"{job.run_id}"', "nobody fills in"),
+    Defect("dynamic", TRAINING, '"{{job.run_id}}"', '"{job.run_id}"', '"{job.run_id}"', "are not filled in"),
     Defect("catalog", LAKEHOUSE, "      comment: Files", "      # comment: Files", "    landing:", "no comment"),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Rules about what stands in the catalog, and about what no longer should."""
+"""Rules about resources of the catalog, and about storage that new workspaces lack."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LEGACY = re.compile(
 
 
 def check_comments(view: LintTarget) -> Iterator[Diagnostic]:
-    """What stands in the catalog says what it is, under a name of one part."""
+    """Schemas, volumes and models have a comment, and a name of one part."""
     for kind in DESCRIBED:
         for key, node in view.resources(kind):
             if isinstance(node.value, dict) and not text_at(node, "comment"):
                 what = f"{kind}.{key} has no comment"
-                yield Diagnostic("catalog", node.place, what, "the catalog shows it without a word", "add comment")
+                yield Diagnostic("catalog", node.place, what, "the catalog shows no description", "add comment")
             name = node.get("name")
             if name and isinstance(name.value, str) and not NAME.fullmatch(name.value):
                 what = f"{kind}.{key} is called {name.value!r}"
@@ -67,7 +67,7 @@ def hard_coded(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
-    """Nothing in the bundle needs what only a run makes."""
+    """No resource of the bundle needs what only a run makes."""
     for kind, why in NOT_YET.items():
         for key, node in view.resources(kind):
             what = f"{kind}.{key} is declared in the bundle"
@@ -78,28 +78,28 @@ def check_legacy(view: LintTarget) -> Iterator[Diagnostic]:
     """No DBFS root, no mounts, no hive_metastore, no stages: new workspaces have none."""
     for node in view.texts:
         if match := LEGACY.search(node.value):
-            what = f"{node.value!r} speaks of {match[0]}"
+            what = f"{node.value!r} uses {match[0]}"
             yield Diagnostic(
                 "legacy", node.place, what, "new workspaces have no such thing", "use a volume and the catalog"
             )
 
 
 def check_rights(view: LintTarget) -> Iterator[Diagnostic]:
-    """Nobody is given everything, and in production no person is given anything."""
+    """No grant gives ALL_PRIVILEGES, and in production none is given to a person."""
     for node in view.tree.walk():
         listed = node.get("privileges")
         for privilege in list_items(node, "privileges"):
             if privilege.value == "ALL_PRIVILEGES":
-                why = "who has it can do what nobody thought of"
+                why = "it includes privileges that no job needs"
                 yield Diagnostic("rights", privilege.place, "ALL_PRIVILEGES is granted", why, "name what is needed")
         person = node.get("user_name") or (node.get("principal") if listed else None)
         if text_at(view.tree, "bundle", "mode") == "production" and person and "@" in str(person.value):
             what = f"{person.value} is a person"
-            yield Diagnostic("rights", person.place, what, "people leave", "name a group or a service principal")
+            yield Diagnostic("rights", person.place, what, "a person may leave", "name a group or a service principal")
 
 
 def check_grants(view: LintTarget) -> Iterator[Diagnostic]:
-    """A grant names somebody and something."""
+    """A grant names a principal and privileges."""
     for kind in GRANTED:
         for key, node in view.resources(kind):
             for grant in list_items(node, "grants"):
@@ -124,13 +124,15 @@ def check_privileges(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_identities(view: LintTarget) -> Iterator[Diagnostic]:
-    """A permission is one's, and a job runs as one: exactly one name says who."""
+    """A permission and a run_as name exactly one identity."""
     for node in view.tree.walk():
         for what, holder in (("a permission", node if node.get("level") else None), ("run_as", node.get("run_as"))):
             named = [key for key in WHO if holder and text_at(holder, key)]
             if holder and isinstance(holder.value, dict) and len(named) != 1 and node is not view.tree:
                 has = f"{what} names {' and '.join(named) or 'nobody'}"
-                yield Diagnostic("identity", holder.place, has, "it is one's", f"write one of {', '.join(WHO)}")
+                yield Diagnostic(
+                    "identity", holder.place, has, "exactly one is needed", f"write one of {', '.join(WHO)}"
+                )
 
 
 RULES: tuple[Rule, ...] = (check_grants, check_identities)

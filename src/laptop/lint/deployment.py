@@ -201,14 +201,16 @@ def source_linked(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def run_as(view: LintTarget) -> Iterator[Diagnostic]:
-    """Who the jobs run as is one, and everything in the bundle can run as somebody."""
+    """run_as names exactly one identity, and every resource of the bundle can run as it."""
     node = view.tree.get("run_as")
     if not node or node.value is None:
         return
     named = [key for key in ("user_name", "service_principal_name") if text_at(node, key)]
     if len(named) != 1:
         what = f"run_as names {' and '.join(named) or 'nobody'}"
-        yield Diagnostic("identity", node.place, what, "it is one's", "write user_name or service_principal_name")
+        yield Diagnostic(
+            "identity", node.place, what, "exactly one is needed", "write user_name or service_principal_name"
+        )
         return
     if (
         text_at(node, named[0]) == getpass.getuser()

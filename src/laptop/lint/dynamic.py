@@ -1,6 +1,6 @@
 """Rules about `{{...}}`, which the platform fills in when a job runs (docs: jobs/dynamic-value-references).
 
-It takes a reference with a wrong first word for plain text, without a word; any other wrong one ends the run.
+It treats a reference with a wrong first word as plain text, without an error; any other wrong one ends the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from laptop.resolution import is_resolved
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 SINGLE = re.compile(r"\$\s+\{|(?<![{$])\{\s*(?:job|task|tasks|input|var|bundle|resources|workspace)\b[^{}]*\}(?!\})")
-"""Braces that somebody meant to be filled in."""
+"""Braces that look like a reference."""
 TIMES = (
     "iso_weekday", "is_weekday", "iso_date", "iso_datetime", "timestamp_ms",
     "year", "month", "day", "hour", "minute", "second",
@@ -82,18 +82,18 @@ def _wrong_in_jobs(view: LintTarget, why: str, *, plain: bool) -> Iterator[Diagn
 
 
 def check_placement(view: LintTarget) -> Iterator[Diagnostic]:
-    """Outside tasks and parameters nobody fills it in; and braces have to be closed."""
+    """References stand in tasks and parameters only, and their braces are closed."""
     filled = {id(node) for task in view.tasks for node in task.dynamic}
     filled |= {id(node) for job in view.jobs.values() for node in job.parameters.values()}
     for node in view.texts:
         if view.complete and is_dynamic(node) and id(node) not in filled:
-            what = f"{node.value!r} stands where nobody fills it in"
+            what = f"{node.value!r} stands where the platform does not fill it in"
             yield Diagnostic("dynamic", node.place, what, "it stays plain text", "use it in a task or a parameter")
         if node.value.count("{{") != node.value.count("}}"):
             what = f"the braces of {node.value!r} are not closed"
             yield Diagnostic("dynamic", node.place, what, "it stays plain text", "write {{name}}")
         elif SINGLE.search(node.value):
-            what = f"{node.value!r} has braces that nobody fills in"
+            what = f"{node.value!r} has braces that are not filled in"
             yield Diagnostic("dynamic", node.place, what, "they stay plain text", "write {{job.run_id}} or ${var.name}")
 
 
@@ -160,8 +160,8 @@ def check_unused_values(view: LintTarget) -> Iterator[Diagnostic]:
             heard = [task for task in tasks if (task.job.key, task.key, key) in read]
             due = [task for task in tasks if task not in heard and (not heard or key in configs.get(task.job.key, ()))]
             for task in due[:1]:
-                why = "what hangs on it never happens"
-                yield task.problem("dynamic", None, f"sets task value {key!r} and nobody reads it", why, "read it")
+                why = "no task can react to it"
+                yield task.problem("dynamic", None, f"sets task value {key!r}, which no task reads", why, "read it")
 
 
 def _read(node: Node) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,7 @@ def check_serverless(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
-    """What the environments hold and bring is what uv.lock has: else the tests are of something else."""
+    """Environments install the versions of uv.lock, which is what the tests run."""
     lock, seen = view.project.lock_versions, set[str]()
     specs = [
         spec
@@ -54,7 +54,7 @@ def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
         held = HOLDS.get(version, {})
         moved = [f"{name} {held[name]}, not {lock[name]}" for name in held if not _is(lock.get(name), held[name])]
         if named and version.isdigit() and version not in seen and (moved or not held):
-            what = f"environment version {version} holds {', '.join(moved) or 'nobody has said what'}"
+            what = f"environment version {version} holds {', '.join(moved) or 'versions that are not listed'}"
             cure = "name the version that pyproject.toml is pinned to, or move the pins (HOLDS in lint/environments.py)"
             yield Diagnostic("environment", named.place, what, "uv.lock is what the laptop and the tests run", cure)
         seen.add(version)
@@ -82,7 +82,7 @@ def check_environments(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
-    """The bundle brings the jobs' code along, and nothing that none of them installs."""
+    """The bundle builds the wheel that its jobs install, and no other."""
     artifacts = view.tree.get("artifacts")
     wheels = dict(_wheel_files(view))
     if any(task.entry_point for task in view.tasks) and not wheels:
@@ -115,7 +115,7 @@ def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def _wheel_files(view: LintTarget) -> Iterator[tuple[str, Location]]:
-    """Where the wheels are, as patterns below the root of the bundle, and which line says so."""
+    """Patterns of the wheels below the root of the bundle, each with its line."""
     artifacts = view.tree.get("artifacts")
     for _, node in artifacts.items() if artifacts else ():
         root = PurePosixPath(node.place.file.parent.as_posix(), text_at(node, "path") or ".")
@@ -152,7 +152,10 @@ def _check_environment(job: str, node: Node, wheels: Mapping[str, Location]) -> 
     paths = [entry for entry in entries if _check_file(entry)]
     for entry in entries:
         if entry not in paths and not PINNED.fullmatch(text_at(entry)):
-            what, why = f"dependency {text_at(entry)!r} of job {job!r} is not pinned", "tomorrow it is another one"
+            what, why = (
+                f"dependency {text_at(entry)!r} of job {job!r} is not pinned",
+                "another version could be installed without a change here",
+            )
             yield Diagnostic("environment", entry.place, what, why, "write name==version")
     for entry in paths:
         if not any(fnmatchcase(_check_file(entry), wheel) for wheel in wheels):

@@ -1,4 +1,4 @@
-"""Rules about what hangs on what: tasks on tasks, jobs on jobs, tasks on the environment they run in.
+"""Rules about dependencies: of tasks on tasks, jobs on jobs, and tasks on their environment.
 
 RULES are those of the CLI and of the Jobs API, HOUSE_RULES those of this house.
 """
@@ -55,7 +55,7 @@ def environment_keys(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_names(view: LintTarget) -> Iterator[Diagnostic]:
-    """Within one file no two items of a job's list have the same name: the CLI merges them without a word."""
+    """Within one file no two items of a job's list have the same name: the CLI merges them without a message."""
     for file in view.source.files:
         targets = file.get("targets")
         for tree in (file, *(node for _, node in (targets.items() if targets else ()))):
@@ -98,7 +98,7 @@ def check_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
-    """depends_on says nothing twice, and nothing within a loop."""
+    """depends_on names no task twice, and does not stand inside a loop."""
     for task in view.tasks:
         seen: set[str] = set()
         for entry in task.depends_on:
@@ -114,7 +114,7 @@ def superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
-    """Only who depends on a condition speaks of answers, and of one that a condition gives."""
+    """Only a dependency on a condition has an outcome, and it is true or false."""
     for task in view.tasks:
         for entry in task.depends_on:
             key, outcome = text_at(entry, "task_key"), entry.get("outcome")
@@ -129,7 +129,7 @@ def check_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def silent_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
-    """Who depends on a condition says on which answer."""
+    """A dependency on a condition names the outcome that it waits for."""
     for task in view.tasks:
         for entry in task.depends_on:
             key = text_at(entry, "task_key")
@@ -152,12 +152,10 @@ def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def idle_conditions(view: LintTarget) -> Iterator[Diagnostic]:
-    """A condition asks something, and somebody waits for the answer."""
+    """A condition compares a value of the run, and a task depends on it."""
     for task in view.tasks:
         if "condition_task" in task.types and not task.loop and not task.job.downstream[task.key]:
-            yield task.problem(
-                "condition", None, "asks and nobody waits for the answer", "it decides nothing", "remove it"
-            )
+            yield task.problem("condition", None, "has a result that no task uses", "it decides nothing", "remove it")
         if "condition_task" in task.types and "{{" not in task.text("condition_task", "left") + task.text(
             "condition_task", "right"
         ):

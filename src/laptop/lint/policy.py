@@ -1,4 +1,4 @@
-"""Rules of this house: legal for the platform, and wrong here; each says why."""
+"""Rules of this house, on what the platform allows; each says why."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from laptop.go_glob import BadPatternError, find_files
 from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
 
 TOLD = {
-    ("email_notifications", "on_failure"): "nobody would hear of a failure",
-    ("email_notifications", "on_duration_warning_threshold_exceeded"): "nobody would hear that it has become slow",
-    ("health", "rules"): "nothing says when it has become slow",
+    ("email_notifications", "on_failure"): "nobody is notified of a failure",
+    ("email_notifications", "on_duration_warning_threshold_exceeded"): "nobody is notified when it is slow",
+    ("health", "rules"): "no limit says when it is slow",
 }
-"""What a job has to say of whom it tells what."""
+"""Notifications that a job needs, and why."""
 APPROVAL = "approval"
 """A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
 
 def default_target(source: BundleSource) -> Iterator[Diagnostic]:
-    """One of several targets is meant when none is named."""
+    """One of several targets is the default."""
     if len(source.targets) > 1 and not any(
         (node := source.tree.get("targets", name, "default")) and node.value is True for name in source.targets
     ):
@@ -45,7 +45,7 @@ def check_deployment(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_target(view: LintTarget) -> Iterator[Diagnostic]:
-    """A target says its mode; one that is in production has one owner, one place and one word about schedules."""
+    """A target has a mode; one in production names its identity, folder, branch and whether schedules fire."""
     place = view.locate("bundle", "target")
     name = view.bundle.target
     mode = text_at(view.tree, "bundle", "mode")
@@ -58,20 +58,22 @@ def check_target(view: LintTarget) -> Iterator[Diagnostic]:
         yield Diagnostic("target", place, what, why, "add run_as with a service_principal_name")
     if text_at(view.tree, "run_as", "user_name"):
         node = view.tree.get("run_as", "user_name") or view.tree
-        yield Diagnostic("target", node.place, "jobs run as a person", "people leave", "use service_principal_name")
+        yield Diagnostic(
+            "target", node.place, "jobs run as a person", "a person may leave", "use service_principal_name"
+        )
     if not text_at(view.tree, "workspace", "root_path"):
         what, why = f"target {name!r} has no workspace.root_path", "each deployer would make a copy of its own"
         yield Diagnostic("target", place, what, why, "add one that is the same for everybody")
     if not text_at(view.tree, "bundle", "git", "branch"):
         what = f"target {name!r} does not say which branch it is deployed from"
-        yield Diagnostic("target", place, what, "a branch that nobody has reviewed would do", "add git.branch")
+        yield Diagnostic("target", place, what, "any branch could be deployed", "add git.branch")
     if not text_at(view.tree, "presets", "trigger_pause_status"):
         what = f"target {name!r} does not say whether schedules fire"
         yield Diagnostic("target", place, what, "they fire unless it does", "add presets.trigger_pause_status")
 
 
 def check_includes(view: LintTarget) -> Iterator[Diagnostic]:
-    """Every pattern of `include` finds something; to the CLI one without files is nothing to speak of."""
+    """Every pattern of `include` matches a file; the CLI does not report one that matches none."""
     for node in list_items(view.source.files[0], "include"):
         try:
             files = find_files(view.source.root, text_at(node))
@@ -86,7 +88,7 @@ def check_includes(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
-    """Where it goes is the login's to say, and nothing of production lies in a person's home."""
+    """The login names the host, and nothing of production lies in the home of a person."""
     for node in (view.source.tree, view.source.tree.get("targets", view.bundle.target)):
         if (host := node.get("workspace", "host") if node else None) and text_at(host):
             what, why = f"{text_at(host)!r} is the host", "whoever forks this would deploy there"
@@ -94,7 +96,7 @@ def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
     for node in view.texts if text_at(view.tree, "bundle", "mode") == "production" else ():
         if re.match(r"/(Workspace/)?Users/[^/]*@", node.value):
             what = f"{node.value!r} is in the home of a person"
-            yield Diagnostic("home", node.place, what, "people leave", "use that of the principal that deploys")
+            yield Diagnostic("home", node.place, what, "a person may leave", "use that of the principal that deploys")
     if text_at(view.tree, "bundle", "mode") == "production" and re.match(
         r"(/Workspace)?/Shared\b", text_at(view.tree, "workspace", "root_path")
     ):
@@ -103,7 +105,7 @@ def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_separation(view: LintTarget) -> Iterator[Diagnostic]:
-    """Who trains is not who deploys: the job that only trains runs as somebody else than the one that only deploys."""
+    """The job that only trains and the job that only deploys run as two identities."""
     if text_at(view.tree, "bundle", "mode") != "production":
         return
     runs: dict[str, dict[str, Node]] = {"training": {}, "deployment": {}}
@@ -139,7 +141,7 @@ def check_variables(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
-    """A job has a name, ends some day, waits for its turn, and tells somebody when it fails."""
+    """A job has a name, a description, a time limit, a queue and notifications."""
     for job in view.jobs.values():
         for key, why in (
             ("name", "it would be called Untitled"),
@@ -183,7 +185,7 @@ def _is_positive(node: Node, key: str) -> bool:
 
 
 def check_tasks(view: LintTarget) -> Iterator[Diagnostic]:
-    """A task ends some day, and only one that may run twice is repeated."""
+    """A task has a time limit, and only a task that is safe to repeat is retried."""
     for task in view.tasks:
         if "condition_task" not in task.types and not _is_positive(task.node, "timeout_seconds"):
             node = task.node.get("timeout_seconds")
@@ -211,7 +213,7 @@ def check_tasks(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_chains(view: LintTarget) -> Iterator[Diagnostic]:
-    """The tasks of a job hang together: one begins, all others wait for something."""
+    """Exactly one task of a job starts; every other task depends on one."""
     for job in view.jobs.values():
         first = [task for task in job.outer.values() if not task.depends_on]
         for task in first if len(first) > 1 else ():
@@ -234,7 +236,7 @@ def check_approval(view: LintTarget) -> Iterator[Diagnostic]:
             why = "a version would be approved before it was judged"
             yield task.problem("approval", None, "depends on nothing", why, "let it depend on the verdict")
         if not task.job.downstream[task.key]:
-            what = "approves and nobody waits for it"
+            what = "approves, and no task depends on it"
             yield task.problem("approval", None, what, "it decides nothing", "let the deployment depend on it")
         before, after = task.job.upstream[task.key], task.job.downstream[task.key]
         for key in task.job.outer.keys() - before - after - {task.key}:
@@ -243,7 +245,7 @@ def check_approval(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_paused(view: LintTarget) -> Iterator[Diagnostic]:
-    """Whether schedules fire is the target's to say, not that of a flag that somebody forgot in a job."""
+    """The target says whether schedules fire; no job says otherwise."""
     developing = text_at(view.tree, "bundle", "mode") == "development"
     meant = text_at(view.tree, "presets", "trigger_pause_status") or ("PAUSED" if developing else "")
     for job in view.jobs.values():
@@ -256,13 +258,17 @@ def check_paused(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def silent_schedules(view: LintTarget) -> Iterator[Diagnostic]:
-    """Somebody has said whether a schedule fires."""
+    """A schedule or its target says whether it fires."""
     for job in view.jobs.values():
         node = job.node.get("schedule")
         if node and not text_at(node, "pause_status"):
             what = f"the schedule of job {job.key!r} does not say whether it fires"
             yield Diagnostic(
-                "cron", node.place, what, "it does unless told otherwise", "add presets.trigger_pause_status"
+                "cron",
+                node.place,
+                what,
+                "it fires unless pause_status says otherwise",
+                "add presets.trigger_pause_status",
             )
 
 

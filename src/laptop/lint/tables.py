@@ -33,7 +33,7 @@ def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
             what = f"{', '.join(places)}: no job of any target writes {'.'.join(values)}, which they read"
             have = ", ".join(sorted(".".join(pair) for pair in known))
             cure = f"mend {' and '.join(read)} in laptop.yml or in the bundle; written are {have}"
-            yield Diagnostic("tables", min(places.values()), what, "they would find no tables", cure)
+            yield Diagnostic("tables", min(places.values()), what, "the jobs find no tables", cure)
 
 
 def _values(key: str, job: Node, names: tuple[str, ...]) -> Iterator[Read]:

@@ -68,7 +68,7 @@ def check_unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
-    """A wheel task is told everything by name: job parameters reach no other one (jobs/task-parameters)."""
+    """A wheel task gets all parameters by name: job parameters reach no other one (jobs/task-parameters)."""
     for task in view.tasks:
         wheel = task.node.get("python_wheel_task")
         if wheel and (listed := wheel.get("parameters")):
