@@ -139,6 +139,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".ci").mkdir()
     for name in ("vulnerabilities", "licences"):
         (tmp_path / f".ci/{name}.toml").write_text("")
+    (tmp_path / "databricks.yml").write_text((ROOT / "databricks.yml").read_text())  # it names the targets
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
