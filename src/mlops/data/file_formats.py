@@ -19,7 +19,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mlops.contract import DataError, FileFormat
 from mlops.contract.text import printable
@@ -86,6 +85,8 @@ class File:
 
     @cached_property
     def _table(self) -> pa.Table:
+        import pyarrow.parquet as pq
+
         return pq.read_table(io.BytesIO(self.content))
 
     @cached_property
@@ -163,6 +164,8 @@ def _expand_gzip(name: str, landed: bytes) -> bytes:
 
 
 def _check_parquet(name: str, content: bytes) -> None:
+    import pyarrow.parquet as pq
+
     try:
         schema = pq.read_schema(io.BytesIO(content))
     except (pa.ArrowException, OSError) as error:
