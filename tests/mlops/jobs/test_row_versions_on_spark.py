@@ -164,7 +164,7 @@ def test_moments_of_the_audit_table_are_the_same_in_a_process_whose_clock_goes_b
     back = datetime(2024, 11, 3, 5, 30, tzinfo=UTC)  # 01:30 in New York, and again an hour later
     rows = [
         AuditRow(
-            model_name=context.config.model_name, sequence=n, move="verdict", to_version=n, run_id="7",
+            model_name=context.config.model_name, sequence=n, move_id=f"{n}", move="verdict", to_version=n, run_id="7",
             at=back + n * HOUR, as_of=back + n * HOUR, trained_until=back + n * HOUR,
         )
         for n in range(3)
