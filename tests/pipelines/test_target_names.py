@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from names import BUNDLE
 from pipelinefiles import AZURE, GITHUB, ROOT
 
 from mlops_cli.bundle_targets import list_deployed_targets
@@ -54,6 +55,11 @@ def test_every_target_that_the_bundle_deploys_is_in_the_workflow(file: str) -> N
 def test_every_target_that_the_bundle_deploys_has_its_pipelines_on_azure() -> None:
     wanted = {f"{target}{role}.yml" for target in list_deployed_targets() for role in ("", "-plan", "-promote")}
     assert {file.name for file in (ROOT / ".azure").glob("*.yml")} == wanted
+
+
+def test_prod_starts_from_the_pipeline_that_the_bundle_and_its_first_deployed_target_name() -> None:
+    sources = re.findall(r"^ +source: (\S+)$", (ROOT / ".azure/prod.yml").read_text(), re.MULTILINE)
+    assert sources == [f"{BUNDLE}-{list_deployed_targets()[0]}"]
 
 
 def test_a_renamed_target_is_told_with_every_place_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
