@@ -5,6 +5,7 @@ Every key that this repository's bundle chooses, and every name in it, is misspe
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from tests.bundle.test_bundle_mutants import NAMES, Mutant, Step, becoming, mutants
 
-from laptop.bundle import BundleSource
+from laptop.bundle import BundleSource, merge_files
 from laptop.lint import lint_source
 from laptop.lint.project import Project
 
@@ -23,7 +24,8 @@ UNTOLD = {
     "dangle bundle.name": "a bundle may have any name",
     "dangle resources.volumes.landing.name": "a volume may have any name",
     "dangle resources.volumes.trial_landing.name": "a volume may have any name",
-    "dangle resources.schemas.lakehouse.name": "its value is a reference and a name",
+    "rename targets.dev": "a target may have any name",
+    "dangle resources.jobs.monitoring.tasks.2.task_key": "nothing names the task",
 }
 
 
@@ -76,3 +78,20 @@ def test_a_misspelled_name_is_one_message_that_says_what_was_meant(
         if len(problems) != 1 or "did you mean" not in problems[0].fix:
             many.append(f"{mutant} -> {len(problems)}: {problems[0] if problems else ''}")
     assert [line for line in many if line.partition(" -> ")[0] not in UNTOLD] == []
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(40, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)]), 3], ids=["40", "3"]
+)
+def test_two_misspelled_names_are_two_messages(source: BundleSource, project: Project, number: int) -> None:
+    every = [mutant for mutant in misspelled(source) if str(mutant) not in UNTOLD]
+    chance = random.Random(number)  # noqa: S311
+    for _ in range(number):
+        one, other = chance.sample(every, 2)
+        while one.file == other.file:
+            one, other = chance.sample(every, 2)
+        files = list(source.files)
+        files[one.file], files[other.file] = one.tree(source), other.tree(source)
+        problems = lint_source(merge_files(source.root, tuple(files), source.laptop), project)
+        assert len(problems) == 2, f"{one} and {other}: {[str(problem) for problem in problems]}"
+        assert all("did you mean" in problem.fix for problem in problems)

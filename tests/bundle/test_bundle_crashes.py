@@ -111,7 +111,11 @@ def tree(value: Any, like: Node) -> Node:
             return Node(value, like.place)
 
 
-@pytest.mark.parametrize("step", [pytest.param(31, marks=pytest.mark.nightly), 997], ids=["every 31st", "every 997th"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(31, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]), 997],
+    ids=["every 31st", "every 997th"],
+)
 def test_no_value_anywhere_is_a_crash(source: BundleSource, project: Project, step: int) -> None:
     """Each place of each file of this bundle takes each odd value, one at a time."""
     number = 0

@@ -70,8 +70,8 @@ def merge_consequences(
 
 
 def _may_have_cause(problems: Collection[Diagnostic]) -> bool:
-    """Whether another message could say more: of several problems, or of a resource that is not whole."""
-    return len(problems) > 1 or any(problem.rule == "required" for problem in problems)
+    """Whether another message could say more: of several problems, or of a resource or artifact that is not whole."""
+    return len(problems) > 1 or any(problem.rule in {"required", "wheel"} for problem in problems)
 
 
 def _trees(source: BundleSource) -> list[Node]:
@@ -103,7 +103,8 @@ def _corrections(source: BundleSource, problems: Sequence[Diagnostic]) -> Iterat
     for wrong, right in _pairs(problems, written):
         suspects = written[wrong]
         if len(suspects) > PLACES:
-            suspects = {problem.location for problem in problems if f"'{wrong}'" in problem.summary} & suspects
+            quoted = re.compile(rf"['.]{re.escape(wrong)}\b")
+            suspects = {problem.location for problem in problems if quoted.search(problem.summary)} & suspects
         for place in sorted(suspects) if len(suspects) <= PLACES else ():
             *files, laptop = (_rename_at(tree, place, wrong, right) for tree in trees)
             merged = merge_files(source.root, tuple(files), laptop)

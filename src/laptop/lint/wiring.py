@@ -32,8 +32,9 @@ def entry_points(view: LintTarget) -> Iterator[Diagnostic]:
             yield task.problem("entry-point", entry, f"runs entry point {name!r}", why, suggest_name(name, known))
         elif name != task.key or name != module:
             what = f"runs entry point {name!r} of module {module!r}"
-            why = "one name has to mean task, entry point and module"
-            yield task.problem("entry-point", entry, what, why, "give the three one name")
+            why, near = "one name has to mean task, entry point and module", suggest_name(task.key, [name])
+            cure = near if near.startswith("did you mean") else "give the three one name"
+            yield task.problem("entry-point", entry, what, why, cure)
 
 
 def check_modules(view: LintTarget) -> Iterator[Diagnostic]:
