@@ -17,8 +17,10 @@ from itertools import islice
 from laptop.bundle import BundleSource, merge_files
 from laptop.document import Diagnostic, Location, Node
 
+TRIALS = 40
+"""Corrections that are tried at most."""
 BUDGET = 60_000
-"""Nodes that may be linted for experiments; a bundle of 2,000 nodes gets 30 of them, which take a few seconds."""
+"""Nodes that may be linted for them: a bundle of more than 2,000 nodes gets fewer trials, so that they take seconds."""
 PLACES = 3
 """A name that stands at more places of the bundle is a slip only where a problem quotes it."""
 SIMILAR = 0.75
@@ -52,7 +54,7 @@ def merge_consequences(
         lint: finds the problems of a corrected bundle.
     """
     causes: list[Diagnostic] = []
-    budget = BUDGET // max(1, sum(1 for tree in _trees(source) for _ in tree.walk()))
+    budget = min(TRIALS, BUDGET // sum(1 for tree in _trees(source) for _ in tree.walk()))
     while _may_have_cause(problems) and budget > 0:
         best, left = None, problems
         for correction in islice(_corrections(source, problems), budget):
