@@ -23,6 +23,7 @@ from mlops.release.version_record import (
     ShownTags,
     TrainingRun,
     champion_of,
+    has_pressed_button,
     newest_move,
     read_record,
 )
@@ -627,3 +628,60 @@ def test_a_version_shows_six_tags_at_most_on_its_whole_way(jobs):
     for number, version in jobs.world.versions.items():
         assert set(version.tags) <= set(SHOWN)
         assert version.tags == read_record(rows, number).display_tags.to_tags()
+
+
+# --- what a change of the rules would change --------------------------------------------------------------------------
+
+
+def test_a_rollback_of_other_versions_ends_no_approval():
+    rows = [row("verdict", 1, **JUDGED), row("approval", 2, **GIVEN)]
+    other = row("rollback", 3, from_version=3, to_version=2)
+    away = row("deployment", 3, from_version=1, to_version=2)
+    assert read_record([*rows, other], 1).approval == rows[1]
+    assert read_record([*rows, away], 1).approval == rows[1]
+
+
+def test_a_deployment_keeps_the_name_of_who_approved_until_the_next_verdict():
+    rows = [row("verdict", 1, **JUDGED), row("approval", 2, **GIVEN), row("deployment", 3, approved_by="ada")]
+    assert [read_record(rows[:end], 1).display_tags.approved_by for end in (1, 2, 3)] == ["", "ada", "ada"]
+    again = [*rows, row("verdict", 4, **JUDGED)]
+    assert read_record(again, 1).display_tags.approved_by == ""
+    assert read_record([*rows, row("rejection", 4, by="bob")], 1).display_tags.approved_by == ""
+    assert read_record([row("approval", 1, **GIVEN), row("rejection", 2, by="bob")], 1).display_tags.approved_by == ""
+    assert read_record([row("deployment", 1, approved_by="ada")], 1).display_tags.approved_by == "ada"
+
+
+def test_an_empty_text_is_null_in_the_table():
+    values = dict(zip(AuditRow.__dataclass_fields__, row("verdict", 1, reason="fine").values(), strict=True))
+    assert values["reason"] == "fine"
+    assert values["approved_by"] is None
+    assert "" not in values.values()
+
+
+def test_all_reasons_are_raised_with_the_cure():
+    judged = read_record([row("verdict", 1, **{**JUDGED, "judged_against": 7, "artifact_digest": ""})], 1)
+    found = approvals.object_to_deployment(judged, None, "required", NOW)
+    with pytest.raises(found[0].error) as refused:
+        approvals.raise_first(found, "mend it")
+    assert str(refused.value) == (
+        f"{MODEL} version 1 was judged against champion 7, and champion is none now; the verdict on {MODEL} version 1 "
+        f"names no files; {MODEL} version 1 waits for approval; mend it"
+    )
+    approvals.raise_first([], "nothing to mend")
+
+
+def test_the_button_counts_only_if_it_was_pressed():
+    version = Version(MODEL, 1, "", NOW, {}, ())
+    assert not has_pressed_button(version)
+    assert has_pressed_button(replace(version, tags={"approval": "APPROVED"}))
+    assert not has_pressed_button(replace(version, tags={"approval": "Declined"}))
+
+
+def test_a_tag_that_is_cut_ends_without_a_blank():
+    assert ShownTags(approved_by="x" * 999 + " y").to_tags() == {"approved_by": "x" * 999}
+
+
+def test_who_did_not_say_who_trained_is_an_error_of_the_model():
+    judged = read_record([row("verdict", 1, **{**JUDGED, "trained_by": ""})], 1)
+    assert [objection.error for objection in approvals.object_to_approver(judged, "ada", person=True)] == [ModelError]
+    assert list(approvals.object_to_approver(read_record([], 1), "XXXX", person=True)) == []
