@@ -32,7 +32,7 @@ POLICY = Policy(
     slice_min_rows=300,
     replicates=200,
 )
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 12))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 6))]
 
 
 class Demand:
