@@ -19,6 +19,8 @@ from laptop.document import Diagnostic, Location, Node
 
 TRIALS = 40
 """Corrections that are tried at most."""
+PATIENCE = 6
+"""Corrections that are tried beyond the best one, before the next cause is looked for."""
 BUDGET = 60_000
 """Nodes that may be linted for them: a bundle of more than 2,000 nodes gets fewer trials, so that they take seconds."""
 PLACES = 3
@@ -56,13 +58,13 @@ def merge_consequences(
     causes: list[Diagnostic] = []
     budget = min(TRIALS, BUDGET // sum(1 for tree in _trees(source) for _ in tree.walk()))
     while _may_have_cause(problems) and budget > 0:
-        best, left = None, problems
+        best, left, tried = None, problems, 0
         for correction in islice(_corrections(source, problems), budget):
-            budget -= 1
+            budget, tried = budget - 1, tried + 1
             after = lint(correction.source)
             if set(after) < set(problems) and len(after) < len(left) and _may_have_cause({*problems} - {*after}):
-                best, left = correction, after
-            if not left:
+                best, left, tried = correction, after, 0
+            if not left or (best and tried == PATIENCE):
                 break
         if best is None:
             break
