@@ -85,7 +85,7 @@ def update(reference: str, *, merge_only: bool, output: str) -> None:
     src/usecase, README.md, code owners and what you have deleted stay as they are. The merge is left uncommitted:
     look at it, then commit it, or undo it by `git merge --abort`.
 
-    Example: git fetch template && mlops update template/main
+    Example: mlops update template/main
     """
     must_be_clean()
     unmerged = merge_template(reference)

@@ -42,7 +42,7 @@ def judge(folder, known=()):
         as_of=datetime(2024, 1, 8, tzinfo=UTC), run_id="1", experiment="/x", model_dump=lambda **_: {}
     )
     job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
-    landed, _ = landing.list_new_files(str(folder), [source.name for source in STRICT_TOY.sources], ())
+    landed, _ = landing.list_new_files(str(folder), STRICT_TOY.sources, ())
     return job, lambda: list(ingestion._judge_sources(job, landed, set(known), 1))
 
 

@@ -384,7 +384,7 @@ def trial_of(store, folder, harm, *trusted):
         harm.feature_names_in_ = np.array(["a", "b"], dtype=object)
         skops.io.dump(pipeline, folder / "model.skops")
     version = recorded(version, artifact_digest(folder))
-    features = [SimpleNamespace(name=name, dtype="double") for name in FRAME.columns]
+    features = [SimpleNamespace(name=name, dtype="double", input_type="double") for name in FRAME.columns]
     model = Model(build=MODEL.build, trusted_types=trusted)
     use_case = SimpleNamespace(features=features, model=model, label=BINARY.label)
     return run_trial(registry, version, use_case, FRAME)
