@@ -10,6 +10,7 @@ Independent tasks run one after another in this process: two cores gain nothing,
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 import traceback
@@ -132,7 +133,8 @@ class Runner:
             run = self.journal.of_request(request.name)
             if run and run.state == "CANCELED" and run.repair_count >= _RESUMES:
                 often = f"run {run.run_id} of job {job!r} was cut off {run.repair_count + 1} times"
-                cure = f"run it by `laptop run {job} -t {run.target} --repair`"
+                words = ("laptop", "run", job, "-t", run.target, "--repair", "--home", str(self.home.path))
+                cure = f"run: {shlex.join(words)}"
                 self.show.print_line(f"{often} and is not resumed again; {cure}; see {request.refuse()}")
                 continue
             try:

@@ -252,7 +252,7 @@ DEFECTS = (
     ),
     Defect(
         "entry-point", TRAINING, "task_key: handover", "task_key: hand", "entry_point: handover",
-        "give the three one name",
+        "one name has to mean task, entry point and module",
     ),
     Defect(
         "entry-point", "pyproject.toml", "mlops.jobs.training:main", "mlops.jobs.train:main", "training =",

@@ -66,14 +66,14 @@ def test_broken_rows_leave_for_quarantine_broken_files_stop_everything_and_the_p
     for name, content in files.items():
         if name.startswith("results"):
             put(laptop, "prod", name, HARMLESS["rows twice"](content.splitlines(), 1))
-    odd = ("orders/._2024-01-01.csv", "orders/x.CSV", "orders/y.csv.gz", "orders/sub/z.csv", "order/a.csv")
+    odd = ("orders/._2024-01-01.csv", "orders/x.CSV", "orders/y.csv.zip", "orders/.sub/z.csv", "order/a.csv")
     for name in (*odd, os.fsdecode(b"orders/caf\xe9.csv")):
         put(laptop, "prod", name, files[clean[0]].splitlines()[0] + "\n")
     context = context_of(laptop, as_of="2024-01-08T00:00:00Z")
     laptop.task("ingestion", context)
     assert (
-        "where files are <source>/<name>.csv: order (no source's folder), orders/._2024-01-01.csv, "
-        "orders/sub (a folder), orders/x.CSV, orders/y.csv.gz" in caplog.text
+        "where files are <source>/<name> with the ending .csv or .csv.gz: order (no source's folder), "
+        "orders/._2024-01-01.csv, orders/.sub (a folder), orders/x.CSV, orders/y.csv.zip" in caplog.text
     )
     assert r"caf\xe9.csv" in set(frame_of(context.own, "ledger")["file"])
     aside = frame_of(context.own, "quarantine")
