@@ -134,8 +134,7 @@ class Runner:
             if run and run.state == "CANCELED" and run.repair_count >= _RESUMES:
                 often = f"run {run.run_id} of job {job!r} was cut off {run.repair_count + 1} times"
                 words = ("laptop", "run", job, "-t", run.target, "--repair", "--home", str(self.home.path))
-                cure = f"run: {shlex.join(words)}"
-                self.show.print_line(f"{often} and is not resumed again; {cure}; see {request.refuse()}")
+                self.show.print_line(f"{often} and is not resumed: run {shlex.join(words)}; see {request.refuse()}")
                 continue
             try:
                 if run is None:

@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clone(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "flights"
-    shutil.copytree(built, folder)
+    shutil.copytree(built, folder, symlinks=True)
     monkeypatch.chdir(folder)
     return folder
 

@@ -120,7 +120,7 @@ def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.Ca
     assert run_args(["history", "--target", "prod"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "1  2024-01-01 00:00:01  deployment of version 2 by run: good (approved by ada, verdict v)",
-        "2  2024-01-01 00:00:02  rollback 2 -> 1 by ops: worse (verdict v)",
+        "2  2024-01-01 00:00:02  rollback of version 1 in place of 2 by ops: worse (verdict v)",
     ]
     asked = next(body for body in workspace.bodies if "statement" in body)
     assert asked["warehouse_id"] == "on"
