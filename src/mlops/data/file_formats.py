@@ -72,7 +72,7 @@ class File:
         if self.format.kind == "parquet":
             return list(self._table.column_names)
         if self.format.kind == "jsonl":
-            return list(dict.fromkeys(name for record in self._records if record for name in record))
+            return list(dict.fromkeys(name for *_, record in self._records if record for name in record))
         if not 0 < len(self.first_line) <= LONGEST_HEADER:
             return []
         return next(csv.reader([self.first_line.decode("utf-8", "replace")], delimiter=self.format.delimiter))
@@ -90,8 +90,10 @@ class File:
         return pq.read_table(io.BytesIO(self.content))
 
     @cached_property
-    def _records(self) -> list[dict[str, str] | None]:
-        return [None if rule else _read_record(text) for _, text, rule in _split_lines(self.content, has_header=False)]
+    def _records(self) -> list[tuple[int, str, str, dict[str, str] | None]]:
+        """Number, text, broken rule and object of each line; None: it holds none."""
+        lines = _split_lines(self.content, has_header=False)
+        return [(number, text, rule, None if rule else _read_record(text)) for number, text, rule in lines]
 
     def _csv_rows(self) -> Iterator[Row]:
         wanted = len(self.header)
@@ -100,8 +102,7 @@ class File:
             yield number, text, values if not rule else [], rule
 
     def _json_rows(self) -> Iterator[Row]:
-        lines = _split_lines(self.content, has_header=False)
-        for (number, text, broken), record in zip(lines, self._records, strict=True):
+        for number, text, broken, record in self._records:
             if record is None:
                 yield number, text, [], broken or "row:json"
             else:
@@ -230,13 +231,9 @@ def _column_texts(column: pa.ChunkedArray) -> list[str]:
     """Write the values of a Parquet column as text; missing ones are "", moments UTC (without zone: taken as UTC)."""
     if pa.types.is_timestamp(column.type):
         # Arrow writes the digits of the unit: what is finer than a microsecond stays, and is refused when it is typed.
-        texts = (
-            pc.strftime(column, format="%Y-%m-%dT%H:%M:%S", locale="C")
-            if column.type.tz is None
-            else pc.strftime(
-                pc.cast(column, pa.timestamp(column.type.unit, "UTC")), format="%Y-%m-%dT%H:%M:%S", locale="C"
-            )
-        )
+        if column.type.tz is not None:
+            column = pc.cast(column, pa.timestamp(column.type.unit, "UTC"))
+        texts = pc.strftime(column, format="%Y-%m-%dT%H:%M:%S", locale="C")
         texts = pc.binary_join_element_wise(texts, "Z", "")
     else:
         texts = pc.cast(column, pa.string())

@@ -60,8 +60,8 @@ class WindowRows:
 
     def std(self, value: Value) -> Values:
         """See `Window.std`."""
-        count, total = self.count_and_total(value)
-        units, _ = self._units(value)
+        units, present = self._units(value)
+        count, total = self._total(present.astype("int64")), self._total(units)
         # Squares of whole numbers pass 2**63, so they are added as Python's integers: exact, as the sums are.
         squares = self._total(units.astype("object") ** 2)
         spread = (count * squares - total.astype("object") ** 2).astype("float64")
