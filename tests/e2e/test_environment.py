@@ -48,6 +48,7 @@ TASKS: dict[str, tuple[str, list[str]]] = {
         [*_MODEL, "--source_model=dev.flights.late", "--source_version=1", "--deployment_job_id=1"],
     ),
     "rollback": ("rollback", [*_MODEL, "--reason=drill"]),
+    "review": ("review", [*_MODEL, "--model_version=1", "--decision=approved", "--reason=drill"]),
     "cleanup": (
         "integration",
         [*_LANDING, *_DATA, *_EXPERIMENT, "--model_name=prod.flights_integration.late", *_TRIAL],

@@ -45,8 +45,17 @@ def list_entries(path: str) -> list[Path]:
 
 
 def write_text(path: str, text: str) -> bool:
-    """Write a file completely or not at all; returns False if it exists with the same content."""
+    """Write a file completely or not at all; returns False if it exists with the same content.
+
+    Raises:
+        ConfigError: as `is_local`, or the path is of a volume that is not there: its folder is never made here.
+    """
     file, data = is_local(path), text.encode()
+    if runtime.home() is None and file.parts[1:2] == ("Volumes",) and not (volume := Path(*file.parts[:5])).is_dir():
+        raise ConfigError(
+            f"there is no volume {volume}: create it, or, if this machine is not logged in to a workspace, name a home "
+            "by LAPTOP_HOME"
+        )
     if file.is_file() and file.read_bytes() == data:
         return False
     file.parent.mkdir(parents=True, exist_ok=True)

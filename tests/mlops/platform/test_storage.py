@@ -39,6 +39,14 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(home: Path, monkeyp
     assert storage.is_local(f"{VOLUME}/a").read_text() == "old"
 
 
+def test_a_volume_that_is_not_mounted_is_never_made_as_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a workspace a task would else land files on the machine's own disk, and end as SUCCESS."""
+    monkeypatch.delenv("LAPTOP_HOME", raising=False)
+    with pytest.raises(ConfigError, match="there is no volume /Volumes/none/of/these: create it"):
+        storage.write_text("/Volumes/none/of/these/a/b.csv", "text")
+    assert not Path("/Volumes/none").exists()
+
+
 @given(st.sampled_from(["a", "/a/../b", "/Volumes/a/b", "/Volumes/a/b/", "/Volumes/a-b/c/d", "/a\nb", ""]))
 def test_a_path_that_means_no_file_is_refused(path: str) -> None:
     with pytest.raises(ConfigError, match=r"^path .*"):
