@@ -12,6 +12,7 @@ from toy import TOY
 
 from mlops.contract import feature
 from mlops.data.point_in_time import compute_features
+from mlops.release import aliases
 
 
 @feature(unit="share", known_from="the judgements", limits=(0, 1))
@@ -50,6 +51,6 @@ def test_a_feature_is_added_in_production(spark, tmp_path, monkeypatch):
     context, new = laptop.train("prod", LATER)
     assert context.registry.find_alias_holder("prod.toy.failing", "champion").number == old
     assert laptop.deploy("prod", new, as_of=LATER)[1] == "accepted"
-    champion = context.registry.find_alias_holder("prod.toy.failing", "champion")
+    champion = aliases.load_serving(context)
     assert champion.number == new
     assert "failed_lately" in context.registry.load_model(champion, WIDER.model).feature_names_in_
