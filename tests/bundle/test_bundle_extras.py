@@ -10,11 +10,13 @@ from types import ModuleType
 
 import pytest
 from databricks.bundles.jobs import Job
+from kinds import BINARY, NUMBER, SEVERAL
 from names import SCHEMA
 
 from laptop.bundle import load_bundle
 from laptop.lint import lint_bundle
-from mlops.data.table_schemas import TABLES
+from mlops.data.table_schemas import TABLES, metric_table
+from mlops.questions import Question
 
 EXTRAS = "resources/extras"
 
@@ -50,9 +52,11 @@ def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root
     board = json.loads((root / EXTRAS / "monitoring.lvdash.json").read_text())
     shown = {each["name"]: "".join(each["queryLines"]) for each in board["datasets"]}
     for name, query in shown.items():
-        table = re.search(r"FROM (\w+)", query)
+        table = re.search(r"FROM (?:.*FROM )?(\w+)", query)
         assert table
-        if table[1] in TABLES:
+        if name == "metrics":
+            assert set(re.findall(r"(\w+) = ", query)) <= {column.name for column in TABLES[name]}
+        elif table[1] in TABLES:
             words = re.search(r"SELECT (.*)\nFROM", query)
             assert words
             assert set(re.findall(r"\w+", words[1])) <= {column.name for column in TABLES[table[1]]}, name
@@ -62,6 +66,18 @@ def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root
         query = widget["queries"][0]["query"]
         fields = {field["name"] for field in query["fields"]}
         assert fields <= set(re.findall(r"\w+", shown[query["datasetName"]])), widget["name"]
+
+
+@pytest.mark.parametrize("question", [BINARY, SEVERAL, NUMBER], ids=["binary", "classes", "number"])
+def test_the_dashboard_shows_the_figures_of_every_kind_of_question(root: Path, question: Question) -> None:
+    """The columns of the table `metrics` differ by kind, and SQL refuses a column that is not there."""
+    board = json.loads((root / EXTRAS / "monitoring.lvdash.json").read_text())
+    lines = next(each["queryLines"] for each in board["datasets"] if each["name"] == "metrics")
+    shown = {line.split()[-1].strip(","): set(re.findall(r"\$\.(\w+)", line)) for line in lines if "$." in line}
+    names = question.names
+    columns = {column.name for column in metric_table(question)}
+    for alias, figure in (("ranking", names.ranking), ("loss", names.loss), ("gap", names.gap)):
+        assert shown[alias] & columns == {figure}
 
 
 @pytest.fixture(scope="module")

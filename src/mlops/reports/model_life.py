@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -55,19 +56,19 @@ class ModelLife:
     unjudged: Sequence[str] = ()
     """What is never judged at the volume of the newest window, one sentence each."""
 
-    @property
+    @cached_property
     def result_windows(self) -> list[dict[Any, Any]]:
         """The judged windows, all rows, oldest first."""
         rows = self.metrics[(self.metrics["state"] == "judged") & (self.metrics["slice"] == "")]
         return rows.sort_values("window_start").to_dict("records")
 
-    @property
+    @cached_property
     def weeks(self) -> list[dict[Any, Any]]:
         """Drift of every column, all rows, oldest week first."""
         rows = self.drift[(self.drift["slice"] == "") & (self.drift["column"] != "*")]
         return rows.sort_values(["week", "column"]).to_dict("records")
 
-    @property
+    @cached_property
     def span(self) -> Span:
         """First and last moment of the time axis, which is at least four weeks long."""
         known = [row["window_start"] for row in self.result_windows] + [row["week"] for row in self.weeks]
