@@ -206,7 +206,11 @@ def ui(port: int, home: Path | None) -> int:
     click.echo(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
     # Without job execution, which starts eight more processes, and without a line for each request.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    quiet = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore",
+    }
     with set_environment(**quiet):
         options = ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level=warning"]
         return subprocess.call([*command, *options])  # noqa: S603

@@ -71,18 +71,22 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def set_environment(**values: str) -> Iterator[None]:
-    """Set environment variables for a while."""
+def set_environment(**values: str | None) -> Iterator[None]:
+    """Set environment variables for a while; None removes one."""
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _write_environment(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _write_environment(before)
+
+
+def _write_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,24 @@ class Home:
             if any(path.name != f"{mark.name}.part" for path in self.path.iterdir()):  # left by a kill while it is made
                 raise LaptopError(f"{self.path} is not empty and no home of laptop; name another folder")
             write_atomically(mark, _MARK)
-        with self._acquire_lock(say), set_environment(LAPTOP_HOME=str(self.path)):
+        with self._acquire_lock(say), set_environment(**self._environment):
             yield
+
+    @property
+    def _environment(self) -> Mapping[str, str | None]:
+        """What tasks find in the environment.
+
+        MLflow writes into the home, and its telemetry, which would write beside it, is off. `mlflow run` hands down its
+        own run and experiment, which are of another store.
+        """
+        return {
+            "LAPTOP_HOME": str(self.path),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.path / 'mlflow.db'}",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_RUN_ID": None,
+            "MLFLOW_EXPERIMENT_ID": None,
+            "MLFLOW_EXPERIMENT_NAME": None,
+        }
 
     @property
     def _is_home(self) -> bool:

@@ -52,6 +52,10 @@ class Registry:
 
     def __init__(self, home: Path | None) -> None:
         os.environ.update(_QUIET)
+        # `mlflow run` names its own run here, and MLflow would open that one, of another experiment or store, as ours.
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        if home is not None:
+            os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         import mlflow
 
         if home is not None:
