@@ -188,7 +188,9 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
     known = {p["name"]: p["default"] for p in parameters}
     with place.hold(click.echo), set_environment(MPLBACKEND="Agg"):
         spark.start_server(place.path, click.echo)
-        notebook.run_notebook(file, {**known, **dict(map(_parse_pair, params))}, place.path / "notebooks")
+        widgets = notebook.Widgets({**known, **dict(map(_parse_pair, params))}, person=True)
+        session = spark.get_session()
+        notebook.run_notebook(file, widgets, place.path / "notebooks", session=session, skip_pip=True)
 
 
 @main.command(epilog=_epilog("laptop ui --port 5001"))

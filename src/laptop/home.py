@@ -123,6 +123,7 @@ class Home:
         return {
             "LAPTOP_HOME": str(self.path),
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.path / 'mlflow.db'}",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": (self.path / "artifacts").as_uri(),  # else mlruns/ in the working directory
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_RUN_ID": None,
             "MLFLOW_EXPERIMENT_ID": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,10 @@ _TASK = {
 }  # fmt: skip
 _FIELDS = {
     "python_wheel_task": {"package_name", "entry_point", "named_parameters", "parameters"},
+    # A warehouse decides where SQL runs, not what it does.
+    "notebook_task": {"notebook_path", "base_parameters", "source", "warehouse_id"},
+    "spark_python_task": {"python_file", "parameters", "source"},
+    "sql_task": {"file", "parameters", "warehouse_id"},
     "condition_task": {"op", "left", "right"},
     "run_job_task": {"job_id", "job_parameters"},
     "for_each_task": {"inputs", "concurrency", "task"},
@@ -84,6 +89,7 @@ def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) ->
     yield from ((key,) for key in task if key not in _TASK)
     for kind in task_states.KINDS:
         yield from ((kind, key) for key in task.get(kind, {}) if key not in _FIELDS[kind])
+    yield from _find_distant_files(task)
     wheel = task.get("python_wheel_task", {"parameters": []})
     if job.get("parameters") and not {"named_parameters", "parameters"} & wheel.keys():
         yield ("python_wheel_task",)
@@ -94,6 +100,18 @@ def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) ->
         yield from (("for_each_task", "task", *path) for path in _find_unsupported_fields(nested, job))
         if "for_each_task" in nested:
             yield ("for_each_task", "task", "for_each_task")
+
+
+def _find_distant_files(task: Mapping[str, Any]) -> Iterator[Path]:
+    """The paths of files that lie in no checkout: in the workspace, a volume, a bucket or another repository."""
+    for kind, (path, _) in task_states.FILE_KINDS.items():
+        value: Any = task.get(kind, {})
+        if value.get("source", "WORKSPACE") != "WORKSPACE" or value.get("file", {}).get("source") == "GIT":
+            yield (kind, "source")
+        for step in path:
+            value = value.get(step, {})
+        if isinstance(value, str) and re.match(r"/|[A-Za-z][A-Za-z0-9+.-]*:", value):
+            yield (kind, *path)
 
 
 def _impossible_values(task: Mapping[str, Any], conditions: Container[str]) -> Iterator[tuple[Path, object, str]]:

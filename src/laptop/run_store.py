@@ -51,6 +51,8 @@ class TaskRun:
     """"true" or "false" of a condition_task."""
     error: dict[str, str] | None = None
     """Of the last attempt: `type` and `message`."""
+    output: str = ""
+    """What a notebook gave to `dbutils.notebook.exit`."""
     child: str = ""
     """The job run that a run_job_task started."""
     iterations: list[TaskRun] = field(default_factory=list)

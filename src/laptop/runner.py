@@ -1,6 +1,7 @@
 """Runs a job of the bundle as the platform would, one task after another.
 
     Runner.run ─ _execute ─ _attempts ─ _attempt ─┬─ python_wheel_task  a thread, by entry point name and argv
+        │                                         ├─ notebook, Python, SQL  a thread, by file
         │                                         ├─ condition_task     compares two texts
         └── its own Run in the journal            ├─ for_each_task      _attempts, `concurrency` at a time
                                                   └─ run_job_task       _execute
@@ -13,11 +14,11 @@ import os
 import shlex
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from laptop import runtime, task_states
 from laptop.bundle import Bundle, BundleError
 from laptop.console import Console
 from laptop.document import suggest_name
+from laptop.file_tasks import find_task_file, run_file_task
 from laptop.home import Home, LaptopError, job_identity, set_environment
 from laptop.parameters import InvalidRunError, check_parameters, loop_inputs, wheel_arguments
 from laptop.references import Scope, UnknownReferenceError, to_platform_text
@@ -32,10 +34,10 @@ from laptop.refusals import refuse_unsupported
 from laptop.resolution import job_id
 from laptop.run_queue import Request, next_request
 from laptop.run_store import GOOD, Run, RunStore, State, TaskRun, current_time
+from laptop.task_errors import describe_error, is_error
 from laptop.task_thread import Limits, Main, entry_point, parameter_check, run_interruptible
 
 _RESUMES = 3  # how often a run that was cut off goes on by itself; one that always ends the process would never stop
-_STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped with its run"}
 
 
 @dataclass
@@ -236,10 +238,11 @@ class Runner:
             task.attempts, task.start, task.error = task.attempts + 1, current_time(), None
             self._set_state(step.run, task, "RUNNING")
             state, error = self._run_attempt(step, limits.within(spec.get("timeout_seconds")))
-            task.error = self._describe_error(step, state, error) if error else None
+            log = self.journal.log_path(step.run.run_id)
+            task.error = describe_error(error, state, spec.get("timeout_seconds"), log) if error else None
             task.duration = round(task.duration + time.monotonic() - begin, 3)
             self._set_state(step.run, task, state)
-            final = _is_error(error, "MlopsError") if state == "FAILED" else not spec.get("retry_on_timeout")
+            final = is_error(error, "MlopsError") if state == "FAILED" else not spec.get("retry_on_timeout")
             if state not in {"FAILED", "TIMEDOUT"} or final or retries == 0:
                 return
             retries -= 1
@@ -257,33 +260,35 @@ class Runner:
             return self._stop_state(limits) or "FAILED", error
         return "SUCCESS", None
 
-    def _describe_error(self, step: _Step, state: State, error: BaseException) -> dict[str, str]:
-        """An error in words; of one that no user can mend the stack trace goes to the run's log."""
-        if state in _STOPPED:
-            return {"type": state, "message": _STOPPED[state].format(step.spec.get("timeout_seconds"))}
-        message = error.message if isinstance(error, LaptopError) else str(error)
-        if isinstance(error, SystemExit):
-            message = f"the task ended with exit code {error.code}"
-        elif not _is_error(error, "LaptopError", "MlopsError"):
-            log = self.journal.log_path(step.run.run_id)
-            with suppress(OSError), log.open("a") as file:  # on a full disk the message has to do
-                file.write("".join(traceback.format_exception(error)))
-                message += f" (stack trace in {log})"
-        return {"type": type(error).__name__, "message": message}
-
     def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         argv = wheel_arguments(what, step.scope)
+
+        def prepare() -> Callable[[Any], object]:
+            main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
+            return lambda _: main(argv)
+
+        self._run_code(step, limits, prepare)
+
+    def _run_file_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
+        kind = next(kind for kind in task_states.FILE_KINDS if kind in step.spec)
+        file = find_task_file(self.bundle, step.run.job, step.spec["task_key"], kind)
+        self._run_code(step, limits, lambda: partial(run_file_task, kind, what, file, step.scope, self.home.path))
+
+    _notebook_task = _spark_python_task = _sql_task = _run_file_task
+
+    def _run_code(self, step: _Step, limits: Limits, prepare: Callable[[], Callable[[Any], object]]) -> None:
+        """Run what `prepare` returns with the session of Spark, in a thread that can be stopped."""
         tag = f"task-{step.task.run_id}-{step.task.attempts}"
         sessions: list[Any] = []
 
         def body() -> None:
             runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save_run(step.run)))
-            main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
+            run = prepare()
             if self.spark:
                 sessions.append(self.spark.get_session())
                 sessions[0].addTag(tag)
             try:
-                main(argv)
+                run(sessions[0] if sessions else None)
             except SystemExit as end:
                 if end.code:
                     raise
@@ -328,11 +333,6 @@ class Runner:
         self._execute_run(run, limits, step.depth + 1)
         if run.state not in GOOD:
             raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.state}")
-
-
-def _is_error(error: BaseException | None, *names: str) -> bool:
-    """Whether an error is of one of these classes, by name: nothing here imports the wheel, whose errors are meant."""
-    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 @dataclass(frozen=True)

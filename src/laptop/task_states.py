@@ -22,7 +22,13 @@ NUMERIC = {
     "LESS_THAN": operator.lt,
     "LESS_THAN_OR_EQUAL": operator.le,
 }
-KINDS = ("python_wheel_task", "condition_task", "run_job_task", "for_each_task")
+FILE_KINDS = {
+    "notebook_task": (("notebook_path",), "base_parameters"),
+    "spark_python_task": (("python_file",), "parameters"),
+    "sql_task": (("file", "path"), "parameters"),
+}
+"""Tasks that run a file of the bundle: where its path stands, and where its parameters."""
+KINDS = ("python_wheel_task", *FILE_KINDS, "condition_task", "run_job_task", "for_each_task")
 RUN_JOB_LEVELS = 3
 """How deep run_job_tasks may nest (jobs/tasks/run-job)."""
 OPERATORS = ("EQUAL_TO", "NOT_EQUAL", *NUMERIC)
@@ -41,7 +47,7 @@ def runs_code(bundle: Bundle, tasks: Iterable[Mapping[str, Any]], depth: int = 0
         spec = task.get("for_each_task", {}).get("task", task)
         job = job_of(bundle, spec.get("run_job_task", {}).get("job_id", ""))
         called = bundle.jobs[job]["tasks"] if job and depth < RUN_JOB_LEVELS else ()
-        if "python_wheel_task" in spec or runs_code(bundle, called, depth + 1):
+        if {"python_wheel_task", *FILE_KINDS} & spec.keys() or runs_code(bundle, called, depth + 1):
             return True
     return False
 

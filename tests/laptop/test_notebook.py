@@ -15,7 +15,7 @@ HEAD = "# Databricks notebook source\n# MAGIC %md\n# MAGIC # Title\n# COMMAND --
 def _run(folder: Path, text: str, **values: str) -> None:
     file = folder / "look.py"
     file.write_text(text)
-    notebook.run_notebook(file, values, folder / "pictures")
+    notebook.run_notebook(file, notebook.Widgets(values, person=True), folder / "pictures", skip_pip=True)
 
 
 def test_widgets_give_the_targets_value_before_their_own_default(
