@@ -152,20 +152,35 @@ def demo(arguments: tuple[str, ...]) -> int:
 
     It takes the arguments that `laptop demo --help` lists.
     """
+    return _run_module("demo", arguments)
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(arguments: tuple[str, ...]) -> int:
+    """Run the scoring server that laptop.yml names.
+
+    It takes the arguments that `laptop serve --help` lists.
+    """
+    return _run_module("serve", arguments)
+
+
+def _run_module(key: str, arguments: Sequence[str]) -> int:
+    """Call main(arguments) of the module that a key of laptop.yml names; returns its exit code."""
     from laptop.includes import read_laptop
     from laptop.settings import LaptopSettings
 
     root = _find_root()
-    name = LaptopSettings(read_laptop(root, [])).demo
+    name = LaptopSettings(read_laptop(root, [])).module(key)
     if not name:
         raise LaptopError(
-            "laptop.yml names no demo; write `demo: package.module`, a module with main(arguments) -> int"
+            f"laptop.yml names no {key}; write `{key}: package.module`, a module with main(arguments) -> int"
         )
     sys.path.insert(0, str(root))  # the module belongs to the bundle's checkout and is not installed
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise LaptopError(f"laptop.yml names the demo {name}, and {error} in {root}; correct `demo:`") from None
+        raise LaptopError(f"laptop.yml names the {key} {name}, and {error} in {root}; correct `{key}:`") from None
     return int(module.main(arguments))
 
 

@@ -1,4 +1,4 @@
-"""What laptop.yml says beside the values of variables: what the linter holds a bundle against, and the demo."""
+"""What laptop.yml says beside the values of variables: what the linter holds a bundle against, and what `demo` runs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ class LaptopSettings:
         """The module with one class per job, and CONFIGS from job to class."""
         return self._name("configurations")
 
-    @property
-    def demo(self) -> str:
-        """The module that `laptop demo` runs."""
-        return self._name("demo")
+    def module(self, command: str) -> str:
+        """The module that a command runs: demo or serve."""
+        return self._name(command)
 
     @property
     def repeatable(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def build_release(folder: Path) -> dict[str, str]:
     if run_program("git", "status", "--porcelain", "--untracked-files=no").strip():
         raise ConfigError("the checkout differs from its commit: commit first, a release is built from a commit")
     with tempfile.TemporaryDirectory(prefix="wheel-") as second:
-        wheel, again = (_build_wheel(Path(place)) for place in (folder, second))
+        wheel, again = (build_wheel(Path(place)) for place in (folder, second))
         if sha256(wheel) != sha256(again):
             raise MlopsError(f"{wheel.name} was built twice and differs: it is not reproducible")
     bill = run_program("uv", "export", "--locked", "--no-default-groups", "--format", "cyclonedx1.5", "--quiet")
@@ -88,7 +88,8 @@ def build_release(folder: Path) -> dict[str, str]:
     return file_digests(folder)
 
 
-def _build_wheel(folder: Path) -> Path:
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of the commit that is checked out into a folder; returns its file."""
     moment = run_program("git", "log", "-1", "--format=%ct").strip()
     fixed = ("--build-constraints", str(_CONSTRAINTS), "--require-hashes")
     run_program("uv", "build", "--wheel", "--quiet", "--out-dir", str(folder), *fixed, SOURCE_DATE_EPOCH=moment)

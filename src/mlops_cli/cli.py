@@ -21,6 +21,7 @@ from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.ci import ci
+from mlops_cli.serving import export
 from mlops_cli.update import update
 from mlops_cli.versions import compare, history, status
 from mlops_cli.workspace.commands import COMMANDS
@@ -171,15 +172,15 @@ def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) 
     options.resolve_target(target, home).run_job("rollback", given)
 
 
-for _command in (status, history, compare, adopt, update, *COMMANDS, ci):
+for _command in (status, history, compare, export, adopt, update, *COMMANDS, ci):
     cli.add_command(_command)
 
 
-def run_args(args: Sequence[str]) -> int:
+def run_args(args: Sequence[str], entry: click.Command = cli, name: str = "mlops") -> int:
     """Run one command in this process and return its exit code; print a user's mistake as a sentence."""
-    command: Callable[..., Any] = cli.main
+    command: Callable[..., Any] = entry.main
     try:
-        return int(command(args=list(args), prog_name="mlops", standalone_mode=False) or 0)
+        return int(command(args=list(args), prog_name=name, standalone_mode=False) or 0)
     except click.ClickException as error:
         message = io.StringIO()
         error.show(message)

@@ -105,7 +105,7 @@ def test_a_build_that_is_not_reproducible_stops(clone: Path, monkeypatch: pytest
         made.write_text(next(numbers))
         return made
 
-    monkeypatch.setattr(checkout, "_build_wheel", differing)
+    monkeypatch.setattr(checkout, "build_wheel", differing)
     with pytest.raises(MlopsError, match="not reproducible"):
         checkout.build_release(Path("dist"))
 

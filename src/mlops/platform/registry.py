@@ -296,9 +296,8 @@ class Registry:
         Raises:
             ModelError: it holds an alias.
         """
-        found = self._find_version(version.model, version.number)
-        if found is not None and found.aliases:
-            raise ModelError(f"{found} is {', '.join(found.aliases)} and is not deleted: take the alias away first")
+        if (stored := self._find_version(version.model, version.number)) and stored.aliases:
+            raise ModelError(f"{stored} is {', '.join(stored.aliases)} and is not deleted: take the alias away first")
         unless_absent(lambda: self._client.delete_model_version(version.model, str(version.number)))
 
     @contextmanager

@@ -14,6 +14,7 @@ from mlops.context import Context
 from mlops.contract import ApprovalPending, Conflict, Forbidden, ModelError
 from mlops.contract.model_version import Version
 from mlops.platform import runtime
+from mlops.platform.registry import Registry
 from mlops.release import approvals, audit_log
 from mlops.release.version_record import FACTS, AuditRow, Kind, VersionRecord, champion_of, newest_move, read_record
 
@@ -25,15 +26,23 @@ MOVING = "moving"
 
 
 def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
-    """Load the champion of the audit table, with the facts that were recorded of it; None: there is no champion.
+    """Load the champion of the audit table, as `find_serving`."""
+    return find_serving(job.registry, job.config.model_name, audit_log.load_rows(job), job.config.target)
+
+
+def find_serving(registry: Registry, model: str, rows: Sequence[AuditRow], target: str) -> Version | None:
+    """Find the champion of the audit table, with the facts that were recorded of it; None: there is no champion.
+
+    Args:
+        registry: where the model is.
+        model: catalog.schema.model.
+        rows: the audit rows of the model, oldest first.
+        target: name of the bundle's target, for commands in messages.
 
     Raises:
         ModelError: the alias shows another version, or the version was deleted.
     """
-    rows = audit_log.load_rows(job)
-    last = newest_move(rows)
-    model = job.config.model_name
-    holder = job.registry.find_alias_holder(model, CHAMPION)
+    last, holder = newest_move(rows), registry.find_alias_holder(model, CHAMPION)
     if last is None:
         if holder is not None:
             raise ModelError(
@@ -44,7 +53,7 @@ def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
         return None
     if holder is None or holder.number != last.to_version:
         shown = "no version" if holder is None else f"version {holder.number}"
-        cure = runtime.command("mlops", "deploy", str(last.to_version), "--target", job.config.target)
+        cure = runtime.command("mlops", "deploy", str(last.to_version), "--target", target)
         raise ModelError(
             f"alias champion of {model} points at {shown}, and the audit table says version {last.to_version} "
             f"({last.move} by {last.by}): the move was interrupted, or somebody moved the alias by hand; nothing was "

@@ -1,0 +1,128 @@
+"""Serve a model's folder over HTTP as a Databricks endpoint would; a container runs this file as its start script.
+
+It imports nothing of `mlops_cli`, and of `mlops` only what needs no Spark: `mlops export` copies it beside a model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops.contract import MlopsError, Model, ModelError
+from mlops.platform import model_scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from fastapi import FastAPI
+    from mlflow.pyfunc import PyFuncModel
+
+MODEL, CARD = "model", "version.json"
+"""The model's folder and its card, beside this file in a container."""
+PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionCard:
+    """What is needed to check and load a version's files where there is no registry."""
+
+    name: str
+    """catalog.schema.model version N"""
+    artifact_digest: str
+    trusted_types: tuple[str, ...]
+    """Types of the use case that the files may contain (`mlops.contract.Model.trusted_types`)."""
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a card that `write` wrote."""
+        known = json.loads(file.read_text())
+        return cls(**known | {"trusted_types": tuple(known["trusted_types"])})
+
+    def write(self, file: Path) -> None:
+        """Write the card as JSON."""
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_served(folder: Path, card: VersionCard) -> PyFuncModel:
+    """Load a model's folder after checking its digest and content, in the form that MLflow's scoring server calls.
+
+    (Rejected: `mlflow models serve` and `mlflow.pyfunc.load_model`, which trust what the folder says of itself.)
+
+    Raises:
+        UntrustedModel: the digest differs, or the files contain what is not allowed.
+        ModelError: the version cannot answer its own input example.
+    """
+    from mlflow.models import Model as Description
+    from mlflow.pyfunc import PyFuncModel
+
+    allowed = Model(build=lambda _: None, trusted_types=card.trusted_types)
+    opened = model_scan.open_model(folder, allowed, card.name, card.artifact_digest)
+    pipeline = _Answers(getattr(opened.pipeline, opened.method))
+    served = PyFuncModel(model_meta=Description.load(str(folder)), model_impl=pipeline, predict_fn="answer")
+    try:
+        served.predict(example_rows(read_example(folder)))
+    except Exception as error:  # noqa: BLE001 (a version that raises anything must not be ready)
+        raise ModelError(f"{card.name} does not answer its own input example: {error}; train it again") from None
+    return served
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The inspected pipeline's method under a name and with a signature that MLflow calls."""
+
+    predict: Callable[[pd.DataFrame], Any]
+
+    def answer(self, data: pd.DataFrame) -> Any:
+        return self.predict(data)
+
+
+def read_example(folder: Path) -> dict[str, Any]:
+    """Read the first row of the input example as the body of a request; MLflow writes NaN, which no JSON has."""
+    text = (folder / "serving_input_example.json").read_text()
+    split = json.loads(text, parse_constant=lambda _: None)["dataframe_split"]
+    return {"dataframe_split": {"columns": split["columns"], "data": split["data"][:1]}}
+
+
+def example_rows(request: Mapping[str, Any]) -> pd.DataFrame:
+    """Convert the body of `read_example` to rows."""
+    import pandas as pd
+
+    rows = request["dataframe_split"]
+    return pd.DataFrame(rows["data"], columns=rows["columns"])
+
+
+def make_app(served: PyFuncModel) -> FastAPI:
+    """Make MLflow's own scoring server, which Databricks runs, too: requests, responses and errors are the same."""
+    from mlflow.pyfunc.scoring_server import init
+
+    app: FastAPI = init(served)
+    return app
+
+
+def serve_app(app: FastAPI, host: str, port: int) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; the open ones are answered first."""
+    import uvicorn
+
+    uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+def main() -> int:
+    """Serve the model beside this file on all addresses of the container."""
+    here = Path(__file__).resolve().parent
+    try:
+        card = VersionCard.read(here / CARD)
+        app = make_app(load_served(here / MODEL, card))
+    except MlopsError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 (a container's log)
+        return 1
+    print(f"{card.name} with digest {card.artifact_digest[:12]} is ready", flush=True)  # noqa: T201
+    serve_app(app, "0.0.0.0", int(os.environ.get("PORT", PORT)))  # noqa: S104 (a container's own network)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

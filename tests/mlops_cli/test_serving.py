@@ -1,0 +1,251 @@
+"""The champion over HTTP: MLflow's shapes and errors, from inspected files only; and a container's build context."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from life import Life
+from toy import TOY
+
+from mlops import context
+from mlops.contract import UntrustedModel
+from mlops.platform.model_scan import REWRITTEN
+from mlops.platform.registry import Registry
+from mlops.platform.runtime import now
+from mlops.release.version_record import AuditRow
+from mlops_cli import audit_records, serving
+from mlops_cli.cli import run_args
+from mlops_cli.scoring_server import CARD, MODEL, VersionCard, load_served, make_app, read_example
+
+ROOT = Path(__file__).parents[2]
+ROW = {"size": 1.5, "kind": "x", "due_around": 1.0}
+
+
+@pytest.fixture(scope="module")
+def served_home(tmp_path_factory):
+    """A home in which prod has champion 1, but for its audit table, which needs Spark."""
+    home = tmp_path_factory.mktemp("serving") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAPTOP_HOME", str(home))
+        patch.setattr(Life, "accepted", lambda self, target, number: self.version(target, number))
+        life = Life(Registry(home))
+        version = life.trained("prod")
+        life.registry.set_alias(version, "champion")
+        facts = life.claims(version)
+    names = {"model_name": version.model, "catalog": "prod", "schema": "toy", "experiment": "/toy"}
+    parameters = [{"name": name, "default": text} for name, text in names.items()]
+    (home / "summary").mkdir()
+    (home / "summary/prod.json").write_text(
+        json.dumps({"resources": {"jobs": {"deployment": {"parameters": parameters}}}})
+    )
+    row = AuditRow(
+        model_name=version.model, sequence=1, move="deployment", to_version=1, run_id="1", at=now(), as_of=now(),
+        artifact_digest=facts.artifact_digest,
+    )  # fmt: skip
+    return home, row
+
+
+@pytest.fixture
+def prod(served_home, monkeypatch):
+    """The home with its audit rows, which a test may change."""
+    home, row = served_home
+    rows = [row]
+    monkeypatch.setattr(audit_records, "read_rows", lambda deployed: rows)
+    monkeypatch.setattr(context, "load_use_case", lambda: TOY)
+    return home, rows
+
+
+@pytest.fixture(scope="module")
+def files(served_home, tmp_path_factory):
+    """The champion's folder and card, as a container has them."""
+    home, row = served_home
+    folder = tmp_path_factory.mktemp("container") / MODEL
+    registry = Registry(home)
+    with registry.fetch_files(registry.get_version(row.model_name, 1)) as fetched:
+        shutil.copytree(fetched, folder, ignore=lambda _, names: REWRITTEN & set(names))
+    return folder, VersionCard(name="prod version 1", artifact_digest=row.artifact_digest, trusted_types=())
+
+
+@pytest.fixture(scope="module")
+def both(files):
+    """What we serve, and what MLflow itself loads from the same folder."""
+    return load_served(*files), mlflow.pyfunc.load_model(str(files[0]))
+
+
+@contextmanager
+def listening(app):
+    """The app on a free port; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def ask(url, body=None, kind="application/json"):
+    """Status and text of a request."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 (a server of this test)
+        url, data, {"Content-Type": kind}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 (as above)
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_every_form_gets_the_same_predictions_over_http(files, both):
+    expected = both[1].predict(pd.DataFrame([ROW, ROW | {"kind": None}])).tolist()
+    with listening(make_app(both[0])) as url:
+        records = [ROW, ROW | {"kind": None}]
+        split = {"columns": list(ROW), "data": [list(row.values()) for row in records]}
+        for body in (
+            {"dataframe_split": split},
+            {"dataframe_records": records},
+            {"inputs": {name: [row[name] for row in records] for name in ROW}},
+            {"instances": records},
+        ):
+            status, text = ask(f"{url}/invocations", body)
+            assert (status, json.loads(text)) == (200, {"predictions": expected})
+        assert ask(f"{url}/ping")[0] == ask(f"{url}/health")[0] == 200
+        assert ask(f"{url}/version") == (200, mlflow.__version__)
+        status, text = ask(f"{url}/invocations", {"dataframe_records": [{"size": 1.0, "kind": "x"}]})
+        assert status == 400
+        assert "due_around" in json.loads(text)["message"]
+        status, text = ask(f"{url}/invocations", {"dataframe_records": [ROW | {"size": "large"}]})
+        assert (status, "size" in json.loads(text)["message"]) == (400, True)
+        assert ask(f"{url}/invocations", b"size=1", "text/plain")[0] == 415
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.floats(-9, 9), st.sampled_from(["x", "z", "", "1"]), st.just([1])
+)
+RECORDS = st.lists(st.dictionaries(st.sampled_from(["size", "kind", "due_around", "more"]), VALUES), max_size=3)
+BODIES = st.one_of(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("dataframe_records", "inputs", "instances"), RECORDS)),
+    st.builds(lambda rows: {"dataframe_split": {"columns": list(ROW), "data": rows}}, st.lists(st.lists(VALUES))),
+    VALUES,
+)
+
+
+@settings(max_examples=30)  # each asks two models
+@given(BODIES)
+def test_any_body_gets_the_answer_that_mlflow_gives(both, body):
+    sent = json.dumps(body).encode()
+    assert serving.ask_served(both[0], sent) == serving.ask_served(both[1], sent)
+
+
+def test_a_changed_file_or_another_digest_is_never_served(files, tmp_path):
+    folder, card = files
+    copy = tmp_path / MODEL
+    shutil.copytree(folder, copy)
+    (copy / "input_example.json").write_text((folder / "input_example.json").read_text() + " ")
+    with pytest.raises(UntrustedModel, match="they were changed"):
+        load_served(copy, card)
+
+
+def test_the_page_shows_what_the_version_answers(files, both):
+    page = serving.render_requests(both[0], files[1], TOY, read_example(files[0]), "curl it")
+    assert page.count("predictions") >= 5
+    assert all(f"<code>{feature.name}</code>" in page for feature in TOY.features)
+    assert 'size is missing: <span class="no">400' in page
+    assert "NaN" not in page
+
+
+def test_serve_refuses_what_it_cannot_serve(prod, capsys):
+    home, rows = prod
+    arguments = ["--home", str(home), "-t", "prod"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert serving.main([*arguments, "--port", port]) == 1
+        assert f"port {port} cannot be used (Address already in use): name another one" in capsys.readouterr().err
+    rows.clear()
+    assert serving.main(arguments) == 1
+    assert "which the audit table never made champion" in capsys.readouterr().err
+    assert serving.main(["--home", str(home), "-t", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_serve_prints_a_line_that_works(prod, capsys, monkeypatch):
+    home, _ = prod
+    answers = []
+
+    def send_line(app, host, port):
+        line = capsys.readouterr().out.partition("try: ")[2].replace(f":{port}/", ":{}/")
+        with listening(app) as url:
+            line = line.format(url.rpartition(":")[2])
+            answers.append(subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout)
+            answers.append(ask(url)[1])
+
+    monkeypatch.setattr(serving, "serve_app", send_line)
+    assert serving.main(["--home", str(home), "-t", "prod"]) == 0
+    assert len(json.loads(answers[0])["predictions"]) == 1
+    assert answers[1] == (home / "serving/prod/requests.html").read_text()
+
+
+@pytest.mark.nightly
+def test_a_container_starts_in_an_empty_environment_and_refuses_changed_files(prod, tmp_path, monkeypatch, capsys):
+    """Its requirements are installed into a new environment, and its start script runs with no variable of ours."""
+    home, _ = prod
+    folder, environment = tmp_path / "context", tmp_path / "environment"
+    monkeypatch.chdir(ROOT)
+    assert run_args(["export", str(folder), "--target", "prod", "--home", str(home)]) == 0
+    expected = {"Dockerfile", CARD, MODEL, "requirements.txt", "serve.py"}
+    assert {file.name for file in folder.iterdir()} - expected == {next(folder.glob("*.whl")).name}
+    subprocess.run(["uv", "venv", "-q", "--no-config", "-p", sys.executable, environment], check=True)
+    python = environment / "bin/python"
+    install = ["uv", "pip", "install", "-q", "-p", python]
+    subprocess.run([*install, "--require-hashes", "-r", folder / "requirements.txt"], check=True)
+    subprocess.run([*install, "--no-deps", *folder.glob("*.whl")], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    empty = {"PORT": str(port), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    container = subprocess.Popen([python, "serve.py"], cwd=folder, env=empty, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "is ready" in container.stdout.readline()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert ask(f"http://127.0.0.1:{port}/ping")[0] == 200
+                break
+            except urllib.error.URLError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        status, text = ask(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": [ROW]})
+        assert (status, len(json.loads(text)["predictions"])) == (200, 1)
+    finally:
+        container.terminate()
+        assert container.wait(30) in (0, -15)
+    (folder / MODEL / "conda.yaml").write_text("name: other\n")
+    refused = subprocess.run([python, "serve.py"], cwd=folder, env=empty, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: prod.toy.failing version 1 is not loaded")
+    assert "Traceback" not in refused.stderr
