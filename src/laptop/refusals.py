@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
@@ -127,11 +128,13 @@ def _impossible_values(task: Mapping[str, Any], conditions: Container[str]) -> I
     operator = task.get("condition_task", {}).get("op")
     if operator and operator not in task_states.OPERATORS:
         yield ("condition_task", "op"), operator, f"write {', '.join(task_states.OPERATORS)}"
-    for key, least in (("timeout_seconds", 0), ("max_retries", -1), ("min_retry_interval_millis", 0)):
-        if task.get(key, 0) < least:
-            yield (key,), task[key], f"write {least} or more"
+    for place, (least, most) in task_states.LIMITS.items():
+        value: Any = task
+        for step in place:
+            value = value.get(step, {})
+        if value != {} and not least <= value <= most:
+            cure = f"write {least} or more" if math.isinf(most) else f"write a number from {least} to {most}"
+            yield place, value, cure
     if loop := task.get("for_each_task"):
-        if not 1 <= loop.get("concurrency", 1) <= 100:
-            yield ("for_each_task", "concurrency"), loop["concurrency"], "write a number from 1 to 100"
         for path, value, cure in _impossible_values(loop["task"], ()):
             yield ("for_each_task", "task", *path), value, cure

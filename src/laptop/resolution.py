@@ -168,15 +168,16 @@ class _Resolver:
         steps = re.split(r"[.\[]", reference.replace("]", ""))
         path: list[str | int] = [int(step) if step.isdigit() else step for step in steps]
         if path[0] == "var":
-            path = ["variables", *path[1:2], "value", *path[2:]]
+            path = ["variables", *(path[1:2] or [""]), "value", *path[2:]]
         node = self.tree
         computed = _workspace_value(self, tuple(map(str, path)))
         if computed is not None:
             return Node(computed, node.locate(*path))
         for position, step in enumerate(path):
             below = node.get(step) or (_by_terraform_name(node, step) if position > 2 else None)
-            if below is None and path[0] == "variables" and step == "value":
-                return _Missing()  # noted where it is declared
+            if below is None and path[0] == "variables" and step in {"value", ""}:
+                # What has no value is noted where it is declared; of `${var}` CLI 1.13.0 dies.
+                return _Missing("" if step else "it names no variable", "write ${var.NAME}")
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
             if below is None and (default := _find_default(self.tree, path, position)):

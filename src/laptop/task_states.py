@@ -5,6 +5,7 @@ Pages of docs.databricks.com: jobs/run-if (dependencies, states, leaf tasks) and
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,13 @@ RUN_JOB_LEVELS = 3
 """How deep run_job_tasks may nest (jobs/tasks/run-job)."""
 OPERATORS = ("EQUAL_TO", "NOT_EQUAL", *NUMERIC)
 RUN_IF = ("ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED")
+LIMITS: dict[tuple[str, ...], tuple[int, float]] = {
+    ("timeout_seconds",): (0, math.inf),
+    ("max_retries",): (-1, math.inf),
+    ("min_retry_interval_millis",): (0, math.inf),
+    ("for_each_task", "concurrency"): (1, 100),
+}
+"""The least and the most that the platform takes, by the place in a task."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 

@@ -120,3 +120,24 @@ def test_a_wrong_value_is_told_once_however_many_ways_lead_to_it(
     change(copied, file, wrong, right, 1)
     (problem,) = lint_bundle(copied)
     assert told in problem.summary
+
+
+@pytest.mark.parametrize(
+    ("job", "field"),
+    [
+        ("tasks: [{task_key: [a], condition_task: {op: EQUAL_TO, left: a, right: b}}]", "tasks[0].task_key"),
+        ("tasks: [{task_key: a, condition_task: {op: ~, left: a, right: b}}]", "condition_task.op"),
+        ("tasks: [{task_key: a, condition_task: {op: EQUAL_TO, left: {x: y}, right: b}}]", "condition_task.left"),
+        ("tasks: [{task_key: a, run_job_task: {job_id: abc}}]", "run_job_task.job_id"),
+        ("parameters: [{name: [a], default: b}]", "parameters[0].name"),
+        ("schedule: {quartz_cron_expression: '0 0 6 * * ?', timezone_id: ~}", "schedule.timezone_id"),
+    ],
+)
+@pytest.mark.parametrize("from_target", [False, True], ids=["of the job", "of the target"])
+def test_a_needed_value_that_the_cli_drops_is_not_told_as_missing_too(
+    written: Callable[..., Path], job: str, field: str, from_target: bool
+) -> None:
+    declared = "resources: {jobs: {j: {name: n, %s}}}" % (job if not from_target else "")
+    over = "{resources: {jobs: {j: {%s}}}}" % (job if from_target else "")
+    (problem,) = lint_bundle(written(f"bundle: {{name: b}}\n{declared}\ntargets: {{dev: {over}}}\n"))
+    assert f"{field} is " in problem.summary

@@ -21,6 +21,7 @@ from laptop import runtime
 from laptop.bundle import BundleError, load_bundle
 from laptop.console import Console
 from laptop.home import Home
+from laptop.lint import lint_bundle
 from laptop.parameters import InvalidRunError
 from laptop.run_store import Run, TaskRun
 from laptop.runner import Runner
@@ -308,6 +309,7 @@ def test_a_value_that_the_platform_does_not_have_skips_no_branch_but_is_refused(
         BundleError, match=f"{key.split(maxsplit=1)[0]} of job 'main' is .*the platform does not take it"
     ):
         made.run_job("main", {})
+    assert lint_bundle(tmp_path, house=False), "the runner refuses what the linter lets pass"
 
 
 def test_a_wheel_task_without_arguments_runs_in_a_job_without_parameters(tmp_path: Path) -> None:

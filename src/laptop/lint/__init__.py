@@ -1,7 +1,7 @@
 """Every problem of the bundle for every target, without a workspace: where it is, what, why it matters, how to mend it.
 
     structure, laptop.normalize   keys and types          graph   tasks on tasks, jobs on jobs
-    deployment, paths             what the CLI refuses    dynamic {{...}}
+    deployment, paths, compute    what the CLI refuses    dynamic {{...}}
     policy, environments, catalog, wiring                 what this house asks for
 
 RULES are what the CLI or the platform refuses, or drops without an error; they hold for any bundle. HOUSE_RULES are
@@ -23,6 +23,7 @@ from laptop.document import Diagnostic, Location, Node
 from laptop.lint import (
     catalog,
     causes,
+    compute,
     deployment,
     dynamic,
     environments,
@@ -38,7 +39,7 @@ from laptop.lint.project import Project
 from laptop.lint.schema import schema_errors
 from laptop.normalize import Path as Steps
 
-RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *dynamic.RULES, *catalog.RULES)
+RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *dynamic.RULES, *catalog.RULES, *compute.RULES)
 HOUSE_RULES = (
     *graph.HOUSE_RULES, *dynamic.HOUSE_RULES, *wiring.HOUSE_RULES, *policy.HOUSE_RULES, *environments.HOUSE_RULES,
     *catalog.HOUSE_RULES,
@@ -144,7 +145,9 @@ def _of_target(
     bundle, unresolved = resolve_target(source, target, deployed=True)
     _, on_laptop = resolve_target(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
-    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *structure.find_missing_keys(bundle.tree)]
+    dropped = {_field_of(path) for path, _ in (*known, *misfits)}
+    missing = (entry for entry in structure.find_missing_keys(bundle.tree) if _field_of(entry[0]) not in dropped)
+    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *missing]
     wrong += structure.wrong_words(bundle.tree, resolved=True)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
     yield from dict.fromkeys([*unresolved, *on_laptop])
@@ -152,6 +155,12 @@ def _of_target(
     view = _view(source, bundle, project, broken)
     for rule in (*RULES, *HOUSE_RULES) if house else RULES:
         yield from rule(view)
+
+
+def _field_of(path: Steps) -> tuple[str | int, ...]:
+    """The resource and the field of a path, since a target and a merge move what stands between them."""
+    below = path[2:] if path[:1] == ("targets",) else path
+    return (*below[:3], path[-1])
 
 
 def _view(source: BundleSource, bundle: Bundle, project: Project, broken: set[Steps]) -> LintTarget:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import posixpath
 import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from laptop.document import Diagnostic, describe_kind
 from laptop.lint.cron import cron_error as cron_wrong
-from laptop.lint.model import TRIGGERS, LintTarget, Rule, text_at
-from laptop.resolution import REFERENCE, VARIABLE
+from laptop.lint.model import TRIGGERS, LintTarget, Rule, list_items, text_at
+from laptop.resolution import REFERENCE, VARIABLE, short_name
 
 PATHS = ("root_path", "file_path", "resource_path", "artifact_path", "state_path")
 FACTS = ("name", "engine", "databricks_cli_version")
@@ -32,6 +33,9 @@ def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A resource's key is a name, without a reference; so is the bundle's name."""
     if (name := view.tree.get("bundle", "name")) and name.value == "":
         yield Diagnostic("keys", name.place, "the bundle's name is empty", "the CLI stops without one", "write a name")
+    if (written := view.source.tree.get("resources")) and written.value is None:
+        what = "resources is nothing and has to be a mapping"
+        yield Diagnostic("type", written.place, what, "the CLI stops at it", "write it or remove its key")
     trees = [view.source.tree, *(node for _, node in (view.source.tree.get("targets") or view.source.tree).items())]
     for tree in trees:
         resources = tree.get("resources")
@@ -66,6 +70,31 @@ def check_scripts(view: LintTarget) -> Iterator[Diagnostic]:
                     yield Diagnostic(
                         "script", value.place, what, why, "use ${var.name}, ${bundle...} or ${workspace...}"
                     )
+
+
+def check_apps(view: LintTarget) -> Iterator[Diagnostic]:
+    """An app has its code in a folder of its own, or in a repository."""
+    owners: dict[str, str] = {}
+    for key, app in view.resources("apps"):
+        given = [name for name in ("source_code_path", "git_source") if text_at(app, name)]
+        if len(given) != 1:
+            what = f"app {key!r} names {' and '.join(given) or 'no code'}"
+            yield Diagnostic(
+                "app", app.place, what, "the CLI refuses it", "write one of source_code_path and git_source"
+            )
+        folder = posixpath.normpath(app.place.file.parent / text_at(app, "source_code_path"))
+        if "source_code_path" in given and owners.setdefault(folder, key) != key:
+            what, why = f"apps {owners[folder]!r} and {key!r} have the folder {folder!r}", "the CLI refuses it"
+            yield Diagnostic("app", app.place, what, why, "give each its own folder")
+
+
+def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
+    """An artifact says how it is built, or which files it is; of a wheel the CLI knows both."""
+    artifacts = view.tree.get("artifacts")
+    for key, artifact in artifacts.items() if artifacts else ():
+        if text_at(artifact, "type") != "whl" and not text_at(artifact, "build") and not list_items(artifact, "files"):
+            what = f"artifact {key!r} has neither build nor files"
+            yield Diagnostic("wheel", artifact.place, what, "the CLI refuses it", "add build or files")
 
 
 def early_references(view: LintTarget) -> Iterator[Diagnostic]:
@@ -108,9 +137,10 @@ def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
     variables = {**dict(declared.items() if declared else ()), **dict(assigned.items() if assigned else ())}
     sought = {name: lookup for name, node in variables.items() if (lookup := node.get("lookup")) and lookup.value}
     for name, lookup in sought.items():
-        if len(dict(lookup.items())) > 1:
-            what = f"the lookup of variable {name!r} asks for {' and '.join(key for key, _ in lookup.items())}"
-            yield Diagnostic("variables", lookup.place, what, "the CLI looks up one thing", "keep one")
+        sorts = [key for key, _ in lookup.items() if text_at(lookup, key)]
+        if len(sorts) != 1:
+            what = f"the lookup of variable {name!r} asks for {' and '.join(sorts) or 'nothing'}"
+            yield Diagnostic("variables", lookup.place, what, "the CLI looks up one thing", "name one")
         for _, node in lookup.items():  # noqa: PERF102  # a Node has no values()
             for variable in {*VARIABLE.findall(text_at(node))} & sought.keys():
                 what = f"the lookup of variable {name!r} uses {variable!r}, which is looked up, too"
@@ -133,7 +163,7 @@ def volumes_as_roots(view: LintTarget) -> Iterator[Diagnostic]:
     """Only artifacts may lie in a volume."""
     for key in PATHS:
         node = view.tree.get("workspace", key)
-        if node and key != "artifact_path" and text_at(node).startswith("/Volumes/"):
+        if node and key != "artifact_path" and f"{text_at(node)}/".startswith("/Volumes/"):
             what = f"workspace.{key} is {text_at(node)!r}"
             yield Diagnostic("home", node.place, what, "only artifact_path may lie in a volume", "use a workspace path")
 
@@ -153,9 +183,12 @@ def check_development(view: LintTarget) -> Iterator[Diagnostic]:
         yield Diagnostic("development", prefix.place, what, "the CLI refuses it in mode development", cure)
     for key in PATHS:
         node, written = view.tree.get("workspace", key), _as_written(view, key)
-        if node and text_at(node) and "${workspace." not in written and not _is_own(text_at(node)):
+        path = text_at(node) if node else ""
+        if key == "root_path" and path.startswith("~/"):  # the CLI knows no other home, and none in the other paths
+            path = getpass.getuser() + path[1:]
+        if node and path and "${workspace." not in written and not _is_own(posixpath.normpath(path)):
             what = f"workspace.{key} {text_at(node)!r} does not hold the user's name"
-            cure = "begin it with ~/, or write ${workspace.current_user.userName} into it"
+            cure = "write ${workspace.current_user.userName} into it"
             yield Diagnostic("development", node.place, what, "the CLI refuses it in mode development", cure)
             return  # the other paths follow from it
 
@@ -167,8 +200,7 @@ def _as_written(view: LintTarget, key: str) -> str:
 
 
 def _is_own(value: str) -> bool:
-    user = getpass.getuser()
-    return value.startswith("~") or user in value or re.sub(r"\W", "_", user) in value or "${" in value
+    return getpass.getuser() in value or short_name() in value or "${" in value
 
 
 def check_production(view: LintTarget) -> Iterator[Diagnostic]:
@@ -260,6 +292,6 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, check_scripts, early_references, cli_version, check_lookups,
+    resource_keys, check_scripts, check_apps, check_artifacts, early_references, cli_version, check_lookups,
     target_mappings, volumes_as_roots, check_development, check_production, source_linked, run_as, check_schedules,
 )  # fmt: skip

@@ -6,11 +6,13 @@ RULES are those of the CLI and of the Jobs API, HOUSE_RULES those of this house.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 from laptop.document import Diagnostic, Node, suggest_name
 from laptop.lint.model import TASK_TYPES, Job, LintTarget, Rule, Task, list_items, text_at
 from laptop.resolution import job_id
+from laptop.task_states import LIMITS
 
 COMPUTE = ("environment_key", "job_cluster_key", "existing_cluster_id", "new_cluster")
 RUNS_CODE = {"python_wheel_task", "spark_python_task", "spark_jar_task", "spark_submit_task", "dbt_task"}
@@ -191,6 +193,22 @@ def _is_list(inputs: str) -> bool:
         return False
 
 
+def check_limits(view: LintTarget) -> Iterator[Diagnostic]:
+    """Times, retries and concurrency are numbers that the platform takes."""
+    why = "the platform refuses it"
+    for job in view.jobs.values():
+        node = job.node.get("timeout_seconds")
+        if node and isinstance(node.value, int) and node.value < 0:
+            what = f"job {job.key!r} has timeout_seconds {node.value}"
+            yield Diagnostic("limit", node.place, what, why, "write 0 or more")
+    for task in view.tasks:
+        for path, (least, most) in LIMITS.items():
+            node = task.node.get(*path)
+            if node and isinstance(node.value, int) and not least <= node.value <= most:
+                cure = f"write {least} or more" if math.isinf(most) else f"write a number from {least} to {most}"
+                yield task.problem("limit", node, f"has {path[-1]} {node.value}", why, cure)
+
+
 def check_called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job runs in no circle, and in no more levels than the platform has."""
     yield from _find_deep_calls(view, PLATFORM_LEVELS, None)
@@ -274,7 +292,7 @@ def _keys(job: Job, group: str, key: str) -> set[str]:
 
 RULES: tuple[Rule, ...] = (
     task_types, check_target_jobs, environment_keys,
-    check_dependencies, check_outcomes, check_conditions, check_loops, check_called_jobs,
+    check_dependencies, check_outcomes, check_conditions, check_loops, check_limits, check_called_jobs,
     check_compute,
 )  # fmt: skip
 HOUSE_RULES: tuple[Rule, ...] = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from laptop.document import Diagnostic, Node
@@ -18,16 +18,33 @@ from laptop.lint.model import LintTarget, Rule, list_items, text_at
 from laptop.resolution import REFERENCE
 
 NOTEBOOK, FILE, FOLDER, ARTIFACT = "notebook", "file", "folder", "artifact"
+PATTERN, REQUIREMENTS, ANY = "pattern", "requirements", "any"
 TASK_PATHS = {
-    ("notebook_task", "notebook_path"): NOTEBOOK,
-    ("spark_python_task", "python_file"): FILE,
-    ("dbt_task", "project_directory"): FOLDER,
-    ("sql_task", "file", "path"): FILE,
-    ("alert_task", "workspace_path"): FILE,
+    "notebook_task.notebook_path": NOTEBOOK,
+    "spark_python_task.python_file": FILE,
+    "dbt_task.project_directory": FOLDER,
+    "sql_task.file.path": FILE,
+    "alert_task.workspace_path": FILE,
+    "libraries.*.requirements": FILE,
+    "ai_runtime_task.deployments.*.command_path": FILE,
 }
-LIBRARY_PATHS = {("notebook", "path"): NOTEBOOK, ("file", "path"): FILE}
-"""Of a pipeline's libraries."""
-RESOURCE_PATHS = {"dashboards": "file_path", "genie_spaces": "file_path", "alerts": "file_path"}
+RESOURCE_PATHS = {
+    "jobs": {"environments.*.spec.dependencies.*": REQUIREMENTS},
+    "pipelines": {
+        "libraries.*.notebook.path": NOTEBOOK,
+        "libraries.*.file.path": FILE,
+        "libraries.*.glob.include": PATTERN,
+        "root_path": FOLDER,
+        "environment.dependencies.*": REQUIREMENTS,
+    },
+    "apps": {"source_code_path": FOLDER},
+    "dashboards": {"file_path": ANY},
+    "genie_spaces": {"file_path": ANY},
+    "alerts": {"file_path": ANY},
+}
+"""Where paths are written; `*` stands for each key or item."""
+PIP_FLAG = re.compile(r"-[re] ")
+"""Before a file of requirements in the dependencies of an environment."""
 HEADS = {".py": "#", ".r": "#", ".scala": "//", ".sql": "--"}
 """How a comment begins, by the ending of a notebook that is written as source."""
 ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
@@ -35,71 +52,78 @@ ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
 
 def check_named_files(view: LintTarget) -> Iterator[Diagnostic]:
     """What a job, a pipeline or another resource names as a file is there, is of its kind, and is deployed."""
-    root = _sync_root(view)
-    for node, kind in _paths(view):
-        path = text_at(node).strip()
+    root = view.source.root.absolute()
+    folders = _sync_folders(view)
+    top = Path(os.path.commonpath([root, *(folders or ())]))
+    for node, path, kind in _paths(view):
         if not path or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or REFERENCE.search(path):
             continue
-        folder = view.source.root.absolute() / node.place.file.parent
-        if kind in {NOTEBOOK, FILE} and set("*?[") & set(path) and _is_expanded(folder, path):
-            continue  # of a pipeline's library, which the CLI takes for each file that matches
-        file = Path(os.path.normpath(folder / path))
-        inside = kind == ARTIFACT or file.is_relative_to(root)
-        wrong = _wrong_file(file, kind, path) if inside else _wrong_place(root, path)
+        file = Path(os.path.normpath(root / node.place.file.parent / path))
+        inside = kind == ARTIFACT or file.is_relative_to(top)
+        wrong = _wrong_file(file, kind, path) if inside else _wrong_place(top, path)
         if wrong:
             yield Diagnostic("file", node.place, wrong[0], "the deployment stops", wrong[1])
-        elif kind in {NOTEBOOK, FILE, FOLDER} and not _is_uploaded(view, file):
+        elif (
+            kind in {NOTEBOOK, FILE, FOLDER}
+            and folders is not None
+            and not any(file.is_relative_to(folder) for folder in folders)
+        ):
             what = f"{path!r} lies in no folder of sync.paths"
             yield Diagnostic("file", node.place, what, "it is not uploaded, and the task fails", "add its folder there")
 
 
-def _paths(view: LintTarget) -> Iterator[tuple[Node, str]]:
-    """Every path, and what has to be there."""
-    for job in view.jobs.values():
-        for task in job.tasks if not job.node.get("git_source") else ():
-            yield from ((node, kind) for path, kind in TASK_PATHS.items() if (node := task.node.get(*path)))
-            yield from (
-                (node, FILE) for item in list_items(task.node, "libraries") if (node := item.get("requirements"))
-            )
-    for _, pipeline in view.resources("pipelines"):
-        for library in list_items(pipeline, "libraries"):
-            yield from ((node, kind) for path, kind in LIBRARY_PATHS.items() if (node := library.get(*path)))
-        if node := pipeline.get("root_path"):
-            yield node, FOLDER
-    yield from ((node, FOLDER) for _, item in view.resources("apps") if (node := item.get("source_code_path")))
+def _paths(view: LintTarget) -> Iterator[tuple[Node, str, str]]:
+    """Every path: where it is written, what is written, and what has to be there."""
+    jobs = [job for job in view.jobs.values() if not job.node.get("git_source")]
+    trees = [(task.node, TASK_PATHS) for job in jobs for task in job.tasks]
+    trees += [(job.node, RESOURCE_PATHS["jobs"]) for job in jobs]
+    trees += [
+        (item, paths) for kind, paths in RESOURCE_PATHS.items() if kind != "jobs" for _, item in view.resources(kind)
+    ]
     artifacts = view.tree.get("artifacts")
-    yield from ((node, ARTIFACT) for _, item in (artifacts.items() if artifacts else ()) if (node := item.get("path")))
-    for kind, key in RESOURCE_PATHS.items():
-        yield from ((node, "any") for _, item in view.resources(kind) if (node := item.get(key)))
+    trees += [(item, {"path": ARTIFACT}) for _, item in (artifacts.items() if artifacts else ())]
+    for tree, patterns in trees:
+        for pattern, kind in patterns.items():
+            for node in _nodes_at(tree, pattern.split(".")):
+                path = text_at(node)
+                if kind != REQUIREMENTS:
+                    expanded = (
+                        _expand(view, node) if pattern.startswith("libraries.*.") and kind in {NOTEBOOK, FILE} else []
+                    )
+                    yield from ((node, name, kind) for name in expanded or [path])
+                elif flag := PIP_FLAG.match(path):
+                    yield node, path[flag.end() :].strip(), FILE
 
 
-def _is_expanded(folder: Path, pattern: str) -> bool:
+def _nodes_at(node: Node, pattern: Sequence[str]) -> Iterator[Node]:
+    if not pattern:
+        yield node
+        return
+    child = node.get(pattern[0])
+    items = node.value if isinstance(node.value, list) else []
+    for below in items if pattern[0] == "*" else [child] if child else []:
+        yield from _nodes_at(below, pattern[1:])
+
+
+def _expand(view: LintTarget, node: Node) -> list[str]:
+    """The files that a library of a pipeline names by a pattern, as the CLI takes them one by one."""
     try:
-        return bool(find_files(folder, pattern))
+        return find_files(view.source.root.absolute() / node.place.file.parent, text_at(node))
     except BadPatternError:
-        return False
+        return []
 
 
-def _sync_root(view: LintTarget) -> Path:
-    """The folder below which everything is deployed: the bundle's, or one above it that `sync.paths` names."""
-    root = view.source.root.absolute()
-    sync = view.tree.get("sync")
-    paths = (
-        [os.path.normpath(root / node.place.file.parent / text_at(node)) for node in list_items(sync, "paths")]
-        if sync
-        else []
-    )
-    return Path(os.path.commonpath([str(root), *paths]))
-
-
-def _is_uploaded(view: LintTarget, file: Path) -> bool:
-    """Whether `sync.paths` sends a file; without such a list everything is sent, with an empty one nothing."""
+def _sync_folders(view: LintTarget) -> list[str] | None:
+    """The folders that `sync.paths` sends; without such a list everything is sent, with an empty one nothing."""
     paths = view.tree.get("sync", "paths")
     if not paths or not isinstance(paths.value, list):
-        return True
-    root = view.source.root.absolute()
-    folders = [os.path.normpath(root / node.place.file.parent / text_at(node)) for node in paths.value]
-    return any(file.is_relative_to(folder) for folder in folders)
+        return None
+    return [os.path.normpath(_beside(view, node)) for node in paths.value]
+
+
+def _beside(view: LintTarget, node: Node) -> str:
+    """A path of `sync`, which is relative to its file even if it begins with a slash."""
+    return f"{view.source.root.absolute() / node.place.file.parent}/{text_at(node)}"
 
 
 def _wrong_place(root: Path, path: str) -> tuple[str, str]:
@@ -109,6 +133,8 @@ def _wrong_place(root: Path, path: str) -> tuple[str, str]:
 
 def _wrong_file(file: Path, kind: str, path: str) -> tuple[str, str] | None:
     """What is wrong with a file, and the cure."""
+    if kind == PATTERN:
+        return None
     if kind in {FOLDER, ARTIFACT}:
         return None if file.is_dir() else (f"there is no folder {path!r}", "mend the path")
     if not file.is_file():
@@ -145,7 +171,7 @@ def is_notebook(file: Path) -> bool:
 def sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
     """Every path of `sync` is there, and every pattern matches a file."""
     for node in list_items(sync, "paths") if (sync := view.tree.get("sync")) else ():
-        if not (view.source.root / node.place.file.parent / text_at(node)).exists():
+        if not Path(_beside(view, node)).exists():
             what = f"there is no folder {text_at(node)!r}"
             yield Diagnostic("sync", node.place, what, "the deployment stops", "mend the path or remove it")
     for key in ("include", "exclude"):

@@ -159,15 +159,9 @@ def check_jobs(view: LintTarget) -> Iterator[Diagnostic]:
             yield _report_missing_field(
                 job.key, node, "queue: {enabled: true}", "a run that meets another would be skipped"
             )
-        if not _is_positive(job.node, "timeout_seconds"):
-            limit = job.node.get("timeout_seconds")
-            what = (
-                f"job {job.key!r} has timeout_seconds {text_at(limit)}"
-                if limit
-                else f"job {job.key!r} has no timeout_seconds"
-            )
-            cure = "write a number of seconds above 0"
-            yield Diagnostic("job", (limit or job.node).place, what, "it could hang for ever", cure)
+        if text_at(job.node, "timeout_seconds") in {"", "0"}:
+            what, node = f"job {job.key!r} has no timeout_seconds", job.node.get("timeout_seconds") or job.node
+            yield Diagnostic("job", node.place, what, "it could hang for ever", "write a number of seconds above 0")
         for path, why in TOLD.items():
             value = job.node.get(*path)
             if not (value and value.value):
@@ -179,18 +173,12 @@ def _report_missing_field(job: str, node: Node, key: str, why: str) -> Diagnosti
     return Diagnostic("job", node.place, f"job {job!r} has no {key}", why, f"add {key}")
 
 
-def _is_positive(node: Node, key: str) -> bool:
-    value = text_at(node, key)
-    return value.isdigit() and int(value) > 0
-
-
 def check_tasks(view: LintTarget) -> Iterator[Diagnostic]:
     """A task has a time limit, and only a task that is safe to repeat is retried."""
     for task in view.tasks:
-        if "condition_task" not in task.types and not _is_positive(task.node, "timeout_seconds"):
-            node = task.node.get("timeout_seconds")
-            what = f"has timeout_seconds {text_at(node)}" if node else "has no timeout_seconds"
-            yield task.problem("timeout", node, what, "it could hang for ever", "write a number of seconds above 0")
+        if "condition_task" not in task.types and task.text("timeout_seconds") in {"", "0"}:
+            node, cure = task.node.get("timeout_seconds"), "write a number of seconds above 0"
+            yield task.problem("timeout", node, "has no timeout_seconds", "it could hang for ever", cure)
         repeatable = view.project.settings.repeatable
         repeats = task.entry_point in repeatable
         for key in ("max_retries", "retry_on_timeout", "min_retry_interval_millis"):

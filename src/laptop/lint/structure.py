@@ -33,7 +33,7 @@ def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
             empty = (None, "") if key not in expected.required else (None,)
             if (given is None or given.value in empty) and not node.get(expected.elsewhere):
                 what, why = f"{spell_path(path)} has no {key!r}", "it cannot be deployed without"
-                yield path, Diagnostic("required", node.place, what, why, f"add {key}")
+                yield (*path, key), Diagnostic("required", node.place, what, why, f"add {key}")
         for key in expected.reserved:
             if given := node.get(key):
                 what, why = f"{spell_path(path)} has {key!r}", "the CLI sets it itself and refuses another"
