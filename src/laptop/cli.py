@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from laptop.engine import Engine
 from laptop.home import Home, LaptopError, set_environment
 
 if TYPE_CHECKING:
@@ -233,12 +234,47 @@ def ui(port: int, home: Path | None) -> int:
         return subprocess.call([*command, *options])  # noqa: S603
 
 
+@main.command(epilog=_epilog("laptop up --idle 120"))
+@click.option("--idle", type=click.FloatRange(min=0, min_open=True), default=60, show_default=True, metavar="MINUTES",
+              help="End it after so long without a command.")  # fmt: skip
+@_home
+def up(idle: float, home: Path | None) -> None:
+    """Start Spark and keep it for the next commands."""
+    place = _open_home(home)
+    with place.hold(click.echo):
+        state, is_new = Engine(place.path).start(60 * idle)
+    click.echo(f"{'started' if is_new else 'running already'}: {state.describe()}")
+
+
+@main.command(epilog=_epilog("laptop status"))
+@_home
+def status(home: Path | None) -> None:
+    """Say whether Spark is kept for the next commands."""
+    place = _open_home(home)
+    state = Engine(place.path).read_state()
+    cure = shlex.join(["laptop", "up", "--home", str(place.path)])
+    click.echo(state.describe() if state else f"no engine: each command starts Spark for itself; to keep it: {cure}")
+
+
+@main.command(epilog=_epilog("laptop down"))
+@_home
+def down(home: Path | None) -> None:
+    """End the Spark that `laptop up` keeps."""
+    place = _open_home(home)
+    if not Engine(place.path).is_kept():
+        click.echo(f"there is no engine in {place.path}")
+        return
+    with place.hold(click.echo):  # a command that uses it ends first
+        Engine(place.path).stop()
+    click.echo(f"ended the engine of {place.path}")
+
+
 @main.command(epilog=_epilog("laptop clean --home /tmp/experiment"))
 @_home
 def clean(home: Path | None) -> None:
     """Delete a home with all its files."""
     place = _open_home(home)
-    place.remove()
+    place.remove(Engine(place.path).stop)
     click.echo(f"removed {place.path}")
 
 

@@ -155,8 +155,8 @@ class Home:
         finally:
             lock.release()
 
-    def remove(self) -> None:
-        """Remove the folder.
+    def remove(self, stop_users: Callable[[], object] = lambda: None) -> None:
+        """Remove the folder, after a call of `stop_users`: nothing may write there meanwhile.
 
         Raises:
             LaptopError: it is not a home, or another command uses it.
@@ -164,4 +164,5 @@ class Home:
         if not self._is_home:
             raise LaptopError(f"{self.path} is not a home of laptop; nothing was removed")
         with self._acquire_lock(lambda _: None, wait=False):
+            stop_users()
             shutil.rmtree(self.path)

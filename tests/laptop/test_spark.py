@@ -99,6 +99,23 @@ def test_python_workers_are_this_python(spark: SparkSession) -> None:
     assert spark.range(1).select(udf(lambda _: sys.executable)("id")).first()[0] == sys.executable
 
 
+def test_each_session_has_python_workers_of_its_own(spark: SparkSession) -> None:
+    """So a command that uses an engine runs the code of today, whatever the commands before it imported."""
+
+    def worker(session: SparkSession) -> tuple[int, ...]:
+        import os
+
+        from pyspark.sql.functions import udf
+
+        return tuple(session.range(1).select(udf(lambda _: f"{os.getpid()} {os.getppid()}")("id")).first()[0].split())
+
+    other = spark.builder.remote(os.environ["SPARK_REMOTE"]).create()
+    first, second = worker(spark), worker(other)
+    other.stop()
+    assert not set(first) & set(second)
+    assert worker(spark)[1] == first[1]
+
+
 def test_the_server_takes_no_one_without_its_token(spark: SparkSession) -> None:
     address = os.environ["SPARK_REMOTE"].partition("/;")[0]
     connect = f"SparkSession.builder.remote('{address}/;token=guess').getOrCreate()"

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from laptop import spark as server
+from laptop import spark_command
 from laptop.home import LaptopError
 
 LISTENS = "import socket, sys, time; time.sleep({}); s = socket.create_server(('127.0.0.1', {})); time.sleep(60)"
@@ -27,8 +28,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     monkeypatch.setattr(server, "_server", None)
     monkeypatch.setattr(server, "_downloading", None)
-    monkeypatch.setattr(server, "_java_environment", lambda _: {})
-    monkeypatch.setattr(server, "_IVY", tmp_path / "ivy")
+    monkeypatch.setattr(spark_command, "java_environment", lambda _: {})
+    monkeypatch.setattr(spark_command, "IVY", tmp_path / "ivy")
 
     def begin(deaths: int = 0, seconds: float = 0.0) -> list[str]:
         scripts = iter([DIES] * deaths)
@@ -36,7 +37,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         def command(_: Path, port: int) -> list[str]:
             return [sys.executable, "-c", next(scripts, LISTENS.format(seconds, port))]
 
-        monkeypatch.setattr(server, "_server_command", command)
+        monkeypatch.setattr(spark_command, "server_command", command)
         said: list[str] = []
         server.start_server(tmp_path, said.append)
         return said
@@ -101,4 +102,4 @@ def test_the_cache_is_complete_when_spark_has_answered(start: Start) -> None:
 
 
 def test_the_port_is_none_that_a_connection_may_take() -> None:
-    assert all(20_000 <= server._free_port() < 32_000 for _ in range(20))
+    assert all(20_000 <= spark_command.free_port() < 32_000 for _ in range(20))

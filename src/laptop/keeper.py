@@ -1,0 +1,80 @@
+"""The keeper of an engine: starts the Spark server of a home and ends it when nobody needs it any more.
+
+`python -m laptop.keeper HOME IDLE_SECONDS`, which `laptop up` starts as a process of its own. If it is killed, the
+server ends, too, as with any command that starts one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from laptop import spark, spark_command
+from laptop.engine import POLL, Engine, EngineState
+from laptop.home import LaptopError, set_environment
+
+
+def keep_engine(engine: Engine, idle_limit: float) -> str:
+    """Start the server, let commands use it, and end it; returns why it ended.
+
+    Raises:
+        LaptopError: another keeper lives, or the server does not start.
+    """
+    with engine.keep() as lock, set_environment(LAPTOP_HOME=str(engine.home)):
+        try:
+            address = spark.start_kept_server(engine.home, _print_line)
+            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+            state = EngineState(os.getpid(), str(engine.home), address, spark_command.fingerprint(), idle_limit, since)
+            return _watch(engine, state, lock)
+        finally:
+            spark.kill_server()
+
+
+def _watch(engine: Engine, state: EngineState, lock: int) -> str:
+    """Let commands use the server until there is a reason to end it; returns the reason."""
+    engine.publish(state)
+    used = time.monotonic()
+    while not (why := _reason_to_end(engine, lock)):
+        if engine.list_clients()[0]:
+            used = time.monotonic()
+        if time.monotonic() - used > state.idle_limit:
+            engine.withdraw()
+            if not engine.list_clients()[0]:  # nobody joined before the state was withdrawn
+                return f"no command used it for {state.idle_limit:.0f} s"
+            engine.publish(state)
+        time.sleep(POLL)
+    return why
+
+
+def _reason_to_end(engine: Engine, lock: int) -> str:
+    if not _is_file(engine.folder / "keeper.lock", lock):
+        return "the home is gone"
+    if spark.has_ended():
+        return "the server has ended"
+    if engine.list_clients()[1]:
+        return "a command was killed, and what it asked of Spark must not go on"
+    return "it was asked to end" if (engine.folder / "stop").exists() else ""
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    """Whether the path still leads to the open file."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        _print_line(keep_engine(Engine(Path(sys.argv[1])), float(sys.argv[2])))
+    except LaptopError as error:
+        _print_line(error.message)
+        sys.exit(error.exit_code)

