@@ -7,6 +7,8 @@ server ends, too, as with any command that starts one.
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -37,10 +39,12 @@ def keep_engine(engine: Engine, idle_limit: float) -> str:
 def _watch(engine: Engine, state: EngineState, lock: int) -> str:
     """Let commands use the server until there is a reason to end it; returns the reason."""
     engine.publish(state)
-    used = time.monotonic()
+    used, is_used = time.monotonic(), False
     while not (why := _reason_to_end(engine, lock)):
         if engine.list_clients()[0]:
-            used = time.monotonic()
+            used, is_used = time.monotonic(), True
+        elif is_used:
+            is_used = not _end_python_workers(engine)
         if time.monotonic() - used > state.idle_limit:
             engine.withdraw()
             if not engine.list_clients()[0]:  # nobody joined before the state was withdrawn
@@ -58,6 +62,23 @@ def _reason_to_end(engine: Engine, lock: int) -> str:
     if engine.list_clients()[1]:
         return "a command was killed, and what it asked of Spark must not go on"
     return "it was asked to end" if (engine.folder / "stop").exists() else ""
+
+
+def _end_python_workers(engine: Engine) -> bool:
+    """End the Python processes that the server keeps for sessions that are over, 50 MB each; False if one is not over.
+
+    They are listed before the clients are: so none of them is of a command that joins meanwhile.
+    """
+    ps = ["ps", "-A", "-o", "pid=,ppid=,args="]
+    listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words only
+    if engine.list_clients()[0]:
+        return False
+    for line in listed.splitlines():
+        pid, parent, words = line.split(maxsplit=2)
+        if int(parent) == spark.server_pid() and "pyspark.daemon" in words:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+    return True
 
 
 def _is_file(path: Path, descriptor: int) -> bool:

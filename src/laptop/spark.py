@@ -101,6 +101,11 @@ def has_ended() -> bool:
     return _server is None or _server.has_ended()
 
 
+def server_pid() -> int | None:
+    """Process id of the server that this process started."""
+    return _server.process.pid if _server and _server.process else None
+
+
 def kill_server() -> None:
     """End the server at once, with whatever it does."""
     if _server and _server.process:

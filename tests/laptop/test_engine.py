@@ -22,7 +22,9 @@ from laptop.engine import Engine, EngineState
 from laptop.home import Home, LaptopError
 
 LISTENS = """
-import os, socket, sys, time
+import os, socket, subprocess, sys, time
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)", "pyspark.daemon"])
+open("worker", "w").write(str(worker.pid))
 open("pid", "w").write(str(os.getpid()))
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(120)
@@ -119,6 +121,17 @@ def test_commands_use_the_engine_one_after_another_and_leave_nothing(engine: Eng
     assert list((engine.folder / "clients").iterdir()) == []
     assert engine.read_state() == state
     assert not (engine.home / "spark").exists()
+
+
+def test_python_workers_end_with_the_last_command_that_had_some(engine: Engine) -> None:
+    worker = int((engine.folder / "spark" / "worker").read_text())
+    server.start_server(engine.home, print)
+    wait_until(lambda: engine.list_clients()[0] != [])
+    time.sleep(0.5)
+    assert is_running(worker)
+    server.stop_server()
+    wait_until(lambda: not is_running(worker))
+    assert engine.is_kept()
 
 
 def test_only_its_owner_can_read_the_token(engine: Engine) -> None:
