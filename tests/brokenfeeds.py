@@ -88,9 +88,9 @@ FILES = {
         "another number of fields",
         lambda lines: _joined([lines[0], *(f"{line}," for line in lines[1:])]),
     ),
-    "one key for all": ("stands for more than 10 things in one file", lambda lines: _joined(_all(lines, "id", "7"))),
+    "one key for all": ("stands for more than 5 things in one file", lambda lines: _joined(_all(lines, "id", "7"))),
     "rounded keys": (
-        "stands for more than 10 things in one file",
+        "stands for more than 5 things in one file",
         lambda lines: _joined(_all(lines, "id", lambda text: f"{text[:-2]}00")),
     ),
     "no keys": ("most break id:long", lambda lines: _joined(_all(lines, "id", "N/A"))),

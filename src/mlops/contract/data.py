@@ -110,10 +110,10 @@ class Source:
     versions known at the same moment, that of the later file stays."""
     max_bad_share: float = 0.1
     """Largest share of a batch's rows that may break a rule; above it the batch is blocked."""
-    max_versions: int = 10
+    max_versions: int = 5
     """Largest number of different contents of one key in one file, known-at times aside. A key with more names no
-    single thing (`N/A`, a number that a spreadsheet has rounded). The log names such keys; a batch is blocked if a
-    larger share of its rows than `max_bad_share` has one."""
+    single thing (`N/A`, a number that a spreadsheet has rounded, or that lost a digit: ten keys become one). The log
+    names such keys; a batch is blocked if a larger share of its rows than `max_bad_share` has one."""
     files: FileFormat = FileFormat()
     """How its files are written."""
     table: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-_BLANKS = "\u115f\u1160\u2800\u3164\uffa0\U0001d159"
+BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0\U0001d159"
 """Letters and symbols without a picture: fillers of Hangul, the empty pattern of Braille, a note without a head."""
 
 
@@ -13,7 +13,7 @@ def clean_text(text: str) -> str:
 
     A text that shows nothing becomes empty: one of blank-looking letters, or of marks that have no letter below them.
     """
-    shown = "".join(letter if letter.isprintable() and letter not in _BLANKS else " " for letter in text)
+    shown = "".join(letter if letter.isprintable() and letter not in BLANK_LETTERS else " " for letter in text)
     if all(letter == " " or unicodedata.category(letter).startswith("M") for letter in shown):
         return ""
     return " ".join(shown.split())

@@ -42,8 +42,9 @@ _EXPANDED = 2**30
 _SUFFIXES = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz"), "parquet": (".parquet",)}
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
 """Characters that undecodable bytes become (surrogates), and the zero byte."""
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
-"""Characters that move or hide neighbouring text on a terminal or a page. A tab does not, and is allowed."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Half characters, which no text can hold, and characters that move or hide neighbouring text on a terminal or a page.
+A tab does not, and is allowed."""
 _HEADER = re.compile(rb"[^\r\n]+")
 CSV = FileFormat()
 
@@ -85,9 +86,7 @@ class File:
 
     @cached_property
     def _table(self) -> pa.Table:
-        import pyarrow.parquet as pq
-
-        return pq.read_table(io.BytesIO(self.content))
+        return _read_parquet(self.content)
 
     @cached_property
     def _records(self) -> list[tuple[int, str, str, dict[str, str] | None]]:
@@ -109,10 +108,10 @@ class File:
                 yield number, text, [record.get(name, "") for name in self.header], ""
 
     def _parquet_rows(self) -> Iterator[Row]:
-        texts = [_column_texts(self._table[name]) for name in self.header]
+        texts = [_column_texts(column) for column in self._table.columns]
         for number, values in enumerate(zip(*texts, strict=True), start=1):
             raw = json.dumps(dict(zip(self.header, values, strict=True)), ensure_ascii=False)
-            rule = "row:control" if _CONTROL.search("".join(values)) else ""
+            rule = "row:control" if _breaks_line("".join(values)) else ""
             yield number, printable(raw) if rule else raw, [] if rule else values, rule
 
 
@@ -165,17 +164,31 @@ def _expand_gzip(name: str, landed: bytes) -> bytes:
 
 
 def _check_parquet(name: str, content: bytes) -> None:
-    import pyarrow.parquet as pq
-
     try:
-        schema = pq.read_schema(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name} is no Parquet file: {str(error).splitlines()[0]}") from None
-    for field in schema:
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+        # Read to its end: a file that was damaged on its way has a whole footer.
+        table = _read_parquet(content)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = printable(f"{error} ".splitlines()[0].strip())
+        raise DataError(f"{name} is no Parquet file, or is damaged: {reason}: land it again") from None
+    for field in table.schema:
+        if _is_unreadable(field.type):
             raise DataError(
                 f"{name} has column {printable(field.name)} of type {field.type}: only plain values are read"
             )
+
+
+def _read_parquet(content: bytes) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    # Not pq.read_table, which cannot read a file that has a column twice.
+    return pq.ParquetFile(io.BytesIO(content)).read()
+
+
+def _is_unreadable(kind: pa.DataType) -> bool:
+    """Whether values have no plain text: lists, bytes, and lengths of time, whose unit no file states in a number."""
+    checks = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(check(kind) for check in (*checks, pa.types.is_duration, pa.types.is_interval))
 
 
 def _split_lines(content: bytes, *, has_header: bool) -> Iterable[tuple[int, str, str]]:
@@ -220,7 +233,12 @@ def _read_record(line: str) -> dict[str, str] | None:
     if not is_object or any(isinstance(value, list) for _, value in pairs) or len(dict(pairs)) < len(pairs):
         return None
     texts = {name: _json_text(value) for name, value in pairs}
-    return None if any(_CONTROL.search(text) or "\n" in text for text in texts.values()) else texts
+    return None if any(map(_breaks_line, texts.values())) else texts
+
+
+def _breaks_line(text: str) -> bool:
+    """Whether a value has a character that a field may not have: a control character or a line break."""
+    return "\n" in text or _CONTROL.search(text) is not None
 
 
 def _json_text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -51,24 +52,31 @@ def join_labels(
     joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = row_versions.newest_known(joined, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()]
-    _check_moments(labelled_rows, use_case)
+    early = int(find_early(labelled_rows[KNOWN], labelled_rows["prediction_time"]).sum())
+    if reason := describe_early(early, len(labelled_rows), use_case):
+        raise DataError(reason)
     labelled_rows = labelled_rows.drop(columns=KNOWN).reset_index(drop=True)
     return labelled_rows.assign(**{LABEL: question_of(use_case.label).encode_labels(labelled_rows[LABEL])})
 
 
-def _check_moments(rows: pd.DataFrame, use_case: UseCase) -> None:
-    """Refuse labels that were known before their own prediction time: features could hold the answer.
+def find_early(known: pd.Series[Any], asked: pd.Series[Any]) -> pd.Series[bool]:
+    """Find the labels that were known at their own prediction time: features could hold the answer."""
+    return known <= asked
+
+
+def describe_early(early: int, labelled: int, use_case: UseCase) -> str:
+    """Say why labels cannot be used if too many of them were known at their own prediction time; "" if few were.
 
     A few are what an entity leaves that was moved behind its own end.
     """
-    early = int((rows[KNOWN] <= rows["prediction_time"]).sum())
-    if len(rows) >= _EARLY_ROWS and early > _MAX_EARLY * len(rows):
-        source = use_case.source(use_case.label.source)
-        raise DataError(
-            f"{early} of {len(rows)} labels were known when their predictions were made, and {_MAX_EARLY:.0%} may: "
-            f"either {source.known_at} of {source.name} is wrong (another time zone?), or the label "
-            f"{use_case.label.name} is no answer to the question; correct the rows of {source.name}, or the use case"
-        )
+    if labelled < _EARLY_ROWS or early <= _MAX_EARLY * labelled:
+        return ""
+    source = use_case.source(use_case.label.source)
+    return (
+        f"{early} of {labelled} labels were known when their predictions were made, and {_MAX_EARLY:.0%} may: "
+        f"either {source.known_at} of {source.name} is wrong (another time zone?), or the label "
+        f"{use_case.label.name} is no answer to the question; correct the rows of {source.name}, or the use case"
+    )
 
 
 def load_outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int | None = None) -> DataFrame:

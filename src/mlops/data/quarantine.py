@@ -195,7 +195,7 @@ def _find_crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str
     """The key of each row whose key stands for more than `max_versions` different things in one file.
 
     It sets no row aside, and counts by file: which rows stay must not depend on how they were packed into files and
-    batches, and ten corrections of a row that land at once are still corrections.
+    batches, and a few corrections of a row that land at once are still corrections.
     """
     rivals, keys = _rows_of_repeated_keys(source, rows, good), list(source.key)
     contents = [column.name for column in source.columns if column.name != source.known_at or column.name in keys]

@@ -4,13 +4,15 @@ Each line is read by itself, so that a broken line spoils no other; a field cann
 cannot be read as its column's type, a missing required value and a line that is not a row each break a rule; the line
 is kept as text.
 
-Text is normalised: composed (NFC), without outer blanks, every kind of blank as the plain one, and words for "no value"
-(`NULL`, `N/A`, ...) as null. Else two spellings of a key are two keys, and all aircraft named "NULL" are one aircraft.
+Text is normalised: composed (NFC), without marks that have no picture, without outer blanks, every kind of blank as the
+plain one, and words for "no value" (`NULL`, `N/A`, ...) as null. Else two spellings of a key are two keys, and all
+aircraft named "NULL" are one aircraft.
 Numbers and moments are not normalised: a blank or a word in them breaks a rule.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -25,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Column, FileFormat, Source
-from mlops.contract.text import printable
+from mlops.contract.text import BLANK_LETTERS, printable
 from mlops.data.file_formats import LONGEST_HEADER, File
 
 _PATTERNS = {
@@ -40,12 +42,21 @@ _FRACTIONS = r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d(\.\d{1,6}(0{3})?)?Z$"
 """What a timestamp of JSON lines or Parquet looks like: to the microsecond."""
 _SPARE = 200
 """Number of header names among which the likely new name of a column is searched."""
-_BLANKS = " \t\u200b\u200c\u200d\u2060\ufeff"
-"""Characters that are stripped from both ends of a text, after every kind of blank became the plain one."""
+_BLANKS = " \t\u200c\u200d"
+"""Characters that are stripped from both ends of a text, after every kind of blank became the plain one. Within a text
+the joiners U+200C and U+200D shape letters."""
+_INVISIBLE = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f]")
+"""Marks without a picture that are of no category of such marks: joiner of graphemes, selectors of variants."""
+_WORDS = ("null", "none", "nil", "nan", "nat", "n/a", "undefined")
 _NOTHING = pa.array(
-    ["", "null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"]
+    ["", r"\n", "n.a.", "-nan", *_WORDS]
+    + [f"{start}{word}{end}" for start, end in ("()", "<>", "[]") for word in (*_WORDS, "na")]
+    + [f"#{error}" for error in ("n/a", "n/a n/a", "na", "null!", "value!", "ref!", "div/0!", "name?", "num!")]
 )
-"""Texts that mean "no value", in lower case. `NA` counts in capitals only, as R writes it: `na` can be a word."""
+"""Texts that mean "no value", in lower case; the last ones are errors of spreadsheets. `NA` alone counts in capitals
+only, as R writes it: `na` can be a word."""
+_ONLY_MARKS = r"^[-?\x{2010}-\x{2015}\x{2212}]+$"
+"""Text of dashes and question marks only, which means "no value", too."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ def header_error(file: File, source: Source) -> str:
 def _no_header(file: File) -> str:
     """Say why the first line is not a header at all; "" if it is one."""
     if file.format.kind != "csv":
-        return "" if file.header else "has no column"
+        empty = "has no column" if file.format.kind == "parquet" else "has no line that is a JSON object"
+        return "" if file.header else empty
     line = file.first_line
     if not line:
         return "is empty, without even a header"
@@ -224,10 +236,19 @@ def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:
         tidied = pa.array([_clean_column(text) for text in untidy.to_pylist()], pa.string())
         texts = pc.coalesce(pc.take(tidied, pc.index_in(texts, untidy)), texts)
     nothing = pc.or_(pc.is_in(pc.utf8_lower(texts), _NOTHING), pc.equal(texts, "NA"))
+    nothing = pc.or_(nothing, pc.match_substring_regex(texts, _ONLY_MARKS))
     return pc.if_else(nothing, None, texts)
 
 
 def _clean_column(text: str) -> str:
     # (Rejected: Arrow's utf8_normalize, whose NFC of version 21 decomposes.)
-    composed = unicodedata.normalize("NFC", text)
-    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in composed).strip(_BLANKS)
+    composed = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+    return "".join(map(_clean_character, composed)).strip(_BLANKS)
+
+
+def _clean_character(character: str) -> str:
+    """Return a blank for every kind of blank, and nothing for a mark without a picture (a byte order, a direction)."""
+    category = unicodedata.category(character)
+    if category == "Zs" or character in BLANK_LETTERS:
+        return " "
+    return "" if category == "Cf" and character not in _BLANKS else character

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlops.context import task
 from mlops.contract import DataError, Decision
 from mlops.contract.model_version import Version, require_fact
 from mlops.data import table_schemas
+from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
 from mlops.modeling.volume import find_unjudged
@@ -145,6 +146,9 @@ def _measure_quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[l
             "run the job 'inference'"
         )
     qualities = list(measure_slices(question, matured, window.start, window.end, policy, due=True))
+    early = int(matured.loc[matured["label"].notna(), "early"].sum())
+    early_reason = describe_early(early, qualities[0].labelled, job.use_case)
+    qualities[0] = replace(qualities[0], implausible=early_reason or qualities[0].implausible)
     rows = [_metrics_row(job, quality, matured) for quality in qualities]
     if qualities[0].state == "judged" and matured["day"].nunique() > 1 and matured["baseline"].notna().all():
         rows[0] |= _compare_with_baseline(question, matured[matured["label"].notna()])

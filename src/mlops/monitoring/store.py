@@ -120,8 +120,8 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
 
     Returns:
         One row per entity, with the question's score columns, model_version, baseline (score of the baseline model;
-        missing: none), label (a number; NaN: none), reported, event_time, day and week (UTC without zone), and the
-        policy's slices.
+        missing: none), label (a number; NaN: none), reported, early (True: the label was known at the prediction time),
+        event_time, day and week (UTC without zone), and the policy's slices.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
     outcomes = labels.load_outcomes(job.data, use_case, job.config.as_of)
@@ -134,7 +134,8 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
     # An entity can be scored more than once and have several outcome versions: the newest of both counts.
     predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
     predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
-    predicted["reported"] = predicted.pop(labels.KNOWN).notna()
+    known = predicted.pop(labels.KNOWN)
+    predicted["reported"], predicted["early"] = known.notna(), labels.find_early(known, predicted["prediction_time"])
     predicted[labels.LABEL] = question_of(use_case.label).encode_labels(predicted[labels.LABEL])
     day = predicted["event_time"].dt.floor("D")
     return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))

@@ -6,13 +6,14 @@ import csv
 import gzip
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.contract import Column, ConfigError, DataError, FileFormat, Source
@@ -126,6 +127,8 @@ GOOD = '{"id": 1, "at": "2024-01-01T00:00:00Z", "size": 1.5, "kind": "x"}'
         ('{"id": [1], "at": "2024-01-01T00:00:00Z"}', "row:json"),
         ('{"id": 1, "id": 2, "at": "2024-01-01T00:00:00Z"}', "row:json"),
         ('{"id": 1, "at": "2024-01-01T00:00:00Z", "kind": "a\\u001b[2J"}', "row:json"),
+        ('{"id": 1, "at": "2024-01-01T00:00:00Z", "kind": "\\ud800"}', "row:json"),
+        ('{"id": 1, "at": "2024-01-01T00:00:00Z", "kind": "a\\udc00"}', "row:json"),
         ("[" * 100_000, "row:json"),
         ('{"id": 1.5, "at": "2024-01-01T00:00:00Z"}', "id:long"),
         ('{"at": "2024-01-01T00:00:00Z"}', "id:required"),
@@ -181,12 +184,48 @@ def test_truth_values_are_numbers_where_a_number_is_wanted_and_words_where_text_
         ("a.csv.gz", "csv", gzip.compress(b"id,at\n", mtime=0) + b"rest", "is no gzip file"),
         ("a.parquet", "parquet", b"PAR1", "is no Parquet file"),
         ("a.parquet", "parquet", parquet(id=[[1], [2]]), "has column id of type list"),
+        ("a.parquet", "parquet", parquet(id=[timedelta(hours=1)]), "has column id of type duration"),
         ("a.jsonl", "utf-16.jsonl", b"\xff\xfea", "is no text in utf-16"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_a_sentence(name, ending, landed, words):
     with pytest.raises(DataError, match=words):
         file_formats.expand_content(name, landed, FORMS[ending])
+
+
+PLAIN = parquet(
+    id=list(range(50)), at=["2024-01-01T00:00:00Z"] * 50, size=[n / 7 for n in range(50)],
+    kind=[f"k{n}" for n in range(50)],
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(PLAIN) - 1), st.integers(1, 255))
+def test_parquet_that_was_damaged_on_its_way_is_a_sentence_or_has_its_rows(place, change):
+    landed = bytearray(PLAIN)
+    landed[place] ^= change
+    try:
+        why, made = read("parquet", bytes(landed))
+    except DataError as error:
+        assert re.match(r"\S+ (is no Parquet file|has column)", str(error))  # noqa: PT017
+    else:
+        assert why or made.table.num_rows == len(made.raw)
+
+
+def test_parquet_with_a_column_twice_or_without_a_name_is_read_as_other_files_are():
+    def write(*names):
+        out = io.BytesIO()
+        columns = {"id": [1], "at": ["2024-01-01T00:00:00Z"], "size": [1.0], "kind": ["x"], "": ["y"]}
+        pq.write_table(pa.Table.from_arrays([pa.array(columns[name]) for name in names], names=names), out)
+        return read("parquet", out.getvalue())
+
+    assert "has size more than once" in write("id", "at", "size", "kind", "size")[0]
+    assert write("id", "at", "size", "kind", "", "")[1].broken == {}
+
+
+def test_a_line_break_within_a_value_of_parquet_breaks_its_row():
+    _, made = read("parquet", parquet(id=[1, 2], at=["2024-01-01T00:00:00Z"] * 2, size=[1, 2], kind=["a\nb", "c"]))
+    assert made.broken == {0: ["row:control"]}
 
 
 def test_a_bomb_of_gzip_is_refused_before_it_fills_the_memory(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -19,13 +21,12 @@ START = pd.Timestamp("2024-01-01")
 def test_labels_that_were_known_at_their_questions_are_refused(hours, more):
     """`hours` from the question to the report, and `more` rows that are reported a day after it."""
     known = START + pd.to_timedelta([*hours, *[24] * more], unit="h")
-    rows = pd.DataFrame({labels.KNOWN: known, "prediction_time": START})
-    early = sum(hour <= 0 for hour in hours)
-    if len(rows) >= 100 and early > len(rows) / 100:
-        with pytest.raises(DataError, match=rf"{early} of {len(rows)} labels were known .* either judged of results"):
-            labels._check_moments(rows, TOY)
-    else:
-        labels._check_moments(rows, TOY)
+    early = int(labels.find_early(pd.Series(known), pd.Series(START, range(len(known)))).sum())
+    assert early == sum(hour <= 0 for hour in hours)
+    reason = labels.describe_early(early, len(known), TOY)
+    assert bool(reason) == (len(known) >= 100 and early > len(known) / 100)
+    if reason:
+        assert re.match(rf"{early} of {len(known)} labels were known .* either judged of results", reason)
 
 
 def test_labels_of_each_kind_become_numbers_and_missing_ones_stay_missing():

@@ -109,11 +109,37 @@ def test_every_line_is_a_row_or_has_its_rule(content):
     assert all(len(each.row) < 11_000 and each.row.replace("\u00a0", "").isprintable() for each in judged.broken)
 
 
-@pytest.mark.parametrize("spelling", ["b", " b", "b\u00a0", "\ufeffb\u200b", "b\t"])
+@pytest.mark.parametrize("spelling", ["bc", " bc", "bc\u00a0", "\ufeffbc\u200b", "bc\t"])
 def test_spellings_that_look_alike_are_one_key(spelling):
-    content = f"id,seen,size\n{spelling},2024-01-02T00:00:00Z,2\nb,2024-01-01T00:00:00Z,1\n".encode()
+    content = f"id,seen,size\n{spelling},2024-01-02T00:00:00Z,2\nbc,2024-01-01T00:00:00Z,1\n".encode()
     rows = readers.read_files(THINGS, [File("a.csv", "0", 0, NOW, content)])
-    assert rows.table["id"].to_pylist() == ["b", "b"]
+    assert rows.table["id"].to_pylist() == ["bc", "bc"]
+
+
+UNSEEN = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf"]
+"""Marks of format: byte orders, directions, soft hyphens, tags. Two of them join letters, and count within a text."""
+
+
+@given(st.sampled_from([*UNSEEN, "\u034f", "\ufe0f", "\u3164", "\u2800", "\u3000"]), st.integers(0, 2))
+def test_a_mark_that_nobody_sees_makes_no_other_key(mark, place):
+    key = "bc"[:place] + mark + "bc"[place:]
+    content = f"id,seen,size\n{key},2024-01-02T00:00:00Z,2\n{mark},2024-01-01T00:00:00Z,1\n"
+    rows = readers.read_files(THINGS, [File("a.csv", "0", 0, NOW, content.encode())])
+    shown = rows.table["id"].to_pylist()
+    if rows.broken.get(0) != ["row:control"]:
+        inside = place == 1 and (mark in "\u200c\u200d" or not unicodedata.category(mark).startswith(("Cf", "Mn")))
+        assert shown[0] in ({key, "b c"} if inside else {"bc"})
+        assert rows.broken[1] == ["id:required"]
+
+
+WORDS = ["NULL", "None", "#N/A", "#DIV/0!", "#value!", "NaT", "undefined", "(null)", "[NA]", "<none>", "-", "---", "??"]
+
+
+@pytest.mark.parametrize("word", [*WORDS, "\u2014", "N/\u200bA", "null\u200e"])
+def test_words_for_no_value_are_no_key(word):
+    content = f"id,seen,size\n{word},2024-01-02T00:00:00Z,2\n"
+    rows = readers.read_files(THINGS, [File("a.csv", "0", 0, NOW, content.encode())])
+    assert rows.broken == {0: ["id:required"]}
 
 
 def test_other_spellings_stay_other_keys():

@@ -84,7 +84,7 @@ class World:
             frame = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
             times = {c: pd.to_datetime(frame[c]).astype("datetime64[us]") for c in columns if columns[c] == "timestamp"}
             self.tables[name] = frame.assign(**times)
-        self.trained, self.left = {}, -1
+        self.trained, self.left, self.early = {}, -1, 0.0
         self.train(10)
 
     def train(self, day):
@@ -166,7 +166,10 @@ class World:
         rows = EVENTS[(EVENTS["event_time"] >= naive(start)) & (EVENTS["event_time"] < naive(job.config.as_of))]
         told = rows["day"] + DAY <= naive(job.config.as_of)
         predicted = np.nan if baseline is None else rows["prediction"]
-        return rows.assign(label=rows["label"].where(told), reported=told, baseline=predicted, model_version=1)
+        early = np.arange(len(rows)) % 100 < 100 * self.early
+        return rows.assign(
+            label=rows["label"].where(told), reported=told, early=early, baseline=predicted, model_version=1
+        )
 
     def evaluate_weeks(self, job, weeks, past):
         counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
@@ -288,6 +291,23 @@ def test_weeks_after_a_run_in_the_past_and_feeds_of_today_are_not_its_news(late)
         mine = after.tables[table][after.tables[table]["as_of"] == naive(moment(45))]
         assert texts(mine.to_dict("records")) == texts(alone.tables[table].to_dict("records"))
     assert after.page.count("open") <= alone.page.count("open")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_labels_that_were_known_at_their_questions_page_and_start_no_training(share):
+    """Training refuses them, so a decision to train on them would only fail."""
+    world = World()
+    world.early = share
+    assert monitor(world, 59) == str(share == 0).lower()  # the champion is old
+    pages = [row for row in world.tables["alerts"].to_dict("records") if row["rule"] == "labels"]
+    assert [row["severity"] for row in pages] == ["page"] * (share > 0)
+    assert all("labels were known when their predictions were made" in row["evidence"] for row in pages)
+    if share > 0:
+        decided = world.tables["decisions"]
+        assert decided["reason"].str.contains("known when their predictions were made").any()
+        world.early = 0.0
+        assert monitor(world, 60) == "true"
+        assert world.tables["alerts"].query("rule == 'labels'")["resolved"].notna().all()
 
 
 def test_a_run_before_the_first_champion_says_so():
