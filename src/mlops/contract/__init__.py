@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from mlops.contract.checks import check_kind
+from mlops.contract.checks import check_keys, check_kind
 from mlops.contract.data import (
     Action,
     Column,
@@ -118,8 +118,9 @@ class UseCase:
     """Days of the sample that `laptop demo` replays and that tests look at; None: there is no sample."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError if model or policy do not fit the kind of the label."""
+        """Raise ConfigError if model or policy do not fit the kind of the label, or keys do not fit each other."""
         check_kind(self.label, self.model, self.policy)
+        check_keys(self.entity, self.source(self.entity.source), self.source(self.label.source))
 
     def source(self, name: str) -> Source:
         """Return the source with that name; raises ConfigError with the known names."""

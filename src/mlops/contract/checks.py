@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops.contract.data import Label
+from mlops.contract.data import Entity, Label, Source
 from mlops.contract.errors import ConfigError
 from mlops.contract.policy import Model, Policy
 
@@ -13,6 +13,26 @@ def check_kind(label: Label, model: Model, policy: Policy) -> None:
     """Raise ConfigError with all that does not fit the label's kind."""
     if problems := [*_find_estimator_problems(label, model), *_find_policy_problems(label, policy)]:
         raise ConfigError(f"label {label.name!r} has kind {label.kind!r}, and {'; '.join(problems)}")
+
+
+def check_keys(entity: Entity, asked: Source, reports: Source) -> None:
+    """Raise ConfigError if the keys do not give each entity one row, and at most one outcome.
+
+    Args:
+        entity: the thing that is predicted.
+        asked: its source.
+        reports: the label's source.
+    """
+    if set(entity.key) != set(asked.key):
+        raise ConfigError(
+            f"the entity has the key {entity.key}, and its source {asked.name!r} the key {asked.key}: name the same "
+            "columns, else several things that are predicted are taken for one"
+        )
+    if several := set(reports.key) - set(entity.key):
+        raise ConfigError(
+            f"the label's source {reports.name!r} has rows per {', '.join(sorted(several))}, which is not in the "
+            f"entity's key {entity.key}: report one row per {' and '.join(entity.key)}, else only the newest counts"
+        )
 
 
 def _find_estimator_problems(label: Label, model: Model) -> Iterator[str]:

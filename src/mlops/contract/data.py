@@ -274,7 +274,7 @@ class Entity:
 
     source: str
     key: tuple[str, ...]
-    """Columns that make, with the prediction time, the key of the feature table."""
+    """The key of its source; with the prediction time it makes the key of the feature table."""
     event_time: str
     lead: timedelta
     """Time from the prediction to the event."""
