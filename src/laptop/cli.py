@@ -9,21 +9,20 @@ from __future__ import annotations
 import errno
 import importlib
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from laptop.completion import complete_job, complete_target
 from laptop.engine import Engine
 from laptop.home import Home, LaptopError, set_environment
 
@@ -80,7 +79,14 @@ def run_args(args: Sequence[str]) -> int:
 
 
 @main.command(epilog=_epilog("laptop validate -t prod"))
-@click.option("-t", "--target", "targets", multiple=True, help="Only this target; may be repeated.")
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    shell_complete=complete_target,
+    help="Only this target; may be repeated.",
+)
 @click.option(
     "--schema",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -111,8 +117,8 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
 
 
 @main.command(epilog=_epilog("laptop run training -t dev -p as_of=2013-04-01"))
-@click.argument("job")
-@click.option("-t", "--target", required=True, help="Target of the bundle.")
+@click.argument("job", shell_complete=complete_job)
+@click.option("-t", "--target", required=True, shell_complete=complete_target, help="Target of the bundle.")
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Job parameter; may be repeated.")
 @click.option(
     "--repair",
@@ -130,6 +136,7 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
     from laptop.console import Console
     from laptop.run_store import GOOD
     from laptop.runner import Runner
+    from laptop.signals import handle_signals
 
     parameters = dict(_parse_pair(text) for text in params)
     runtime.install_runtime()
@@ -137,7 +144,7 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
         show = Console(sys.stderr if output == "json" else sys.stdout)
         runner = Runner(_load_checked(target), _open_home(home), show, spark=spark)
         runner.check_request(job, parameters)
-        with runner.home.hold(show.print_line), _handle_signals(runner.cancelled) as received, show.capture_output():
+        with runner.home.hold(show.print_line), handle_signals(runner.cancelled) as received, show.capture_output():
             _write_summaries(runner.home)
             first = (runner.repair_job if repair else runner.run_job)(job, parameters)
             queued = list(runner.work_off_queue())
@@ -187,7 +194,10 @@ def _run_module(key: str, arguments: Sequence[str]) -> int:
 
 @main.command(epilog=_epilog("laptop notebook notebooks/monitor.py -t prod"))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("-t", "--target", required=True, help="Target of the bundle, whose tables and models it reads.")
+@click.option(
+    "-t", "--target", required=True, shell_complete=complete_target,
+    help="Target of the bundle, whose tables and models it reads.",
+)  # fmt: skip
 @click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="Widget's value; may be repeated.")
 @_home
 def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None) -> None:
@@ -270,12 +280,13 @@ def down(home: Path | None) -> None:
 
 
 @main.command(epilog=_epilog("laptop clean --home /tmp/experiment"))
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_home
-def clean(home: Path | None) -> None:
+def clean(home: Path | None, output: str) -> None:
     """Delete a home with all its files."""
     place = _open_home(home)
     place.remove(Engine(place.path).stop)
-    click.echo(f"removed {place.path}")
+    click.echo(json.dumps({"removed": str(place.path)}) if output == "json" else f"removed {place.path}")
 
 
 def _find_root() -> Path:
@@ -328,22 +339,3 @@ def _parse_pair(text: str) -> tuple[str, str]:
     if not equals:
         raise LaptopError(f"parameter {text!r} is not of the form KEY=VALUE")
     return name, value
-
-
-@contextmanager
-def _handle_signals(cancelled: threading.Event) -> Iterator[list[int]]:
-    """Set the event on Ctrl-C or SIGTERM and yield the signals; the second signal ends the process at once."""
-    received: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        cancelled.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

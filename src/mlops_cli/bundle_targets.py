@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 def _read_modes() -> Mapping[str, Any]:
@@ -58,6 +59,17 @@ class _Target(click.ParamType[str]):
         if value not in names:
             self.fail(f"{value!r} is no target of the bundle; it has {', '.join(names)}", param, ctx)
         return value
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The targets that begin with what is typed."""
+        home = ctx.params.get("home")
+        names = list_targets(home if isinstance(home, Path) else None)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 TARGET = _Target()

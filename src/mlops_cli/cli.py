@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import getpass
 import io
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlops import config
 from mlops.contract import ModelError, clean_text
 from mlops.platform.registry import Registry
 from mlops.release import approvals
-from mlops.release.version_record import ShownTags, champion_of, read_record
+from mlops.release.version_record import ShownTags, champion_of, newest_move, read_record, version_to_restore
 from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
@@ -49,13 +49,16 @@ def cli() -> None:
 @click.option(
     "--reason", default="approved", show_default=True, type=options.REASON, help="Why; kept in the audit table."
 )
-def approve(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
+@options.output
+def approve(*, version: int, target: str, home: Path | None, approver: str | None, reason: str, output: str) -> None:
     """Approve a validated version and repair its waiting run.
 
     Example: mlops approve 1 --target prod --home .laptop --approver ada
     """
-    deployed = _start_review(version, target, home, approver, {"decision": "approved", "reason": reason})
-    deployed.repair_job("deployment", {"model_version": str(version)})
+    with options.only_result(output):
+        deployed, result = _start_review(version, target, home, approver, {"decision": "approved", "reason": reason})
+        deployed.repair_job("deployment", {"model_version": str(version)})
+    _print_result(output, deployed, result)
 
 
 @cli.command(epilog=options.EXITS)
@@ -64,20 +67,23 @@ def approve(version: int, target: str, home: Path | None, approver: str | None, 
 @options.home
 @_approver
 @click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
-def reject(version: int, target: str, home: Path | None, approver: str | None, reason: str) -> None:
+@options.output
+def reject(*, version: int, target: str, home: Path | None, approver: str | None, reason: str, output: str) -> None:
     """Reject a version for good, with a reason.
 
     It is not deployed, and no validation opens it again.
 
     Example: mlops reject 3 --target prod --reason "trained on the wrong source"
     """
-    _start_review(version, target, home, approver, {"decision": "rejected", "reason": reason})
+    with options.only_result(output):
+        deployed, result = _start_review(version, target, home, approver, {"decision": "rejected", "reason": reason})
+    _print_result(output, deployed, result)
 
 
 def _start_review(
     version: int, target: str, home: Path | None, approver: str | None, given: dict[str, str]
-) -> DeployedBundle:
-    """Start the job that records a person's decision; the platform says who the person is.
+) -> tuple[DeployedBundle, dict[str, Any]]:
+    """Start the job that records a person's decision; the platform says who the person is. Returns the facts of it.
 
     Raises:
         MlopsError: the decision is refused before the job starts, or by it.
@@ -91,7 +97,15 @@ def _start_review(
         _check_version(deployed, reviewed.number, by, given["decision"])
     deployed.run_job("review", {"model_version": str(version), **given}, by)
     options.print_line(f"{reviewed} {given['decision']}{f' by {by}' if by else ''}: {given['reason']}")
-    return deployed
+    return deployed, {"version": reviewed.number, "by": by, **given}
+
+
+def _print_result(output: str, deployed: DeployedBundle, facts: Mapping[str, Any]) -> None:
+    """Print what a command did as JSON, with the champion that the target has now."""
+    if output == "json":
+        champion = Registry(deployed.home).find_alias_holder(deployed.model, "champion")
+        number = champion.number if champion else None
+        click.echo(json.dumps({"target": deployed.target, "model": deployed.model, **facts, "champion": number}))
 
 
 def _check_version(deployed: DeployedBundle, number: int, by: str, decision: str) -> None:
@@ -115,7 +129,8 @@ def _check_version(deployed: DeployedBundle, number: int, by: str, decision: str
 @options.target
 @options.home
 @options.parameter
-def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -> None:
+@options.output
+def deploy(version: int, target: str, home: Path | None, param: Sequence[str], output: str) -> None:
     """Validate a version and make it champion.
 
     For the champion itself: point the aliases where the audit table says.
@@ -124,7 +139,9 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
     """
     deployed = options.resolve_target(target, home)
     candidate = Registry(deployed.home).get_version(deployed.model, version)
-    deployed.run_job("deployment", {"model_version": str(candidate.number), **options.parse_pairs(param)})
+    with options.only_result(output):
+        deployed.run_job("deployment", {"model_version": str(candidate.number), **options.parse_pairs(param)})
+    _print_result(output, deployed, {"version": candidate.number})
 
 
 @cli.command(epilog=options.EXITS)
@@ -132,15 +149,18 @@ def deploy(version: int, target: str, home: Path | None, param: Sequence[str]) -
 @options.home
 @click.option("--version", type=click.IntRange(min=1), help="Of the source model. Default: its champion.")
 @options.parameter
-def promote(target: str, home: Path | None, version: int | None, param: Sequence[str]) -> None:
+@options.dry_run
+@options.output
+def promote(
+    *, target: str, home: Path | None, version: int | None, param: Sequence[str], dry_run: bool, output: str
+) -> None:
     """Copy a version of the target below into this target.
 
     Validation and approval decide there again.
 
     Example: mlops promote --target staging -p source_model=CATALOG.SCHEMA.MODEL
     """
-    given = options.parse_pairs(param)
-    config.check_given("promotion", given)
+    given = _parse_given("promotion", param)
     deployed = options.resolve_target(target, home)
     source = deployed.source_model(given)
     registry = Registry(deployed.home)
@@ -149,12 +169,30 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
     )
     if chosen is None:
         raise ModelError(f"{source} has no champion to promote; name a version with --version")
+    parameters = {"source_version": str(chosen.number), **given}
+    facts: dict[str, Any] = {"source": source, "source_version": chosen.number}
+    if dry_run:
+        options.print_line(f"would promote {chosen} to {deployed.model}; nothing was started", err=output == "json")
+        _print_result(output, deployed, {"dry_run": True, **facts, "job": "promotion", "parameters": parameters})
+        return
     options.print_line(f"promoting {chosen} to {deployed.model}", err=True)
-    deployed.run_job("promotion", {"source_version": str(chosen.number), **given})
-    for copy in registry.list_versions(deployed.model):
-        shown = ShownTags.of(copy)
-        if shown.promoted_from.startswith(f"{source}/{chosen.number}@"):
-            options.print_line(f"{copy} is the copy of {chosen}; verdict: {shown.verdict or 'open'}")
+    with options.only_result(output):
+        deployed.run_job("promotion", parameters)
+        shown = [(copy, ShownTags.of(copy)) for copy in registry.list_versions(deployed.model)]
+        copies = [(c, tags) for c, tags in shown if tags.promoted_from.startswith(f"{source}/{chosen.number}@")]
+        for copy, tags in copies:
+            options.print_line(f"{copy} is the copy of {chosen}; verdict: {tags.verdict or 'open'}")
+    made = [{"version": copy.number, "verdict": tags.verdict or None} for copy, tags in copies]
+    _print_result(output, deployed, {**facts, "copies": made})
+
+
+def _parse_given(job: str, param: Sequence[str]) -> dict[str, str]:
+    """Parse the parameters of a job and refuse malformed ones before anything is read."""
+    from mlops import config  # pydantic and the classes of all jobs take half of the time of `mlops --help`
+
+    given = options.parse_pairs(param)
+    config.check_given(job, given)
+    return given
 
 
 @cli.command(epilog=options.EXITS)
@@ -162,14 +200,25 @@ def promote(target: str, home: Path | None, version: int | None, param: Sequence
 @options.home
 @click.option("--reason", required=True, type=options.REASON, help="Why; kept in the audit table.")
 @options.parameter
-def rollback(target: str, home: Path | None, reason: str, param: Sequence[str]) -> None:
+@options.dry_run
+@options.output
+def rollback(*, target: str, home: Path | None, reason: str, param: Sequence[str], dry_run: bool, output: str) -> None:
     """Put the previous champion back.
 
     Example: mlops rollback --target prod --reason "late rate doubled"
     """
-    given = {"reason": reason, **options.parse_pairs(param)}
-    config.check_given("rollback", given)
-    options.resolve_target(target, home).run_job("rollback", given)
+    parameters = _parse_given("rollback", [f"reason={reason}", *param])
+    deployed = options.resolve_target(target, home)
+    if dry_run:
+        last = newest_move(audit_records.read_rows(deployed))
+        number = version_to_restore(last, deployed.model, deployed.command)
+        options.print_line(f"would make version {number} champion again; nothing was started", err=output == "json")
+        facts = {"dry_run": True, "version": number, "job": "rollback", "parameters": parameters}
+        _print_result(output, deployed, facts)
+        return
+    with options.only_result(output):
+        deployed.run_job("rollback", parameters)
+    _print_result(output, deployed, {"reason": reason})
 
 
 for _command in (status, history, compare, export, adopt, update, *COMMANDS, ci):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import click
@@ -25,6 +27,7 @@ home = click.option(
 target = click.option("--target", "-t", required=True, type=TARGET, help="Which target of the bundle.")
 parameter = click.option("--param", "-p", multiple=True, metavar="KEY=VALUE", help="A further job parameter, as as_of.")
 output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and start nothing.")
 
 
 class _Reason(click.ParamType[str]):
@@ -65,6 +68,16 @@ def resolve_target(name: str, folder: Path | None) -> DeployedBundle:
     deployed = bundle_cli.load_deployed(name, folder)
     print_line(f"{deployed}", err=True)
     return deployed
+
+
+@contextmanager
+def only_result(output: str) -> Iterator[None]:
+    """Where a command prints JSON, send everything else that is printed meanwhile to stderr."""
+    if output == "json":
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 def parse_pairs(given: Sequence[str]) -> dict[str, str]:

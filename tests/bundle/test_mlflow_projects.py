@@ -207,15 +207,15 @@ def test_the_task_of_a_wheel_gets_its_parameters(tmp_path):
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_the_loop_runs_by_mlflow_run_alone(tmp_path):
-    """A clone, an environment that MLflow makes of python_env.yaml, and the commands of platform.md."""
+    """A clone without an environment, and the commands of platform.md: the first of them makes the environment."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    environment |= {"MLFLOW_TRACKING_URI": "sqlite:///.mlflow/projects.db", "MLFLOW_ENV_ROOT": str(tmp_path / "envs")}
+    environment |= {"MLFLOW_TRACKING_URI": "sqlite:///.mlflow/projects.db"}
 
     def run(entry, **parameters):
         words = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
-        command = [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "uv", *words]
+        command = [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *words]
         subprocess.run(command, cwd=clone, env=environment, check=True)
 
     run("sample", since="2013-01-01", until="2013-04-05", as_of="2013-04-06T00:00:00Z")

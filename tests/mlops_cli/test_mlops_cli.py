@@ -8,9 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
 from mlops.release import audit_log
+from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.cli import cli, run_args
 
 
@@ -96,6 +98,55 @@ def test_compare_sets_two_versions_side_by_side(mlops):
     code, out, _ = mlops("compare", "1", "2", "--target", "prod", "--output", "json")
     assert {"what": "version", "a": 1, "b": 2} in json.loads(out)
     assert "is 'best': give a number, or one of champion" in mlops("compare", "1", "best", "--target", "prod")[2]
+
+
+def test_a_dry_run_says_what_would_be_done_and_starts_nothing(told, mlops):
+    before = mlops("history", "--target", "prod", "--output", "json")[1]
+    code, out, _ = mlops("promote", "--target", "prod", "--version", "2", "--dry-run", "--output", "json")
+    facts = json.loads(out)
+    assert (code, facts["dry_run"], facts["source"], facts["source_version"]) == (0, True, told.model("dev"), 2)
+    assert facts["parameters"] == {"source_version": "2"}
+    code, out, _ = mlops("rollback", "--target", "prod", "--reason", "late", "--dry-run", "--output", "json")
+    facts = json.loads(out)
+    assert (code, facts["version"], facts["champion"]) == (0, 1, 2)
+    assert facts["parameters"] == {"reason": "late"}
+    assert (
+        "would make version 1 champion again; nothing was started"
+        in mlops("rollback", "--target", "prod", "--reason", "late", "--dry-run")[1]
+    )
+    assert mlops("history", "--target", "prod", "--output", "json")[1] == before
+
+
+def test_a_dry_run_refuses_what_the_job_would_refuse(mlops):
+    code, _, err = mlops("rollback", "--target", "staging", "--reason", "late", "--dry-run")
+    assert (code, "has no previous champion to go back to; see: mlops history" in err) == (1, True)
+    code, _, err = mlops("rollback", "--target", "prod", "--reason", "late", "--dry-run", "-p", "as_of=yesterday")
+    assert (code, "as_of" in err) == (1, True)
+
+
+CHANGES = {
+    "approve": (["1"], {"version": 1, "by": "ada", "decision": "approved", "reason": "fine"}),
+    "reject": (["1"], {"version": 1, "by": "ada", "decision": "rejected", "reason": "fine"}),
+    "deploy": (["1"], {"version": 1}),
+    "promote": (["--version", "2"], {"source": "dev.toy.failing", "source_version": 2}),
+    "rollback": ([], {"reason": "fine"}),
+}
+
+
+@pytest.mark.parametrize("command", CHANGES)
+def test_what_a_command_changed_is_one_json_document(told, mlops, monkeypatch, command):
+    """The jobs print as `laptop` does; nothing of that may stand on stdout."""
+    words, facts = CHANGES[command]
+    monkeypatch.setattr(DeployedBundle, "run_job", lambda *_: click.echo("SUCCESS"))
+    monkeypatch.setattr(DeployedBundle, "repair_job", lambda *_: click.echo("SUCCESS"))
+    monkeypatch.setattr("mlops_cli.cli._check_version", lambda *_: None)
+    reason = ["--reason", "fine"] if command in {"approve", "reject", "rollback"} else []
+    approver = ["--approver", "ada"] if command in {"approve", "reject"} else []
+    code, out, err = mlops(command, *words, "--target", "prod", *reason, *approver, "--output", "json")
+    result = json.loads(out)
+    assert (code, "SUCCESS" in err) == (0, True)
+    assert {name: result[name] for name in facts} == facts
+    assert (result["target"], result["model"], result["champion"]) == ("prod", told.model("prod"), 2)
 
 
 def test_status_starts_neither_spark_nor_scikit_learn(told):

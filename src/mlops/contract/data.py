@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol, get_args
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mlops.contract.errors import ConfigError
+
+if TYPE_CHECKING:  # they take half a second, and commands import the contract for its errors
+    import numpy as np
+    import pandas as pd
 
 ColumnType = Literal["string", "long", "double", "timestamp"]
 FeatureType = Literal["double", "long", "boolean", "string"]
@@ -136,7 +137,7 @@ class Source:
 
 # --- features --------------------------------------------------------------------------------------------------------
 
-Values = np.ndarray[Any, Any]
+type Values = np.ndarray[Any, Any]
 """One value per entity of the block, shape (n_entities,)."""
 
 

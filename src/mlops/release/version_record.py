@@ -10,12 +10,12 @@ The identity that trains may set any tag of any version, but may not write the a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
-from mlops.contract import DataError, clean_text
+from mlops.contract import DataError, ModelError, clean_text
 from mlops.contract.model_version import Version, VersionFacts, to_utc
 
 Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback"]
@@ -253,3 +253,25 @@ def champion_of(rows: Sequence[AuditRow]) -> int | None:
     """Find the number of the champion; None: there is no champion."""
     last = newest_move(rows)
     return None if last is None else last.to_version
+
+
+def version_to_restore(last: AuditRow | None, model: str, command: Callable[..., str]) -> int:
+    """Find the version that a rollback makes champion again.
+
+    Args:
+        last: the newest move.
+        model: for the message.
+        command: writes a command for a person, which acts on the target.
+
+    Raises:
+        ModelError: there is none; says what to run instead.
+    """
+    if last is None or last.from_version is None:
+        raise ModelError(f"{model} has no previous champion to go back to; see: {command('mlops', 'history')}")
+    if last.move == "rollback":
+        raise ModelError(
+            f"{model} was rolled back from version {last.from_version} to {last.to_version} already; a second time "
+            f"would bring version {last.from_version} back: deploy the version that you want instead, as in: "
+            f"{command('mlops', 'deploy', 'N')}"
+        )
+    return last.from_version
