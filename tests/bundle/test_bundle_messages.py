@@ -43,6 +43,10 @@ def change(root: Path, file: str, old: str, new: str, count: int = -1) -> None:
             "did you mean 'deployment'?",
         ]),
         (LAKEHOUSE, "  schemas:", "  schemata:", ["resources has no key 'schemata'", "did you mean 'schemas'?"]),
+        (DATABRICKS, "sync:\n  paths: []\n", "", ["the bundle has no sync.paths", "uploads every file"]),
+        (DATABRICKS, "  paths: []\n", "  exclude: [laptop.yml]\n", ["the bundle has no sync.paths"]),
+        (DATABRICKS, "  paths: []\n", "  path: []\n", ["sync has no key 'path'", "did you mean 'paths'?"]),
+        (DATABRICKS, "sync:\n  paths: []\n", "snyc:\n  paths: []\n", ["databricks.yml has no key 'snyc'"]),
         (TRAINING, "timeout_seconds: 7200", "timeout_seconds: -5", ["job 'training' has timeout_seconds -5"]),
         (TRAINING, "timeout_seconds: 5400", "timeout_seconds: -5", ["of job 'training' has timeout_seconds -5"]),
         (LAPTOP, "data_schema: ${var.schema}", "data_schema: others", ["writes prod.others, which they read"]),
@@ -100,7 +104,7 @@ def test_what_only_this_house_asks_for_holds_where_laptop_yml_says_so(written: C
     files = {"n.py": "# Databricks notebook source\n"}
     assert lint_bundle(written(TOY, files)) == ()
     asked = {problem.rule for problem in lint_bundle(written(TOY, {"laptop.yml": "house_rules: true\n"}))}
-    assert {"timeout", "job", "engine", "cli"} <= asked
+    assert {"timeout", "job", "engine", "cli", "sync"} <= asked
     assert lint_bundle(written(TOY), house=False) == ()
 
 

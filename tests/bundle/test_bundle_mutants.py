@@ -52,8 +52,6 @@ LEGAL = {
     "delete resources.jobs.*.parameters.*": "its configuration has a default",
     "delete resources.jobs.*.schedule": "a job without schedule is started by hand",
     "delete variables.sample_environments.default.*.spec.dependencies.2": "what a task imports only running it tells",
-    "delete sync": "everything is uploaded then, which costs time and harms nothing",
-    "delete sync.paths": "everything is uploaded then, which costs time and harms nothing",
     "delete resources.jobs.ingestion.tasks.1": "the job integration has that task too; README's table misses it",
     "delete resources.jobs.integration.tasks.8": "a trial may stop before its last task; README's table misses it",
     "dangle variables.trial_days.default.*": "a day or a moment is free text",

@@ -87,6 +87,15 @@ def check_includes(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("include", node.place, f"include {text_at(node)!r} matches no file", why, cure)
 
 
+def check_sync(view: LintTarget) -> Iterator[Diagnostic]:
+    """`sync.paths` names the folders that tasks need: without it every deployment uploads the whole folder."""
+    dropped = any("sync" in misfit.path[:3] for misfit in (*view.source.misfits, *view.bundle.misfits))
+    if not dropped and view.tree.get("sync", "paths") is None:
+        why = "each deployment uploads every file of the folder, tests and documents too"
+        cure = "name the folders whose files tasks name; [] if a wheel is all that they need"
+        yield Diagnostic("sync", view.locate("sync", "paths"), "the bundle has no sync.paths", why, cure)
+
+
 def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
     """The login names the host, and nothing of production lies in the home of a person."""
     for node in (view.source.tree, view.source.tree.get("targets", view.bundle.target)):
@@ -262,6 +271,7 @@ def silent_schedules(view: LintTarget) -> Iterator[Diagnostic]:
 
 HOUSE_RULES: tuple[Rule, ...] = (
     check_includes,
+    check_sync,
     check_deployment,
     check_target,
     check_root_paths,
