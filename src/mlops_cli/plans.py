@@ -199,7 +199,8 @@ def plan_differences(
         action_before, action_after = (side[key].action if key in side else "skip" for side in (before, after))
         if before.get(key) == after.get(key):
             continue
-        if hidden := _find_hidden_change(after.get(key), planner):
+        # What is created takes the planner's right from the deployer's plan, so that it never makes a difference there.
+        if action_before != "create" and (hidden := _find_hidden_change(after.get(key), planner)):
             differences.append(f"{key}: {hidden}")
         elif action_before != action_after:
             differences.append(f"{key}: approved is {action_before}, now it would be {action_after}")

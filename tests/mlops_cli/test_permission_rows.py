@@ -156,6 +156,17 @@ def test_one_bundle_gives_one_plan_whoever_plans_it(
 
 
 @every_case
+def test_a_first_deployment_with_another_right_is_not_blamed_on_the_planner(
+    deployer: str, planner: str, right: str | None, own: str | None
+) -> None:
+    who: dict[str, Any] = {"deployer": deployer, "planner": planner}
+    same, other = bundle(right, own=own, **who), bundle(right, own=own, other="CAN_MANAGE_RUN", **who)
+    told = compared(Cli().plan(planner, same), Cli().plan(deployer, other), **who)
+    assert told
+    assert all("create was approved with other values than it would have now" in line for line in told), told
+
+
+@every_case
 def test_a_change_of_the_planners_own_right_is_never_approved_by_its_own_plan(
     deployer: str, planner: str, right: str | None, own: str | None
 ) -> None:
