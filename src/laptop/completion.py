@@ -14,7 +14,7 @@ def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> l
     from laptop.includes import find_root
 
     root = find_root(Path.cwd())
-    return _matching(list_targets(root), incomplete) if root else []
+    return _select_names(list_targets(root), incomplete) if root else []
 
 
 def complete_job(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -28,8 +28,8 @@ def complete_job(_: click.Context, __: click.Parameter, incomplete: str) -> list
     source = read_source(root)
     places = [("resources", "jobs"), *(("targets", name, "resources", "jobs") for name in source.targets)]
     nodes = [source.tree.get(*place) for place in places]
-    return _matching({name for node in nodes if node for name, _ in node.items()}, incomplete)
+    return _select_names({name for node in nodes if node for name, _ in node.items()}, incomplete)
 
 
-def _matching(names: Iterable[str], incomplete: str) -> list[str]:
+def _select_names(names: Iterable[str], incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
