@@ -29,10 +29,10 @@ from laptop.home import LaptopError
 from laptop.includes import find_root
 from mlops.context import load_use_case
 from mlops.contract import Replay, UseCase
-from mlops.platform.tables import read_without_spark
 from mlops.questions import question_of
 from mlops.release.version_record import ShownTags, TrainingRun
 from mlops_cli.bundle_cli import load_deployed
+from mlops_cli.home_tables import read_rows
 
 _DAY = timedelta(days=1)
 
@@ -166,7 +166,7 @@ class Demo:
         """All rows of a table of prod; none before the first job."""
         if not (self.home / "summary" / "prod.json").exists():
             return []
-        return read_without_spark(self.home, *_find_schema(self.home), table)
+        return read_rows(self.home, *_find_schema(self.home), table)
 
     def _read_rows(self, table: str, moment: str, column: str = "as_of") -> list[dict[str, Any]]:
         """Rows of a table of prod that were written as of a moment."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mlops.platform import tables
 from mlops.release.version_record import AuditRow
-from mlops_cli import warehouse
+from mlops_cli import home_tables, warehouse
 from mlops_cli.bundle_cli import DeployedBundle
 
 
@@ -19,6 +18,6 @@ def read_rows(deployed: DeployedBundle) -> list[AuditRow]:
     if deployed.home is None:
         rows = warehouse.query_rows(f"{catalog}.{schema}.audit", "model_name", deployed.model)
     else:
-        rows = tables.read_without_spark(deployed.home, catalog, schema, "audit")
+        rows = home_tables.read_rows(deployed.home, catalog, schema, "audit")
     about = (row for row in rows if row["model_name"] == deployed.model)
     return sorted(map(AuditRow.parse, about), key=lambda row: row.sequence)

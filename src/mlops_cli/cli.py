@@ -21,6 +21,7 @@ from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.ci import ci
+from mlops_cli.explain import explain
 from mlops_cli.serving import export
 from mlops_cli.update import update
 from mlops_cli.versions import compare, history, status
@@ -221,7 +222,7 @@ def rollback(*, target: str, home: Path | None, reason: str, param: Sequence[str
     _print_result(output, deployed, {"reason": reason})
 
 
-for _command in (status, history, compare, export, adopt, update, *COMMANDS, ci):
+for _command in (status, history, compare, explain, export, adopt, update, *COMMANDS, ci):
     cli.add_command(_command)
 
 

@@ -310,20 +310,6 @@ def open_schema(catalog: str, name: str, remark: str = "") -> Schema:
     return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark)
 
 
-def read_without_spark(home: Path, catalog: str, schema: str, table: str) -> list[dict[str, Any]]:
-    """The rows of a laptop's table, without Spark, which takes seconds to start; none where there is no such table."""
-    folder = home / "warehouse" / catalog / schema / table
-    if not (folder / "_delta_log").is_dir():
-        return []
-    import pyarrow as pa
-    from deltalake import DeltaTable, QueryBuilder
-
-    # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
-    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
-    found: list[dict[str, Any]] = pa.table(reader.read_all()).to_pylist()
-    return found
-
-
 class _view:  # noqa: N801 (reads as a function)
     """A temporary view of a frame, dropped afterwards, so that SQL can name the frame on Spark Connect and classic."""
 
