@@ -76,11 +76,19 @@ def list_edits(old: Names, new: Names) -> Iterator[Edit]:
     if new.question:
         quoted = json.dumps(new.question, ensure_ascii=False)
         yield Edit("databricks.yml", r"^(  question:\n    description: .+\n    default: ).+$", quoted)
-        yield Edit("src/usecase/__init__.py", r"^(    question=).+$", f"{quoted},")
+        yield Edit("src/usecase/__init__.py", r"^(    question=).+$", f"{quote_python(new.question)},")
     if new.owner:
         yield Edit(".github/CODEOWNERS", r"( @)[\w-]+(?=/(?:ml-engineers|data-scientists))", new.owner)
     yield Edit("README.md", r"^(# )[^:\n]+(?=:|$)", new.bundle.replace("_", " ").capitalize())
     yield Edit("README.md", rf"\b(prod\.){old.schema}\.{old.model}\b", f"{new.schema}.{new.model}", required=False)
+
+
+def quote_python(text: str) -> str:
+    """Write a text as ruff writes it: in double quotes, unless single ones need fewer escapes."""
+    double = json.dumps(text, ensure_ascii=False)
+    if text.count('"') <= text.count("'"):
+        return double
+    return "'" + double[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
 
 
 def read_names() -> Names:

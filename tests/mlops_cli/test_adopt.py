@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -63,7 +64,7 @@ def test_the_bundle_of_a_renamed_checkout_has_no_problem_and_no_old_name(copied,
         assert names[0] in Path(file).read_text()
     assert "@acme/ml-engineers" in Path(".github/CODEOWNERS").read_text()
     assert "@OWNER" not in Path(".github/CODEOWNERS").read_text()
-    assert r'question="Will \"this\" customer leave?",' in Path("src/usecase/__init__.py").read_text()
+    assert """question='Will "this" customer leave?',""" in Path("src/usecase/__init__.py").read_text()
 
 
 @pytest.mark.parametrize("option", ["--empty"] if CAN_EMPTY else [])
@@ -131,3 +132,19 @@ def test_an_adopted_checkout_passes_what_a_pull_request_must_pass(copied, words)
     subprocess.run([".venv/bin/mlops", "adopt", *words], check=True)
     done = subprocess.run([".ci/run", "-q"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [
+        ("late?", '"late?"'),
+        ("Who's late?", '"Who\'s late?"'),
+        ('Will "this" leave?', "'Will \"this\" leave?'"),
+        ("""Who's "this"?""", r"""'Who\'s "this"?'"""),
+        (r"back\slash", r'"back\\slash"'),
+        ("größer?", '"größer?"'),
+    ],
+)
+def test_a_question_is_written_as_ruff_writes_it(text, literal):
+    assert adopt.quote_python(text) == literal
+    assert ast.literal_eval(literal) == text

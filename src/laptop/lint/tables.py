@@ -12,8 +12,8 @@ from laptop.document import Diagnostic, Location, Node
 from laptop.lint.model import list_items, text_at
 from laptop.lint.project import Project
 
-Read = tuple[tuple[str, ...], str, Location]
-"""Catalog and schema, the job that reads them, and where the last of them is written."""
+Read = tuple[tuple[str, ...], str, tuple[Location, ...]]
+"""Catalog and schema, the job that reads them, and where each of them is written."""
 
 
 def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
@@ -26,8 +26,10 @@ def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
     known = {values for key, job in jobs for values, _, _ in _values(key, job, written)}
     readers: dict[tuple[str, ...], dict[str, Location]] = {}
     for job_key, job in jobs:
-        for values, reader, place in _values(job_key, job, read):
-            readers.setdefault(values, {}).setdefault(reader, place)
+        for values, reader, at in _values(job_key, job, read):
+            # The place of the first name that nobody writes: of the schema if only the catalog is written.
+            written_so_far = [any(pair[: n + 1] == values[: n + 1] for pair in known) for n in range(len(values))]
+            readers.setdefault(values, {}).setdefault(reader, at[min(sum(written_so_far), len(at) - 1)])
     for values, places in readers.items():
         if values not in known:
             what = f"{', '.join(places)}: no job of any target writes {'.'.join(values)}, which they read"
@@ -40,5 +42,5 @@ def _values(key: str, job: Node, names: tuple[str, ...]) -> Iterator[Read]:
     """The defaults of some parameters of a job, if it has them all."""
     parameters = {text_at(item, "name"): item for item in list_items(job, "parameters")}
     if all(name in parameters for name in names):
-        last = parameters[names[-1]].get("default") or job
-        yield tuple(text_at(parameters[name], "default") for name in names), key, last.place
+        places = tuple((parameters[name].get("default") or job).place for name in names)
+        yield tuple(text_at(parameters[name], "default") for name in names), key, places

@@ -209,7 +209,15 @@ def _check_one_hot(encoder: Any) -> Iterator[str]:
         yield f"it makes {list(encoder._n_features_outs)} columns of its features, and has {counts} categories"  # noqa: SLF001
 
 
+def _check_columns(step: Any) -> Iterator[str]:
+    """Check a step that has a transformer per group of columns: one that is left out leaves its columns out."""
+    fitted = {name for name, *_ in step.transformers_}
+    if missing := [name for name, *_ in step.transformers if name not in fitted]:
+        yield f"it was fitted without {', '.join(missing)}"
+
+
 _CHECKS: Mapping[str, Check] = {
+    "ColumnTransformer": _check_columns,
     "TreePredictor": _check_predictor,
     "HistGradientBoostingClassifier": _check_boosting,
     "HistGradientBoostingRegressor": _check_boosting,

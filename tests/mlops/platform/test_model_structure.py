@@ -217,6 +217,13 @@ def test_a_linear_model_has_coefficients_for_its_features_and_classes(name, valu
     assert find_broken_indices(model) == [f"LogisticRegression: {said}"]
 
 
+def test_a_transformer_that_is_left_out_is_named():
+    model = MODELS["dense"]()
+    inputs = model.named_steps["inputs"]
+    inputs.transformers_ = inputs.transformers_[1:]
+    assert find_broken_indices(model) == ["ColumnTransformer: it was fitted without codes"]
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MODELS)
