@@ -55,5 +55,5 @@ for idea, parameters in ideas.items():
         scores = predictions.predict(model, holdout, USE_CASE)
         metrics = question.compute_metrics(holdout[labels.LABEL], scores)
         mlflow.log_metrics({f"holdout_{name}": value for name, value in metrics.figures.items()})
-    print(f"{idea}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.figures.items()))
+    print(f"{idea}: " + ", ".join(f"{name} {round(value, 4):,.12g}" for name, value in metrics.figures.items()))
 mlflow.sklearn.autolog(disable=True)
