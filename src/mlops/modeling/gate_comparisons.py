@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from mlops.contract import DataError, Policy, resolve_limit
+from mlops.contract import DataError, Policy, Value, resolve_limit
 from mlops.modeling.gate_case import SEED, Case, Finding, Judge, at_least, at_most
 from mlops.questions import Array, Question, draw_days
 from mlops.questions.precision import draw_precision
@@ -21,7 +21,7 @@ def comparison_rules(question: Question, policy: Policy) -> dict[str, Judge]:
         f"non_inferior_{names.ranking}": _non_inferior_ranking,
         f"non_inferior_{names.loss}": _non_inferior_loss,
         **({} if policy.margin_precision is None else {"non_inferior_average_precision": _non_inferior_precision}),
-        **({} if policy.value is None else {"non_inferior_value": _non_inferior_value}),
+        **({} if policy.value is None else {"non_inferior_value": partial(_non_inferior_value, value=policy.value)}),
         **{f"slice_{column}": partial(_check_slice, column=column) for column in policy.slices},
     }
 
@@ -59,10 +59,7 @@ def _non_inferior_precision(case: Case) -> Finding:
     return at_least(bound, -resolve_limit(margin, champion), _with_confidence(case, "average precision", reason))
 
 
-def _non_inferior_value(case: Case) -> Finding:
-    value = case.policy.value
-    if value is None:
-        raise DataError("the policy has no value")
+def _non_inferior_value(case: Case, value: Value) -> Finding:
     y, index, drawn = _draw_days(case)
     mine, theirs = (case.question.row_values(y, s.p, value) for s in (case.challenger_scores, case.champion_scores))
     draws = drawn @ np.bincount(index, mine - theirs) / (drawn @ np.bincount(index))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from mlops.contract import DataError, ExtraRule, Policy, Rule, Share, Verdict, resolve_limit
+from mlops.contract import DataError, ExtraRule, Policy, Rule, Share, Value, Verdict, resolve_limit
 from mlops.modeling.coverage import COUNTS, Coverage, find_gaps
 from mlops.modeling.gate_case import Case, Finding, Judge, Scored, ServingChecks, at_least, at_most, format_error
 from mlops.modeling.gate_comparisons import comparison_rules
@@ -59,7 +60,7 @@ def decide_verdict(
         "floor_skill": _floor_skill,
         "leak": _check_leak,
         question.names.gap_rule: _check_gap,
-        **({} if policy.value is None else {"value": _check_value}),
+        **({} if policy.value is None else {"value": partial(_check_value, value=policy.value)}),
         **(dict.fromkeys(against, _no_champion) if champion is None else against),
     }
     extra = [_run_extra_rule(rule, case, taken=rules.keys()) for rule in policy.extra_rules]
@@ -152,10 +153,8 @@ def _check_gap(case: Case) -> Finding:
     return at_most(question.worst_gap(case.metrics), limit, reason)
 
 
-def _check_value(case: Case) -> Finding:
-    value, scores = case.policy.value, case.challenger_scores
-    if value is None:
-        raise DataError("the policy has no value")
+def _check_value(case: Case, value: Value) -> Finding:
+    scores = case.challenger_scores
     y = np.asarray(scores.y, "float64")
     worth = float(case.question.row_values(y, scores.p, value).mean())
     constant = float(np.asarray(value.matrix, "float64")[y.astype("int64")].mean(axis=0).max())

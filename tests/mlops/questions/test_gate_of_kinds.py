@@ -250,6 +250,14 @@ def test_no_group_that_is_large_enough_is_a_note_and_never_a_refusal(question, m
     assert said.startswith("all groups of shop: none has 300 rows")
 
 
+def test_small_groups_are_told_by_name_and_the_large_ones_are_judged():
+    rows = pd.DataFrame({"label": np.arange(700.0), "shop": ["north"] * 694 + list("abcdef")})
+    (said,) = find_unjudged(
+        NUMBER, rows, timedelta(days=DAYS), replace(POLICY, max_gap=Share(0.2), retrain_gap=Share(0.2))
+    )
+    assert said == "6 of 7 groups of shop (a, b, c, d, e, ...): none has 300 rows in 28 days"
+
+
 def test_a_series_too_short_for_drift_is_told():
     rows = pd.DataFrame({"label": np.arange(100.0), "shop": "north"})
     said = find_unjudged(NUMBER, rows, timedelta(days=28), replace(POLICY, slices=()))
