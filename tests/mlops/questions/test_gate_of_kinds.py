@@ -255,7 +255,7 @@ def test_small_groups_are_told_by_name_and_the_large_ones_are_judged():
     (said,) = find_unjudged(
         NUMBER, rows, timedelta(days=DAYS), replace(POLICY, max_gap=Share(0.2), retrain_gap=Share(0.2))
     )
-    assert said == "6 of 7 groups of shop (a, b, c, d, e, ...): none has 300 rows in 28 days"
+    assert said == "6 of 7 groups of shop (a, b, c, d, e, ...): none has 300 rows with different labels in 28 days"
 
 
 def test_a_series_too_short_for_drift_is_told():
