@@ -91,9 +91,9 @@ def quote_python(text: str) -> str:
     return "'" + double[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
 
 
-def read_names() -> Names:
-    """The names that the checkout has now."""
-    text = Path("databricks.yml").read_text()
+def read_names(text: str | None = None) -> Names:
+    """The names that a text of databricks.yml has; of the checkout if none is given."""
+    text = Path("databricks.yml").read_text() if text is None else text
     matches = [
         re.search(pattern, text, flags=re.MULTILINE)
         for pattern in (

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from mlops.contract import ConfigError, MlopsError
 from mlops_cli import options
-from mlops_cli.adopt import FLIGHTS, NOTES, check_checkout, must_be_clean, write_generated
+from mlops_cli.adopt import (
+    FLIGHTS,
+    NOTES,
+    check_checkout,
+    list_edits,
+    must_be_clean,
+    read_names,
+    write_generated,
+)
 from mlops_cli.checkout import run_program
 
 OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
@@ -48,7 +58,36 @@ def merge_template(reference: str) -> list[str]:
     for path in GENERATED:
         if _list_files(commit, path):
             run_program("git", "checkout", commit, "--", path)
+    _merge_renamed(base, commit)
     return _list_unmerged()
+
+
+def _merge_renamed(base: str, commit: str) -> None:
+    """Merge files in which `mlops adopt` changed names again, with both sides of the template renamed alike.
+
+    Else a line that the template changed beside a name would be a conflict for every fork.
+    """
+    names = read_names(_read_file("HEAD", "databricks.yml"))
+    for file in _list_unmerged():
+        edits = [edit for edit in list_edits(names, names) if edit.file == file]
+        if not edits:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for side, version in (("own", "HEAD"), ("base", base), ("theirs", commit)):
+                text = _read_file(version, file)
+                for edit in () if side == "own" else edits:
+                    with suppress(ConfigError):  # the template did not name it yet
+                        text = edit.apply(text)
+                (Path(folder) / side).write_text(text)
+            sides = [str(Path(folder) / side) for side in ("own", "base", "theirs")]
+            merged = run_program("git", "merge-file", "--stdout", *sides, check=False)
+        if "<<<<<<<" not in merged:
+            Path(file).write_text(merged)
+            run_program("git", "add", "--", file)
+
+
+def _read_file(commit: str, file: str) -> str:
+    return run_program("git", "show", f"{commit}:{file}", check=False)
 
 
 def _keep_own(paths: set[str], commit: str) -> None:
