@@ -80,6 +80,32 @@ def test_a_misspelled_name_is_one_message_that_says_what_was_meant(
     assert [line for line in many if line.partition(" -> ")[0] not in UNTOLD] == []
 
 
+def unrelated(name: str, number: int) -> str:
+    return "banana"
+
+
+UNRELATED = (
+    "rename targets.prod.variables",
+    "dangle resources.jobs.training.parameters.8.name",
+)
+
+
+@pytest.mark.parametrize("some", [pytest.param(12, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)]), 0])
+def test_a_name_replaced_by_an_unrelated_one_is_one_message(
+    source: BundleSource, project: Project, monkeypatch: pytest.MonkeyPatch, some: int
+) -> None:
+    monkeypatch.setattr(f"{__name__}.misspell", unrelated)
+    every = [mutant for mutant in misspelled(source) if str(mutant) not in {*UNTOLD, "rename targets.staging"}]
+    named = [mutant for mutant in every if str(mutant) in UNRELATED]
+    many = []
+    for mutant in random.Random(3).sample(every, some) or named:  # noqa: S311
+        problems = lint_source(mutant.source(source), project)
+        if len(problems) != 1:
+            many.append(f"{mutant} -> {len(problems)}: {problems[0] if problems else ''}")
+    assert named
+    assert many == []
+
+
 @pytest.mark.parametrize(
     "number", [pytest.param(40, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)]), 3], ids=["40", "3"]
 )

@@ -125,6 +125,8 @@ def _cause_of(problem: Diagnostic) -> object:
     value = rest.partition(" and has to be ")[0].removeprefix("the text ")
     if problem.rule == "variables" and re.search("has (no|neither a default nor a) value", problem.summary):
         return (problem.location, "value")
+    if told := re.search(r"is told '[^']*', which", problem.summary):  # by each task that gets the job's parameter
+        return (problem.location, told[0])
     return (problem.location, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 

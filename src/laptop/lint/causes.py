@@ -27,10 +27,14 @@ PLACES = 3
 """A name that stands at more places of the bundle is a slip only where a problem quotes it."""
 SIMILAR = 0.75
 """The least similarity of a name and the one that it may be meant for (difflib's ratio)."""
-MEANT = 4
+MEANT = 10
 """Names that problems quote most, of which a name without a similar one may stand for any."""
+UPPER_KEYS = ("resources", "variables", "targets", "include")
+"""Keys of the root and of targets that bring the most."""
 _NAME = re.compile(r"[\w-]+")
 _QUOTED = re.compile(r"'[\w-]+'|\{[^{}]*\}")
+_UPPER_KEY = re.compile(r"(?:databricks\.yml|targets\.[\w-]+) has no key '([\w-]+)'")
+"""An unknown key of the root or of a target, without which everything below it is missing."""
 _REFERENCE = re.compile(r"\{[^{}]*\}")
 Written = dict[str, set[Location]]
 
@@ -134,6 +138,9 @@ def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, 
             scores[wrong, right] = (True, spoken[wrong] + spoken[right], likeness)
         for right, count in quoted.most_common(MEANT) if len(written[wrong]) == 1 else ():
             scores.setdefault((wrong, right), (False, spoken[wrong] + count, 0.0))
+    for wrong in {key for text in texts for key in _UPPER_KEY.findall(text)} & written.keys():
+        for right in UPPER_KEYS:
+            scores.setdefault((wrong, right), (False, len(texts), 0.0))
     likely = [pair for pair in scores if pair[0] != pair[1]]
     return sorted(likely, key=lambda pair: (scores[pair], pair), reverse=True)
 
