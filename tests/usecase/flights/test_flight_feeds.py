@@ -273,6 +273,24 @@ def test_one_bad_row_blocks_nothing(factor):
     assert judged.good.num_rows == len(rows) - (factor == 1000)
 
 
+@pytest.mark.parametrize("column", ["tailnum", "arrival_delay"])
+def test_one_bad_row_that_spoils_the_others_of_its_group_blocks_no_small_batch(column):
+    """One row with another aircraft's number, or with a delay that moves the median of a route of two flights."""
+    rows = frame_of("outcomes", DAYS[0])
+    rows = rows[(rows.cancelled == 0) & (rows.diverted == 0)].reset_index(drop=True)
+    if column == "tailnum":
+        busy = rows.tailnum.value_counts().index[0]
+        group = rows[rows.tailnum == busy].index
+        stray = rows[rows.carrier > rows.carrier[group[0]]].index[0]
+        rows.loc[stray, "tailnum"] = busy
+    else:
+        group = rows[rows.dest == rows.dest.value_counts().loc[lambda counts: counts == 2].index[0]].index
+        stray = group[0]
+        rows.loc[stray, "arrival_delay"] += 150
+    chosen = [*dict.fromkeys([stray, *group, *rows.index[::8]])][:110]
+    assert judge("outcomes", rows.loc[chosen].to_csv(index=False)).problems == ()
+
+
 def test_a_correction_of_a_whole_day_is_taken_in():
     rows = frame_of("schedule", DAYS[0])
     corrected = moved("published_at", 1)(rows.assign(tailnum=np.roll(rows.tailnum, 1)))
