@@ -77,8 +77,13 @@ class Demo:
             self._print_note("skipped landing and ingestion: every table of prod is there")
         else:
             self._ingest(self.replay.first_file, self.replay.trained - _DAY, as_of)
-        if not self._is_done("training", versions.get("dev")):
+        if not self._is_done("training", self._find_champion("dev")):
             self._run_job("training", "dev", as_of=as_of)
+            if not self._find_champion("dev"):
+                raise LaptopError(
+                    "the demo stops here: the gate refused the version, and its rules stand above; change the model or "
+                    "the limits of the policy, and run the demo again"
+                )
         for target in ("staging", "prod"):
             self._print_title(f"Promote that very version to {target}")
             if not self._is_done("promotion", versions.get(target)):
@@ -161,6 +166,9 @@ class Demo:
         _check_exit_code(code)
         rows: list[dict[str, Any]] = json.loads(screen.getvalue())
         return rows
+
+    def _find_champion(self, target: str) -> dict[str, Any] | None:
+        return next((row for row in self._read_status(target) if row["alias"] == "champion"), None)
 
     def _read_table(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table of prod; none before the first job."""
