@@ -243,6 +243,7 @@ def test_a_container_starts_in_an_empty_environment_and_refuses_changed_files(pr
         assert (status, len(json.loads(text)["predictions"])) == (200, 1)
     finally:
         container.terminate()
+        container.stdout.close()
         assert container.wait(30) in (0, -15)
     (folder / MODEL / "conda.yaml").write_text("name: other\n")
     refused = subprocess.run([python, "serve.py"], cwd=folder, env=empty, capture_output=True, text=True, check=False)
