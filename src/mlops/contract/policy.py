@@ -157,7 +157,10 @@ class Policy:
     silence: timedelta = timedelta(days=2)
     """Longest time that a source may bring no new row; reference tables are exempt."""
     max_unlabelled: float = 0.02
-    """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a holdout refuses."""
+    """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a holdout refuses.
+
+    Also the largest share of a window's entities that may have no prediction; above it monitoring pages.
+    """
     slice_gap: Limit = 0.01
     """Standard deviation, from window to window, of a slice's gap minus its window's; `Share` as of `max_gap`."""
     slice_factor: float = 3.0

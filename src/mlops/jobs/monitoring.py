@@ -59,6 +59,7 @@ def run(job: Job) -> None:
     findings = [
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
+        alerts.find_unscored(*store.count_unscored(job, window, first), policy),
         *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))

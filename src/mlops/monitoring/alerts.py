@@ -22,6 +22,7 @@ OWNERS: Mapping[str, str] = {
     "volume": "data engineers",
     "missing": "data engineers",
     "labels": "data engineers",
+    "unscored": "ML engineers",
     "drift": "data engineers",
     "slice": "data scientists",
     "calibration": "ML engineers",
@@ -143,6 +144,19 @@ def find_late_sources(newest: Mapping[str, datetime | None], as_of: datetime, po
         silent = moment is None or as_of - moment > policy.silence
         evidence = "nothing yet" if moment is None else f"nothing since {moment:%Y-%m-%d %H:%M} UTC"
         yield Finding("silent", source, "page", silent, f"{evidence}, as of {as_of:%Y-%m-%d %H:%M}")
+
+
+def find_unscored(entities: int, unscored: int, policy: Policy) -> Finding:
+    """Find a matured window of which too many entities have no prediction: its figures are those of the others.
+
+    Args:
+        entities: entities of the window with features whose prediction time is after the first champion's training.
+        unscored: those of them without a prediction.
+        policy: `max_unlabelled`, the share that may be missing.
+    """
+    share = unscored / entities if entities else 0.0
+    evidence = f"{unscored:,} of {entities:,} entities have no prediction; {policy.max_unlabelled:.1%} is allowed"
+    return Finding("unscored", "", "page", share > policy.max_unlabelled, evidence)
 
 
 @dataclass(frozen=True)

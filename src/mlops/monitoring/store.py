@@ -23,6 +23,7 @@ from mlops.contract import ModelError, UseCase
 from mlops.contract.model_version import Version, VersionFacts
 from mlops.data import labels, table_schemas
 from mlops.data import predictions as prediction_tables
+from mlops.modeling.splits import Span
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
 from mlops.questions import Question, question_of
@@ -139,6 +140,22 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
     predicted[labels.LABEL] = question_of(use_case.label).encode_labels(predicted[labels.LABEL])
     day = predicted["event_time"].dt.floor("D")
     return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
+
+
+def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
+    """Count the entities of a window that the first champion or a later one had to score, and those without prediction.
+
+    Inference scores what is asked after the training of the champion, so nothing before the first training counts.
+    """
+    if first.trained_as_of is None:
+        return 0, 0
+    key = [*job.use_case.entity.key, "prediction_time"]
+    rows = labels.select_event_times(job.data.read_table("features"), window.start, window.end)
+    rows = rows.where(F.col("prediction_time") > F.lit(first.trained_as_of)).select(*key)
+    scored = labels.select_event_times(job.own.read_table("predictions"), window.start, window.end)
+    scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of)).select(*key).distinct()
+    found = rows.join(scored.withColumn("scored", F.lit(1)), key, "left").agg(F.count("*"), F.count("scored")).collect()
+    return found[0][0], found[0][0] - found[0][1]
 
 
 def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import count
@@ -309,3 +310,15 @@ def test_times_are_utc_whatever_the_zone_of_the_machine(empty, monkeypatch):
         time.tzset()
     assert first == "2024-01-01 06:00:00"
     assert tuple(known) == ("2023-12-31 06:00:00", "2024-01-03 00:00:00")
+
+
+def test_a_window_of_which_half_has_no_prediction_pages_and_its_figures_are_those_of_the_other_half(loop):
+    own = loop.ingestion().own
+    before = frame_of(own, "alerts")
+    assert "unscored" not in set(before["rule"])
+    half = "crc32(CAST(id AS STRING)) % 2 = 0"
+    own.spark.sql(f"DELETE FROM {own.identifier('predictions')} WHERE {half}")  # noqa: S608 (no text of others)
+    loop.monitor()
+    (alert,) = frame_of(own, "alerts").query("rule == 'unscored'").to_dict("records")
+    assert (alert["severity"], alert["owner"]) == ("page", "ML engineers")
+    assert re.fullmatch(r"\d+ of \d+ entities have no prediction; [\d.]+% is allowed", alert["evidence"])

@@ -76,7 +76,9 @@ def test_every_rule_that_can_fire_has_an_owner():
     found = [*alerts.find_drift(judged, replace(POLICY, paging=("x",)))]
     found += alerts.find_late_sources({"weather": None}, NOW, POLICY)
     found += alerts.find_quality(BINARY.names, quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
-    assert {f.rule for f in found} == {"volume", "missing", "drift", "silent", "labels", "slice", "calibration"}
+    found.append(alerts.find_unscored(100, 50, POLICY))
+    expected = {"volume", "missing", "drift", "silent", "labels", "unscored", "slice", "calibration"}
+    assert {f.rule for f in found} == expected
     assert {f.rule for f in found} < alerts.OWNERS.keys()
 
 
@@ -243,6 +245,15 @@ def test_feeds_say_since_when_they_are_silent():
         Finding("silent", "orders", "page", True, "nothing yet, as of 2013-06-03 00:00"),
         Finding("silent", "weather", "page", False, "nothing since 2013-06-01 22:59 UTC, as of 2013-06-03 00:00"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("entities", "unscored", "fires"), [(0, 0, False), (100, 2, False), (100, 3, True), (9, 9, True)]
+)
+def test_a_window_that_is_scored_in_part_pages(entities, unscored, fires):
+    found = alerts.find_unscored(entities, unscored, replace(POLICY, max_unlabelled=0.02))
+    assert (found.rule, found.severity, found.firing) == ("unscored", "page", fires)
+    assert found.evidence == f"{unscored} of {entities} entities have no prediction; 2.0% is allowed"
 
 
 def window(slice_="", gap=0.0, unreported=0.0, state="judged", **figures):

@@ -171,6 +171,9 @@ class World:
             label=rows["label"].where(told), reported=told, early=early, baseline=predicted, model_version=1
         )
 
+    def count_unscored(self, job, window, first):
+        return 100, 0
+
     def evaluate_weeks(self, job, weeks, past):
         counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
         return drift.judge_weeks(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
@@ -195,7 +198,7 @@ def no_engine():
         )
         patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(quality, "_REPLICATES", 5)
-        for name in ("load_history", "load_predictions", "evaluate_weeks"):
+        for name in ("load_history", "load_predictions", "count_unscored", "evaluate_weeks"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
 
