@@ -120,7 +120,7 @@ class UseCase:
     def __post_init__(self) -> None:
         """Raise ConfigError if model or policy do not fit the kind of the label, or keys do not fit each other."""
         check_kind(self.label, self.model, self.policy)
-        check_keys(self.entity, self.source(self.entity.source), self.source(self.label.source))
+        check_keys(self.entity, self.source(self.entity.source), self.label, self.source(self.label.source))
 
     def source(self, name: str) -> Source:
         """Return the source with that name; raises ConfigError with the known names."""

@@ -15,12 +15,13 @@ def check_kind(label: Label, model: Model, policy: Policy) -> None:
         raise ConfigError(f"label {label.name!r} has kind {label.kind!r}, and {'; '.join(problems)}")
 
 
-def check_keys(entity: Entity, asked: Source, reports: Source) -> None:
+def check_keys(entity: Entity, asked: Source, label: Label, reports: Source) -> None:
     """Raise ConfigError if the keys do not give each entity one row, and at most one outcome.
 
     Args:
         entity: the thing that is predicted.
         asked: its source.
+        label: what is predicted.
         reports: the label's source.
     """
     if set(entity.key) != set(asked.key):
@@ -28,10 +29,16 @@ def check_keys(entity: Entity, asked: Source, reports: Source) -> None:
             f"the entity has the key {entity.key}, and its source {asked.name!r} the key {asked.key}: name the same "
             "columns, else several things that are predicted are taken for one"
         )
-    if several := set(reports.key) - set(entity.key):
+    wrong = set(label.by) - set(entity.key) if label.within else set(reports.key) - set(entity.key)
+    if wrong:
+        cure = (
+            "take them out of `by`"
+            if label.within
+            else f"report one row per {' and '.join(entity.key)}, or set within, on and by: then an aggregate counts"
+        )
         raise ConfigError(
-            f"the label's source {reports.name!r} has rows per {', '.join(sorted(several))}, which is not in the "
-            f"entity's key {entity.key}: report one row per {' and '.join(entity.key)}, else only the newest counts"
+            f"label {label.name!r} of source {reports.name!r} depends on {', '.join(sorted(wrong))}, which is not in "
+            f"the entity's key {entity.key}: {cure}"
         )
 
 
@@ -50,6 +57,8 @@ def _find_estimator_problems(label: Label, model: Model) -> Iterator[str]:
 
 
 def _find_policy_problems(label: Label, policy: Policy) -> Iterator[str]:
+    if label.within is not None and label.within > policy.maturity:
+        yield f"its window of {label.within} ends after the policy's maturity of {policy.maturity}: raise the maturity"
     if policy.margin_precision is not None and label.kind != "binary":
         yield "the policy sets margin_precision: average precision is a figure of kind 'binary'"
     if policy.value is None:

@@ -286,7 +286,7 @@ Kind = Literal["binary", "classes", "number"]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """How the label of an entity is computed, as SQL over one source that has the entity's key."""
+    """How the label of an entity is computed, as SQL over a source that has the entity's key."""
 
     name: str
     source: str
@@ -298,9 +298,25 @@ class Label:
     """The kind of question. It is declared, and never guessed from the data."""
     classes: tuple[str, ...] = ()
     """kind classes: every class that a label may be, each once."""
+    joined: tuple[str, ...] = ()
+    """Other sources, whose key columns the label's source has, too. `value` and `matured` may name a column of their
+    row with that key as `source.column`; it is missing where there is no such row."""
+    within: timedelta | None = None
+    """A label of a window of the future: `value` and `matured` are SQL aggregates over the rows with equal columns `by`
+    whose time `on` is in [event time, event time + within). It is known when the policy's maturity has passed after the
+    event time."""
+    on: str = ""
+    """within: the timestamp column of the label's source that counts."""
+    by: tuple[str, ...] = ()
+    """within: columns of the entity's key that the label's source has, too; none: all its rows count."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError if the classes do not fit the kind."""
+        """Raise ConfigError if the classes do not fit the kind, or one of `within` and `on` is missing."""
+        if (self.within is not None) != bool(self.on) or (self.within is not None and self.within <= timedelta(0)):
+            raise ConfigError(
+                f"label {self.name!r} has within={self.within} and on={self.on!r}: a label of a window needs a length "
+                "above zero and the column of the time that counts"
+            )
         if self.kind not in get_args(Kind):
             raise ConfigError(f"label {self.name!r} has kind {self.kind!r}: use one of {', '.join(get_args(Kind))}")
         if (self.kind == "classes") != bool(self.classes):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
-from mlops.contract import DataError, UseCase
-from mlops.data import row_versions
+from mlops.contract import DataError, Source, UseCase
+from mlops.data import feature_blocks, row_versions
 from mlops.data.predictions import predict
 from mlops.platform.tables import Schema
 from mlops.questions import question_of
@@ -26,7 +26,7 @@ _EARLY_ROWS = 100
 
 
 def join_labels(
-    rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, version: int | None = None
+    rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, versions: Mapping[str, int] | None = None
 ) -> pd.DataFrame:
     """Join rows with their matured labels, and collect them; rows without a matured label are left out.
 
@@ -34,11 +34,11 @@ def join_labels(
     are sorted by key: the order of rows changes a fitted model, and Spark's order is not stable.
 
     Args:
-        rows: rows with the entity's key and prediction_time.
-        data: where the label's source is.
+        rows: rows with the entity's key, event_time and prediction_time.
+        data: where the label's sources are.
         use_case: whose label.
         as_of: outcomes known later do not count, with time zone.
-        version: version of the label's table; None: the newest.
+        versions: version of each of the label's tables; None: the newest.
 
     Returns:
         The rows with the column LABEL, as a number (see `Question.encode_labels`).
@@ -47,8 +47,7 @@ def join_labels(
         DataError: a label is not what its kind allows, or too many labels were known when their predictions were made.
     """
     key = [*use_case.entity.key, "prediction_time"]
-    outcomes = load_outcomes(data, use_case, as_of, version)
-    joined: pd.DataFrame = rows.join(outcomes, list(use_case.entity.key)).toPandas()
+    joined: pd.DataFrame = join_outcomes(rows, data, use_case, as_of, versions=versions).toPandas()
     joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = row_versions.newest_known(joined, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()]
@@ -79,13 +78,90 @@ def describe_early(early: int, labelled: int, use_case: UseCase) -> str:
     )
 
 
-def load_outcomes(data: Schema, use_case: UseCase, as_of: datetime, version: int | None = None) -> DataFrame:
-    """Load every version of every outcome known by `as_of`: entity key, LABEL (null: not matured), KNOWN (known at)."""
+def label_sources(use_case: UseCase) -> tuple[str, ...]:
+    """Name the sources that the label is computed from."""
+    return (use_case.label.source, *use_case.label.joined)
+
+
+def join_outcomes(
+    rows: DataFrame,
+    data: Schema,
+    use_case: UseCase,
+    as_of: datetime,
+    how: str = "inner",
+    *,
+    versions: Mapping[str, int] | None = None,
+) -> DataFrame:
+    """Join rows with their outcomes known by `as_of`, as the columns LABEL (null: not matured) and KNOWN (known at).
+
+    A label of one source has a row per version of the outcome; any other label has one row, from the newest versions.
+
+    Args:
+        rows: rows with the entity's key and event_time.
+        data: where the label's sources are.
+        use_case: whose label.
+        as_of: what is known later does not count, with time zone.
+        how: inner or left.
+        versions: version of each of the label's tables; None: the newest.
+    """
+    label, key = use_case.label, list(use_case.entity.key)
+    reports = _load_reports(data, use_case, as_of, versions or {})
+    if label.within is not None:
+        return rows.join(_aggregate_windows(rows, reports, use_case, as_of), [*key, "event_time"], how)
+    own = [F.col(f"{label.source}.{name}") for name in key]
+    return rows.join(reports.select(*own, _label_value(use_case).alias(LABEL), KNOWN), key, how)
+
+
+def _label_value(use_case: UseCase) -> Column:
     label = use_case.label
-    known_at = F.col(use_case.source(label.source).known_at)
-    value = F.when(F.expr(label.matured), F.expr(label.value).cast(question_of(label).label_type))
-    known = data.read_table(label.source, version).where(known_at <= F.lit(as_of))
-    return known.select(*use_case.entity.key, value.alias(LABEL), known_at.alias(KNOWN))
+    return F.when(F.expr(label.matured), F.expr(label.value).cast(question_of(label).label_type))
+
+
+def _load_reports(data: Schema, use_case: UseCase, as_of: datetime, versions: Mapping[str, int]) -> DataFrame:
+    """Load what the label's source says by `as_of`, and the newest rows of the joined sources; KNOWN: known at."""
+    label = use_case.label
+
+    def load(name: str) -> DataFrame:
+        known = F.col(use_case.source(name).known_at)
+        return data.read_table(name, versions.get(name)).where(known <= F.lit(as_of)).withColumn(f"_{name}", known)
+
+    alone = label.within is None and not label.joined
+    reports = load(label.source) if alone else _keep_newest(load(label.source), use_case.source(label.source))
+    reports = reports.alias(label.source)
+    for name in label.joined:
+        source = use_case.source(name)
+        renamed = {
+            column: f"_{name}_{column}" for column in source.key
+        }  # else a key's bare name would mean two columns
+        right = _keep_newest(load(name), source).withColumnsRenamed(renamed).alias(name)
+        equal = [F.col(f"{label.source}.{column}") == F.col(new) for column, new in renamed.items()]
+        reports = reports.join(right, equal, "left")
+    moments = [F.col(f"_{name}") for name in label_sources(use_case)]
+    return reports.withColumn(KNOWN, F.greatest(*moments) if len(moments) > 1 else moments[0])
+
+
+def _keep_newest(rows: DataFrame, source: Source) -> DataFrame:
+    newest_first = Window.partitionBy(*source.key).orderBy(F.col(source.known_at).desc())
+    return rows.withColumn("_rank", F.row_number().over(newest_first)).where("_rank = 1").drop("_rank")
+
+
+def _aggregate_windows(rows: DataFrame, reports: DataFrame, use_case: UseCase, as_of: datetime) -> DataFrame:
+    """Aggregate the reports of each entity's window: key, event_time, LABEL and KNOWN, of those that have matured."""
+    label, key = use_case.label, use_case.entity.key
+    within = feature_blocks.to_interval(label.within or timedelta(0))
+    matured = F.col("event_time") + feature_blocks.to_interval(use_case.policy.maturity) <= F.lit(as_of)
+    asked = [F.col(name).alias(f"_asked_{name}") for name in (*key, "event_time")]
+    entities = rows.where(matured).select(*asked).distinct()
+    start, on = F.col("_asked_event_time"), F.col(f"{label.source}.{label.on}")
+    inside = [F.col(f"{label.source}.{name}") == F.col(f"_asked_{name}") for name in label.by]
+    grouped = entities.join(reports, [*inside, on >= start, on < start + within]).groupBy(*entities.columns)
+    found = grouped.agg(_label_value(use_case).alias(LABEL), F.max(KNOWN).alias(KNOWN))
+    # A window without rows has the value that SQL gives to no rows: 0 for COUNT, null for SUM.
+    nothing = reports.where(F.lit(False)).agg(_label_value(use_case).alias("_nothing"))
+    complete = entities.join(found, entities.columns, "left").crossJoin(nothing)
+    value = F.when(F.col(KNOWN).isNull(), F.col("_nothing")).otherwise(F.col(LABEL))
+    names = [F.col(f"_asked_{name}").alias(name) for name in (*key, "event_time")]
+    return complete.select(*names, value.alias(LABEL), F.greatest(KNOWN, start + within).alias(KNOWN))
 
 
 def select_event_times(rows: DataFrame, start: datetime | None, end: datetime) -> DataFrame:

@@ -111,18 +111,17 @@ def _log_input_tables(job: Job) -> dict[str, int]:
         DataError: a table no longer has that version.
     """
     given = dict(pair.split("=") for pair in job.config.table_versions.split(",") if pair != "newest")
-    names = ("features", job.use_case.label.source)
+    names = ("features", *label_tables.label_sources(job.use_case))
     if unknown := sorted(given.keys() - set(names)):
-        raise ConfigError(f"table_versions names {', '.join(unknown)}: training reads {' and '.join(names)}")
+        raise ConfigError(f"table_versions names {', '.join(unknown)}: training reads {', '.join(names)}")
     for name, version in given.items():
         job.data.check_version(name, int(version))
     return {name: int(given[name]) if name in given else job.data.newest_version(name) for name in names}
 
 
 def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
-    label = job.use_case.label.source
     early = label_tables.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
-    rows = label_tables.join_labels(early, job.data, job.use_case, job.config.as_of, version=tables[label])
+    rows = label_tables.join_labels(early, job.data, job.use_case, job.config.as_of, versions=tables)
     before = f"before {train_until:%Y-%m-%d}"
     if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")

@@ -61,8 +61,8 @@ def read_holdout(job: Job) -> Holdout:
 
 def _count_days(job: Job, windows: Windows) -> Coverage:
     """Count per day the entities known at their prediction time, and those with features, outcome and label."""
-    use_case, entity, label = job.use_case, job.use_case.entity, job.use_case.label
-    source, outcomes, key = use_case.source(entity.source), use_case.source(label.source), list(entity.key)
+    use_case, entity = job.use_case, job.use_case.entity
+    source, key = use_case.source(entity.source), list(entity.key)
     start = windows.holdout_from - use_case.policy.holdout
     event = F.col(entity.event_time)
     asked = event - feature_blocks.to_interval(entity.lead)
@@ -70,9 +70,9 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
     entities = job.data.read_table(entity.source).where(inside).groupBy(*key)
     entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
     featured = labels.select_event_times(job.data.read_table("features"), start, windows.holdout_until)
-    known = job.data.read_table(outcomes.name).where(F.col(outcomes.known_at) <= F.lit(job.config.as_of)).groupBy(*key)
-    reported = known.agg(
-        F.max_by(F.expr(label.matured), outcomes.known_at).alias("labelled"), F.lit(1).alias("reported")
+    reported = labels.join_outcomes(entities, job.data, use_case, job.config.as_of).groupBy(*key)
+    reported = reported.agg(
+        F.max_by(F.col(labels.LABEL).isNotNull(), labels.KNOWN).alias("labelled"), F.lit(1).alias("reported")
     )
     rows = entities.join(featured.select(*key, F.lit(1).alias("featured")).distinct(), key, "left")
     rows = rows.join(reported, key, "left").withColumn("day", F.date_trunc("day", F.col("event_time")))

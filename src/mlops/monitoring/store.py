@@ -125,13 +125,12 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
         event_time, day and week (UTC without zone), and the policy's slices.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
-    outcomes = labels.load_outcomes(job.data, use_case, job.config.as_of)
     scored = labels.select_event_times(job.own.read_table("predictions"), start, job.config.as_of)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of))
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", *_score_columns(use_case))
     features = labels.select_event_times(job.data.read_table("features"), start, job.config.as_of)
     rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
-    predicted: pd.DataFrame = rows.join(outcomes, key, "left").toPandas()
+    predicted: pd.DataFrame = labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left").toPandas()
     # An entity can be scored more than once and have several outcome versions: the newest of both counts.
     predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
     predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)

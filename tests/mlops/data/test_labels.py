@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -80,12 +79,3 @@ def test_labels_that_no_model_can_learn_from_are_refused(question, given_labels,
 def test_a_kind_that_does_not_exist_and_classes_that_do_not_fit_are_refused(changes, said):
     with pytest.raises(ConfigError, match=said):
         Label(name="x", source="s", value="v", matured="m", **changes)
-
-
-def test_keys_give_each_entity_one_row_and_one_outcome():
-    """Another key would give every question the newest answer of all of them."""
-    with pytest.raises(ConfigError, match=r"the entity has the key \('id', 'due'\), and its source 'orders' the key"):
-        replace(TOY, entity=replace(TOY.entity, key=("id", "due")))
-    results = replace(TOY.source("results"), key=("id", "judged"))
-    with pytest.raises(ConfigError, match="the label's source 'results' has rows per judged, which is not in the"):
-        replace(TOY, sources=(TOY.source("orders"), results))
