@@ -309,7 +309,9 @@ def test_a_value_that_the_platform_does_not_have_skips_no_branch_but_is_refused(
         BundleError, match=f"{key.split(maxsplit=1)[0]} of job 'main' is .*the platform does not take it"
     ):
         made.run_job("main", {})
-    assert lint_bundle(tmp_path, house=False), "the runner refuses what the linter lets pass"
+    told = {problem.rule for problem in lint_bundle(tmp_path, house=False)}
+    assert told, "the runner refuses what the linter lets pass"
+    assert ("limit" in told) == (key in {"concurrency", "timeout_seconds", "max_retries"})
 
 
 def test_a_wheel_task_without_arguments_runs_in_a_job_without_parameters(tmp_path: Path) -> None:
