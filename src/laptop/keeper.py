@@ -39,12 +39,14 @@ def keep_engine(engine: Engine, idle_limit: float) -> str:
 def _watch(engine: Engine, state: EngineState, lock: int) -> str:
     """Let commands use the server until there is a reason to end it; returns the reason."""
     engine.publish(state)
-    used, is_used = time.monotonic(), False
+    used, seats, has_workers = time.monotonic(), _last_change(engine), False
     while not (why := _reason_to_end(engine, lock)):
+        if (newest := _last_change(engine)) != seats:  # a short command comes and goes between two looks
+            seats, has_workers = newest, True
         if engine.list_clients()[0]:
-            used, is_used = time.monotonic(), True
-        elif is_used:
-            is_used = not _end_python_workers(engine)
+            used = time.monotonic()
+        elif has_workers:
+            has_workers = not _end_python_workers(engine)
         if time.monotonic() - used > state.idle_limit:
             engine.withdraw()
             if not engine.list_clients()[0]:  # nobody joined before the state was withdrawn
@@ -52,6 +54,13 @@ def _watch(engine: Engine, state: EngineState, lock: int) -> str:
             engine.publish(state)
         time.sleep(POLL)
     return why
+
+
+def _last_change(engine: Engine) -> int:
+    """When a command last came or went, in ns; 0 if the home is gone."""
+    with suppress(FileNotFoundError):
+        return (engine.folder / "clients").stat().st_mtime_ns
+    return 0
 
 
 def _reason_to_end(engine: Engine, lock: int) -> str:

@@ -67,7 +67,10 @@ def _merge_renamed(base: str, commit: str) -> None:
 
     Else a line that the template changed beside a name would be a conflict for every fork.
     """
-    names = read_names(_read_file("HEAD", "databricks.yml"))
+    try:
+        names = read_names(_read_file("HEAD", "databricks.yml"))
+    except ConfigError:  # the fork has moved its names elsewhere: then git's merge stands
+        return
     for file in _list_unmerged():
         edits = [edit for edit in list_edits(names, names) if edit.file == file]
         if not edits:

@@ -250,18 +250,17 @@ CONDITION = {"task_key": "c", "condition_task": {"op": "EQUAL_TO", "left": "1", 
 NESTED = {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u"}}}
 UNSUPPORTED = {
     "task_key": {"tasks": [{"task_key": "t", "python_wheel_task": None}]},
-    "notebook_task": {"tasks": [{"task_key": "t", "notebook_task": {"notebook_path": "/n"}}]},
-    "sql_task": {"tasks": [{"task_key": "t", "sql_task": {}}]},
+    "notebook_path": {"tasks": [{"task_key": "t", "notebook_task": {"notebook_path": "/n"}}]},
+    "dashboard": {"tasks": [{"task_key": "t", "sql_task": {"dashboard": {"dashboard_id": "x"}}}]},
+    "pipeline_task": {"tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "x"}}]},
     "new_cluster": {"tasks": [wheel("t", new_cluster={"num_workers": 1})]},
     "libraries": {"tasks": [wheel("t", libraries=[])]},
     "job_clusters": {"job_clusters": [], "tasks": [wheel("t")]},
     "git_source": {"git_source": {}, "tasks": [wheel("t")]},
     "continuous": {"continuous": {}, "tasks": [wheel("t")]},
     "for_each_task": {"tasks": [{"task_key": "t", "for_each_task": {"inputs": "[]", "task": NESTED}}]},
-    "spark_python_task": {
-        "tasks": [
-            {"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u", "spark_python_task": {}}}}
-        ]
+    "dbt_task": {
+        "tasks": [{"task_key": "t", "for_each_task": {"inputs": "[]", "task": {"task_key": "u", "dbt_task": {}}}}]
     },
     "notebook_params": {"tasks": [{"task_key": "t", "run_job_task": {"job_id": "1", "notebook_params": {}}}]},
     "python_wheel_task": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -214,6 +215,14 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e90, max_
 )
 
 
+NOTHING = re.compile(
+    r"[-?\u2010-\u2015\u2212]+|\\n|n\.a\.|-nan|null|none|nil|nan|nat|n/a|undefined"
+    r"|\((null|none|nil|nan|nat|n/a|undefined|na)\)|<(null|none|nil|nan|nat|n/a|undefined|na)>"
+    r"|\[(null|none|nil|nan|nat|n/a|undefined|na)\]|#(n/a|n/a n/a|na|null!|value!|ref!|div/0!|name\?|num!)"
+)
+"""Texts in lower case that mean no value."""
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, st.text(st.characters(exclude_categories=["C", "Z"]))), max_size=20))
 def test_what_the_csv_module_writes_comes_back(values):
@@ -226,9 +235,9 @@ def test_what_the_csv_module_writes_comes_back(values):
     rows = read(file(HEAD + out.getvalue()))
     assert rows.broken == {}
     assert rows.table["size"].to_pylist() == [float(number) for number, _ in values]
-    nothing = {"null", "(null)", "<null>", r"\n", "none", "nil", "nan", "n/a", "#n/a", "<na>", "-", "--", "?"}
-    wanted = [unicodedata.normalize("NFC", text) for _, text in values]
-    wanted = ["" if text.lower() in nothing or text == "NA" else text for text in wanted]
+    unseen = str.maketrans("", "", "\u034f\u180b\u180c\u180d" + "".join(map(chr, range(0xFE00, 0xFE10))))
+    wanted = [unicodedata.normalize("NFC", text.translate(unseen)) for _, text in values]
+    wanted = ["" if NOTHING.fullmatch(text.lower()) or text == "NA" else text for text in wanted]
     assert [text or "" for text in rows.table["kind"].to_pylist()] == wanted
 
 
