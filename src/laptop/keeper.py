@@ -78,7 +78,7 @@ def _end_python_workers(engine: Engine) -> bool:
 
     They are listed before the clients are: so none of them is of a command that joins meanwhile.
     """
-    ps = ["ps", "-A", "-o", "pid=,ppid=,args="]
+    ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]  # -ww: whole lines, however narrow COLUMNS is
     listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words only
     if engine.list_clients()[0]:
         return False

@@ -46,8 +46,8 @@ def run(job: Job) -> None:
     past = history.select_past(stored, as_of, weeks_end)
     # Listed once: every version costs a call to the registry, and nothing below adds a version.
     trainings = store.list_trainings(job)
-    since = window.start - timedelta(days=window.start.weekday())
-    predicted = store.load_predictions(job, since, store.load_baseline(job, champion, first))
+    monday = window.start - timedelta(days=window.start.weekday())
+    predicted = store.load_predictions(job, monday, store.load_baseline(job, champion, first))
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
@@ -71,9 +71,7 @@ def run(job: Job) -> None:
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
     page = _render_report(job, known, trainings, _find_unjudged(job, predicted, window))
-    name = f"monitoring until {window.end:%Y-%m-%d}"
-    with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
-        job.registry.log_to_run({}, _finite_figures(job, whole), {"report.html": page})
+    _log_run(job, champion, window, _finite_figures(job, whole), page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
 
@@ -121,6 +119,12 @@ def _render_report(
         unjudged=unjudged, **frames,
     )  # fmt: skip
     return render_page(life, job.use_case.policy)
+
+
+def _log_run(job: Job, champion: Version, window: Span, figures: Mapping[str, float], page: str) -> None:
+    name = f"monitoring until {window.end:%Y-%m-%d}"
+    with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
+        job.registry.log_to_run({}, figures, {"report.html": page})
 
 
 def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:
