@@ -37,12 +37,12 @@ class VersionCard:
     """Types of the use case that the files may contain (`mlops.contract.Model.trusted_types`)."""
 
     @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a card that `write` wrote."""
+    def read_card(cls, file: Path) -> Self:
+        """Read a card that `write_card` wrote."""
         known = json.loads(file.read_text())
         return cls(**known | {"trusted_types": tuple(known["trusted_types"])})
 
-    def write(self, file: Path) -> None:
+    def write_card(self, file: Path) -> None:
         """Write the card as JSON."""
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
@@ -114,7 +114,7 @@ def main() -> int:
     """Serve the model beside this file on all addresses of the container."""
     here = Path(__file__).resolve().parent
     try:
-        card = VersionCard.read(here / CARD)
+        card = VersionCard.read_card(here / CARD)
         app = make_app(load_served(here / MODEL, card))
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (a container's log)

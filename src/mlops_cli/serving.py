@@ -110,7 +110,7 @@ def export(folder: Path, target: str, home: Path | None) -> None:
     with _open_champion(options.resolve_target(target, home)) as (files, card, _):
         load_served(files, card)
         shutil.copytree(files, folder / MODEL)
-        card.write(folder / CARD)
+        card.write_card(folder / CARD)
     wheel = checkout.build_wheel(folder)
     (folder / ".gitignore").unlink(missing_ok=True)  # of uv, which means its folder dist
     (folder / "requirements.txt").write_text(checkout.export_requirements())

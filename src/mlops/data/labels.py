@@ -130,9 +130,8 @@ def _load_reports(data: Schema, use_case: UseCase, as_of: datetime, versions: Ma
     reports = reports.alias(label.source)
     for name in label.joined:
         source = use_case.source(name)
-        renamed = {
-            column: f"_{name}_{column}" for column in source.key
-        }  # else a key's bare name would mean two columns
+        # Else the bare name of a key would mean two columns.
+        renamed = {column: f"_{name}_{column}" for column in source.key}
         right = _keep_newest(load(name), source).withColumnsRenamed(renamed).alias(name)
         equal = [F.col(f"{label.source}.{column}") == F.col(new) for column, new in renamed.items()]
         reports = reports.join(right, equal, "left")
