@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from shown import parse_command
+from shown_commands import parse_command
 
 from laptop.bundle import load_bundle
 

@@ -63,11 +63,11 @@ def test_a_retraining_says_what_became_of_its_version(trained, champion, said):
 
 def test_laptop_hands_its_arguments_to_the_script_that_laptop_yml_names(tmp_path, monkeypatch):
     (tmp_path / "databricks.yml").write_text("bundle: {name: x}")
-    (tmp_path / "shown.py").write_text("def main(arguments):\n    print(*arguments)\n    return 3\n")
+    (tmp_path / "shows_arguments.py").write_text("def main(arguments):\n    print(*arguments)\n    return 3\n")
     monkeypatch.chdir(tmp_path)
     missing = CliRunner().invoke(main, ["demo"])
     assert (missing.exit_code, "names no demo" in missing.output) == (2, True)
-    (tmp_path / "laptop.yml").write_text("demo: shown")
+    (tmp_path / "laptop.yml").write_text("demo: shows_arguments")
     given = ["--help", "-x", "word", "--until=1"]
     shown = CliRunner().invoke(main, ["demo", *given])
     assert (shown.exit_code, shown.output.split()) == (3, given)

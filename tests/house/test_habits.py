@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.shell_completion import ShellComplete
-from shown import parse_command
+from shown_commands import parse_command
 
 ROOT = Path(__file__).parents[2]
 AGENTS = (ROOT / "AGENTS.md").read_text()
