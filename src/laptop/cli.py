@@ -11,7 +11,6 @@ import importlib
 import json
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from laptop.home import Home, LaptopError, set_environment
 
 if TYPE_CHECKING:
     from laptop.bundle import Bundle
+    from laptop.settings import LaptopSettings
 
 
 def _epilog(example: str) -> str:
@@ -175,11 +175,8 @@ def serve(arguments: tuple[str, ...]) -> int:
 
 def _run_module(key: str, arguments: Sequence[str]) -> int:
     """Call main(arguments) of the module that a key of laptop.yml names; returns its exit code."""
-    from laptop.includes import read_laptop
-    from laptop.settings import LaptopSettings
-
     root = _find_root()
-    name = LaptopSettings(read_laptop(root, [])).module(key)
+    name = _read_settings(root).module(key)
     if not name:
         raise LaptopError(
             f"laptop.yml names no {key}; write `{key}: package.module`, a module with main(arguments) -> int"
@@ -227,21 +224,22 @@ def ui(port: int, home: Path | None) -> int:
 
     Only this machine can reach them.
     """
-    database = _open_home(home).path / "mlflow.db"
-    if not database.exists():
-        cure = shlex.join(["laptop", "run", "JOB", "-t", "TARGET", "--home", str(database.parent)])
-        raise LaptopError(f"there is no {database} yet; run a job first: {cure}")
-    click.echo(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
-    # Without job execution, which starts eight more processes, and without a line for each request.
-    quiet = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONWARNINGS": "ignore",
-    }
-    with set_environment(**quiet):
-        options = ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level=warning"]
-        return subprocess.call([*command, *options])  # noqa: S603
+    from laptop.web import serve_home
+
+    return serve_home(_open_home(home), port)
+
+
+@main.command(epilog=_epilog("laptop docs --port 8001"))
+@click.option("--port", default=8000, show_default=True)
+def docs(port: int) -> int:
+    """Serve the documentation that laptop.yml names until Ctrl-C.
+
+    Only this machine can reach it.
+    """
+    from laptop.web import serve_docs
+
+    root = _find_root()
+    return serve_docs(root, _read_settings(root).docs, port)
 
 
 @main.command(epilog=_epilog("laptop up --idle 120"))
@@ -296,6 +294,13 @@ def _find_root() -> Path:
     if root is None:
         raise LaptopError("there is no databricks.yml here or above; go to the folder of the bundle")
     return root
+
+
+def _read_settings(root: Path) -> LaptopSettings:
+    from laptop.includes import read_laptop
+    from laptop.settings import LaptopSettings
+
+    return LaptopSettings(read_laptop(root, []))
 
 
 def _open_home(home: Path | None) -> Home:

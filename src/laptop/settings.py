@@ -1,4 +1,4 @@
-"""What laptop.yml says beside the values of variables: what the linter holds a bundle against, and what `demo` runs."""
+"""What laptop.yml says beside the values of variables: what the linter checks, and what demo, serve and docs run."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ class LaptopSettings:
     def module(self, command: str) -> str:
         """The module that a command runs: demo or serve."""
         return self._name(command)
+
+    @property
+    def docs(self) -> str:
+        """The settings of the documentation's site: a file, relative to the root."""
+        return self._name("docs")
 
     @property
     def repeatable(self) -> tuple[str, ...]:

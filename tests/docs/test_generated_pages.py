@@ -18,7 +18,10 @@ def test_a_generated_part_is_what_the_generator_writes(part):
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    text = page.read_text()
+    for included in re.findall(r'^--8<-- "(.+)"$', text, re.MULTILINE):
+        text += (ROOT / included).read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -38,6 +41,12 @@ def test_the_index_names_every_page():
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")}
     decisions = {page for page in pages if "/decisions/" in page}
     assert {page for page in pages - decisions - {"index.md"} if f"({page})" not in index} == set()
+
+
+def test_the_site_has_every_page_once():
+    listed = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text())
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    assert sorted(listed) == sorted(pages)
 
 
 def test_every_path_of_docs_that_a_file_names_is_there():

@@ -222,6 +222,18 @@ def test_who_waits_for_a_home_can_be_interrupted(bundle: Path) -> None:
     first.communicate(timeout=30)
 
 
+def test_docs_serves_the_site_that_laptop_yml_names(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(subprocess, "call", lambda command: started.append(command) or 0)
+    (bundle / "laptop.yml").write_text("docs: site.toml\n")
+    assert run_args(["docs"]) == 2
+    (bundle / "site.toml").write_text("")
+    assert run_args(["docs", "--port", "8123"]) == 0
+    assert [command[1:] for command in started] == [
+        ["-m", "zensical", "serve", "--config-file", str(bundle / "site.toml"), "--dev-addr", "127.0.0.1:8123"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -234,6 +246,7 @@ def test_who_waits_for_a_home_can_be_interrupted(bundle: Path) -> None:
         (["run", "main"], "Missing option '-t'"),
         (["validate", "-t", "prdo"], "there is no target 'prdo'"),
         (["ui"], "run a job first"),
+        (["docs"], "laptop.yml names no docs; write `docs: zensical.toml`"),
         (["clean"], "is not a home of laptop"),
     ],
 )

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mlops_cli import cli
 
@@ -14,7 +13,6 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/how-to/setup.md").read_text()
 SECTIONS = dict(re.findall(r"^## (dev|staging and prod)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
 STEPS = {(s, step.split("\n")[0]): step for s, text in SECTIONS.items() for step in text.split("\n### ")[1:]}
-CODE = "\n".join(re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -37,11 +35,3 @@ def test_every_command_of_ours_is_there() -> None:
     verbs = set(re.findall(r"\bmlops ([a-z-]+)", PAGE))
     assert {"bootstrap", "doctor", "promote", "approve"} <= verbs
     assert verbs <= set(cli.cli.commands)
-
-
-def test_every_job_and_parameter_that_is_run_is_in_the_bundle() -> None:
-    runs = re.findall(r"databricks bundle run (\w+) .*?--params (\S+)", CODE)
-    assert {job for job, _ in runs} >= {"sample", "ingestion", "training", "inference"}
-    for job, given in runs:
-        body = yaml.safe_load((ROOT / f"resources/{job}.job.yml").read_text())["resources"]["jobs"][job]
-        assert {pair.split("=")[0] for pair in given.split(",")} <= {p["name"] for p in body["parameters"]}
