@@ -21,10 +21,12 @@ from mlops_cli import audit_records, options
 from mlops_cli.adopt import adopt
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.ci import ci
+from mlops_cli.container import export
 from mlops_cli.explain import explain
-from mlops_cli.serving import export
 from mlops_cli.update import update
-from mlops_cli.versions import compare, history, status
+from mlops_cli.versions.comparison import compare
+from mlops_cli.versions.history import history
+from mlops_cli.versions.status import status
 from mlops_cli.workspace.commands import COMMANDS
 
 _version = click.argument("version", type=click.IntRange(min=1))

@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.contract import ConfigError, DataError, Feature, ModelError, UseCase
-from mlops.contract.model_version import to_utc
-from mlops.release.version_record import VersionRecord, champion_of, read_record
-from mlops_cli import audit_records, options
-from mlops_cli.bundle_cli import DeployedBundle
+from mlops.contract import Feature, ModelError, UseCase
+from mlops_cli import options
+from mlops_cli.scored_entity import Row, ScoredEntity, find_entity, parse_moment
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_cli.contributions import Explanation
 
-Row = Mapping[str, Any]
+
 _TRUTH = {"true": 1.0, "false": 0.0}
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One entity at its prediction time."""
-
-    features: Row
-    prediction: Row | None
-    """Its newest row of the table of predictions; None: it was not scored yet."""
-    record: VersionRecord
-    """Of the version that scored it, else of the champion."""
 
 
 @click.command(epilog=options.EXITS)
@@ -57,7 +43,7 @@ def explain(key: str, target: str, home: Path | None, output: str) -> None:
     from mlops_cli.contributions import explain_row
 
     deployed, use_case = options.resolve_target(target, home), load_use_case()
-    case = _find_case(deployed, use_case, key)
+    case = find_entity(deployed, use_case, key)
     facts = case.record.facts
     if facts is None:
         raise ModelError(f"the audit table knows nothing of {case.record}: run the job 'validation' for it")
@@ -68,65 +54,6 @@ def explain(key: str, target: str, home: Path | None, output: str) -> None:
         click.echo(json.dumps(_as_document(case, use_case, explanation), indent=1, default=str))
     else:
         options.print_line(*_describe_case(case, explanation), *_list_inputs(case, use_case, explanation))
-
-
-def _find_case(deployed: DeployedBundle, use_case: UseCase, key: str) -> _Case:
-    """Read the features and the newest prediction of an entity.
-
-    Raises:
-        DataError: there are no features of it.
-        ModelError: it was not scored yet, and there is no champion.
-    """
-    given = _split_key(use_case.entity.key, key)
-    data, own = (
-        [deployed.parameter_default("inference", name) for name in names]
-        for names in (("data_catalog", "data_schema"), ("catalog", "schema"))
-    )
-    scored = _read_entity(deployed, (*own, "predictions"), given)
-    newest = max(scored, key=lambda row: (_moment(row["scored_at"]), int(row["model_version"])), default=None)
-    at = None if newest is None else _moment(newest["prediction_time"])
-    features = _read_entity(deployed, (*data, "features"), given)
-    features = [row for row in features if at in {None, _moment(row["prediction_time"])}]
-    if not features:
-        moment = f" at {at}, when it was scored" if at else ""
-        cure = "check the key, or run the job 'ingestion'"
-        raise DataError(f"{'.'.join(data)}.features has no row with {_words(given)}{moment}: {cure}")
-    rows = audit_records.read_rows(deployed)
-    number = champion_of(rows) if newest is None else int(newest["model_version"])
-    if number is None:
-        raise ModelError(f"{_words(given)} was not scored yet, and {deployed.model} has no champion to score it")
-    chosen = max(features, key=lambda row: _moment(row["prediction_time"]))
-    return _Case(chosen, newest, replace(read_record(rows, number), model_name=deployed.model))
-
-
-def _split_key(names: Sequence[str], key: str) -> dict[str, str]:
-    """Return the text of each column of the entity's key."""
-    parts = key.split(",") if len(names) > 1 else [key]
-    if len(parts) != len(names):
-        raise ConfigError(f"key {key!r} has {len(parts)} parts, the entity's key has {len(names)}: {', '.join(names)}")
-    return dict(zip(names, parts, strict=True))
-
-
-def _read_entity(deployed: DeployedBundle, table: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Read the rows of an entity without Spark; in a workspace a SQL warehouse reads them."""
-    from mlops_cli import home_tables, warehouse
-
-    (column, value), *_ = given.items()
-    catalog, schema, name = table
-    if deployed.home is None:
-        rows = warehouse.query_rows(".".join(table), column, value)
-    else:
-        rows = home_tables.read_rows(deployed.home, catalog, schema, name, (column, value))
-    return [row for row in rows if all(str(row[name]) == text for name, text in given.items())]
-
-
-def _moment(value: datetime | str) -> datetime:
-    """A moment of a table; a warehouse gives it as text."""
-    return to_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
-
-
-def _words(given: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def _make_inputs(row: Row, use_case: UseCase) -> pd.DataFrame:
@@ -144,7 +71,7 @@ def _input_value(value: Any, feature: Feature) -> float | str | None:
     return _TRUTH[str(value).lower()] if feature.dtype == "boolean" else float(value)
 
 
-def _describe_case(case: _Case, explanation: Explanation) -> list[str]:
+def _describe_case(case: ScoredEntity, explanation: Explanation) -> list[str]:
     """Say in lines what was predicted, by which version, and of which rows."""
     record, made, verdict = case.record, case.prediction, case.record.verdict
     judged = f"{verdict.verdict} by verdict {verdict.verdict_digest[:12]}" if verdict else "not judged here"
@@ -160,10 +87,10 @@ def _describe_case(case: _Case, explanation: Explanation) -> list[str]:
 
 
 def _show_moment(value: datetime | str) -> str:
-    return f"{_moment(value):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{parse_moment(value):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _list_inputs(case: _Case, use_case: UseCase, explanation: Explanation) -> list[str]:
+def _list_inputs(case: ScoredEntity, use_case: UseCase, explanation: Explanation) -> list[str]:
     """One line per input, largest contribution first."""
     lines = []
     for name, value, unit, known, added in _inputs(case, use_case, explanation):
@@ -172,7 +99,7 @@ def _list_inputs(case: _Case, use_case: UseCase, explanation: Explanation) -> li
     return lines
 
 
-def _inputs(case: _Case, use_case: UseCase, explanation: Explanation) -> list[tuple[str, Any, str, str, float]]:
+def _inputs(case: ScoredEntity, use_case: UseCase, explanation: Explanation) -> list[tuple[str, Any, str, str, float]]:
     """Name, value, unit, moment from which it is known, and contribution of each input."""
     features = {feature.name: feature for feature in use_case.features}
     listed = []
@@ -184,7 +111,7 @@ def _inputs(case: _Case, use_case: UseCase, explanation: Explanation) -> list[tu
     return listed
 
 
-def _as_document(case: _Case, use_case: UseCase, explanation: Explanation) -> dict[str, Any]:
+def _as_document(case: ScoredEntity, use_case: UseCase, explanation: Explanation) -> dict[str, Any]:
     record, names = case.record, ("feature", "value", "unit", "known_from", "contribution")
     return {
         "model": record.model_name,
@@ -192,7 +119,7 @@ def _as_document(case: _Case, use_case: UseCase, explanation: Explanation) -> di
         "verdict": record.verdict.verdict if record.verdict else None,
         "verdict_digest": record.verdict.verdict_digest if record.verdict else None,
         "approver": record.display_tags.approved_by or None,
-        "prediction_time": _moment(case.features["prediction_time"]).isoformat(),
+        "prediction_time": parse_moment(case.features["prediction_time"]).isoformat(),
         "prediction": case.prediction,
         "scale": explanation.scale,
         "score": explanation.score,

@@ -51,12 +51,14 @@ TEXTS = {
     r"(?i)\b(un)?cache\s+(lazy\s+)?table\b|\bglobal[_\s]+temp": "serverless has no caching and no global views",
 }
 SETTINGS = {"spark.sql.session.timeZone"}
-PLATFORM, CHECKOUT, CI = "src/mlops/platform/runtime.py", "src/mlops_cli/checkout.py", "src/mlops_cli/ci.py"
+PLATFORM, CHECKOUT = "src/mlops/platform/runtime.py", "src/mlops_cli/checkout.py"
+CI = "src/mlops_cli/ci/check_commands.py"
+RELEASE = {f"src/mlops_cli/{name}.py" for name in ("ci/release_commands", "release_build", "locked_packages")}
 MAY = {
     "texts": {"src/mlops/platform/storage.py"},  # tells DBFS from volumes, and warns
     "environment": {PLATFORM, CHECKOUT},  # the latter hands it on to git and uv, whole
     "clock": {PLATFORM, CI},  # a queue's order, the end of an approval, ages; dates that commands show
-    "paths": {CHECKOUT, CI},  # commands of a pipeline, which stands in the checkout and never on serverless
+    "paths": {CHECKOUT, *RELEASE},  # commands of a pipeline, which stands in the checkout and never on serverless
 }
 CLOCKS = {"now", "today", "time", "time_ns", "utcnow"}
 OWNERS = {"datetime", "date", "time", "Timestamp", "dt"}

@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from mlops.contract import ModelError
-from mlops_cli.contributions import Tree, explain_row, explain_tree, product_shapley
+from mlops_cli.contributions import explain_row
+from mlops_cli.tree_contributions import Tree, explain_tree, product_shapley
 
 FACTORS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.0, 1.0])), min_size=1, max_size=6)
 

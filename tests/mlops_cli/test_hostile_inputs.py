@@ -11,8 +11,11 @@ import click
 import pytest
 from pipelinefiles import every_step
 
-from mlops_cli import plans, versions
+from mlops_cli.ci.plan_differences import config_drift
+from mlops_cli.ci.plan_pages import report_drift, summarise_plan
+from mlops_cli.ci.plans import parse_plan
 from mlops_cli.cli import run_args
+from mlops_cli.versions import text_tables
 
 HOSTILE = (
     '"; touch canary; echo "', "'; touch canary; '", "$(touch canary)", "`touch canary`", "${IFS}touch${IFS}canary",
@@ -101,7 +104,7 @@ def test_what_a_tag_or_a_workspace_says_is_shown_without_a_command_to_the_pipeli
     hostile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model's tags are written by whoever trains; `mlops status` shows them in a pipeline that can promote."""
-    versions._print_rows([("by", "verdict"), (hostile, versions._format_value(hostile))])
+    text_tables.print_rows([("by", "verdict"), (hostile, text_tables.format_value(hostile))])
     (tmp_path / "summary").mkdir()
     (tmp_path / "summary/prod.json").write_text(json.dumps({"resources": {"jobs": {hostile: {}}}}))
     assert run_args(["rollback", "--target=prod", "--reason=x", f"--home={tmp_path}"]) == 1
@@ -116,8 +119,8 @@ def test_what_a_tag_or_a_workspace_says_is_shown_without_a_command_to_the_pipeli
 def test_a_plan_is_shown_as_text_whatever_it_holds(hostile: str) -> None:
     entry = {"action": "update", "changes": {hostile: {"action": "update", "old": hostile, "new": {hostile: hostile}}}}
     text = json.dumps({"plan_version": 2, "plan": {f"resources.jobs.{hostile}": entry}})
-    plan = plans.parse_plan(text)
-    for page in (plans.summarise_plan(plan, "prod"), plans.report_drift(plans.config_drift(plan), "prod")):
+    plan = parse_plan(text)
+    for page in (summarise_plan(plan, "prod"), report_drift(config_drift(plan), "prod")):
         bare = re.sub(r"</?(code|details|summary)>", "", page)
         assert not re.search(r"[<>`@\[\]$\"'\u202e\x00\x1b]", bare)
         assert "::" not in page

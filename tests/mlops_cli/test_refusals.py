@@ -10,8 +10,9 @@ import pytest
 
 from mlops import config
 from mlops.contract import ConfigError, Forbidden, MlopsError
-from mlops_cli import options, versions
+from mlops_cli import options
 from mlops_cli.cli import run_args
+from mlops_cli.versions import status
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_status_shows_every_target_even_if_others_fail(
             raise error
         return [{"target": target, **ROW}]
 
-    monkeypatch.setattr(versions, "_alias_holders", holders)
+    monkeypatch.setattr(status, "_alias_holders", holders)
     good = [target for target in ("dev", "staging", "prod") if target not in bad]
     assert run_args(["status"]) == (1 if bad else 0)
     out, err = capsys.readouterr()
@@ -112,6 +113,6 @@ def test_status_shows_every_target_even_if_others_fail(
 
 
 def test_a_fault_of_ours_is_not_hidden_as_a_target_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "_alias_holders", lambda target, home: 1 / 0)
+    monkeypatch.setattr(status, "_alias_holders", lambda target, home: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_args(["status"])

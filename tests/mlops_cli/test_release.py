@@ -15,7 +15,7 @@ import pytest
 from pipelinefiles import ROOT, document
 
 from mlops.contract import MlopsError
-from mlops_cli import checkout
+from mlops_cli import checkout, locked_packages, release_build
 from mlops_cli.cli import run_args
 
 Told = Callable[[], str]
@@ -105,9 +105,9 @@ def test_a_build_that_is_not_reproducible_stops(clone: Path, monkeypatch: pytest
         made.write_text(next(numbers))
         return made
 
-    monkeypatch.setattr(checkout, "build_wheel", differing)
+    monkeypatch.setattr(release_build, "build_wheel", differing)
     with pytest.raises(MlopsError, match="not reproducible"):
-        checkout.build_release(Path("dist"))
+        release_build.build_release(Path("dist"))
 
 
 def flip(folder: Path) -> None:
@@ -372,11 +372,11 @@ def test_everything_that_the_wheel_needs_has_a_licence_that_is_known(
 @pytest.mark.nightly
 def test_a_wheel_house_installs_without_an_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
-    some = [part for part in checkout.export_requirements().split("\n\n") if part]
+    some = [part for part in locked_packages.export_requirements().split("\n\n") if part]
     click = next(part for part in "\n".join(some).split("\n") if part.startswith("click=="))
-    whole = checkout.export_requirements()
+    whole = locked_packages.export_requirements()
     wanted = whole[whole.index(click) :]
-    monkeypatch.setattr(checkout, "export_requirements", lambda: wanted[: wanted.index("# via")])
+    monkeypatch.setattr(locked_packages, "export_requirements", lambda: wanted[: wanted.index("# via")])
     house = tmp_path / "wheels"
     assert run_args(["ci", "wheelhouse", str(house)]) == 0
     assert [file.name.partition("-")[0] for file in house.glob("*.whl")] == ["click"]

@@ -29,7 +29,7 @@ from mlops.platform.model_scan import REWRITTEN
 from mlops.platform.registry import Registry
 from mlops.platform.runtime import now
 from mlops.release.version_record import AuditRow
-from mlops_cli import audit_records, serving
+from mlops_cli import audit_records, request_page, serving
 from mlops_cli.cli import run_args
 from mlops_cli.scoring_server import CARD, MODEL, VersionCard, load_served, make_app, read_example
 
@@ -157,7 +157,7 @@ BODIES = st.one_of(
 @given(BODIES)
 def test_any_body_gets_the_answer_that_mlflow_gives(both, body):
     sent = json.dumps(body).encode()
-    assert serving.ask_served(both[0], sent) == serving.ask_served(both[1], sent)
+    assert request_page.ask_served(both[0], sent) == request_page.ask_served(both[1], sent)
 
 
 def test_a_changed_file_or_another_digest_is_never_served(files, tmp_path):
@@ -170,7 +170,7 @@ def test_a_changed_file_or_another_digest_is_never_served(files, tmp_path):
 
 
 def test_the_page_shows_what_the_version_answers(files, both):
-    page = serving.render_requests(both[0], files[1], TOY, read_example(files[0]), "curl it")
+    page = request_page.render_requests(both[0], files[1], TOY, read_example(files[0]), "curl it")
     assert page.count("predictions") >= 5
     assert all(f"<code>{feature.name}</code>" in page for feature in TOY.features)
     assert 'size is missing: <span class="no">400' in page

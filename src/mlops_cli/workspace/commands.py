@@ -12,9 +12,10 @@ import click
 
 from mlops.contract import MlopsError
 from mlops.platform.registry import Registry
-from mlops_cli import account, options, resolved, storage
+from mlops_cli import options, resolved, storage
 from mlops_cli.bundle_targets import list_deployed_targets
 from mlops_cli.forge import GitHub
+from mlops_cli.workspace import account, doctor_facts
 from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps
 from mlops_cli.workspace.doctor import Check, Facts, run_checks
 from mlops_cli.workspace.identities import pipeline_from_options
@@ -141,7 +142,7 @@ def _gather_facts(target: str, file: Path | None) -> Facts:
     """Read what the checks need, up to the first thing that cannot be read."""
     facts = Facts(target=target, cli=resolved.cli_version())
     try:
-        facts = replace(facts, login=account.read_login())
+        facts = replace(facts, login=doctor_facts.read_login())
         needs = TargetRequirements(resolved.load_resolved_bundle(target, file))
         state = account.read_state(needs)
     except MlopsError as error:
@@ -151,9 +152,9 @@ def _gather_facts(target: str, file: Path | None) -> Facts:
         needs=needs,
         state=state,
         missing=list_missing_steps(needs, state, None),
-        metastore=account.has_metastore(),
-        environments=account.list_environments(),
-        secrets=account.list_secrets(state),
+        metastore=doctor_facts.has_metastore(),
+        environments=doctor_facts.list_environments(),
+        secrets=doctor_facts.list_secrets(state),
     )
 
 

@@ -13,8 +13,9 @@ import pytest
 from double import ACCOUNT, TOKEN, WORKSPACE_ID, Double, away, busy, denied
 
 from mlops.contract import ConfigError
-from mlops_cli import account, cli
+from mlops_cli import cli
 from mlops_cli.resolved import load_resolved_bundle as read_bundle
+from mlops_cli.workspace import account
 from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps
 from mlops_cli.workspace.identities import pipeline_from_options
 from mlops_cli.workspace.protection import Environment

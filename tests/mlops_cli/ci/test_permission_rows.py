@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_cli import permission_rows, plans
+from mlops_cli.ci import permission_rows
+from mlops_cli.ci.permission_rows import Row, add_user, read_rows
+from mlops_cli.ci.plan_differences import ConfigDrift, config_drift, plan_differences
+from mlops_cli.ci.plan_pages import summarise_plan
+from mlops_cli.ci.plans import Plan, as_deployer, parse_plan
 from mlops_cli.cli import run_args
-from mlops_cli.permission_rows import Row, add_user, read_rows
-from mlops_cli.plans import Plan, as_deployer, config_drift, parse_plan, plan_differences
 
 PLANS = Path(__file__).parent / "plans"
 DEPLOYER, PLANNER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -296,9 +298,9 @@ def test_real_plans_of_one_bundle_are_the_same_and_a_changed_parameter_is_not(na
     if name != "first":
         assert run_args(["ci", "settled", f"{tmp_path}/approved", who[0]]) == 0
         assert run_args(["ci", "settled", f"{tmp_path}/now", who[1]]) == 0
-        page = plans.summarise_plan(as_deployer(parse_plan(approved), planner), "staging")
+        page = summarise_plan(as_deployer(parse_plan(approved), planner), "staging")
         assert "Nothing would change." in page
-        assert config_drift(as_deployer(parse_plan(approved), planner)) == plans.ConfigDrift((), ())
+        assert config_drift(as_deployer(parse_plan(approved), planner)) == ConfigDrift((), ())
 
 
 @pytest.mark.parametrize("name", REAL)

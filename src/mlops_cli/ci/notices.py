@@ -10,7 +10,11 @@ from urllib.parse import quote
 import click
 
 from mlops.contract import ConfigError
-from mlops_cli import checkout, options, plans
+from mlops_cli import checkout, options
+from mlops_cli.ci import plans
+from mlops_cli.ci.options import FILE
+from mlops_cli.ci.plan_differences import config_drift
+from mlops_cli.ci.plan_pages import escape_html, report_drift, truncate_markdown
 from mlops_cli.forge import AzureDevOps, GitHub
 
 _EXITS = "Exit codes: 0 written, 1 refused or failed, 2 wrong arguments."
@@ -21,7 +25,6 @@ _MAX_CHARACTERS = 65_000
 """Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
 _SUCCESS = ("success", "succeeded")
 """How GitHub and Azure DevOps name the result of a job that ended well."""
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _forge_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +50,7 @@ def _open_forge(
 
 
 @click.command(epilog=_EXITS)
-@click.argument("body", type=_file)
+@click.argument("body", type=FILE)
 @options.target
 @click.option("--pull-request", required=True, type=click.IntRange(min=1))
 @_forge_options
@@ -58,12 +61,12 @@ def comment(*, body: Path, target: str, pull_request: int, **where: Any) -> None
 
     Example: mlops ci comment plan.md --target prod --pull-request 7 --github OWNER/NAME
     """
-    text = plans.truncate_markdown(checkout.read_file(body), _MAX_CHARACTERS)
+    text = truncate_markdown(checkout.read_file(body), _MAX_CHARACTERS)
     click.echo(_open_forge(**where).write_comment(pull_request, _PLAN_MARK.format(target), text))
 
 
 @click.command(epilog=_EXITS)
-@click.argument("plan", type=_file)
+@click.argument("plan", type=FILE)
 @options.target
 @_forge_options
 def issue(*, plan: Path, target: str, **where: Any) -> None:
@@ -74,8 +77,8 @@ def issue(*, plan: Path, target: str, **where: Any) -> None:
     Example: mlops ci issue plan.json --target prod --github OWNER/NAME
     """
     forge = _open_forge(**where)
-    drift = plans.config_drift(plans.parse_plan(checkout.read_file(plan)))
-    body = plans.truncate_markdown(plans.report_drift(drift, target), _MAX_CHARACTERS) if drift.drifted else None
+    drift = config_drift(plans.parse_plan(checkout.read_file(plan)))
+    body = truncate_markdown(report_drift(drift, target), _MAX_CHARACTERS) if drift.drifted else None
     click.echo(forge.keep_issue(_DRIFT_MARK.format(target), f"Drift in target {target}", body))
 
 
@@ -93,9 +96,9 @@ def nightly(*, result: str, run: str, **where: Any) -> None:
     forge = _open_forge(**where)
     if not run.startswith("https://"):
         raise ConfigError(f"{run[:100]!r} is no address of a run: it begins with https://")
-    failed = f"The job of the nightly tests ended with {plans.escape_html(result)}: {quote(run, safe=':/?=&%')}\n"
+    failed = f"The job of the nightly tests ended with {escape_html(result)}: {quote(run, safe=':/?=&%')}\n"
     body = None if result.lower() in _SUCCESS else failed
     click.echo(forge.keep_issue(_NIGHTLY_MARK, "The nightly tests fail", body))
 
 
-NOTICES = (comment, issue, nightly)
+COMMANDS = (comment, issue, nightly)

@@ -12,21 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
-from mlops_cli import plans
+from mlops_cli.ci.plan_differences import config_drift, plan_differences
+from mlops_cli.ci.plan_pages import escape_html, report_drift, summarise_plan, truncate_markdown
+from mlops_cli.ci.plans import ACTIONS, DESTRUCTIVE, Change, Plan, PlanEntry, parse_plan
 from mlops_cli.cli import run_args
-from mlops_cli.plans import (
-    ACTIONS,
-    Change,
-    Plan,
-    PlanEntry,
-    config_drift,
-    escape_html,
-    parse_plan,
-    plan_differences,
-    report_drift,
-    summarise_plan,
-    truncate_markdown,
-)
 
 
 def change(action: str = "update", **values: Any) -> dict[str, Any]:
@@ -328,7 +317,7 @@ def test_drift_is_the_workspace_against_what_was_deployed_and_nothing_else(
 
 
 def test_the_modules_words_for_actions_are_the_clis() -> None:
-    assert ACTIONS[-2:] == plans.DESTRUCTIVE
+    assert ACTIONS[-2:] == DESTRUCTIVE
 
 
 @given(st.lists(st.text("ab|", min_size=9, max_size=30), max_size=30), st.integers(100, 150))

@@ -12,24 +12,18 @@ from hypothesis import strategies as st
 
 from mlops.contract import ConfigError
 from mlops.release.version_record import ShownTags
-from mlops_cli import delivery
-from mlops_cli.delivery import (
+from mlops_cli.ci.deploy_targets import parse_deploy_targets
+from mlops_cli.ci.lock_audit import (
     AcceptedVulnerability,
-    Copy,
-    PromotionStep,
     Vulnerability,
-    check_tag,
-    find_secrets,
     licence_errors,
     open_vulnerabilities,
-    parse_deploy_targets,
     parse_exceptions,
-    parse_release,
     parse_vulnerabilities,
-    promotion_status,
-    release_errors,
-    release_notes,
 )
+from mlops_cli.ci.promotion_status import Copy, PromotionStep, promotion_status
+from mlops_cli.ci.release_files import check_tag, parse_release, release_errors, release_notes
+from mlops_cli.ci.secret_scan import SECRETS, find_secrets
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 DIGEST, LOCK = "1" * 64, "2" * 64
@@ -319,7 +313,7 @@ CANARIES = {
 
 
 def test_there_is_a_canary_of_every_kind() -> None:
-    assert CANARIES.keys() == delivery.SECRETS.keys()
+    assert CANARIES.keys() == SECRETS.keys()
 
 
 @pytest.mark.parametrize("kind", CANARIES)

@@ -1,0 +1,25 @@
+"""What the commands of `mlops ci` share: exit codes, options, and how one of them stops a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mlops.contract import MlopsError
+from mlops_cli import options
+
+EXITS = "Exit codes: 0 go on, 1 stop, 2 wrong arguments."
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+out_option = click.option("--out", type=click.File("w"), default="-", help="Where the Markdown goes.")
+
+
+def stop_if(what: str, reasons: Sequence[str]) -> None:
+    """Stop with each reason on its own line; no reason can be read as a command of the pipeline that prints it.
+
+    Raises:
+        MlopsError: there is a reason.
+    """
+    if reasons:
+        raise MlopsError("\n  ".join([f"{what}:", *(options.escape_control(line) for line in reasons)]))

@@ -1,0 +1,1 @@
+"""`mlops status`, `history` and `compare` show alias holders, the audit table, and two versions side by side."""
