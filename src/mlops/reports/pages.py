@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,9 +65,11 @@ def render_batch(title: str, subtitle: str, results: Sequence[Any], problems: Se
         results: one `mlops.data.quarantine.BatchResult` per source.
         problems: why the batch was blocked; empty: it was published.
     """
+    charts = {result.source.name: draw_days(result.source.name, result.per_day) for result in results if result.per_day}
     return render_template(
-        "batch.html", title=title, subtitle=subtitle, results=results, problems=problems, examples=_first_examples
-    )
+        "batch.html", title=title, subtitle=subtitle, results=results, problems=problems, charts=charts,
+        examples=_first_examples,
+    )  # fmt: skip
 
 
 def _first_examples(result: Any, rule: str) -> list[Any]:
@@ -168,6 +171,11 @@ class Chart:
         """Draw a box from one moment to another that stands on the bottom of a row; `height`: share of the row."""
         self.boxes.append(_Box(start, end, row + 0.4, row + 0.4 - height, text, fill, edge))
 
+    def add_bar(self, day: date, height: float, text: str) -> None:
+        """Draw a bar that stands on the bottom of the chart, at a day."""
+        start = datetime(day.year, day.month, day.day)  # noqa: DTZ001 (as the axis: UTC without zone)
+        self.boxes.append(_Box(start, start + timedelta(hours=20), 0, height, text, _COLOURS[0], "none"))
+
     def draw_boxes(self) -> None:
         """Draw all boxes as one collection: as patches of their own a thousand of them take more than a second."""
         from matplotlib.collections import PolyCollection
@@ -181,7 +189,8 @@ class Chart:
             [(left, box.bottom), (right, box.bottom), (right, box.top), (left, box.top)]
             for left, right, box in zip(lefts, rights, self.boxes, strict=True)
         ]
-        fills, edges = [box.fill for box in self.boxes], [box.edge for box in self.boxes]
+        # A fill more than boxes: Matplotlib draws a single path of a single colour as a marker, without that colour.
+        fills, edges = [*(box.fill for box in self.boxes), "none"], [box.edge for box in self.boxes]
         self.axes.add_collection(PolyCollection(corners, facecolors=fills, edgecolors=edges, gid="boxes", zorder=3))
 
 
@@ -194,13 +203,16 @@ def draw_timeline(draw: Callable[[Chart], None], span: tuple[Any, Any], inches: 
         inches: height.
         label: what the chart shows, for who cannot see it.
     """
-    from matplotlib.dates import DateFormatter, MonthLocator
+    from matplotlib.dates import AutoDateLocator, DateFormatter, MonthLocator
+
+    months = span[1] - span[0] > timedelta(days=62)
 
     def draw_marks(axes: Axes) -> Chart:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        axes.xaxis.set_major_locator(MonthLocator())  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_formatter(DateFormatter("%b"))  # type: ignore[no-untyped-call]
+        locator = MonthLocator() if months else AutoDateLocator(minticks=1, maxticks=8)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(DateFormatter("%b" if months else "%-d %b"))  # type: ignore[no-untyped-call]
         axes.grid(axis="x", color="#e3e6ea")
         axes.figure.subplots_adjust(left=0.21, right=0.97, bottom=0.25 / inches, top=1 - 0.05 / inches)
         chart = Chart(axes)
@@ -214,6 +226,24 @@ def draw_timeline(draw: Callable[[Chart], None], span: tuple[Any, Any], inches: 
     svg = re.sub(r'<g id="mark(\d+)">', lambda mark: f"<g>{_title(chart.texts[int(mark[1])])}", svg)
     svg = re.sub(r'<g id="boxes">.*?</g>', lambda boxes: _explain_boxes(boxes[0], chart.boxes), svg, flags=re.DOTALL)
     return svg[svg.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+
+
+def draw_days(source: str, rows: Mapping[date, int]) -> str:
+    """Draw the number of rows of each day as an SVG element.
+
+    Args:
+        source: name of the source.
+        rows: by UTC day, without a gap; at least one.
+    """
+    days = list(rows)
+
+    def draw(chart: Chart) -> None:
+        chart.axes.set(ylim=(0, max(rows.values()) * 1.05), yticks=(max(rows.values()),))
+        chart.axes.yaxis.set_major_formatter("{x:,.0f}")
+        for day, count in rows.items():
+            chart.add_bar(day, count, f"{day}: {count:,} rows")
+
+    return draw_timeline(draw, (days[0], days[-1] + timedelta(days=1)), 1.6, f"Rows per day of {source}")
 
 
 def _explain_boxes(drawn: str, boxes: Sequence[_Box]) -> str:

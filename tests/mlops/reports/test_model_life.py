@@ -281,7 +281,8 @@ def test_what_has_not_happened_yet_is_said():
         "Nothing has fired.",
     ]
     assert re.findall(r"<dd>([^<]*)<", text) == ["nothing", "on hold", "on hold", "0 times", "0 alerts"]
-    assert words(text, 0) == ["Jun", "version", "quarantine"]  # the last four weeks begin on 31 May
+    assert words(text, 0)[0] == "1 Jun"  # the last four weeks begin on 31 May
+    assert words(text, 0)[-2:] == ["version", "quarantine"]
     assert 'aria-label="0 versions served, 0 alerts, 0 rows in quarantine"' in text
 
 

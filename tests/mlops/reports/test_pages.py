@@ -1,8 +1,10 @@
 import base64
 import re
+from datetime import date, timedelta
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pytest
 from kinds import BINARY
 
 from mlops.contract import Rule
@@ -10,6 +12,7 @@ from mlops.reports import pages
 
 Y = np.arange(300) % 2
 ANSWERS = {"challenger": np.linspace(0.1, 0.9, 300), "<b>": np.full(300, 0.4)}
+SVG = "{http://www.w3.org/2000/svg}"
 DAY = np.datetime64("2013-06-01") + np.arange(300) % 7
 
 
@@ -60,3 +63,13 @@ def test_a_page_without_answers_has_rules_only():
     page = pages.render_verdict(title="t", summary="", accepted=True, rules=[], metrics={}, plots={})
     assert "accepted" in page
     assert "On the same rows" not in page
+
+
+@pytest.mark.parametrize("days", [1, 7, 70])
+def test_rows_per_day_are_bars_that_say_their_day(days):
+    rows = {date(2013, 1, 1) + timedelta(days=n): 10 * n + 1 for n in range(days)}
+    svg = ET.fromstring(pages.draw_days("sky & <sea>", rows))  # noqa: S314
+    bars = [group for group in svg.iter(f"{SVG}g") if group.find(f"{SVG}title") is not None]
+    assert [bar.find(f"{SVG}title").text for bar in bars] == [f"{day}: {count:,} rows" for day, count in rows.items()]
+    assert all("fill: #1b6ca8" in bar.find(f"{SVG}path").get("style") for bar in bars)
+    assert svg.get("aria-label") == "Rows per day of sky & <sea>"
