@@ -89,7 +89,7 @@ def find_problems(
         return _sort_diagnostics(source.problems)  # what is missing from such a file would be reported all over
     wanted = tuple(targets or source.targets)
     unknown = [entry for file in source.files for entry in structure.unknown_keys(file)]
-    unknown += [entry for file in source.files for entry in structure.wrong_words(file, resolved=False)]
+    unknown += [entry for file in source.files for entry in structure.wrong_words(file)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
     house = house and project.settings.has_house_rules
     targets_of: dict[Diagnostic, dict[str, None]] = {}
@@ -150,7 +150,7 @@ def _of_target(
     dropped = {_field_of(path) for path, _ in (*known, *misfits)}
     missing = (entry for entry in structure.find_missing_keys(bundle.tree) if _field_of(entry[0]) not in dropped)
     wrong = [*misfits, *structure.unknown_keys(bundle.tree), *missing]
-    wrong += structure.wrong_words(bundle.tree, resolved=True)
+    wrong += structure.wrong_words(bundle.tree)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
     yield from dict.fromkeys([*unresolved, *on_laptop])
     yield from (problem for _, problem in wrong)

@@ -40,20 +40,15 @@ def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
                 yield path, Diagnostic("unknown", given.place, what, why, "remove it")
 
 
-def wrong_words(tree: Node, *, resolved: bool) -> Iterator[tuple[Path, Diagnostic]]:
-    """The texts that are none of a key's few.
-
-    Args:
-        tree: a file, or a resolved bundle.
-        resolved: the latter; digits in it may be the id that stands for one of a workspace.
-    """
+def wrong_words(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
+    """The texts of a file, or of a resolved bundle, that are none of a key's few."""
     for path, node, expected in _walk(load_root(), tree, ()):
         for key, child in node.items():
             written = expected.keys.get(key, "any")
             names = written.strip("[]{}=").split("|")
             for step, text in _texts(written, child):
                 value = str(text.value)
-                if value not in {"", *names} and "${" not in value and not (resolved and value.isdigit()):
+                if value not in {"", *names} and "${" not in value:
                     some = names if len(names) <= 12 else [*names[:5], f"{len(names) - 5} others"]
                     wanted = f"one of {', '.join(some)}"
                     yield (*path, key), _wrong_kind((*path, key, *step), text, wanted, suggest_name(value, names))
