@@ -12,7 +12,10 @@ from mlops.contract import Action, Expectation
 
 _ORIGINS = ["EWR", "JFK", "LGA"]
 _WIND = ("wind_direction", "wind_speed")
-_UTC_DAY = "scheduled_departure.dt.strftime('%Y%m%d')"
+_DELAYS = ("departure_delay", "arrival_delay")
+_OTHER_DAY = (
+    "scheduled_departure.dt.hour >= 5 and scheduled_departure.dt.strftime('%Y%m%d') != flight_id.str.slice(0, 8)"
+)
 _OTHER_FLIGHT = (
     "flight_id.str.slice(9, 11) != carrier or flight_id.str.slice(16) != origin"
     " or flight_id.str.slice(11, 15) != flight.astype('str').str.zfill(4)"
@@ -59,9 +62,8 @@ def _expect_known_codes(column: str, codes: str) -> Expectation:
 
 
 def _expect_pattern(column: str, regex: str, action: Action = "quarantine", **mostly: float) -> Expectation:
-    return _make_rule(
-        "ExpectColumnValuesToMatchRegex", action, 24 if mostly else 1, column=column, regex=regex, **mostly
-    )
+    min_rows = 24 if mostly else 1
+    return _make_rule("ExpectColumnValuesToMatchRegex", action, min_rows, column=column, regex=regex, **mostly)
 
 
 def _expect_one_of(column: str, values: list[str]) -> Expectation:
@@ -80,10 +82,8 @@ def _expect_none_if(column: str, state: str) -> Expectation:
     return _make_rule("ExpectColumnValuesToBeNull", column=column, row_condition=Condition(state) == 1)
 
 
-def _expect_no_contradiction(
-    column: str, condition: str, action: Action, min_rows: int, max_share: float
-) -> Expectation:
-    """A value that contradicts what stands beside it. The condition is in pandas's words: GX knows none of columns."""
+def _expect_no_case(column: str, condition: str, action: Action, min_rows: int, max_share: float) -> Expectation:
+    """Expect no value that contradicts what stands beside it. The condition is for pandas: GX compares no columns."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import PassThroughCondition
 
@@ -98,11 +98,11 @@ def _expect_varied(column: str, share: float, min_rows: int = 100) -> Expectatio
 
 
 def _expect_never(column: str, condition: str) -> Expectation:
-    return _expect_no_contradiction(column, condition, "quarantine", 1, 0)
+    return _expect_no_case(column, condition, "quarantine", 1, 0)
 
 
 def _expect_seldom(column: str, condition: str, share: float, min_rows: int = 100) -> Expectation:
-    return _expect_no_contradiction(column, condition, "block", min_rows, share)
+    return _expect_no_case(column, condition, "block", min_rows, share)
 
 
 def _expect_grid(column: str, step: float, start: float = 0) -> Expectation:
@@ -121,9 +121,7 @@ def _flight_rules() -> Sequence[Expectation]:
         _expect_known_codes("carrier", _CARRIERS),
         _expect_known_codes("dest", _DESTINATIONS),
         # Not row by row: of times that are all wrong it would set aside just the rows that the next rule looks for.
-        _expect_seldom(
-            "flight_id", f"scheduled_departure.dt.hour >= 5 and {_UTC_DAY} != flight_id.str.slice(0, 8)", 0.02
-        ),
+        _expect_seldom("flight_id", _OTHER_DAY, 0.02),
         *_tail_rules(),
         _expect_varied("tailnum", 0.1),  # days of 2013: to 0.01
         _expect_varied("dest", 0.3),  # to 0.07
@@ -172,7 +170,7 @@ def schedule_rules() -> Sequence[Expectation]:
         # A route has one distance, to a mile: destinations shifted by a row break this in 7 of 10 rows.
         _expect_seldom("distance", "abs(distance - distance.groupby(origin + dest).transform('median')) > 5", 0.02),
         # Corrections come at any hour, so another zone is shown and does not block.
-        _expect_no_contradiction("published_at", "published_at.dt.hour != 12", "warn", 1, 0),
+        _expect_no_case("published_at", "published_at.dt.hour != 12", "warn", 1, 0),
     )
 
 
@@ -189,9 +187,7 @@ def departure_rules() -> Sequence[Expectation]:
         _expect_between("departure_delay", -180, 2000),
         _expect_grid("departure_delay", 1),
         _expect_never("departure_delay", f"{since} < departure_delay"),  # reported before it happened
-        _expect_seldom(
-            "departure_delay", f"{since} > departure_delay + 60", 0.5
-        ),  # in another zone; an outage is short
+        _expect_seldom("departure_delay", f"{since} > departure_delay + 60", 0.5),  # another zone; an outage is short
         _expect_typical("departure_delay", -30, 180, 200),  # days of 2013: -5 to 36
         _expect_seldom("departure_delay", "departure_delay == 0", 0.2),  # days of 2013: to 0.09; in whole hours most
         _expect_spread("departure_delay", -2, 20),  # days of 2013: -11 to -5, 37 to 399
@@ -210,12 +206,9 @@ def outcome_rules() -> Sequence[Expectation]:
         *_flight_rules(),
         _expect_present("tailnum", 0.9, **flown),
         _expect_one_owner(),
-        _expect_between("departure_delay", -180, 2000),
-        _expect_between("arrival_delay", -180, 2000),
-        _expect_grid("departure_delay", 1),
-        _expect_grid("arrival_delay", 1),
-        _expect_between("cancelled", 0, 1),
-        _expect_between("diverted", 0, 1),
+        *(_expect_between(name, -180, 2000) for name in _DELAYS),
+        *(_expect_grid(name, 1) for name in _DELAYS),
+        *(_expect_between(name, 0, 1) for name in ("cancelled", "diverted")),
         # The 8,255 cancelled and 1,175 diverted flights are good rows: they have an outcome, and it is no delay.
         _expect_none_if("departure_delay", "cancelled"),
         _expect_none_if("arrival_delay", "cancelled"),
@@ -223,12 +216,8 @@ def outcome_rules() -> Sequence[Expectation]:
         # All others have one: without this rule a column that is empty is no label at all, and nobody hears of it.
         _expect_never("cancelled", "cancelled == 0 and departure_delay.isna()"),
         _expect_never("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
-        _make_rule(
-            "ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9
-        ),  # days of 2013: to 0.71
-        _make_rule(
-            "ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2
-        ),  # days of 2013: to 0.03
+        _make_rule("ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9),  # to 0.71
+        _make_rule("ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2),  # to 0.03
         # A report in another zone: of a clean day at most 0.7 % lie outside, and an hour moves 4 % or more.
         _expect_seldom("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02, 300),
         # Delays or destinations shifted by a row: of a clean day at most 0.2 % lie so far from the others to their
@@ -258,21 +247,17 @@ def weather_rules() -> Sequence[Expectation]:
         *_air_rules(),
         # Stations measure tenths of °C, knots and tens of degrees; the source converts them, and so its values lie on
         # that grid. In another unit they do not: °C, km/h, m/s or knots in 6 of 10 hours or more of every day of 2013.
-        _expect_grid("temperature", 0.18, 32),
-        _expect_grid("dew_point", 0.18, 32),
-        _expect_grid("wind_speed", 1.15078),
-        _expect_grid("wind_gust", 1.15078),
+        *(_expect_grid(name, 0.18, 32) for name in ("temperature", "dew_point")),
+        *(_expect_grid(name, 1.15078) for name in ("wind_speed", "wind_gust")),
         _expect_grid("wind_direction", 10),
         _expect_between("wind_direction", 0, 360),
         # The source reports 1048 mph at EWR on 12 February, 08:00 UTC; no wind on the surface has ever been above 253.
-        _expect_between("wind_speed", 0, 253),
-        _expect_between("wind_gust", 0, 253),
+        *(_expect_between(name, 0, 253) for name in ("wind_speed", "wind_gust")),
         _expect_between("precipitation", 0, 12),
         _expect_grid("precipitation", 0.01),
         _expect_seldom("precipitation", "precipitation > 0.5", 0.05, 48),  # days of 2013: to 0.03; rain in mm is above
-        _expect_seldom(  # days of 2013: to 0.24
-            "precipitation", "precipitation > 0 and precipitation == precipitation.mode().max()", 0.5, 48
-        ),
+        # Of the same rain: days of 2013 to 0.24.
+        _expect_seldom("precipitation", "precipitation > 0 and precipitation == precipitation.mode().max()", 0.5, 48),
         *(_expect_varied(name, 0.7, 48) for name in ("temperature", "dew_point", "humidity", *_WIND)),
         _expect_varied("pressure", 0.4, 48),  # days of 2013: to 0.14; of the others to 0.44
         _make_rule("ExpectColumnMedianToBeBetween", "block", 48, column="visibility", min_value=0.1),  # 0.5 and more
@@ -305,6 +290,7 @@ def _air_rules() -> Sequence[Expectation]:
 def plane_rules() -> Sequence[Expectation]:
     """Ranges of what the features divide and subtract: one aircraft without seats would stop them for all flights."""
     owner = "tailnum.str.slice(-2)"
+    rare = f"model.groupby({owner} + model).transform('count') < 0.1 * model.groupby({owner}).transform('count')"
     return (
         *_tail_rules(),
         _expect_between("built", 1930, 2100),
@@ -316,12 +302,7 @@ def plane_rules() -> Sequence[Expectation]:
         # shifted 58 % and 19 %), and an owner, who chooses the last letters, flies few models (all but 6 %; 32 %).
         _expect_seldom("seats", "seats != seats.groupby(model).transform('median')", 0.05),
         _expect_seldom("built", "abs(built - built.groupby(model).transform('median')) > 8", 0.08),
-        _expect_seldom(
-            "tailnum",
-            f"model.groupby({owner} + model).transform('count') < 0.1 * model.groupby({owner}).transform('count')",
-            0.15,
-            1000,
-        ),
+        _expect_seldom("tailnum", rare, 0.15, 1000),
     )
 
 

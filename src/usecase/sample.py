@@ -27,7 +27,6 @@ from mlops.contract import DataError
 
 _PUBLISHED = pd.Timestamp("2012-12-31T12:00")
 """Known-at time of the reference sources."""
-_HALF_DAY = pd.Timedelta(hours=12)
 _TAKEN_OFF = pd.Timedelta(minutes=5)
 _REPORTING = pd.Timedelta(minutes=30)
 _SILENCE = pd.Timedelta(hours=24)
@@ -77,9 +76,8 @@ def _csv_per_day(frame: pd.DataFrame, order: list[str], days: pd.DatetimeIndex) 
     # One text cut into days is ten times faster than one frame per day.
     header, *lines = frame.to_csv(index=False, lineterminator="\n").splitlines(keepends=True)
     bounds = np.searchsorted(known_on, days), np.searchsorted(known_on, days, side="right")
-    return {
-        day: header + "".join(lines[first:last]) for day, first, last in zip(days, *bounds, strict=True) if first < last
-    }
+    parts = zip(days, *bounds, strict=True)
+    return {day: header + "".join(lines[first:last]) for day, first, last in parts if first < last}
 
 
 def _format_utc(times: pd.Series[pd.Timestamp]) -> list[str]:
@@ -122,9 +120,9 @@ def _block_time(flights: pd.DataFrame) -> pd.Series[pd.Timedelta]:
 
 
 def _schedule_rows(flights: pd.DataFrame) -> pd.DataFrame:
-    noon_before = flights["scheduled_departure"].dt.floor("D") - _HALF_DAY
-    columns = [*_FLIGHT, "scheduled_arrival", "distance"]
-    return flights[columns].assign(tailnum=_tail_number(flights), published_at=noon_before)
+    noon_before = flights["scheduled_departure"].dt.floor("D") - pd.Timedelta(hours=12)
+    rows = flights[[*_FLIGHT, "scheduled_arrival", "distance"]]
+    return rows.assign(tailnum=_tail_number(flights), published_at=noon_before)
 
 
 def _tail_number(flights: pd.DataFrame) -> pd.Series[str]:
@@ -135,11 +133,10 @@ def _tail_number(flights: pd.DataFrame) -> pd.Series[str]:
 
 
 def _departure_rows(flights: pd.DataFrame) -> pd.DataFrame:
-    departed = flights["scheduled_departure"] + pd.to_timedelta(flights["dep_delay"], "min")
-    reported = flights[[*_FLIGHT, "tailnum"]].assign(
-        departure_delay=flights["dep_delay"], reported_at=departed + _TAKEN_OFF
-    )
-    return reported.dropna(subset="departure_delay")
+    delay = flights["dep_delay"]
+    reported = flights["scheduled_departure"] + pd.to_timedelta(delay, "min") + _TAKEN_OFF
+    rows = flights[[*_FLIGHT, "tailnum"]].assign(departure_delay=delay, reported_at=reported)
+    return rows.dropna(subset="departure_delay")
 
 
 def _outcome_rows(flights: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +153,7 @@ def _outcome_rows(flights: pd.DataFrame) -> pd.DataFrame:
 
 def _weather_rows() -> pd.DataFrame:
     weather = _read_csv("weather.csv").drop(columns=["year", "month", "day", "hour"])
-    weather["time_hour"] = _parse_times(weather["time_hour"])
+    weather["observed_at"] = _parse_times(weather.pop("time_hour"))
     return weather.rename(
         columns={
             "temp": "temperature",
@@ -165,7 +162,6 @@ def _weather_rows() -> pd.DataFrame:
             "wind_dir": "wind_direction",
             "precip": "precipitation",
             "visib": "visibility",
-            "time_hour": "observed_at",
         }
     )
 
@@ -176,12 +172,9 @@ def _plane_rows() -> pd.DataFrame:
 
 
 def _airport_rows() -> pd.DataFrame:
-    airports = _read_csv("airports.csv").rename(
-        columns={"faa": "airport", "lat": "latitude", "lon": "longitude", "alt": "altitude", "tzone": "time_zone"}
-    )
-    return airports[["airport", "name", "latitude", "longitude", "altitude", "time_zone"]].assign(
-        published_at=_PUBLISHED
-    )
+    names = {"faa": "airport", "lat": "latitude", "lon": "longitude", "alt": "altitude", "tzone": "time_zone"}
+    airports = _read_csv("airports.csv").rename(columns=names).assign(published_at=_PUBLISHED)
+    return airports[["airport", "name", "latitude", "longitude", "altitude", "time_zone", "published_at"]]
 
 
 def _airline_rows() -> pd.DataFrame:
