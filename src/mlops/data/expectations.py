@@ -62,11 +62,30 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
     # Great Expectations returns results in another order than the expectations, so each gets a number.
     numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
     suite = gx.ExpectationSuite(name="contract", expectations=numbered)
-    results = (
-        definition.get_batch({"dataframe": frame}).validate(suite, result_format={"result_format": "COMPLETE"}).results
-    )
+    batch = definition.get_batch({"dataframe": _selecting_frame(frame)})
+    results = batch.validate(suite, result_format={"result_format": "COMPLETE"}).results
     by_position = {result.expectation_config.meta["position"]: result for result in results}
     return [_to_outcome(e, by_position[n], len(frame)) for n, e in enumerate(expectations)]
+
+
+def _selecting_frame(frame: pd.DataFrame) -> Any:
+    """Make a frame that evaluates each condition once; the rows that it selects are not kept, a batch may be large.
+
+    Great Expectations evaluates the condition again for each figure of each rule: half of the time of a small batch.
+    """
+    import pandas as pd
+
+    class SelectingFrame(pd.DataFrame):
+        _constructor = pd.DataFrame
+
+        def query(self, expr: str, **given: Any) -> Any:
+            key = (expr, *given.items())
+            if key not in chosen:
+                chosen[key] = self.eval(expr, **given)
+            return self.loc[chosen[key]]
+
+    chosen: dict[Any, Any] = {}
+    return SelectingFrame(frame)
 
 
 def rule_name(expectation: Expectation) -> str:
