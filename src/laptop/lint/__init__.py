@@ -1,7 +1,7 @@
 """Every problem of the bundle for every target, without a workspace: where it is, what, why it matters, how to mend it.
 
-    structure, laptop.normalize   keys and types          graph   tasks on tasks, jobs on jobs
-    deployment, paths, compute    what the CLI refuses    dynamic {{...}}
+    structure, laptop.normalize   keys and types          graph, calls   tasks on tasks, jobs on jobs
+    deployment, paths, compute    what the CLI refuses    dynamic        {{...}}
     policy, environments, catalog, wiring                 what this house asks for
 
 RULES are what the CLI or the platform refuses, or drops without an error; they hold for any bundle. HOUSE_RULES are
@@ -21,6 +21,7 @@ from pathlib import Path
 from laptop.bundle import Bundle, BundleError, BundleSource, read_source, resolve_target, suggest_name
 from laptop.document import Diagnostic, Location, Node
 from laptop.lint import (
+    calls,
     catalog,
     causes,
     compute,
@@ -39,10 +40,10 @@ from laptop.lint.project import Project
 from laptop.lint.schema import schema_errors
 from laptop.normalize import Path as Steps
 
-RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *dynamic.RULES, *catalog.RULES, *compute.RULES)
+RULES = (*deployment.RULES, *paths.RULES, *graph.RULES, *calls.RULES, *dynamic.RULES, *catalog.RULES, *compute.RULES)
 HOUSE_RULES = (
-    *graph.HOUSE_RULES, *dynamic.HOUSE_RULES, *wiring.HOUSE_RULES, *policy.HOUSE_RULES, *environments.HOUSE_RULES,
-    *catalog.HOUSE_RULES,
+    *graph.HOUSE_RULES, *calls.HOUSE_RULES, *dynamic.HOUSE_RULES, *wiring.HOUSE_RULES, *policy.HOUSE_RULES,
+    *environments.HOUSE_RULES, *catalog.HOUSE_RULES,
 )  # fmt: skip
 
 
