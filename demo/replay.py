@@ -47,6 +47,8 @@ class Demo:
     """Whole days after which labels are expected."""
     approver: str
     console: Console
+    prefix: str = ""
+    """Of the use case's tables."""
     window_seconds: list[float] = field(default_factory=list)
     """Seconds of each window so far."""
 
@@ -120,12 +122,10 @@ class Demo:
 
     def _has_all_tables(self) -> bool:
         """Whether no table of prod is missing."""
-        catalog, schema = _find_schema(self.home)
-        names = {row["source"] for row in self._read_table("ledger")}
-        warehouse = self.home / "warehouse" / catalog / schema
-        return bool(names) and all(
-            (warehouse / name / "_delta_log").is_dir() for name in (*names, "features", "predictions", "metrics")
-        )
+        sources = {row["source"] for row in self._read_table("ledger")}
+        names = (f"{self.prefix}{name}" for name in (*sources, "features", "predictions", "metrics"))
+        folder = self.home.joinpath("warehouse", *_find_schema(self.home))
+        return bool(sources) and all((folder / name / "_delta_log").is_dir() for name in names)
 
     def _read_verdicts(self, as_of: str) -> dict[int, str | None]:
         """The versions of prod that were trained as of a moment, and their verdicts; None: not validated."""
@@ -174,7 +174,7 @@ class Demo:
         """All rows of a table of prod; none before the first job."""
         if not (self.home / "summary" / "prod.json").exists():
             return []
-        return read_rows(self.home, *_find_schema(self.home), table)
+        return read_rows(self.home, *_find_schema(self.home), f"{self.prefix}{table}")
 
     def _read_rows(self, table: str, moment: str, column: str = "as_of") -> list[dict[str, Any]]:
         """Rows of a table of prod that were written as of a moment."""
@@ -314,7 +314,7 @@ def replay(until: datetime | None, approver: str, home: Path | None) -> None:
             f"--until is {last}; the use case {use_case.name!r} can be replayed from {days.trained} to {days.last_day}"
         )
     matures = -(-use_case.policy.maturity // _DAY) * _DAY  # whole days, rounded up
-    Demo((home or _default_home()).resolve(), days, matures, approver, Console()).run(last)
+    Demo((home or _default_home()).resolve(), days, matures, approver, Console(), use_case.table_prefix).run(last)
 
 
 def find_days(use_case: UseCase) -> Replay:

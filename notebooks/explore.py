@@ -17,7 +17,9 @@ from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema"):
     dbutils.widgets.text(name, "")
-data = tables.open_schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
+data = tables.open_schema(
+    dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"), prefix=USE_CASE.table_prefix
+)
 
 # COMMAND ----------
 

@@ -18,7 +18,7 @@ from usecase import USE_CASE
 
 for name in ("catalog", "schema"):
     dbutils.widgets.text(name, "")
-own = tables.open_schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"))
+own = tables.open_schema(dbutils.widgets.get("catalog"), dbutils.widgets.get("schema"), prefix=USE_CASE.table_prefix)
 
 # COMMAND ----------
 

@@ -23,7 +23,9 @@ from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema", "experiment", "as_of"):
     dbutils.widgets.text(name, "")
-data = tables.open_schema(dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"))
+data = tables.open_schema(
+    dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"), prefix=USE_CASE.table_prefix
+)
 as_of = datetime.fromisoformat(dbutils.widgets.get("as_of"))
 windows = splits.split_windows(as_of, USE_CASE.policy)
 print(windows)

@@ -97,12 +97,15 @@ def run_args(args: Sequence[str]) -> int:
 @click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool, output: str) -> int:
     """List every problem of the bundle, with file and line."""
+    from laptop.code_check import start_check
     from laptop.lint import lint_bundle
     from laptop.lint.sarif import to_sarif
     from laptop.plans import write_golden_plans
 
     with _bundle_errors():
+        check = start_check(_find_root())  # runs beside the linter
         problems = lint_bundle(_find_root(), targets or None, schema)
+        problems += tuple(check.find_problems()) if check else ()
         if write_plans and not problems:
             write_golden_plans(_find_root())
     if output == "sarif":

@@ -11,7 +11,7 @@ from laptop.yaml_loader import parse_yaml
 
 LAPTOP = Path("laptop.yml")
 """What only a laptop needs; the CLI does not read it."""
-LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable", "tables", "demo", "serve", "docs")
+LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable", "tables", "check", "demo", "serve", "docs")
 ROOTS = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
 """Names of the root file; the CLI never includes them."""
 ENDINGS = (".yml", ".yaml", ".json")

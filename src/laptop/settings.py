@@ -25,7 +25,7 @@ class LaptopSettings:
         return self._name("configurations")
 
     def module(self, command: str) -> str:
-        """The module that a command runs: demo or serve."""
+        """The module that a command runs: check, demo or serve."""
         return self._name(command)
 
     @property

@@ -31,7 +31,8 @@ class Context[C: JobConfig]:
     @cached_property
     def own(self) -> Schema:
         """The tables of this target, which the task may write."""
-        return tables.open_schema(self.config.catalog, self.config.schema_name)
+        prefix = self.use_case.table_prefix
+        return tables.open_schema(self.config.catalog, self.config.schema_name, prefix=prefix)
 
     @cached_property
     def data(self) -> Schema:
@@ -40,7 +41,7 @@ class Context[C: JobConfig]:
         catalog = getattr(self.config, "data_catalog", self.config.catalog)
         name = getattr(self.config, "data_schema", self.config.schema_name)
         remark = "" if (catalog, name) == own else _explain_data(".".join(own), f"{catalog}.{name}")
-        return tables.open_schema(catalog, name, remark)
+        return tables.open_schema(catalog, name, remark, self.use_case.table_prefix)
 
     @cached_property
     def source(self) -> Schema:

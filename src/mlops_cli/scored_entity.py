@@ -39,15 +39,15 @@ def find_entity(deployed: DeployedBundle, use_case: UseCase, key: str) -> Scored
         [deployed.parameter_default("inference", name) for name in names]
         for names in (("data_catalog", "data_schema"), ("catalog", "schema"))
     )
-    scored = _read_entity(deployed, (*own, "predictions"), given)
+    scored = _read_entity(deployed, (*own, f"{use_case.table_prefix}predictions"), given)
     newest = max(scored, key=lambda row: (parse_moment(row["scored_at"]), int(row["model_version"])), default=None)
     at = None if newest is None else parse_moment(newest["prediction_time"])
-    features = _read_entity(deployed, (*data, "features"), given)
+    features = _read_entity(deployed, (*data, f"{use_case.table_prefix}features"), given)
     features = [row for row in features if at in {None, parse_moment(row["prediction_time"])}]
     if not features:
         moment = f" at {at}, when it was scored" if at else ""
-        cure = "check the key, or run the job 'ingestion'"
-        raise DataError(f"{'.'.join(data)}.features has no row with {_words(given)}{moment}: {cure}")
+        cure, table = "check the key, or run the job 'ingestion'", f"{'.'.join(data)}.{use_case.table_prefix}features"
+        raise DataError(f"{table} has no row with {_words(given)}{moment}: {cure}")
     rows = audit_records.read_rows(deployed)
     number = champion_of(rows) if newest is None else int(newest["model_version"])
     if number is None:

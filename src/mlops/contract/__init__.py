@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from mlops.contract.checks import check_keys, check_kind
+from mlops.contract.checks import check_keys, check_kind, check_prefix
 from mlops.contract.data import (
     Action,
     Column,
@@ -50,6 +50,7 @@ from mlops.contract.errors import (
     ModelError,
     UntrustedModel,
 )
+from mlops.contract.names import check_names
 from mlops.contract.policy import DRIFT_MIN_ROWS, ExtraRule, Limit, Model, Policy, Share, Value, resolve_limit
 from mlops.contract.replay import Replay
 from mlops.contract.results import Decision, GateCase, Metrics, Rule, Verdict
@@ -116,9 +117,14 @@ class UseCase:
     policy: Policy
     replay: Replay | None = None
     """Days of the sample that `laptop demo` replays and that tests look at; None: there is no sample."""
+    table_prefix: str = ""
+    """Begins the name of each table but the audit table, as in `bikes_`, where another use case has tables in the same
+    schema."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError if model or policy do not fit the kind of the label, or keys do not fit each other."""
+        """Raise ConfigError if a name means nothing, or label, model, policy and keys do not fit each other."""
+        check_prefix(self.table_prefix)
+        check_names(self.sources, self.entity, self.features, self.label, self.policy)
         check_kind(self.label, self.model, self.policy)
         check_keys(self.entity, self.source(self.entity.source), self.label, self.source(self.label.source))
 

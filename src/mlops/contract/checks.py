@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mlops.contract.data import Entity, Label, Source
@@ -40,6 +41,12 @@ def check_keys(entity: Entity, asked: Source, label: Label, reports: Source) -> 
             f"label {label.name!r} of source {reports.name!r} depends on {', '.join(sorted(wrong))}, which is not in "
             f"the entity's key {entity.key}: {cure}"
         )
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise ConfigError if a prefix cannot begin the name of a table."""
+    if not re.fullmatch(r"([a-z][a-z0-9_]*_)?", prefix):
+        raise ConfigError(f"table_prefix is {prefix!r}: lower-case letters, digits and _ that end with _, as bikes_")
 
 
 def _find_estimator_problems(label: Label, model: Model) -> Iterator[str]:

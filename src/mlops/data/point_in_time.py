@@ -134,10 +134,11 @@ class PointInTime:
         self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = timedelta(), on: str = ""
     ) -> Window:
         """See `Known.window`."""
-        on = on or self._find_source(source).known_at
+        declared = self._find_source(source)
+        on = on or declared.known_at
         made: WindowRows = self._make_once(
             ("window", source, *by, since, until, on),
-            lambda: self._open_window(self.sources[source], by, since, until, on),
+            lambda: self._open_window(declared, by, since, until, on),
         )
         return made
 
@@ -218,7 +219,10 @@ class PointInTime:
         return self._made[what]
 
     def _source_column(self, source: str, name: str) -> pd.Series[Any]:
-        column: pd.Series[Any] = self._make_once(("column", source, name), lambda: self.frames[source][name])
+        def make() -> pd.Series[Any]:
+            return _find_column(self.frames[source], name, f"source {source!r}")
+
+        column: pd.Series[Any] = self._make_once(("column", source, name), make)
         return column
 
     def _source_times(self, source: str, name: str) -> Values:
@@ -259,7 +263,8 @@ class PointInTime:
     def _value_codes(self, source: str, entity_column: str, source_column: str) -> Values:
         def make() -> Values:
             rows = self._source_column(source, source_column)
-            values = [self.rows[entity_column].to_numpy("object"), rows.to_numpy("object")]
+            own = _find_column(self.rows, entity_column, "the entity's source")
+            values = [own.to_numpy("object"), rows.to_numpy("object")]
             return np.asarray(pd.factorize(np.concatenate(values))[0])
 
         return np.asarray(self._make_once(("codes", source, entity_column, source_column), make))
@@ -282,6 +287,12 @@ class PointInTime:
     def _question_positions(self, groups: Values) -> Values:
         """Position of each entity's prediction time in its group, shape (n_entities,)."""
         return self._at(groups, self._make_once(("asked",), lambda: self._first(moments_of(self.prediction_time))))
+
+
+def _find_column(frame: pd.DataFrame, name: str, owner: str) -> pd.Series[Any]:
+    if name not in frame:
+        raise ConfigError(f"{owner} has no column {name!r}; there are {', '.join(frame)}")
+    return frame[name]
 
 
 def _value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.contract import Column, ConfigError, Feature, Label, Source, UseCase
 from mlops.data.quarantine import FILE_MODIFIED
-from mlops.platform.tables import SQL_TYPES, Schema, TableColumn
+from mlops.platform.tables import SHARED, SQL_TYPES, Schema, TableColumn
 from mlops.questions import Question, question_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ def table_columns(table: str, use_case: UseCase) -> tuple[TableColumn, ...]:
 def create_tables(schema: Schema, use_case: UseCase, *tables: str) -> None:
     """Create tables of TABLES that do not exist."""
     for table in tables:
-        schema.create_table(table, table_columns(table, use_case), _COMMENTS[table], owner=use_case.name)
+        owner = "" if table in SHARED else use_case.name
+        schema.create_table(table, table_columns(table, use_case), _COMMENTS[table], owner=owner)
 
 
 def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:

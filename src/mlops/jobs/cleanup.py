@@ -18,7 +18,7 @@ def run(job: Context[IntegrationConfig]) -> None:
         )
     for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *table_schemas.TABLES):
         if job.own.exists(table):
-            job.own.delete_rows(table)
+            job.own.delete_rows(table, job.config.model_name)
     for version in job.registry.list_versions(job.config.model_name):
         for alias in version.aliases:
             job.registry.drop_alias(version.model, alias)

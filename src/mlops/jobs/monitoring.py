@@ -89,7 +89,7 @@ def _profile_predictions(job: Job) -> None:
         return
     if runtime.home() is not None:
         job.log.info("data profiling is a service of the platform: the laptop skips it")
-    elif profiling.profile_table(f"{job.config.catalog}.{job.config.schema_name}.predictions", "event_time"):
+    elif profiling.profile_table(job.own.full_name("predictions"), "event_time"):
         job.log.info("the platform profiles the table predictions from now on")
 
 

@@ -11,6 +11,7 @@ from mlops.contract.model_version import Version
 from mlops.platform import runtime
 from mlops.platform.model_scan import artifact_digest
 from mlops.release import aliases, audit_log
+from mlops.release.model_owner import check_model_owner
 from mlops.release.version_record import FACTS, ShownTags, read_record
 
 
@@ -24,6 +25,7 @@ def run(job: Context[PromotionConfig]) -> None:
         raise ModelError(
             f"{source} was not accepted where it comes from ({answer}): promote a version that is accepted there"
         )
+    check_model_owner(job)
     origin = f"{source.model}/{source.number}@{verdict.artifact_digest}"
     if not _find_copies(job, origin):
         shown = replace(record.display_tags, promoted_from=origin, verdict="", approved_by="", report="", record="")

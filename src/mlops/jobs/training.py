@@ -25,6 +25,7 @@ from mlops.modeling import splits, volume
 from mlops.platform import model_scan, runtime
 from mlops.questions import question_of
 from mlops.release.model_card import render_model_card
+from mlops.release.model_owner import check_model_owner
 from mlops.release.version_record import ShownTags, TrainingRun
 
 Job = Context[TrainingConfig]
@@ -39,6 +40,7 @@ def run(job: Job) -> None:
         runtime.set_task_value("model_version", str(before.number))
         job.log.info("%s was registered by this run before", before)
         return
+    check_model_owner(job)
     as_of, model = job.config.as_of, job.use_case.model
     train_until = splits.split_windows(as_of, job.use_case.policy).train_until
     tables = _log_input_tables(job)
@@ -51,7 +53,7 @@ def run(job: Job) -> None:
     packages = (*model_scan.PACKAGES, *model.packages)
     name = f"training {as_of:%Y-%m-%d}"
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
-        job.registry.log_tables({f"{job.data.catalog}.{job.data.name}.{table}": tables[table] for table in tables})
+        job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
         parameters = backtests.search_parameters(job, inputs, labels, folds)
         pipeline, study = _fit(job, parameters, inputs, labels, folds[-1])
@@ -167,6 +169,7 @@ def _training_facts(job: Job, train_until: datetime, tables: Mapping[str, int]) 
         git_commit=job.config.git_commit.removeprefix("git:") or "unknown",
         wheel_version=importlib.metadata.version("mlops-template"),
         environment_digest=joblib.hash(_list_installed_packages()),
+        use_case=job.use_case.name,
     )
 
 

@@ -28,6 +28,8 @@ _KEPT = "interval 400 days"
 """How long table versions are kept, and so how long a training can be repeated from the versions that it logged."""
 _OWNER = "mlops.use_case"
 """Property of a table: the use case that its rows are of."""
+SHARED = frozenset({"audit"})
+"""Tables that all use cases of a schema share, without prefix: each row names its model."""
 SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN",
              "map": "MAP<STRING,DOUBLE>"}  # fmt: skip
 
@@ -56,6 +58,12 @@ class Schema:
     name: str
     remark: str = ""
     """Part of the message about a missing table: why it is searched in this schema."""
+    prefix: str = ""
+    """Begins the stored name of each table that is not SHARED."""
+
+    def stored_name(self, table: str) -> str:
+        """Name under which a table is stored."""
+        return table if table in SHARED else f"{self.prefix}{table}"
 
     def identifier(self, table: str) -> str:
         """How SQL names a table.
@@ -63,28 +71,28 @@ class Schema:
         Raises:
             ConfigError: a part of the name holds anything but letters, digits and underscores.
         """
-        for part in (self.catalog, self.name, table):
+        stored = self.stored_name(table)
+        for part in (self.catalog, self.name, stored):
             if not _PART.fullmatch(part):
                 raise ConfigError(f"{part!r} cannot be part of a table name: letters, digits and underscores only")
         if self.warehouse is None:
-            return f"`{self.catalog}`.`{self.name}`.`{table}`"
-        return f"delta.`{self.warehouse / self.catalog / self.name / table}`"
+            return f"`{self.catalog}`.`{self.name}`.`{stored}`"
+        return f"delta.`{self.warehouse / self.catalog / self.name / stored}`"
 
-    def _full_name(self, table: str) -> str:
-        return f"{self.catalog}.{self.name}.{table}"
+    def full_name(self, table: str) -> str:
+        """Return catalog.schema.table."""
+        return f"{self.catalog}.{self.name}.{self.stored_name(table)}"
 
     def exists(self, table: str) -> bool:
         """Whether the table exists."""
         identifier = self.identifier(table)
         if self.warehouse is None:
             return bool(self.spark.catalog.tableExists(identifier))
-        return (self.warehouse / self.catalog / self.name / table / "_delta_log").is_dir()
+        return (self.warehouse / self.catalog / self.name / self.stored_name(table) / "_delta_log").is_dir()
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
-            raise DataError(
-                f"there is no table {self._full_name(table)}: {self.remark}run the job that writes it first"
-            )
+            raise DataError(f"there is no table {self.full_name(table)}: {self.remark}run the job that writes it first")
 
     def read_table(self, table: str, version: int | None = None) -> DataFrame:
         """The table, now or as it was at a version.
@@ -111,7 +119,7 @@ class Schema:
         try:
             self.read_table(table, version).schema  # noqa: B018 - Spark looks for the version when it is asked for the columns
         except Exception as error:
-            if explained := delta_errors.explain_error(error, self._full_name(table)):
+            if explained := delta_errors.explain_error(error, self.full_name(table)):
                 raise explained from error
             raise
 
@@ -125,7 +133,7 @@ class Schema:
             return
         with (
             suppress(Conflict),
-            _raise_conflicts(self._full_name(table)),
+            _raise_conflicts(self.full_name(table)),
         ):  # a conflict means that another run creates the same table at this moment
             self.spark.sql(self.create_statement(table, columns, comment, key, owner=owner))
 
@@ -133,8 +141,9 @@ class Schema:
         properties = self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]["properties"]
         if (stored := properties.get(_OWNER, owner)) != owner:  # a table of before has none
             raise ConfigError(
-                f"table {self._full_name(table)} belongs to the use case {stored!r}, and this one is {owner!r}: give "
-                f"the bundle a schema of its own (variable `schema`); if it was only renamed, set the property {_OWNER}"
+                f"table {self.full_name(table)} belongs to the use case {stored!r}, and this one is {owner!r}: write "
+                f'table_prefix="{re.sub(r"[^a-z0-9]+", "_", owner.lower())}_" into the UseCase, or give the bundle a '
+                f"schema of its own (variable `schema`); if it was only renamed, set the property {_OWNER}"
             )
 
     def create_statement(
@@ -156,7 +165,7 @@ class Schema:
         ]
         if key and self.warehouse is None:
             names = ", ".join(f"`{name}`" for name in key)
-            lines.append(f"CONSTRAINT `{table}_key` PRIMARY KEY ({names} TIMESERIES)")
+            lines.append(f"CONSTRAINT `{self.stored_name(table)}_key` PRIMARY KEY ({names} TIMESERIES)")
         properties = {f"delta.{what}Duration": _KEPT for what in ("logRetention", "deletedFileRetention")}
         properties |= {_OWNER: owner} if owner else {}
         settings = ", ".join(f"'{name}' = {_quote_text(value)}" for name, value in properties.items())
@@ -165,9 +174,10 @@ class Schema:
             f"COMMENT {_quote_text(comment)} TBLPROPERTIES ({settings})"
         )
 
-    def delete_rows(self, table: str) -> None:
-        """Delete every row; the table and its history stay."""
-        self.spark.sql(f"DELETE FROM {self.identifier(table)}")
+    def delete_rows(self, table: str, model: str) -> None:
+        """Delete every row, of a shared table those of a model; the table and its history stay."""
+        where = f" WHERE model_name = {_quote_text(model)}" if table in SHARED else ""
+        self.spark.sql(f"DELETE FROM {self.identifier(table)}{where}")
 
     def find_missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """List the columns that the table does not have.
@@ -179,7 +189,7 @@ class Schema:
         for c in columns:
             if c.name in existing and existing[c.name] != SQL_TYPES[c.type]:
                 raise DataError(
-                    f"table {self._full_name(table)} has column {c.name!r} as {existing[c.name]}, the code makes it "
+                    f"table {self.full_name(table)} has column {c.name!r} as {existing[c.name]}, the code makes it "
                     f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
                 )
         return [column for column in columns if column.name not in existing]
@@ -236,7 +246,7 @@ class Schema:
         Raises:
             Conflict: another writer was faster; nothing was written.
         """
-        with _raise_conflicts(self._full_name(table)):
+        with _raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
@@ -257,11 +267,11 @@ class Schema:
         # Delta stores txnVersion in the commit and silently skips an append whose number is not greater. So the token
         # is searched in the history afterwards.
         options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
-        with _raise_conflicts(self._full_name(table)):
+        with _raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).options(**options).append()
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
         if token not in {row["userMetadata"] for row in newest}:
-            raise Conflict(_BEATEN.format(self._full_name(table)))
+            raise Conflict(_BEATEN.format(self.full_name(table)))
 
     def _merge(
         self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, span: Span | None = None, first: bool
@@ -275,7 +285,7 @@ class Schema:
             on += f" AND t.`{span[0]}` BETWEEN {_time_literal(span[1])} AND {_time_literal(span[2])}"
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
-        with _view(frame) as view, _raise_conflicts(self._full_name(table)):
+        with _view(frame) as view, _raise_conflicts(self.full_name(table)):
             counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
@@ -304,10 +314,10 @@ def _raise_conflicts(table: str) -> Iterator[None]:
         raise Conflict(_BEATEN.format(table)) from None
 
 
-def open_schema(catalog: str, name: str, remark: str = "") -> Schema:
-    """Open a schema on Databricks, or in the laptop's home."""
+def open_schema(catalog: str, name: str, remark: str = "", prefix: str = "") -> Schema:
+    """Open a schema on Databricks, or in the laptop's home; `prefix` as in `Schema`."""
     home = runtime.home()
-    return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark)
+    return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark, prefix)
 
 
 class _view:  # noqa: N801 (reads as a function)

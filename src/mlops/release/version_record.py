@@ -125,6 +125,8 @@ class TrainingRun(VersionFacts):
     environment_digest: str = ""
     model_digest: str = ""
     """Digest of the fitted state."""
+    use_case: str = ""
+    """Name of the use case; another one cannot add versions to the same model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,7 @@ def test_too_few_days_are_told(toy):
 def unjudged(toy, trained):
     """The version without verdict, and no champion."""
     if toy.own.exists("audit"):
-        toy.own.delete_rows("audit")
+        toy.own.delete_rows("audit", toy.config.model_name)
     return toy.registry.get_version(MODEL, trained.number)
 
 

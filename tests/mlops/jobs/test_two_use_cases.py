@@ -1,17 +1,24 @@
-"""Two use cases in one schema: the second is refused before it mixes its rows with those of the first."""
+"""Two use cases in one schema: a prefix keeps their tables apart, and without one the second is refused by name."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from toy import TOY
+from test_jobs_loop import LATER, MARCH, Laptop, laptop_in
+from test_kinds_in_jobs import NUMBER
+from toy import TOY, frame_of
 
+from mlops import config
+from mlops.context import Context
 from mlops.contract import ConfigError
 from mlops.data import table_schemas
-from mlops.platform.tables import open_schema
+from mlops.platform.tables import SHARED, Schema, open_schema
+from mlops.release.model_owner import check_model_owner
 
-OTHER = replace(TOY, name="other")
+OTHER = replace(NUMBER, name="other", table_prefix="other_")
+TABLES = ("orders", "results", "ledger", "quarantine", "features", "predictions", *table_schemas.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -23,18 +30,96 @@ OTHER = replace(TOY, name="other")
     ],
     ids=["fixed tables", "features", "predictions"],
 )
-def test_a_table_of_another_use_case_is_refused_by_name_and_cure(spark, home, create):
+def test_a_table_of_another_use_case_is_refused_with_both_cures_and_a_prefix_is_one(spark, home, create):
     schema = open_schema("prod", "shared")
     for _ in range(2):
         create(schema, TOY)
     with pytest.raises(
-        ConfigError, match=r"table prod\.shared\.\w+ belongs to the use case 'toy', and this one is 'oth"
+        ConfigError,
+        match=r"table prod\.shared\.\w+ belongs to the use case 'toy', and this one is 'other': "
+        r'write table_prefix="other_" into the UseCase, or give the bundle a schema',
     ):
         create(schema, OTHER)
+    create(open_schema("prod", "shared", prefix="other_"), OTHER)
     create(open_schema("prod", "other"), OTHER)
 
 
 def test_a_table_of_before_belongs_to_nobody_and_is_taken(spark, home):
     schema = open_schema("prod", "before")
-    schema.create_table("audit", table_schemas.table_columns("audit", TOY), "made without an owner")
-    table_schemas.create_tables(schema, OTHER, "audit")
+    schema.create_table("metrics", table_schemas.table_columns("metrics", TOY), "made without an owner")
+    table_schemas.create_tables(schema, OTHER, "metrics")
+
+
+def test_only_tables_whose_rows_name_their_model_are_shared():
+    plain, other = (Schema(None, None, "prod", "shared", prefix=prefix) for prefix in ("", "other_"))
+    assert {table for table in TABLES if plain.full_name(table) == other.full_name(table)} == SHARED
+    assert all(table_schemas.TABLES[table][0].name == "model_name" for table in SHARED)
+    assert other.identifier("features") == "`prod`.`shared`.`other_features`"
+
+
+@pytest.mark.parametrize("prefix", ["other", "_", "Other_", "9_", "a-b_", "a.b_"])
+def test_a_prefix_that_no_table_can_have_is_refused(prefix):
+    with pytest.raises(ConfigError, match="table_prefix is"):
+        replace(TOY, table_prefix=prefix)
+
+
+@pytest.mark.parametrize(("owner", "refused"), [("toy", False), ("", False), ("other", True)])
+def test_a_model_of_another_use_case_takes_no_version(owner, refused):
+    versions = [SimpleNamespace(run_id="run 1", __str__=lambda _: "prod.shared.model version 1")]
+    registry = SimpleNamespace(list_versions=lambda _: versions, read_run_tags=lambda _: {"use_case": owner})
+    job = SimpleNamespace(registry=registry, use_case=TOY, config=SimpleNamespace(model_name="prod.shared.model"))
+    if refused:
+        with pytest.raises(ConfigError, match=r"trained for the use case 'other', and this one is 'toy'.*`model`"):
+            check_model_owner(job)
+    else:
+        check_model_owner(job)
+
+
+class Deployment(Laptop):
+    """The tasks of one use case in a schema."""
+
+    def __init__(self, laptop, use_case, schema):
+        super().__init__(laptop.home, laptop.values)
+        self.use_case, self.schema = use_case, schema
+        self.landing = f"/Volumes/prod/{schema}/landing_{use_case.name}"
+
+    def job(self, job, **given):
+        base = {"job": job, "run_id": "1", "catalog": "prod", "schema": self.schema, "as_of": MARCH}
+        if "data_schema" in given:
+            given |= {"data_schema": self.schema, "model_name": f"prod.{self.schema}.{self.use_case.name}"}
+        if "landing" in given:
+            given |= {"landing": self.landing}
+        arguments = [f"--{name}={value}" for name, value in {**base, **given}.items()]
+        return Context(config.parse_arguments(arguments), self.use_case)
+
+    def begin(self):
+        self.land("2024-01-20", "2024-03-01")
+        self.ingest()
+        assert self.deploy("prod", self.train("prod")[1])[1] == "accepted"
+
+    def go_on(self):
+        self.land("2024-03-02", "2024-03-11")
+        self.ingest(LATER)
+        self.infer()
+        return self.monitor()[0]
+
+
+@pytest.mark.nightly
+def test_two_use_cases_in_one_schema_end_with_the_tables_that_each_has_alone(spark, tmp_path_factory, patch):
+    laptop = laptop_in(tmp_path_factory.mktemp("shared"), patch)
+    together = [Deployment(laptop, use_case, "shared") for use_case in (TOY, OTHER)]
+    alone = [Deployment(laptop, use_case, f"only_{use_case.name}") for use_case in (TOY, OTHER)]
+    for deployment in (*together, *alone):
+        deployment.begin()
+    for one, two in zip([d.go_on() for d in together], [d.go_on() for d in alone], strict=True):
+        for table in TABLES:
+            frames = [frame_of(context.own, table) for context in (one, two)]
+            frames = [frame[frame["model_name"].str.endswith(one.use_case.name)] if "model_name" in frame else frame
+                      for frame in frames]  # fmt: skip
+            changes = {"model_name", "scored_at", "at", "move_id", "modified", "file_modified", "run_id", "judged_on"}
+            changes |= {name for name in frames[0] if name.endswith(("digest", "_run", "_case"))}
+            shown = [frame.drop(columns=[*(changes & set(frame))]).reset_index(drop=True) for frame in frames]
+            assert len(shown[0]) == len(shown[1]) > (0 if table not in {"alerts", "quarantine"} else -1), table
+            assert shown[0].astype(str).equals(shown[1].astype(str)), table
+    stored = {path.name for path in (laptop.home / "warehouse/prod/shared").iterdir()}
+    assert stored == {*TABLES, *(f"other_{table}" for table in TABLES if table != "audit")}

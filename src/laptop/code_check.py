@@ -1,0 +1,54 @@
+"""Runs the check of the code that laptop.yml names, beside the linter: a process of its own, which imports the code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from laptop.document import Diagnostic, Location
+from laptop.includes import LAPTOP, read_laptop
+from laptop.settings import LaptopSettings
+from laptop.text import printable
+
+_RULE = "code"
+
+
+@dataclass(frozen=True)
+class CodeCheck:
+    """A check that runs: a module that prints a JSON list of problems (file, line, summary, reason, fix)."""
+
+    module: str
+    location: Location
+    process: subprocess.Popen[str]
+
+    def find_problems(self) -> Iterator[Diagnostic]:
+        """Wait for the check to end, and yield what it has found; a check that fails is a problem, too."""
+        out, errors = self.process.communicate()
+        try:
+            problems = json.loads(out) if self.process.returncode == 0 else None
+            for problem in problems or ():
+                location = Location(Path(problem["file"]), int(problem["line"]))
+                yield Diagnostic(_RULE, location, *(printable(problem[key]) for key in ("summary", "reason", "fix")))
+        except (ValueError, KeyError, TypeError):
+            problems = None
+        if problems is None:
+            last = (errors.strip().splitlines() or [f"exit code {self.process.returncode}"])[-1]
+            what = f"the check {self.module} did not end well: {printable(last)}"
+            yield Diagnostic(_RULE, self.location, what, "nothing of the code was checked", "correct `check:`")
+
+
+def start_check(root: Path) -> CodeCheck | None:
+    """Start the check of a bundle; None if laptop.yml names none."""
+    settings = LaptopSettings(read_laptop(root, []))
+    module, node = settings.module("check"), settings.tree.get("check")
+    if not module or node is None:
+        return None
+    command = [sys.executable, "-m", module]
+    process = subprocess.Popen(  # noqa: S603 (a list, never a shell)
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    return CodeCheck(module, node.place if node.place.file == LAPTOP else Location(LAPTOP, 1), process)
