@@ -57,7 +57,15 @@ def _ingest(catalog: str, source: Source) -> None:
         "job": "ingestion", "run_id": "1", "as_of": "2025-01-01", "catalog": catalog, "schema": "feeds",
         "landing": "/Volumes/main/feeds/landing", "experiment": f"/{catalog}",
     }  # fmt: skip
-    use_case: UseCase = replace(USE_CASE, sources=(source,))
+    # Ingestion looks at the sources only; the rest has to name this one.
+    use_case: UseCase = replace(
+        USE_CASE,
+        sources=(source,),
+        entity=replace(USE_CASE.entity, source=source.name, key=source.key, event_time=source.known_at),
+        features=(),
+        label=replace(USE_CASE.label, source=source.name),
+        policy=replace(USE_CASE.policy, slices=(), paging=()),
+    )
     ingestion.run(Context(config.IngestionConfig.model_validate(given), use_case))
 
 

@@ -13,13 +13,11 @@ from mlops.contract import DataError, Metrics, Policy, Value
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn
 from mlops.questions.columns import figure_columns
 from mlops.questions.precision import average_precision
-from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
+from mlops.questions.probabilities import ProbabilityQuestion, draw_event_curves, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-_BINS = 10
 
 
 class BinaryQuestion(ProbabilityQuestion):
@@ -157,17 +155,4 @@ class BinaryQuestion(ProbabilityQuestion):
 
     def draw_curves(self, y: Array, scores: Mapping[str, Array]) -> list[Curve]:
         """Calibration, and precision over recall, which says more than a ROC curve for rare events."""
-        from sklearn.calibration import calibration_curve
-        from sklearn.metrics import precision_recall_curve
-
-        calibration, precision = {}, {}
-        for who, p in scores.items():
-            observed, predicted = calibration_curve(y, p, n_bins=_BINS, strategy="quantile")
-            calibration[who] = (predicted, observed)
-            precise, recall, _ = precision_recall_curve(y, p)
-            kept = np.linspace(0, len(recall) - 1, 200).astype("int64")
-            precision[who] = (recall[kept], precise[kept])
-        return [
-            Curve("calibration", "Calibration", "mean prediction", "mean label", calibration, "points", diagonal=True),
-            Curve("precision_recall", "Precision over recall", "recall", "precision", precision),
-        ]
+        return draw_event_curves(y, scores)

@@ -5,7 +5,7 @@ Labels are positions in `Label.classes`, so that every library is fitted on 0, 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import ArrayLike
 from mlops.contract import DataError, Metrics, Policy, Value
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, group_means
 from mlops.questions.columns import figure_columns
-from mlops.questions.probabilities import ProbabilityQuestion, log_losses, plausible_rates
+from mlops.questions.probabilities import ProbabilityQuestion, draw_event_curves, log_losses, plausible_rates
 from mlops.questions.ranking import draw_order, measure_order
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _BINS = 10
+_DRAWN = 6
+"""Largest number of classes that have curves of their own."""
 _SUM_ERROR = 1e-3
 """Largest distance of a row's probabilities from 1 that rounding to single precision explains."""
 
@@ -208,7 +210,7 @@ class ClassesQuestion(ProbabilityQuestion):
         return np.asarray(p.argmax(axis=1))
 
     def draw_curves(self, y: Array, scores: Mapping[str, Array]) -> list[Curve]:
-        """Share of right predictions over their probability, and share of each class over its predicted share."""
+        """Share of right predictions over their probability, shares of classes, and the curves of single classes."""
         confidence, shares = {}, {}
         for who, p in scores.items():
             best, right = p.max(axis=1), p.argmax(axis=1) == y
@@ -229,7 +231,16 @@ class ClassesQuestion(ProbabilityQuestion):
             Curve(
                 "classes", "Shares of classes", "mean prediction", "share of labels", shares, "points", diagonal=True
             ),
+            *self._draw_class_curves(y, scores),
         ]
+
+    def _draw_class_curves(self, y: Array, scores: Mapping[str, Array]) -> Iterator[Curve]:
+        """Draw each of the most frequent classes against the rest."""
+        counts = np.bincount(y.astype("int64"), minlength=len(self.classes))
+        for code in sorted(np.argsort(-counts, kind="stable")[:_DRAWN]):
+            if 0 < counts[code] < len(y):
+                own = {who: p[:, code] for who, p in scores.items()}
+                yield from draw_event_curves((y == code).astype("int64"), own, self.classes[code], f"_{code}")
 
     def daily_level(self, y: Array, p: Array) -> tuple[str, Array, Array]:
         """The share of the most frequent class."""

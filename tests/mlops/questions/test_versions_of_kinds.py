@@ -168,7 +168,9 @@ def test_curves_and_columns_of_each_kind_have_names_of_their_own(kind):
     names = ["size", "kind", "due_around"]
     scores = {"model": question.predict_scores(fit(USE_CASES[kind], make_rows(kind, 1)), rows[names])}
     curves = question.draw_curves(rows["label"].to_numpy(), scores)
-    assert len({curve.name for curve in curves}) == len(curves) == 2
+    # Two of the whole, and of each class two of its own.
+    assert len({curve.name for curve in curves}) == len(curves) == 2 + 2 * len(question.label.classes)
+    assert all(any(name in curve.title for curve in curves) for name in question.label.classes)
     columns = [column.name for column in question.metric_columns()]
     assert len(set(columns)) == len(columns)
     assert {question.names.ranking, question.names.loss, question.names.gap, question.names.level} <= set(columns)
