@@ -61,7 +61,7 @@ class Schema:
     prefix: str = ""
     """Begins the stored name of each table that is not SHARED."""
 
-    def stored_name(self, table: str) -> str:
+    def table_name(self, table: str) -> str:
         """Name under which a table is stored."""
         return table if table in SHARED else f"{self.prefix}{table}"
 
@@ -71,7 +71,7 @@ class Schema:
         Raises:
             ConfigError: a part of the name holds anything but letters, digits and underscores.
         """
-        stored = self.stored_name(table)
+        stored = self.table_name(table)
         for part in (self.catalog, self.name, stored):
             if not _PART.fullmatch(part):
                 raise ConfigError(f"{part!r} cannot be part of a table name: letters, digits and underscores only")
@@ -81,14 +81,14 @@ class Schema:
 
     def full_name(self, table: str) -> str:
         """Return catalog.schema.table."""
-        return f"{self.catalog}.{self.name}.{self.stored_name(table)}"
+        return f"{self.catalog}.{self.name}.{self.table_name(table)}"
 
     def exists(self, table: str) -> bool:
         """Whether the table exists."""
         identifier = self.identifier(table)
         if self.warehouse is None:
             return bool(self.spark.catalog.tableExists(identifier))
-        return (self.warehouse / self.catalog / self.name / self.stored_name(table) / "_delta_log").is_dir()
+        return (self.warehouse / self.catalog / self.name / self.table_name(table) / "_delta_log").is_dir()
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
@@ -165,7 +165,7 @@ class Schema:
         ]
         if key and self.warehouse is None:
             names = ", ".join(f"`{name}`" for name in key)
-            lines.append(f"CONSTRAINT `{self.stored_name(table)}_key` PRIMARY KEY ({names} TIMESERIES)")
+            lines.append(f"CONSTRAINT `{self.table_name(table)}_key` PRIMARY KEY ({names} TIMESERIES)")
         properties = {f"delta.{what}Duration": _KEPT for what in ("logRetention", "deletedFileRetention")}
         properties |= {_OWNER: owner} if owner else {}
         settings = ", ".join(f"'{name}' = {_quote_text(value)}" for name, value in properties.items())

@@ -260,6 +260,8 @@ def _draw_plot(title: str, x: str, y: str, draw: Callable[[Axes], None]) -> str:
     def draw_with_names(axes: Axes) -> None:
         draw(axes)
         axes.set(title=title, xlabel=x, ylabel=y)
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            text.set_parse_math(False)  # a class may be named "$5 to $9"
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
 

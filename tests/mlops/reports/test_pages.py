@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from xml.etree import ElementTree as ET
 
@@ -73,3 +74,9 @@ def test_rows_per_day_are_bars_that_say_their_day(days):
     assert [bar.find(f"{SVG}title").text for bar in bars] == [f"{day}: {count:,} rows" for day, count in rows.items()]
     assert all("fill: #1b6ca8" in bar.find(f"{SVG}path").get("style") for bar in bars)
     assert svg.get("aria-label") == "Rows per day of sky & <sea>"
+
+
+def test_a_class_with_signs_of_mathematics_stands_in_its_plot_as_it_is():
+    curve = BINARY.draw_curves(Y, ANSWERS)[0]
+    svg = pages.quality_plots([replace(curve, title="Calibration of $5_0 to $9")])[curve.name]
+    assert "Calibration of $5_0 to $9" in svg
