@@ -291,7 +291,7 @@ class PointInTime:
 
 def _find_column(frame: pd.DataFrame, name: str, owner: str) -> pd.Series[Any]:
     if name not in frame:
-        raise ConfigError(f"{owner} has no column {name!r}; there are {', '.join(frame)}")
+        raise ConfigError(f"{owner} has no column {name!r}; there are {', '.join(map(str, frame))}")
     return frame[name]
 
 

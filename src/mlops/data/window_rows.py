@@ -7,6 +7,7 @@ equal features made at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +20,7 @@ from mlops.contract import Columns, ConfigError, Values
 
 _UNIT = 2.0**-20
 """Sums over windows count whole multiples of this, about a millionth: sums of floats depend on the order of rows."""
+_LARGEST = 2.0**62
 _STEPS = 8
 """Number of steps per half-life in which the age of a row is counted."""
 _MOST_STEPS = 512
@@ -118,21 +120,35 @@ class WindowRows:
 
     def _numbers(self, value: Value) -> Values:
         """Values of the usable rows, NaN where missing or infinite, shape (n_usable,)."""
-        given = self.column(value) if isinstance(value, str) else value(ReadColumns(self.column))
-        values = pd.Series(given).to_numpy("float64", na_value=np.nan)[self.usable]
+        given = pd.Series(self.column(value) if isinstance(value, str) else value(ReadColumns(self.column)))
+        # Of times numpy would make counts of nanoseconds. A column of text that has no row looks like one of numbers.
+        numbers = None
+        if given.dtype.kind not in "mM" and not (isinstance(value, str) and given.empty and given.dtype == "object"):
+            with suppress(TypeError, ValueError):
+                numbers = given.to_numpy("float64", na_value=np.nan)
+        if numbers is None:
+            name = f"column {value!r}" if isinstance(value, str) else "the function"
+            raise ConfigError(
+                f"a figure of a window is one of numbers, and {name} gives {given.dtype}: count its values by "
+                "distinct_count, or take a function that makes numbers of them"
+            )
+        values = numbers[self.usable]
         return np.where(np.isfinite(values), values, np.nan)
 
     def _units(self, value: Value) -> tuple[Values, Values]:
         """Values as whole multiples of _UNIT, 0 where missing, and whether they are there."""
         values = self._numbers(value)
         present = ~np.isnan(values)
-        # Whole numbers add up exactly in any order, so the figures do not depend on the order of rows.
-        return np.rint(np.where(present, values, 0.0) / _UNIT).astype("int64"), present
+        # Whole numbers add up exactly in any order, so the figures do not depend on the order of rows. Where their sum
+        # could pass 2**63 they are Python's integers.
+        whole = np.rint(np.where(present, values, 0.0) / _UNIT)
+        fits = np.abs(whole).sum() < _LARGEST
+        return whole.astype("int64") if fits else np.frompyfunc(int, 1, 1)(whole), present
 
     def count_and_total(self, value: Value) -> tuple[Values, Values]:
         """Count the present values and add them up, in units of _UNIT; each of shape (n_entities,)."""
         units, present = self._units(value)
-        return self._total(present.astype("int64")), self._total(units)
+        return self._total(present.astype("int64")).astype("float64"), self._total(units).astype("float64")
 
     def _largest(self, values: Values) -> Values:
         """Largest of `values`, shape (n_usable,), in each window; NaN where there is none.

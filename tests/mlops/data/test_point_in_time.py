@@ -1,4 +1,5 @@
 from datetime import timedelta
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,48 @@ def test_figures_of_a_window_do_not_depend_on_rows_outside_of_it():
         return np.concatenate(made).tolist()
 
     assert figures(inside) == figures(pd.concat([outside, inside[::-1]], ignore_index=True))
+
+
+FIGURES = ("sum", "mean", "std", "min", "max")
+
+
+def window_of(values):
+    trips = pd.DataFrame({"trip": [1], "asked": [START], "place": ["A"], "kind": [1.0]})
+    events = pd.DataFrame({"event": range(len(values)), "known": START, "value": values})
+    return known(trips, events).window("events", by=[], since=timedelta(minutes=5))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.to_datetime(["2013-01-01", None]),
+        pd.to_timedelta(["1h", None]),
+        np.array(["a", None], "object"),
+        np.array([], "object"),
+        pd.to_datetime([]),
+    ],
+    ids=["times", "lengths of time", "texts", "texts without a row", "times without a row"],
+)
+def test_a_figure_of_what_is_no_number_is_refused_by_its_column(figure, values):
+    with pytest.raises(ConfigError, match="column 'value' gives"):
+        getattr(window_of(values), figure)("value")
+    with pytest.raises(ConfigError, match=r"column 'value' gives|half"):
+        window_of(values).ewm_mean("value", HALF_LIFE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-(2**62), 2**62).map(float) | st.floats(-1e40, 1e40), min_size=1, max_size=6))
+def test_figures_of_large_numbers_are_those_of_exact_sums(values):
+    window, exact = window_of(values), [Fraction(value) for value in values]
+    unit = max(1e-6, 1e-12 * max(map(abs, values)))
+    np.testing.assert_allclose(window.sum("value"), float(sum(exact)), rtol=1e-12, atol=len(values) * unit)
+    np.testing.assert_allclose(window.mean("value"), float(sum(exact) / len(exact)), rtol=1e-12, atol=unit)
+    if len(values) > 1:
+        middle = sum(exact) / len(exact)
+        variance = sum((value - middle) ** 2 for value in exact) / (len(exact) - 1)
+        np.testing.assert_allclose(window.std("value"), np.sqrt(float(variance)), rtol=1e-6, atol=1e-5)
+    assert window.max("value") == max(values)
 
 
 @pytest.mark.parametrize("half_life", [timedelta(0), -HALF_LIFE, timedelta(seconds=1)])

@@ -10,9 +10,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
+from bikes.features import FEATURES
 from bikes.transformers import HourCircle
 from mlops.contract import Model
 
+_CATEGORIES = [feature.name for feature in FEATURES if feature.dtype == "string"]
 _SEED = 0
 _DEFAULTS: Mapping[str, Any] = {"n_estimators": 200, "learning_rate": 0.05, "num_leaves": 15, "min_child_samples": 30}
 
@@ -23,7 +25,7 @@ def build_pipeline(parameters: Mapping[str, Any]) -> Pipeline:
 
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
     inputs = ColumnTransformer(
-        [("circle", HourCircle(), ["hour"]), ("words", codes, ["situation"])], remainder="passthrough"
+        [("circle", HourCircle(), ["hour"]), ("words", codes, _CATEGORIES)], remainder="passthrough"
     )
     fixed = {"random_state": _SEED, "n_jobs": 1, "deterministic": True, "verbose": -1}
     return Pipeline([("inputs", inputs), ("trees", LGBMRegressor(**{**_DEFAULTS, **parameters}, **fixed))])
