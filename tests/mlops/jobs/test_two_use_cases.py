@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from pyspark import cloudpickle
 from test_jobs_loop import LATER, MARCH, Laptop, laptop_in
 from test_kinds_in_jobs import NUMBER
 from toy import TOY, frame_of
 
 from mlops import config
 from mlops.context import Context
-from mlops.contract import ConfigError
+from mlops.contract import ConfigError, feature
 from mlops.data import table_schemas
 from mlops.platform.tables import SHARED, Schema, open_schema
 from mlops.release.model_owner import check_model_owner
 
-OTHER = replace(NUMBER, name="other", table_prefix="other_")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
+
+HOURS = pd.Timedelta("1h")
+
+
+@feature(unit="", known_from="the announcement", dtype="boolean")
+def urgent(known):
+    """Whether the order is small."""
+    return known.rows["size"] < 0
+
+
+@feature(unit="", known_from="the announcement", dtype="long")
+def due_hour(known):
+    """Hour of the day, from a time."""
+    return known.rows["due"].dt.hour
+
+
+@feature(unit="h", known_from="the judgement")
+def hours_since_result(known):
+    """Time since the newest result, from two times."""
+    newest = pd.Series(known.latest("results", "judged", by=[], within=timedelta(days=2)))
+    return ((known.prediction_time - newest) / HOURS).to_numpy()
+
+
+@feature(unit="kg", known_from="the announcements")
+def spread(known):
+    """How much sizes of the kind differ, weighed by age and not."""
+    window = known.window("orders", by=["kind"], since=timedelta(days=2))
+    return window.std("size") + window.max("size") - window.min("size") + window.ewm_mean("size", timedelta(hours=12))
+
+
+@feature(unit="", known_from="the announcements")
+def kinds(known):
+    """Kinds of the last day, of the whole source."""
+    return known.window("orders", by=[], since=timedelta(days=1)).distinct_count("kind")
+
+
+OTHER = replace(
+    NUMBER,
+    name="other",
+    table_prefix="other_",
+    features=(*NUMBER.features, urgent, due_hour, hours_since_result, spread, kinds),
+    policy=replace(NUMBER.policy, slices=("kind", "urgent"), paging=("urgent", "due_hour")),
+)
+"""A number, with features of every type and figure."""
 TABLES = ("orders", "results", "ledger", "quarantine", "features", "predictions", *table_schemas.TABLES)
 
 
