@@ -124,8 +124,8 @@ class UseCase:
     def __post_init__(self) -> None:
         """Raise ConfigError if a name means nothing, or label, model, policy and keys do not fit each other."""
         check_prefix(self.table_prefix)
-        check_names(self.sources, self.entity, self.features, self.label, self.policy)
         check_kind(self.label, self.model, self.policy)
+        check_names(self.sources, self.entity, self.features, self.label, self.policy)
         check_keys(self.entity, self.source(self.entity.source), self.label, self.source(self.label.source))
 
     def source(self, name: str) -> Source:

@@ -157,4 +157,4 @@ def test_keys_give_each_entity_one_row_and_one_outcome():
     with pytest.raises(ConfigError, match=r"'results' depends on judged, which is not in the"):
         replace(TOY, sources=(TOY.source("orders"), results))
     with pytest.raises(ConfigError, match="take them out of `by`"):
-        replace(TOY, label=replace(TOY.label, within=HOUR, on="judged", by=("kind",)))
+        replace(TOY, label=replace(TOY.label, within=HOUR, on="judged", by=("failed",)))
