@@ -83,8 +83,3 @@ def is_attribute(kind: str, name: str) -> bool:
 def load_privileges() -> dict[str, list[str]]:
     """The privileges that can be granted on each kind of resource."""
     return dict(_load()["privileges"])
-
-
-def resource_kinds() -> tuple[str, ...]:
-    """The keys that may stand under `resources`."""
-    return tuple(load_structures()[load_root().keys["resources"]].keys)

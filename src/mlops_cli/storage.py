@@ -1,4 +1,4 @@
-"""Read, write and copy files of volumes, DBFS root and the file system, also from outside of Databricks.
+"""List and copy files of volumes, DBFS root and the file system, also from outside of Databricks.
 
 Paths are those of `mlops.platform.storage`. The Files API reaches a volume that is not mounted. DBFS root works, with a
 warning, so that its content can be looked at and moved: `mlops copy-dbfs`.
@@ -7,7 +7,6 @@ warning, so that its content can be looked at and moved: `mlops copy-dbfs`.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -23,30 +22,6 @@ def list_tree(path: str) -> tuple[tuple[str, int], ...]:
     place, inner = resolve_storage(path)
     with sdk.translate_errors(f"listing {path}"):
         return tuple(sorted(place.below(inner)))
-
-
-def read_file(path: str) -> bytes:
-    """A file's content.
-
-    Raises:
-        MlopsError: there is no such file, or it may not be read.
-    """
-    place, inner = resolve_storage(path)
-    with sdk.translate_errors(f"reading {path}"), place.open(inner) as file:
-        return file.read()
-
-
-def write_file(path: str, content: str | bytes) -> bool:
-    """Write a file completely or not at all; returns False if it exists with the same content."""
-    data = content.encode() if isinstance(content, str) else content
-    place, inner = resolve_storage(path)
-    with sdk.translate_errors(f"writing {path}"):
-        if place.size(inner) == len(data):
-            with place.open(inner) as file:
-                if file.read() == data:
-                    return False
-        place.put(inner, io.BytesIO(data))
-    return True
 
 
 @dataclass(frozen=True)

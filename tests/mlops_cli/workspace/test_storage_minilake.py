@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from isolated import environment
+from storedfiles import read_file, write_file
 
 from mlops_cli import storage
 
@@ -78,19 +79,18 @@ def logged_in(minilake: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("logged_in")
 def test_a_volume_is_written_listed_and_read() -> None:
-    assert storage.write_file(f"{VOLUME}/a/b.csv", "x,y\n1,2\n")
-    assert not storage.write_file(f"{VOLUME}/a/b.csv", "x,y\n1,2\n")
-    assert storage.write_file(f"{VOLUME}/a/big.bin", BIG)
+    write_file(f"{VOLUME}/a/b.csv", "x,y\n1,2\n")
+    write_file(f"{VOLUME}/a/big.bin", BIG)
     assert storage.list_tree(f"{VOLUME}/a") == (("b.csv", 8), ("big.bin", len(BIG)))
-    assert storage.read_file(f"dbfs:{VOLUME}/a/big.bin") == BIG
+    assert read_file(f"dbfs:{VOLUME}/a/big.bin") == BIG
     assert storage.list_tree(f"{VOLUME}/nowhere") == ()
 
 
 @pytest.mark.usefixtures("logged_in")
 def test_dbfs_root_is_written_replaced_and_read() -> None:
-    assert storage.write_file("dbfs:/models/one.bin", BIG)
-    assert storage.write_file("dbfs:/models/one.bin", b"less")
-    assert storage.read_file("/dbfs/models/one.bin") == b"less"
+    write_file("dbfs:/models/one.bin", BIG)
+    write_file("dbfs:/models/one.bin", b"less")
+    assert read_file("/dbfs/models/one.bin") == b"less"
     assert storage.list_tree("dbfs:/models") == (("one.bin", 4),)
 
 
@@ -98,7 +98,7 @@ def test_dbfs_root_is_written_replaced_and_read() -> None:
 def test_a_folder_of_dbfs_is_copied_into_a_volume_once() -> None:
     content = {"a.csv": b"1", "deep/er/b.bin": BIG, "empty": b""}
     for name, data in content.items():
-        storage.write_file(f"dbfs:/old/{name}", data)
+        write_file(f"dbfs:/old/{name}", data)
     assert storage.copy_folder("dbfs:/old", f"{VOLUME}/new", print) == storage.Copied(3, 0, len(BIG) + 1)
     assert storage.copy_folder("dbfs:/old", f"{VOLUME}/new", print) == storage.Copied(0, 3, len(BIG) + 1)
-    assert {name: storage.read_file(f"{VOLUME}/new/{name}") for name in content} == content
+    assert {name: read_file(f"{VOLUME}/new/{name}") for name in content} == content

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from double import TOKEN, Double, Refused, away, busy, denied
+from storedfiles import read_file, write_file
 
 from mlops.contract import ConfigError, MlopsError
 from mlops.platform.storage import is_local
@@ -18,22 +19,14 @@ BIG = bytes(range(256)) * 10_000  # 2.4 MiB: three DBFS blocks
 
 
 def test_a_volume_is_written_and_read_through_the_files_api(double: Double) -> None:
-    assert storage.write_file(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
+    write_file(f"{VOLUME}/schedule/2013-01-01.csv", "a,b\n1,2\n")
     assert double.files == {f"{VOLUME}/schedule/2013-01-01.csv": b"a,b\n1,2\n"}
-    assert storage.read_file(f"{VOLUME}/schedule/2013-01-01.csv") == b"a,b\n1,2\n"
-
-
-def test_the_same_content_is_not_written_again_and_another_is(double: Double) -> None:
-    assert storage.write_file(f"{VOLUME}/a.csv", "one")
-    assert not storage.write_file(f"{VOLUME}/a.csv", "one")
-    assert double.count("PUT", "/fs/files/") == 1
-    assert storage.write_file(f"{VOLUME}/a.csv", "two")
-    assert double.files[f"{VOLUME}/a.csv"] == b"two"
+    assert read_file(f"{VOLUME}/schedule/2013-01-01.csv") == b"a,b\n1,2\n"
 
 
 def test_both_spellings_of_a_volume_are_one_place(double: Double) -> None:
-    storage.write_file(f"dbfs:{VOLUME}/a.csv", "x")
-    assert storage.read_file(f"{VOLUME}/a.csv") == storage.read_file(f"/dbfs{VOLUME}/a.csv") == b"x"
+    write_file(f"dbfs:{VOLUME}/a.csv", "x")
+    assert read_file(f"{VOLUME}/a.csv") == read_file(f"/dbfs{VOLUME}/a.csv") == b"x"
     assert not double.dbfs
 
 
@@ -46,9 +39,9 @@ def test_a_folder_is_listed_across_pages_and_depths(double: Double) -> None:
 
 def test_dbfs_root_works_and_says_what_replaces_it(double: Double, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert storage.write_file("dbfs:/mnt/old.bin", BIG)
+        write_file("dbfs:/mnt/old.bin", BIG)
     assert double.dbfs == {"/mnt/old.bin": BIG}
-    assert storage.read_file("/dbfs/mnt/old.bin") == BIG
+    assert read_file("/dbfs/mnt/old.bin") == BIG
     assert storage.list_tree("dbfs:/mnt") == (("old.bin", len(BIG)),)
     assert "DBFS root, which is deprecated" in caplog.text
     assert "mlops copy-dbfs SRC DST" in caplog.text
@@ -56,7 +49,7 @@ def test_dbfs_root_works_and_says_what_replaces_it(double: Double, caplog: pytes
 
 def test_a_file_of_dbfs_is_replaced_whole(double: Double) -> None:
     double.dbfs["/a"] = b"old"
-    storage.write_file("dbfs:/a", b"new one")
+    write_file("dbfs:/a", b"new one")
     assert double.dbfs == {"/a": b"new one"}
 
 
@@ -64,7 +57,7 @@ def test_an_upload_to_dbfs_that_breaks_off_leaves_the_old_file(double: Double) -
     double.dbfs["/a"] = b"old"
     double.fail("POST", "/dbfs/add-block", denied("MODIFY"))
     with pytest.raises(MlopsError, match=r"writing dbfs:/a: User does not have MODIFY.*you lack the right"):
-        storage.write_file("dbfs:/a", b"new one")
+        write_file("dbfs:/a", b"new one")
     assert double.dbfs["/a"] == b"old"
 
 
@@ -94,7 +87,7 @@ def test_a_refusal_is_told_with_its_place_and_cure(double: Double, refusal: Refu
 
 def test_a_missing_file_is_told(double: Double) -> None:
     with pytest.raises(MlopsError, match=rf"reading {VOLUME}/no.csv.*it is not there, or you may not see it"):
-        storage.read_file(f"{VOLUME}/no.csv")
+        read_file(f"{VOLUME}/no.csv")
 
 
 def test_no_secret_reaches_an_error(double: Double) -> None:
@@ -118,14 +111,14 @@ def test_a_path_that_unity_catalog_would_refuse_is_refused_everywhere(
 ) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"path .*"):
-        storage.write_file(path, "x")
+        write_file(path, "x")
     assert not list(tmp_path.iterdir())
 
 
 def test_on_a_laptop_volumes_and_dbfs_are_folders_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
-    storage.write_file(f"dbfs:{VOLUME}/a.csv", "x")
-    storage.write_file("dbfs:/mnt/b.csv", "y")
+    write_file(f"dbfs:{VOLUME}/a.csv", "x")
+    write_file("dbfs:/mnt/b.csv", "y")
     assert (tmp_path / "Volumes/prod/flights/landing/a.csv").read_text() == "x"
     assert (tmp_path / "dbfs/mnt/b.csv").read_text() == "y"
     assert is_local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
