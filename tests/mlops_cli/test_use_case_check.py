@@ -64,6 +64,11 @@ def test_all_wrong_names_are_told_at_once_with_those_that_there_are():
     )
 
 
+def test_a_misspelled_name_is_told_with_the_one_that_is_meant():
+    with pytest.raises(ConfigError, match=r"^the policy's slices name feature 'kinds': did you mean 'kind'\?$"):
+        replace(TOY, policy=replace(POLICY, slices=("kinds",)))
+
+
 def test_the_reserved_names_are_those_of_the_tables():
     assert {*TABLES, "features", "predictions"} == RESERVED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -82,9 +83,13 @@ def _find_repeated(what: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def _find_unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    """Sentences about the names that are not known, with those that are."""
+    """Sentences about the names that are not known, each with the one that is meant, or with those that are known."""
     known = sorted({*known})
-    yield from (f"{what} {name!r}: there are {', '.join(known)}" for name in names if name not in known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            cure = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            yield f"{what} {name!r}: {cure}"
 
 
 def _find_no_times(what: str, names: Iterable[str], source: Source) -> Iterator[str]:
