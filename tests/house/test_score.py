@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mlops_cli.adopt import FLIGHTS
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/explanation/ml-test-score.md").read_text()
 SECTIONS = dict(
@@ -23,7 +25,9 @@ def test_every_test_that_the_page_names_exists():
     missing = [
         f"{file}::{name}"
         for file, name in named
-        if not re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+        # `mlops adopt --empty` takes the flights' own tests away, and the page stays.
+        if ((ROOT / file).exists() or not file.startswith(FLIGHTS))
+        and not re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
     ]
     assert missing == []
 
