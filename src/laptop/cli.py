@@ -98,9 +98,9 @@ def run_args(args: Sequence[str]) -> int:
 def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool, output: str) -> int:
     """List every problem of the bundle, with file and line."""
     from laptop.code_check import start_check
+    from laptop.golden_plans import write_golden_plans
     from laptop.lint import lint_bundle
     from laptop.lint.sarif import to_sarif
-    from laptop.plans import write_golden_plans
 
     with _bundle_errors():
         check = start_check(_find_root())  # runs beside the linter

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from laptop.bundle import list_targets
-from laptop.plans import FOLDER, render_plan
+from laptop.golden_plans import FOLDER, render_plan
 
 
 @pytest.mark.parametrize("target", ["dev", "staging", "prod"])

@@ -55,6 +55,11 @@ def test_the_rule_knows_the_participles_that_there_were(word: str) -> None:
     assert is_participle(word)
 
 
+def test_no_value_is_named_found() -> None:
+    names = [(file, node) for file, node in NODES if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    assert [file for file, node in names if node.id == "found"] == []
+
+
 def test_few_function_names_are_one_word() -> None:
     assert sum("_" not in name.strip("_") for _, name in NAMES) / len(NAMES) <= 0.45
 
@@ -73,6 +78,19 @@ def test_modules_have_at_most_350_lines_and_half_of_them_120() -> None:
     lines = {file: len(text.splitlines()) for file, text in FILES.items()}
     assert {file for file, count in lines.items() if count > 350} == set()
     assert median(lines.values()) <= 120
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "usecase"])
+def test_a_package_says_in_one_paragraph_what_it_holds_and_names_only_folders_that_are_there(package: str) -> None:
+    folder = ROOT / "src" / package
+    heading, paragraph = (folder / "README.md").read_text().strip().split("\n", 1)
+    assert heading == f"# {package}"
+    assert "\n" not in paragraph
+    assert [
+        name
+        for name in re.findall(r"`(\w+)/`", paragraph)
+        if not (folder / name).is_dir() and not (ROOT / name).is_dir()
+    ] == []
 
 
 def test_functions_have_at_most_45_lines_and_half_of_them_10() -> None:

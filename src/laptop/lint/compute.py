@@ -60,12 +60,12 @@ def check_wheel_clusters(view: LintTarget) -> Iterator[Diagnostic]:
 
 def _clusters_of(view: LintTarget, task: Task) -> Iterator[Node]:
     wanted = task.text("existing_cluster_id")
-    found = [node for key, node in view.resources("clusters") if job_id(view.bundle.target, key) == wanted]
+    declared = [node for key, node in view.resources("clusters") if job_id(view.bundle.target, key) == wanted]
     shared = [
         item for item in list_items(task.job.node, "job_clusters")
         if text_at(item, "job_cluster_key") == task.text("job_cluster_key")
     ]  # fmt: skip
-    yield from found
+    yield from declared
     yield from (cluster for holder in (task.node, *shared) if (cluster := holder.get("new_cluster")))
 
 

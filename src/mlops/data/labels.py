@@ -1,19 +1,17 @@
-"""Join rows with their labels, and score rows with a fitted model on Spark."""
+"""Join rows with their labels on Spark."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Source, UseCase
 from mlops.data import feature_blocks, row_versions
-from mlops.data.predictions import predict
 from mlops.platform.tables import Schema
 from mlops.questions import question_of
 
@@ -154,10 +152,10 @@ def _aggregate_windows(rows: DataFrame, reports: DataFrame, use_case: UseCase, a
     start, on = F.col("_asked_event_time"), F.col(f"{label.source}.{label.on}")
     inside = [F.col(f"{label.source}.{name}") == F.col(f"_asked_{name}") for name in label.by]
     grouped = entities.join(reports, [*inside, on >= start, on < start + within]).groupBy(*entities.columns)
-    found = grouped.agg(_label_value(use_case).alias(LABEL), F.max(KNOWN).alias(KNOWN))
+    labelled = grouped.agg(_label_value(use_case).alias(LABEL), F.max(KNOWN).alias(KNOWN))
     # A window without rows has the value that SQL gives to no rows: 0 for COUNT, null for SUM.
     nothing = reports.where(F.lit(False)).agg(_label_value(use_case).alias("_nothing"))
-    complete = entities.join(found, entities.columns, "left").crossJoin(nothing)
+    complete = entities.join(labelled, entities.columns, "left").crossJoin(nothing)
     value = F.when(F.col(KNOWN).isNull(), F.col("_nothing")).otherwise(F.col(LABEL))
     names = [F.col(f"_asked_{name}").alias(name) for name in (*key, "event_time")]
     return complete.select(*names, value.alias(LABEL), F.greatest(KNOWN, start + within).alias(KNOWN))
@@ -169,30 +167,3 @@ def select_event_times(rows: DataFrame, start: datetime | None, end: datetime) -
     if start is not None:
         inside = inside & (F.col("event_time") >= F.lit(start))
     return rows.where(inside)
-
-
-def score_rows(
-    rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str]
-) -> DataFrame:
-    """Select the columns `kept` of rows with features, and add columns of the model's predictions.
-
-    Args:
-        rows: rows with the features.
-        use_case: whose features and kind of question.
-        pipeline: the fitted model.
-        kept: columns of `rows` to keep.
-        names: name of each added column, by its name in `Question.score_columns`.
-    """
-    question = question_of(use_case.label)
-
-    def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for part in parts:
-            if len(part):
-                packed = question.pack_scores(predict(pipeline, part, use_case))
-                yield part[list(kept)].assign(**{name: packed[column] for column, name in names.items()})
-
-    # A value of each type gives the column its type, which is never empty.
-    examples = {"double": F.lit(0.0), "string": F.lit(""), "map": F.create_map(F.lit(""), F.lit(0.0))}
-    types = {column: type_ for column, type_, _ in question.score_columns}
-    added = [examples[types[column]].alias(name) for column, name in names.items()]
-    return rows.mapInPandas(score, rows.select(*kept, *added).schema)

@@ -8,7 +8,7 @@ from mlops.config import InferenceConfig
 from mlops.context import Context, task
 from mlops.contract import ModelError
 from mlops.contract.model_version import require_fact
-from mlops.data import labels, table_schemas
+from mlops.data import scoring, table_schemas
 from mlops.questions import question_of
 from mlops.release.aliases import load_serving
 
@@ -29,7 +29,7 @@ def run(job: Context[InferenceConfig]) -> None:
     use_case = job.use_case
     columns = [column.name for column in table_schemas.entity_columns(use_case)]
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
-    scored = labels.score_rows(rows.join(done, key, "left_anti"), use_case, pipeline, columns, names)
+    scored = scoring.score_rows(rows.join(done, key, "left_anti"), use_case, pipeline, columns, names)
     scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
         "model_version", F.lit(champion.number).cast("bigint")
     )

@@ -21,7 +21,7 @@ from mlops.config import MonitoringConfig
 from mlops.context import Context
 from mlops.contract import ModelError, UseCase
 from mlops.contract.model_version import Version, VersionFacts
-from mlops.data import labels, table_schemas
+from mlops.data import labels, scoring, table_schemas
 from mlops.data import predictions as prediction_tables
 from mlops.modeling.splits import Span
 from mlops.monitoring import alerts, drift, history
@@ -153,8 +153,9 @@ def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
     rows = rows.where(F.col("prediction_time") > F.lit(first.trained_as_of)).select(*key)
     scored = labels.select_event_times(job.own.read_table("predictions"), window.start, window.end)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of)).select(*key).distinct()
-    found = rows.join(scored.withColumn("scored", F.lit(1)), key, "left").agg(F.count("*"), F.count("scored")).collect()
-    return found[0][0], found[0][0] - found[0][1]
+    both = rows.join(scored.withColumn("scored", F.lit(1)), key, "left")
+    ((asked, answered),) = both.agg(F.count("*"), F.count("scored")).collect()
+    return asked, asked - answered
 
 
 def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
@@ -166,7 +167,7 @@ def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
         return rows.select(*kept, F.lit(None).cast("double").alias(BASELINE))
     if baseline == "champion":
         return rows.select(*kept, F.col(score_column).alias(BASELINE))
-    return labels.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE})
+    return scoring.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE})
 
 
 def _score_columns(use_case: UseCase) -> list[str]:

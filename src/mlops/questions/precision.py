@@ -27,7 +27,7 @@ def draw_precision(y: Array, p: Array, day: Array, drawn: Array) -> Array:
     order = np.argsort(-p, kind="stable")
     y, p, day = y[order], p[order], day[order]
     last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)  # last row of each group of equal predictions
-    found: Array = np.full(len(drawn), np.nan)
+    averages: Array = np.full(len(drawn), np.nan)
     step = max(1, _CELLS // len(p))
     for start in range(0, len(drawn), step):
         weights = drawn[start : start + step][:, day].astype("float64")
@@ -35,5 +35,5 @@ def draw_precision(y: Array, p: Array, day: Array, drawn: Array) -> Array:
         hits = (weights * y).cumsum(axis=1)[:, last]
         precision = np.divide(hits, selected, out=np.zeros_like(hits), where=selected > 0)
         total = (precision * np.diff(hits, axis=1, prepend=0.0)).sum(axis=1)
-        np.divide(total, hits[:, -1], out=found[start : start + step], where=hits[:, -1] > 0)
-    return found
+        np.divide(total, hits[:, -1], out=averages[start : start + step], where=hits[:, -1] > 0)
+    return averages
