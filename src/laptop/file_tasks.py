@@ -10,7 +10,7 @@ import os
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -28,10 +28,11 @@ from laptop.task_states import FILE_KINDS
 
 _alone = Lock()
 _SHOWN_ROWS = 20
+GetSession = Callable[[], Any]
 
 
 def run_file_task(  # noqa: PLR0917 - bound in this order before there is a session
-    kind: str, what: Mapping[str, Any], file: Path, scope: Scope, home: Path, session: Any
+    kind: str, what: Mapping[str, Any], file: Path, scope: Scope, home: Path, get_session: GetSession
 ) -> None:
     """Run the file of a task to its end.
 
@@ -41,7 +42,7 @@ def run_file_task(  # noqa: PLR0917 - bound in this order before there is a sess
         file: absolute.
         scope: what its references may speak of.
         home: keeps the figures that a notebook displays, in `notebooks`.
-        session: of Spark; None where nothing needs it.
+        get_session: waits for Spark and returns its session; None where nothing needs it.
 
     Raises:
         LaptopError: the file cannot run here, or raised; says where and what.
@@ -54,10 +55,10 @@ def run_file_task(  # noqa: PLR0917 - bound in this order before there is a sess
     values = {name: scope.fill_references(value) for name, value in what.get(FILE_KINDS[kind][1], {}).items()}
     values |= scope.run.parameters  # pushed down, and over the task's own (jobs/job-parameters)
     if kind == "sql_task":
-        _run_sql(file, values, session)
+        _run_sql(file, values, get_session())
         return
     with work_beside(file, []), set_environment(MPLBACKEND="Agg"):
-        result = run_notebook(file, Widgets(values), home / "notebooks", session=session)
+        result = run_notebook(file, Widgets(values), home / "notebooks", session=get_session())
     current = runtime.current.get()
     if current and result is not None:
         current.task.output = result

@@ -26,7 +26,7 @@ from laptop import runtime, task_states
 from laptop.bundle import Bundle, BundleError
 from laptop.console import Console
 from laptop.document import suggest_name
-from laptop.file_tasks import find_task_file, run_file_task
+from laptop.file_tasks import GetSession, find_task_file, run_file_task
 from laptop.home import Home, LaptopError, job_identity, set_environment
 from laptop.parameters import InvalidRunError, check_parameters, loop_inputs, wheel_arguments
 from laptop.references import Scope, UnknownReferenceError, to_platform_text
@@ -263,7 +263,7 @@ class Runner:
     def _python_wheel_task(self, step: _Step, what: Mapping[str, Any], limits: Limits) -> None:
         argv = wheel_arguments(what, step.scope)
 
-        def prepare() -> Callable[[Any], object]:
+        def prepare() -> Callable[[GetSession], object]:
             main = self.resolve(what["package_name"], what["entry_point"])  # imports while Spark still starts
             return lambda _: main(argv)
 
@@ -276,19 +276,18 @@ class Runner:
 
     _notebook_task = _spark_python_task = _sql_task = _run_file_task
 
-    def _run_code(self, step: _Step, limits: Limits, prepare: Callable[[], Callable[[Any], object]]) -> None:
-        """Run what `prepare` returns with the session of Spark, in a thread that can be stopped."""
+    def _run_code(self, step: _Step, limits: Limits, prepare: Callable[[], Callable[[GetSession], object]]) -> None:
+        """Run what `prepare` returns, with the way to get Spark's session, in a thread that can be stopped."""
         tag = f"task-{step.task.run_id}-{step.task.attempts}"
         sessions: list[Any] = []
 
         def body() -> None:
             runtime.current.set(runtime.Current(step.run, step.task, lambda: self.journal.save_run(step.run)))
-            run = prepare()
             if self.spark:
-                sessions.append(self.spark.get_session())
-                sessions[0].addTag(tag)
+                self.spark.offer_session(tag, sessions)
+            run = prepare()
             try:
-                run(sessions[0] if sessions else None)
+                run(self.spark.get_session if self.spark else lambda: None)
             except SystemExit as end:
                 if end.code:
                     raise

@@ -8,6 +8,7 @@ homes collide, with the JVM's output on the screen and with the first caller's s
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,8 @@ class _Server:
 
 _server: _Server | None = None  # a process has one
 _restarting = threading.Lock()
+_task: ContextVar[tuple[str, list[Any]] | None] = ContextVar("_task", default=None)
+"""Tag and sessions of the task that runs in this thread."""
 _downloading: FileLock | None = None
 _FOLDERS = {"spark": "spark", "engine": "engine/spark"}
 """Where a server keeps temporary files: a command with a server of its own leaves those of an engine alone."""
@@ -76,7 +80,7 @@ def start_server(home: Path, say: Callable[[str], None]) -> None:
     if os.environ.get("SPARK_REMOTE", "").startswith("sc://localhost:"):
         return
     if seat := Engine(home).join(say):
-        os.environ["SPARK_REMOTE"] = seat.state.address
+        _set_address(seat.state.address)
         _server = _Server(home, say, seat=seat, name="engine")
         return
     _wait_for_download(say)
@@ -140,8 +144,13 @@ def _launch(home: Path, say: Callable[[str], None], name: str = "spark") -> _Ser
         )  # fmt: skip
     guard = ["/bin/sh", "-c", f"cat; kill {process.pid}"]
     watcher = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
-    os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}/;token={token}"
+    _set_address(f"sc://localhost:{port}/;token={token}")
     return _Server(home, say, process, watcher, name=name)
+
+
+def _set_address(address: str) -> None:
+    # The second one is pyspark's mark that functions of columns are those of Connect, before there is a session.
+    os.environ |= {"SPARK_REMOTE": address, "SPARK_CONNECT_MODE_ENABLED": "1"}
 
 
 def _wait_for_download(say: Callable[[str], None]) -> None:
@@ -233,12 +242,54 @@ def get_session() -> Any:
     Raises:
         LaptopError: the server does not start.
     """
-    wait_for_server()
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.getOrCreate()
+    return _join(SparkSession.builder, _original_builder())
+
+
+def offer_session(tag: str, sessions: list[Any]) -> None:
+    """Let the task of this thread have the session by `getOrCreate`, which then waits for the server.
+
+    So a task that needs no Spark does not wait for it, and another one imports what it needs meanwhile.
+
+    Args:
+        tag: of what the task asks of Spark.
+        sessions: receives the session that the task got.
+    """
+    _task.set((tag, sessions))
+    _original_builder()
+    if _server and _server.session and not _server.has_ended():  # the task may hold it from an earlier one
+        _tag_session(_server.session)
+
+
+def _tag_session(session: Any) -> None:
+    if task := _task.get():
+        session.addTag(task[0])
+        task[1][:] = [session]
+
+
+def _original_builder() -> Callable[[Any], Any]:
+    """`getOrCreate` as pyspark has it; in its class stands one that waits for the server if a task calls it."""
+    from pyspark.sql import SparkSession
+
+    original = getattr(SparkSession.Builder.getOrCreate, "__wrapped__", None)
+    if original is None:
+        original = SparkSession.Builder.getOrCreate
+
+        @functools.wraps(original)
+        def get_or_create(builder: Any) -> Any:
+            return _join(builder, original) if _task.get() else original(builder)
+
+        SparkSession.Builder.getOrCreate = get_or_create
+    return original  # type: ignore[no-any-return]
+
+
+def _join(builder: Any, get_or_create: Callable[[Any], Any]) -> Any:
+    wait_for_server()
+    session = get_or_create(builder)
     if _server:
         _server.session = session
+    _tag_session(session)
     return session
 
 

@@ -185,7 +185,9 @@ class Session:
 
 def test_sql_runs_statement_by_statement_with_its_parameters(run):
     session = Session()
-    spark: Any = SimpleNamespace(start_server=lambda *_: None, get_session=lambda: session)
+    spark: Any = SimpleNamespace(
+        start_server=lambda *_: None, offer_session=lambda *_: None, get_session=lambda: session
+    )
     what = {"warehouse_id": "w", "parameters": {"day": "1' or '1"}, "file": {"path": "../src/q.sql"}}
     task = {"task_key": "q", "sql_task": what}
     text = "-- a; b\nUSE {{schema}};\nSELECT ';' AS a, :day -- c;\n;; SELECT {{day}}"

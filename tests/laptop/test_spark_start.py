@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
@@ -16,6 +17,7 @@ from filelock import FileLock
 from laptop import spark as server
 from laptop import spark_command
 from laptop.home import LaptopError
+from laptop.task_thread import run_interruptible
 
 LISTENS = "import socket, sys, time; time.sleep({}); s = socket.create_server(('127.0.0.1', {})); time.sleep(60)"
 DIES = "import sys; print('WARN a hint'); print('java.net.BindException: Address already in use'); sys.exit(3)"
@@ -103,3 +105,29 @@ def test_the_cache_is_complete_when_spark_has_answered(start: Start) -> None:
 
 def test_the_port_is_none_that_a_connection_may_take() -> None:
     assert all(20_000 <= spark_command.free_port() < 32_000 for _ in range(20))
+
+
+def test_a_task_waits_for_the_server_when_it_asks_for_a_session_and_no_sooner(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyspark.sql import SparkSession
+
+    tags: list[str] = []
+    session = SimpleNamespace(addTag=tags.append, stop=lambda: None)
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", lambda _: session)
+    start(seconds=2)
+    joined: list[object] = []
+
+    def body() -> None:
+        begin = time.monotonic()
+        server.offer_session("a tag", joined)
+        assert server._server
+        assert not server._server.answered
+        assert SparkSession.builder.appName("a").getOrCreate() is session
+        assert time.monotonic() - begin > 0.5
+        assert server._server.session is session
+
+    run_interruptible(body, lambda: False, lambda: None)
+    assert (joined, tags) == ([session], ["a tag"])
+    assert SparkSession.builder.getOrCreate() is session, "no task: as pyspark has it"
+    assert tags == ["a tag"]
