@@ -159,7 +159,7 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
     The lock is released when Spark answers: then the jars are complete.
     """
     global _downloading  # noqa: PLW0603
-    if _complete().exists():
+    if spark_command.complete_mark().exists():
         return
     with disk_errors(spark_command.IVY):
         spark_command.IVY.mkdir(parents=True, exist_ok=True)
@@ -169,17 +169,12 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
     except Timeout:
         say("another command downloads Delta's jar, waiting")
         lock.acquire()
-    if _complete().exists():
+    if spark_command.complete_mark().exists():
         lock.release()
         return
     if not (spark_command.IVY / "jars" / f"{spark_command.DELTA.replace(':', '_', 1).replace(':', '-')}.jar").exists():
         say("downloading Delta's jar and what it needs (once, 87 MB)")
     _downloading = lock
-
-
-def _complete() -> Path:
-    """The file that marks the cache of jars as complete."""
-    return spark_command.IVY / f"laptop-{spark_command.DELTA.replace(':', '-')}.complete"
 
 
 def wait_for_server() -> None:
@@ -204,7 +199,7 @@ def wait_for_server() -> None:
     if _server:
         _server.answered = True
     if _downloading:
-        _complete().touch()
+        spark_command.complete_mark().touch()
         _downloading.release()
         _downloading = None
 

@@ -17,6 +17,13 @@ from pathlib import Path
 from laptop.home import LaptopError
 
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
+_JARS = (
+    "io.delta_delta-spark_4.2_2.13-4.4.0",
+    "io.delta_delta-storage-4.4.0",
+    *(f"io.delta_delta-kernel-{name}-4.4.0" for name in ("api", "defaults", "unitycatalog")),
+    *(f"io.unitycatalog_unitycatalog-{name}-0.6.0" for name in ("client", "hadoop")),
+)
+"""Of what the package needs, the jars that Spark does not have itself."""
 IVY = Path.home() / ".ivy2.5.2"  # Spark's own place: jars are kept for all homes, as uv keeps wheels
 _SHIM = """#!/usr/bin/env bash
 # The JDK from PyPI lacks one module that pyspark asks for and that nothing here needs.
@@ -24,6 +31,22 @@ arguments=()
 for argument in "$@"; do [ "$argument" = "--add-modules=jdk.incubator.vector" ] || arguments+=("$argument"); done
 exec "{java}" "${{arguments[@]}}"
 """
+
+
+def complete_mark() -> Path:
+    """The file that marks the cache of jars as complete."""
+    return IVY / f"laptop-{DELTA.replace(':', '-')}.complete"
+
+
+def _delta_settings() -> dict[str, str]:
+    """Where Spark gets Delta: from the cache of jars, else it resolves the package, which fills the cache.
+
+    Resolving takes two seconds at each start, and Spark then copies all jars, of which it has most itself.
+    """
+    jars = [IVY / "jars" / f"{name}.jar" for name in _JARS]
+    if complete_mark().exists() and all(jar.exists() for jar in jars):
+        return {"spark.driver.extraClassPath": ":".join(map(str, jars))}
+    return {"spark.jars.ivy": str(IVY), "spark.jars.packages": DELTA}
 
 
 def server_command(folder: Path, port: int) -> list[str]:
@@ -44,8 +67,7 @@ def server_command(folder: Path, port: int) -> list[str]:
         "spark.driver.host": "127.0.0.1",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
-        "spark.jars.ivy": str(IVY),
-        "spark.jars.packages": DELTA,
+        **_delta_settings(),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalogImplementation": "in-memory",

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from mlops import config
-from mlops.config import JobConfig
+from mlops.config import JobConfig, ModelConfig
 from mlops.contract import ConfigError, UseCase
 from mlops.platform import delta_errors, runtime, tables
 from mlops.platform.registry import Registry
@@ -94,7 +94,10 @@ def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[
     def main(argv: Sequence[str] | None = None) -> None:
         parsed = config.parse_arguments(sys.argv[1:] if argv is None else argv)
         try:
-            run(Context(cast("C", parsed), load_use_case()))
+            context = Context(cast("C", parsed), load_use_case())
+            if isinstance(parsed, ModelConfig):
+                _ = context.registry  # imports MLflow, for which a second is left while a laptop's Spark starts
+            run(context)
         except Exception as error:
             if explained := delta_errors.explain_error(error):
                 raise explained from error

@@ -88,7 +88,7 @@ def test_two_first_runs_fill_the_cache_of_jars_one_after_the_other(start: Start,
     begun.start()
     time.sleep(0.3)
     assert server._server is None
-    server._complete().touch()
+    spark_command.complete_mark().touch()
     other.release()
     begun.join()
     server.wait_for_server()
@@ -98,9 +98,9 @@ def test_two_first_runs_fill_the_cache_of_jars_one_after_the_other(start: Start,
 
 def test_the_cache_is_complete_when_spark_has_answered(start: Start) -> None:
     start()
-    assert not server._complete().exists()
+    assert not spark_command.complete_mark().exists()
     server.wait_for_server()
-    assert server._complete().exists()
+    assert spark_command.complete_mark().exists()
 
 
 def test_the_port_is_none_that_a_connection_may_take() -> None:
