@@ -425,7 +425,7 @@ def test_a_job_of_conditions_alone_starts_no_spark(tmp_path: Path, code: bool) -
     calling = {"task_key": "r", "run_job_task": {"job_id": "${resources.jobs.main.id}"}}
     loop = {"task_key": "l", "for_each_task": {"inputs": "[1]", "task": calling}}
     made = runner(tmp_path, {"main": {"name": "j", "tasks": tasks}, "outer": {"name": "o", "tasks": [loop]}})
-    spark = SimpleNamespace(start_server=lambda *_: started.append(1), offer_session=lambda *_: None)
+    spark = SimpleNamespace(start_server=lambda *_: started.append(1), offer_session=lambda *_: None, get_session=None)
     made.spark = cast("ModuleType", spark)
     assert made.run_job("outer", {}).state == "SUCCESS"
     assert bool(started) is code
