@@ -27,6 +27,7 @@ from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
 from mlops.data.quarantine import FILE_MODIFIED, BatchResult
 from mlops.data.readers import header_error
+from mlops.platform import staging
 from mlops.platform.tables import rows_of
 from mlops.reports import pages
 
@@ -155,9 +156,9 @@ def _find_disagreements(job: Context[IngestionConfig], results: Sequence[BatchRe
         for other, columns in result.source.agrees_with.items():
             versions = [rows[other]] if other in rows else []
             if job.use_case.source(other).name in written and result.good.num_rows:
-                keys = job.own.spark.createDataFrame(result.good.select(list(result.source.key)))
-                known = job.own.read_table(other).join(keys, list(result.source.key), "left_semi")
-                versions.append(known.select(*result.source.key, *columns).toArrow())
+                with staging.open_frame(job.own, result.good.select(list(result.source.key))) as keys:
+                    known = job.own.read_table(other).join(keys, list(result.source.key), "left_semi")
+                    versions.append(known.select(*result.source.key, *columns).toArrow())
             problems += agreement.find_disagreements(result.source, result.good, other, versions)
     return problems
 
@@ -175,15 +176,15 @@ def _publish_rows(job: Context[IngestionConfig], judged: BatchResult, *, first: 
     source, (start, end) = judged.source, judged.span
     if start is None or end is None:
         return 0
-    rows, version = job.own.spark.createDataFrame(judged.good), list(dict.fromkeys([*source.key, source.known_at]))
-    span = (source.known_at, start, end)
-    added = job.own.merge_rows(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
-    if added is None or added == judged.good.num_rows:
-        return 0
-    before = job.own.read_table(source.name, job.own.newest_version(source.name) - 1)
-    values = [column.name for column in source.columns if column.name not in version]
-    differs = [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in values]
-    rivals = int(rows.alias("s").join(before.alias("t"), version).where(reduce(or_, differs, F.lit(False))).count())
+    version, span = list(dict.fromkeys([*source.key, source.known_at])), (source.known_at, start, end)
+    with staging.open_frame(job.own, judged.good) as rows:
+        added = job.own.merge_rows(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
+        if added is None or added == judged.good.num_rows:
+            return 0
+        before = job.own.read_table(source.name, job.own.newest_version(source.name) - 1)
+        values = [column.name for column in source.columns if column.name not in version]
+        differs = reduce(or_, [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in values], F.lit(False))
+        rivals = int(rows.alias("s").join(before.alias("t"), version).where(differs).count())
     if rivals:
         job.log.warning(
             "%s: %d rows differ from an earlier row of their key that was known at the same moment: the row of the "
