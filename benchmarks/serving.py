@@ -22,10 +22,10 @@ import pandas as pd
 
 from benchmarks import report
 from mlops.contract.model_version import VersionFacts
+from mlops.platform import scoring_server
 from mlops.platform.registry import Registry
+from mlops.platform.scoring_server import CARD, MODEL, VersionCard
 from mlops.questions import question_of
-from mlops_cli import scoring_server
-from mlops_cli.scoring_server import CARD, MODEL, VersionCard
 from usecase import USE_CASE
 
 _ROWS = 4_000

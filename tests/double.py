@@ -20,35 +20,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import serving_double
+from refusals import Refused, away, busy, denied, missing
+from serving_double import Endpoints
+
+__all__ = [
+    "ACCOUNT",
+    "PIPELINE_TOKEN",
+    "TOKEN",
+    "WORKSPACE_ID",
+    "Double",
+    "Refused",
+    "away",
+    "busy",
+    "denied",
+    "missing",
+    "serve",
+]
+
 TOKEN = "dapi" + "0123456789abcdef" * 2
 PIPELINE_TOKEN = ".".join(("eyJhbGciOi", "eyJzdWIiOiJyZXBvIn0", "c2lnbmF0dXJl"))
 ACCOUNT = "11111111-2222-3333-4444-555555555555"
 WORKSPACE_ID = 4711
-
-
-class Refused(Exception):
-    """An answer of the platform that is not 200."""
-
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"error_code": code, "message": message}
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-def missing(what: str) -> Refused:
-    return Refused(404, "RESOURCE_DOES_NOT_EXIST", f"{what} does not exist.")
-
-
-def denied(what: str) -> Refused:
-    return Refused(403, "PERMISSION_DENIED", f"User does not have {what}.")
-
-
-def busy(seconds: int) -> Refused:
-    return Refused(429, "REQUEST_LIMIT_EXCEEDED", "Too many requests", Retry_After=str(seconds))
-
-
-def away(seconds: int) -> Refused:
-    return Refused(503, "TEMPORARILY_UNAVAILABLE", "The service is temporarily unavailable", Retry_After=str(seconds))
 
 
 @dataclass
@@ -72,12 +65,10 @@ class Double:
     rule_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     environments: list[str] = field(default_factory=lambda: ["databricks_ml_v5", "databricks_ml_v6"])
     metastore: str | None = "metastore-1"
-    endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    endpoints: Endpoints = field(default_factory=Endpoints)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     monitors: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of data quality, by the id of the table."""
-    outcome: str = "NOT_UPDATING"
-    """What becomes of an endpoint's next update."""
     dbfs: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     runs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -178,41 +169,6 @@ def _registered(d: Double, name: str, change: dict[str, Any] | None = None) -> d
         raise missing(f"RegisteredModel '{name}'")
     d.models[name].update(change or {})
     return {"registered_model": {"name": name, **d.models[name]}}
-
-
-def _endpoint(d: Double, name: str) -> dict[str, Any]:
-    if name not in d.endpoints:
-        raise missing(f"Endpoint with name '{name}'")
-    return d.endpoints[name]
-
-
-def _create_endpoint(d: Double, body: bytes) -> dict[str, Any]:
-    given = json.loads(body)
-    if given["name"] in d.endpoints:
-        raise Refused(409, "RESOURCE_ALREADY_EXISTS", f"Endpoint with name '{given['name']}' already exists.")
-    d.endpoints[given["name"]] = {
-        "name": given["name"],
-        "config": given["config"],
-        "state": {"ready": "READY", "config_update": "NOT_UPDATING"},
-    }
-    return d.endpoints[given["name"]]
-
-
-def _update_endpoint(d: Double, body: bytes, name: str) -> dict[str, Any]:
-    endpoint = _endpoint(d, name)
-    if endpoint["state"]["config_update"] == "IN_PROGRESS":
-        raise Refused(409, "RESOURCE_CONFLICT", f"Endpoint {name} is currently being updated.")
-    endpoint["config"] = json.loads(body)
-    endpoint["state"]["config_update"] = d.outcome
-    return endpoint
-
-
-def _get_endpoint(d: Double, name: str) -> dict[str, Any]:
-    endpoint = _endpoint(d, name)
-    answer: dict[str, Any] = json.loads(json.dumps(endpoint))
-    if endpoint["state"]["config_update"] == "IN_PROGRESS":  # finished by the time it is asked again
-        endpoint["state"]["config_update"] = "NOT_UPDATING"
-    return answer
 
 
 # --- jobs and statements ---------------------------------------------------------------------------------------------
@@ -398,9 +354,6 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", f"{_UC}/tables/([^/]+)", lambda d, q, b, name: _named(d.tables, "Table", name)),
     ("GET", "/api/data-quality/v1/monitors/table/([^/]+)", lambda d, q, b, table: _get_monitor(d, table)),
     ("POST", "/api/data-quality/v1/monitors", lambda d, q, b: _create_monitor(d, json.loads(b))),
-    ("GET", "/api/2.0/serving-endpoints/([^/]+)", lambda d, q, b, name: _get_endpoint(d, name)),
-    ("POST", "/api/2.0/serving-endpoints", lambda d, q, b: _create_endpoint(d, b)),
-    ("PUT", "/api/2.0/serving-endpoints/([^/]+)/config", lambda d, q, b, name: _update_endpoint(d, b, name)),
     ("POST", "/api/2.2/jobs/run-now", lambda d, q, b: _run_now(d, b)),
     ("GET", "/api/2.2/jobs/runs/get", lambda d, q, b: _get_run(d, int(q["run_id"]))),
     ("GET", "/api/2.2/jobs/runs/list", lambda d, q, b: {"runs": list(reversed(d.runs.values()))}),
@@ -421,6 +374,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("HEAD", "/api/2.0/fs/files(/.*)", lambda d, q, b, path: _file(d, path)),
     ("GET", "/api/2.0/fs/files(/.*)", lambda d, q, b, path: _file(d, path)),
     ("PUT", "/api/2.0/fs/files(/.*)", _put_file),
+    *serving_double.ROUTES,
 )  # fmt: skip
 
 
@@ -452,7 +406,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif answer is None:
             self._send(204, b"", "application/json", {})
         else:
-            self._send(200, json.dumps(answer).encode(), "application/json", {})
+            content, headers = answer if isinstance(answer, tuple) else (answer, {})
+            self._send(200, json.dumps(content).encode(), "application/json", headers)
 
     def _log_in(self, path: str) -> None:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not path.startswith(("/.well-known/", "/oidc/")):

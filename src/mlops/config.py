@@ -167,7 +167,25 @@ class ValidationConfig(ReadingConfig, ModelConfig):
     model_version: Version
 
 
-class DeploymentConfig(ReadingConfig, ModelConfig):
+class EndpointConfig(ModelConfig):
+    """Parameters of the task endpoint. All but its name are given to the task alone: no starter can change them."""
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "off"
+    """Name of the serving endpoint; off: there is none."""
+    endpoint_size: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "Small"
+    """Workload size, as the platform names it."""
+    endpoint_scale_to_zero: Literal["on", "off"] = "on"
+    endpoint_inference_table: Literal["on", "off"] = "off"
+    """on: the platform keeps requests and responses in the table <endpoint>_payload of the schema."""
+    endpoint_calls_per_minute: Annotated[int, Field(ge=0)] = 0
+    """Limit of the endpoint; 0: none."""
+    endpoint_latency_ms: Annotated[int, Field(ge=1)] = 1000
+    """Limit of the median time of one request when the endpoint is checked."""
+    endpoint_users: str = ""
+    """Group that may query the endpoint; empty: nobody but the identity of the jobs."""
+
+
+class DeploymentConfig(ReadingConfig, EndpointConfig):
     """Parameters of the job deployment: judge one version, wait for approval, make it champion."""
 
     job: Literal["deployment"]
@@ -193,7 +211,7 @@ class MonitoringConfig(ReadingConfig, ModelConfig):
     """on: the platform also profiles the predictions; a laptop has no such service and logs that it is skipped."""
 
 
-class RollbackConfig(ModelConfig):
+class RollbackConfig(EndpointConfig):
     """Parameters of the job rollback: make the previous champion the champion again."""
 
     job: Literal["rollback"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from mlops.contract import ConfigError
-from mlops_cli import options, scoring_server
-from mlops_cli.scoring_server import CARD, MODEL, PORT, load_served
+from mlops.platform import scoring_server
+from mlops.platform.scoring_server import CARD, MODEL, PORT, load_served
+from mlops_cli import options
 from mlops_cli.served_champion import open_champion
 
 _IMAGE = f"""\

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import UseCase
-from mlops_cli.scoring_server import VersionCard
+from mlops.platform.scoring_server import VersionCard
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlops.contract import ModelError, UseCase
-from mlops.contract.model_version import Version, require_fact
+from mlops.platform.scoring_server import VersionCard, make_card
 from mlops_cli import audit_records
 from mlops_cli.bundle_cli import DeployedBundle
-from mlops_cli.scoring_server import VersionCard
 
 
 @contextmanager
@@ -31,12 +30,7 @@ def open_champion(deployed: DeployedBundle) -> Iterator[tuple[Path, VersionCard,
     use_case = load_use_case()
     with registry.fetch_files(champion) as folder:
         _drop_rewritten(folder)
-        yield folder, _make_card(champion, use_case), use_case
-
-
-def _make_card(version: Version, use_case: UseCase) -> VersionCard:
-    digest = require_fact(version.facts.artifact_digest, version)
-    return VersionCard(name=str(version), artifact_digest=digest, trusted_types=use_case.model.trusted_types)
+        yield folder, make_card(champion, use_case.model), use_case
 
 
 def _drop_rewritten(folder: Path) -> None:

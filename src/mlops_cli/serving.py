@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from mlops.contract import ConfigError
+from mlops.platform.scoring_server import load_served, make_app, read_example, serve_app
 from mlops_cli import options
 from mlops_cli.request_page import render_requests
-from mlops_cli.scoring_server import load_served, make_app, read_example, serve_app
 from mlops_cli.served_champion import open_champion
 
 _ADDRESS = "127.0.0.1"

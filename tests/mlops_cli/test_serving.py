@@ -24,14 +24,15 @@ from life import Life
 from toy import TOY
 
 from mlops import context
-from mlops.contract import UntrustedModel
+from mlops.contract import MlopsError, UntrustedModel
+from mlops.platform.local_endpoint import LocalEndpoint
 from mlops.platform.model_scan import REWRITTEN
 from mlops.platform.registry import Registry
 from mlops.platform.runtime import now
+from mlops.platform.scoring_server import CARD, MODEL, VersionCard, example_rows, load_served, make_app, read_example
 from mlops.release.version_record import AuditRow
 from mlops_cli import audit_records, request_page, serving
 from mlops_cli.cli import run_args
-from mlops_cli.scoring_server import CARD, MODEL, VersionCard, load_served, make_app, read_example
 
 ROOT = Path(__file__).parents[2]
 ROW = {"size": 1.5, "kind": "x", "due_around": 1.0}
@@ -140,6 +141,46 @@ def test_every_form_gets_the_same_predictions_over_http(files, both):
         status, text = ask(f"{url}/invocations", {"dataframe_records": [ROW | {"size": "large"}]})
         assert (status, "size" in json.loads(text)["message"]) == (400, True)
         assert ask(f"{url}/invocations", b"size=1", "text/plain")[0] == 415
+
+
+def test_a_laptops_endpoint_shares_requests_among_real_scoring_servers(files, both, tmp_path):
+    """One server per version; what is served outlives the process, and a server that refuses is an error."""
+    request, loaded = read_example(files[0]), []
+
+    def start(number):
+        loaded.append(number)
+        return make_app(both[0])
+
+    file = tmp_path / "endpoints/toy.json"
+    with LocalEndpoint(file, start) as endpoint:
+        assert endpoint.read_traffic() == {}
+        endpoint.set_traffic({1: 75, 2: 25})
+        answers = [endpoint.ask(request) for _ in range(6)]
+        expected = both[1].predict(example_rows(request)).tolist()
+        assert all(answer.predictions == expected and answer.seconds > 0 for answer in answers)
+        assert {answer.version for answer in answers} == {1, 2}
+        assert [endpoint._next_version() for _ in range(100)].count(2) == 25
+        broken = {"dataframe_split": {"columns": ["size"], "data": [[1.0]]}}
+        with pytest.raises(MlopsError, match=r"version \d answered with status 400.*due_around"):
+            endpoint.ask(broken)
+    with LocalEndpoint(file, start) as endpoint:
+        assert endpoint.ask(request).version == 1
+        endpoint.set_traffic({2: 100})
+        endpoint.restore()
+        assert endpoint.read_traffic() == {1: 75, 2: 25}
+    assert loaded == [1, 2, 1, 2]
+
+
+def test_a_laptops_endpoint_whose_server_does_not_start_serves_as_before(tmp_path):
+    def crash(number):
+        raise UntrustedModel(f"version {number} is not loaded")
+
+    with LocalEndpoint(tmp_path / "toy.json", crash) as endpoint:
+        with pytest.raises(UntrustedModel, match="version 3 is not loaded"):
+            endpoint.set_traffic({3: 100})
+        endpoint.restore()
+        with pytest.raises(MlopsError, match="there is no endpoint toy"):
+            endpoint.ask({})
 
 
 VALUES = st.one_of(

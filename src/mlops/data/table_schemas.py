@@ -119,7 +119,12 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
         _MODEL,
         TableColumn("sequence", "long", "Number of the row, without gaps, from 1", required=True),
         TableColumn("move_id", "string", "Tells two rows of one job run apart", required=True),
-        TableColumn("move", "string", "promotion, verdict, approval, rejection, deployment or rollback", required=True),
+        TableColumn(
+            "move",
+            "string",
+            "Kind: promotion, verdict, approval, rejection, deployment, rollback, endpoint",
+            required=True,
+        ),
         TableColumn("from_version", "long", "Of a move: champion before; empty: none"),
         TableColumn("to_version", "long", "Version that the row is about; of a move: champion after", required=True),
         TableColumn(
@@ -133,7 +138,11 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
         TableColumn("run_id", "string", "Job run", required=True),
         TableColumn("at", "timestamp", "When the row was written, by the clock, UTC", required=True),
         _AS_OF,
-        TableColumn("verdict", "string", "accepted or refused; of a person: approved or rejected"),
+        TableColumn(
+            "verdict",
+            "string",
+            "accepted or refused; of a person: approved or rejected; of an endpoint: serves or failed",
+        ),
         TableColumn("judged_against", "long", "Champion that the verdict compared with; empty: none"),
         TableColumn("verdict_case", "string", "Digest of all that the verdict depends on; empty: an error made it"),
         TableColumn("judged_on", "string", "catalog.schema of the features and labels"),
@@ -152,7 +161,7 @@ _COMMENTS = {
     "drift": "Distance of each column of a week from the weeks before, and its limit",
     "decisions": "Every decision on retraining, one row per rule",
     "alerts": "Alerts, one row each from the first run that fired to the run that resolved it",
-    "audit": "Every promotion, verdict, approval, rejection, deployment and rollback: the record that decides",
+    "audit": "Each promotion, verdict, approval, rejection, deployment, rollback, endpoint: the record that decides",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlops.config import RollbackConfig
 from mlops.context import Context, task
 from mlops.platform import runtime
-from mlops.release import aliases, audit_log
+from mlops.release import aliases, audit_log, target_settings
 from mlops.release.version_record import version_to_restore
 
 
@@ -15,6 +15,7 @@ def run(job: Context[RollbackConfig]) -> None:
     A run that is repaired after its row was written only moves the aliases. A second rollback would bring back the
     version that the first one removed, so it is refused.
     """
+    target_settings.check_settings(job)
     model = job.config.model_name
     last = aliases.reconcile_aliases(job)
     if last is not None and (last.move, last.run_id) == ("rollback", job.config.run_id):

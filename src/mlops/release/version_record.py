@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, get_args
 from mlops.contract import DataError, ModelError, clean_text
 from mlops.contract.model_version import Version, VersionFacts, to_utc
 
-Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback"]
+Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "rollback", "endpoint"]
 MOVES = ("deployment", "rollback")
 """Kinds of rows that move the champion."""
 FACTS = tuple(field.name for field in fields(VersionFacts))
@@ -58,7 +58,7 @@ class AuditRow:
     at: datetime
     as_of: datetime
     verdict: str = ""
-    """accepted or refused."""
+    """accepted or refused; of an endpoint: serves or failed."""
     judged_against: int | None = None
     """Champion that the verdict compared with."""
     verdict_case: str = ""
@@ -184,6 +184,8 @@ class VersionRecord:
     """A rejection is final."""
     move: AuditRow | None = None
     """The newest move that made the version champion."""
+    endpoint: AuditRow | None = None
+    """Whether the version serves at the endpoint, as its newest row says."""
     newest: AuditRow | None = None
     """The newest row about the version."""
 

@@ -1,6 +1,7 @@
 """Serve a model's folder over HTTP as a Databricks endpoint would; a container runs this file as its start script.
 
-It imports nothing of `mlops_cli`, and of `mlops` only what needs no Spark: `mlops export` copies it beside a model.
+It imports of `mlops` only what needs no Spark: `mlops export` copies it beside a model. On a laptop, the task
+`endpoint` asks such servers, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops.contract import MlopsError, Model, ModelError
+from mlops.contract.model_version import Version, require_fact
 from mlops.platform import model_scan
 
 if TYPE_CHECKING:
@@ -45,6 +47,16 @@ class VersionCard:
     def write_card(self, file: Path) -> None:
         """Write the card as JSON."""
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def make_card(version: Version, model: Model) -> VersionCard:
+    """Make the card of a version from its recorded facts and the use case's model.
+
+    Raises:
+        ModelError: no digest was recorded of the version.
+    """
+    digest = require_fact(version.facts.artifact_digest, version)
+    return VersionCard(name=str(version), artifact_digest=digest, trusted_types=model.trusted_types)
 
 
 def load_served(folder: Path, card: VersionCard) -> PyFuncModel:

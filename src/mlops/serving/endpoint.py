@@ -1,0 +1,161 @@
+"""Make the endpoint serve the champion, check it, and put endpoint and champion back where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlops.config import EndpointConfig
+from mlops.context import Context
+from mlops.contract import MlopsError, ModelError, clean_text
+from mlops.contract.model_version import Version
+from mlops.platform import runtime, scoring_server
+from mlops.platform.endpoints import Endpoint, EndpointSettings, WorkspaceEndpoint
+from mlops.platform.local_endpoint import LocalEndpoint
+from mlops.release import aliases, audit_log
+from mlops.release.version_record import AuditRow, newest_move, read_record
+from mlops.serving.smoke_test import CALLS, find_faults
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+type Job = Context[EndpointConfig]
+_LONGEST_REASON = 500
+
+
+@contextmanager
+def open_endpoint(job: Job) -> Iterator[Endpoint]:
+    """Open the endpoint that the job names: of the workspace, or of the laptop's home."""
+    config, home = job.config, runtime.home()
+    if home is None:
+        yield WorkspaceEndpoint(
+            EndpointSettings(
+                name=config.endpoint,
+                model=config.model_name,
+                size=config.endpoint_size,
+                scale_to_zero=config.endpoint_scale_to_zero == "on",
+                inference_table=config.endpoint_inference_table == "on",
+                calls_per_minute=config.endpoint_calls_per_minute,
+                users=config.endpoint_users,
+            )
+        )
+        return
+    job.log.info("this is a laptop: scoring servers of this machine stand for endpoint %s", config.endpoint)
+    with LocalEndpoint(home / "endpoints" / f"{config.endpoint}.json", lambda number: _make_app(job, number)) as local:
+        yield local
+
+
+def serve_champion(job: Job, endpoint: Endpoint) -> Version:
+    """Give the champion of the audit table the whole traffic, and send it its own input example; returns it.
+
+    Raises:
+        ModelError: it does not serve; the endpoint serves what it served before, and a move of this run is undone.
+    """
+    last, champion = newest_move(audit_log.load_rows(job)), aliases.load_serving(job)
+    if last is None or champion is None:
+        raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
+    before: dict[int, int] = {}
+    try:
+        before = dict(endpoint.read_traffic())
+        endpoint.set_traffic({champion.number: 100})
+        check_version(job, endpoint, champion)
+    except Exception as error:  # whatever happened, the version before has to answer again
+        put_back = _put_back(job, endpoint, last, before, str(error))
+        raise ModelError(f"{champion} does not serve at endpoint {job.config.endpoint}: {error}; {put_back}") from error
+    record_state(job, champion, "serves", f"endpoint {job.config.endpoint} serves it")
+    job.log.info("endpoint %s serves %s", job.config.endpoint, champion)
+    return champion
+
+
+def check_version(job: Job, endpoint: Endpoint, version: Version) -> None:
+    """Send a version's own input example and compare the answers with what its inspected files predict.
+
+    Raises:
+        ModelError: an answer is wrong or late; names everything that is.
+    """
+    request, expected = load_example(job, version)
+    endpoint.ask(request)
+    answers = [endpoint.ask(request) for _ in range(CALLS)]
+    if faults := find_faults(expected, answers, version.number, job.config.endpoint_latency_ms):
+        raise ModelError("; ".join(faults))
+
+
+def load_example(job: Job, version: Version) -> tuple[dict[str, Any], Any]:
+    """Load the first row of a version's input example as a request, and what its inspected files predict for it."""
+    card = scoring_server.make_card(version, job.use_case.model)
+    with job.registry.fetch_files(version) as folder:
+        served = scoring_server.load_served(folder, card)
+        request = scoring_server.read_example(folder)
+    return request, served.predict(scoring_server.example_rows(request))
+
+
+def record_state(job: Job, version: Version, state: str, reason: str) -> None:
+    """Add a row of what the endpoint does with a version, unless its newest row says the same; show it as a tag."""
+    row = audit_log.new_row(
+        job, "endpoint", version, verdict=state, reason=clean_text(reason)[:_LONGEST_REASON].rstrip(),
+        artifact_digest=version.facts.artifact_digest,
+    )  # fmt: skip
+
+    def is_overtaken(rows: Sequence[AuditRow]) -> bool:
+        newest = next((known for known in reversed(rows) if known.move == "endpoint"), None)
+        last = newest and (newest.to_version, newest.verdict, newest.reason)
+        return last == (row.to_version, row.verdict, row.reason)
+
+    if (rows := audit_log.add_row(job, row, is_overtaken)) is not None:
+        aliases.show_record(job, version, rows)
+
+
+def _put_back(job: Job, endpoint: Endpoint, last: AuditRow, before: dict[int, int], why: str) -> str:
+    """Put endpoint and champion back and record why; says what was done, a failure of it included."""
+    # Only what this run deployed is undone: neither the version of an earlier run, nor a rollback that a person wanted.
+    is_own = (last.move, last.run_id) == ("deployment", job.config.run_id)
+    previous = last.from_version if is_own else None
+    done = []
+    try:
+        # A run that was killed after it had changed the endpoint left no trace of what was served before.
+        if before == {last.to_version: 100} and previous is not None:
+            endpoint.set_traffic({previous: 100})
+        else:
+            endpoint.restore()
+        done.append(f"it serves {_describe_traffic(endpoint.read_traffic())}")
+    except MlopsError as error:
+        done.append(f"it could not be put back: {error}")
+    version = aliases.find_version(job, last.to_version)
+    if version is not None:
+        record_state(job, aliases.as_recorded(version, last), "failed", f"endpoint {job.config.endpoint}: {why}")
+    if previous is not None:
+        done.append(_put_champion_back(job, last, previous, why))
+    return " and ".join(done)
+
+
+def _put_champion_back(job: Job, last: AuditRow, previous: int, why: str) -> str:
+    """Make the version before champion again, by a row as of a rollback."""
+    version = aliases.find_version(job, previous)
+    if version is None:
+        return f"version {previous}, the champion before, is gone, so {last.to_version} stays champion of the batch"
+    reason = clean_text(f"endpoint {job.config.endpoint} does not serve version {last.to_version}: {why}")
+    row = aliases.row_of_move(
+        job, "rollback", version, read_record(audit_log.load_rows(job), previous), reason[:_LONGEST_REASON].rstrip()
+    )
+    try:
+        aliases.move_champion(job, version, row, last)
+    except MlopsError as error:
+        return f"the champion was not put back: {error}"
+    return f"version {previous} is champion again"
+
+
+def _describe_traffic(traffic: Any) -> str:
+    return " and ".join(f"version {number} ({share} %)" for number, share in traffic.items()) or "nothing: it is gone"
+
+
+def _make_app(job: Job, number: int) -> FastAPI:
+    """Load a version of the audit table, inspect its files and make the server that answers for it."""
+    record = audit_log.record_of(job, number)
+    row = record.move or record.verdict
+    version = job.registry.get_version(job.config.model_name, number)
+    if row is None:
+        raise ModelError(f"{version} was not judged: run the job 'deployment', which judges it first")
+    card = scoring_server.make_card(aliases.as_recorded(version, row), job.use_case.model)
+    with job.registry.fetch_files(version) as folder:
+        return scoring_server.make_app(scoring_server.load_served(folder, card))

@@ -1,0 +1,48 @@
+"""Judge the responses of an endpoint to a version's own input example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops.platform.endpoints import Answer
+
+CALLS = 5
+"""Number of requests; before them one is sent whose time does not count, since it may start a machine."""
+
+
+def find_faults(expected: Any, answers: Sequence[Answer], version: int, latency_ms: int) -> list[str]:
+    """List what is wrong with an endpoint's answers, one sentence each; empty: it serves the version.
+
+    Args:
+        expected: what the version's inspected files predict for the same rows.
+        answers: the responses to the requests that count.
+        version: the version that should have answered.
+        latency_ms: limit of the median time of a request.
+    """
+    faults = []
+    others = sorted({answer.version for answer in answers if answer.version not in {None, version}}, key=str)
+    if others:
+        faults.append(f"version {', '.join(map(str, others))} answered, not version {version}")
+    faults += sorted({fault for answer in answers if (fault := _compare(np.asarray(expected), answer.predictions))})
+    median = float(np.median([answer.seconds for answer in answers])) * 1000
+    if median > latency_ms:
+        faults.append(f"a request takes {median:.0f} ms (median of {len(answers)}), at most {latency_ms} are allowed")
+    return faults
+
+
+def _compare(expected: np.ndarray[Any, Any], predictions: Any) -> str:
+    """Say how an endpoint's predictions differ from the version's own; empty: not at all."""
+    try:
+        given = np.asarray(predictions, dtype=float)
+    except (TypeError, ValueError):
+        return f"the predictions are no numbers: {str(predictions)[:100]}"
+    if given.shape != expected.shape:
+        return f"the predictions have shape {given.shape}, those of the files {expected.shape}"
+    if not np.isfinite(given).all():
+        return "a prediction is not finite"
+    if not np.allclose(given, expected, rtol=1e-6, atol=1e-9):
+        return f"a prediction differs by {np.abs(given - expected).max():.3g} from that of the files"
+    return ""
