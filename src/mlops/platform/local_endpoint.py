@@ -36,7 +36,7 @@ class LocalEndpoint:
 
     def __init__(self, file: Path, make_app: Callable[[int], FastAPI]) -> None:
         self._file, self._make_app = file, make_app
-        self._servers: dict[int, _Server] = {}
+        self._servers: dict[int, _ScoringThread] = {}
         self._requests = 0
         self._before = self.read_traffic()
 
@@ -101,10 +101,10 @@ class LocalEndpoint:
 
     def _start_server(self, version: int) -> None:
         if version not in self._servers:
-            self._servers[version] = _Server(self._make_app(version), version)
+            self._servers[version] = _ScoringThread(self._make_app(version), version)
 
 
-class _Server:
+class _ScoringThread:
     """A scoring server in a thread, on a free port of this machine."""
 
     def __init__(self, app: FastAPI, version: int) -> None:
