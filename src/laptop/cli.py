@@ -102,8 +102,7 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
     from laptop.lint import lint_bundle
     from laptop.lint.sarif import to_sarif
 
-    with _bundle_errors():
-        check = start_check(_find_root())  # runs beside the linter
+    with _bundle_errors(), start_check(_find_root()) as check:  # it runs beside the linter
         problems = lint_bundle(_find_root(), targets or None, schema)
         problems += tuple(check.find_problems()) if check else ()
         if write_plans and not problems:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,19 @@ class CodeCheck:
             yield Diagnostic(_RULE, self.location, what, "nothing of the code was checked", "correct `check:`")
 
 
-def start_check(root: Path) -> CodeCheck | None:
-    """Start the check of a bundle; None if laptop.yml names none."""
+@contextmanager
+def start_check(root: Path) -> Iterator[CodeCheck | None]:
+    """Start the check of a bundle, None if laptop.yml names none; it does not outlive the block."""
     settings = LaptopSettings(read_laptop(root, []))
     module, node = settings.module("check"), settings.tree.get("check")
     if not module or node is None:
-        return None
+        yield None
+        return
     command = [sys.executable, "-m", module]
-    process = subprocess.Popen(  # noqa: S603 (a list, never a shell)
+    with subprocess.Popen(  # noqa: S603 (a list, never a shell)
         command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    )
-    return CodeCheck(module, node.place if node.place.file == LAPTOP else Location(LAPTOP, 1), process)
+    ) as process:
+        try:
+            yield CodeCheck(module, node.place if node.place.file == LAPTOP else Location(LAPTOP, 1), process)
+        finally:
+            process.kill()

@@ -25,7 +25,8 @@ CASES = {
 def test_what_the_check_prints_is_what_is_told(tmp_path, code, expected):
     (tmp_path / "the_check_of_a_test.py").write_text(code)
     (tmp_path / "laptop.yml").write_text("house_rules: true\ncheck: the_check_of_a_test\n")
-    problems = [str(problem) for problem in start_check(tmp_path).find_problems()]
+    with start_check(tmp_path) as check:
+        problems = [str(problem) for problem in check.find_problems()]
     assert len(problems) == len(expected)
     for problem, words in zip(problems, expected, strict=True):
         assert words in problem
@@ -35,5 +36,13 @@ def test_what_the_check_prints_is_what_is_told(tmp_path, code, expected):
 @pytest.mark.parametrize("text", ["", "house_rules: true\n", "check: [1]\n", "check:\n"])
 def test_without_a_check_nothing_is_started(tmp_path, text):
     (tmp_path / "laptop.yml").write_text(text)
-    check = start_check(tmp_path)
-    assert check is None or list(check.find_problems())
+    with start_check(tmp_path) as check:
+        assert check is None or list(check.find_problems())
+
+
+def test_a_check_ends_with_the_command_that_started_it(tmp_path):
+    (tmp_path / "the_check_of_a_test.py").write_text("import time; time.sleep(600)")
+    (tmp_path / "laptop.yml").write_text("check: the_check_of_a_test\n")
+    with pytest.raises(KeyboardInterrupt), start_check(tmp_path) as check:
+        raise KeyboardInterrupt
+    assert check.process.returncode is not None
