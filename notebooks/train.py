@@ -12,7 +12,9 @@
 
 from datetime import datetime
 
-import mlflow
+from importlib.metadata import version
+
+from mlops.platform import autologging, model_scan
 from mlops.platform import runtime, tables
 from mlops.platform.registry import Registry
 from mlops.data import predictions
@@ -23,6 +25,7 @@ from usecase import USE_CASE
 
 for name in ("data_catalog", "data_schema", "experiment", "as_of"):
     dbutils.widgets.text(name, "")
+dbutils.widgets.dropdown("autologging", "on", ["on", "off"])
 data = tables.open_schema(
     dbutils.widgets.get("data_catalog"), dbutils.widgets.get("data_schema"), prefix=USE_CASE.table_prefix
 )
@@ -43,19 +46,22 @@ print(len(training), "rows to fit,", len(holdout), "to judge")
 
 # COMMAND ----------
 
-# MAGIC %md ## One run per idea. Autologging keeps the parameters; the model itself stays here
+# MAGIC %md ## One run per idea, with its model, and with all parameters if `autologging` is on
 
 # COMMAND ----------
 
 registry, question = Registry(runtime.home()), question_of(USE_CASE.label)
-mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True)
+inputs = predictions.model_input(training, USE_CASE)
+logged = {"method": question.method, "trusted_types": USE_CASE.model.trusted_types}
+logged["requirements"] = [f"{name}=={version(name)}" for name in (*model_scan.PACKAGES, *USE_CASE.model.packages)]
 ideas = {"as the job fits it": {}, "fewer, larger leaves": {"min_samples_leaf": 1000}}
 for idea, parameters in ideas.items():
     with registry.open_run(dbutils.widgets.get("experiment"), f"notebook: {idea}", {"source": "notebook"}):
-        model = USE_CASE.model.build(parameters)
-        model.fit(predictions.model_input(training, USE_CASE), question.training_target(training[labels.LABEL]))
+        with autologging.autolog_fit(dbutils.widgets.get("autologging")):
+            model = USE_CASE.model.build(parameters).fit(inputs, question.training_target(training[labels.LABEL]))
+        info = registry.log_model(model, predictions.pick_example(inputs), **logged)
         scores = predictions.predict(model, holdout, USE_CASE)
         metrics = question.compute_metrics(holdout[labels.LABEL], scores)
-        mlflow.log_metrics({f"holdout_{name}": value for name, value in metrics.figures.items()})
+        figures = {f"holdout_{name}": value for name, value in metrics.figures.items()}
+        registry.log_to_run({}, figures, {}, model_id=info.model_id)
     print(f"{idea}: " + ", ".join(f"{name} {round(value, 4):,.12g}" for name, value in metrics.figures.items()))
-mlflow.sklearn.autolog(disable=True)

@@ -137,6 +137,8 @@ class _Fits(ReadingConfig, ModelConfig):
     """Number of parameter sets to try besides the defaults; 0: no search."""
     table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"
     """Train on the tables as they were, as in the tag of that name: features=3,outcomes=2; newest: as they are."""
+    autologging: Literal["on", "off"] = "off"
+    """on: MLflow also logs all parameters of the pipeline and its figures on the training rows."""
 
 
 class TrainingConfig(_Fits):

@@ -45,6 +45,16 @@ def render_tables() -> Iterator[str]:
         yield ""
 
 
+def render_autologging() -> Iterator[str]:
+    """One row per argument of autologging: Databricks' value, ours, what it captures."""
+    from mlops.platform.autologging import SETTINGS
+
+    yield "| argument | Databricks | here | what it captures |"
+    yield "|---|---|---|---|"
+    for name, setting in SETTINGS.items():
+        yield f"| `{name}` | {setting.databricks} | {setting.here} | {setting.captures} |"
+
+
 def render_commands() -> Iterator[str]:
     """Every command with its arguments, options and exit codes, as its own help says them."""
     import laptop.cli
@@ -103,6 +113,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "jobs": ("jobs.md", render_jobs),
     "tables": ("tables.md", render_tables),
     "commands": ("commands.md", render_commands),
+    "autologging": ("autologging.md", render_autologging),
 }
 
 

@@ -15,7 +15,7 @@ from honesty import files_of, frames_of, made, moments_of, served_differently, u
 
 from mlops.contract import feature
 from mlops.contract.model_version import VersionFacts
-from mlops.jobs.training import _pick_example
+from mlops.data.predictions import pick_example
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import Scored
 from mlops.modeling.gates import decide_verdict
@@ -99,7 +99,7 @@ def score(half_year, tmp_path_factory):
 
     def fit_and_score(until):
         rows = half_year[half_year["day"] < until]
-        model, example = USE_CASE.model.build({}).fit(rows[columns], rows["label"]), _pick_example(rows[columns])
+        model, example = USE_CASE.model.build({}).fit(rows[columns], rows["label"]), pick_example(rows[columns])
         with registry.open_run("/bikes", "training", {}):
             version = registry.register_model(
                 "dev.bikes.rentals", model, example,
@@ -137,5 +137,5 @@ def test_a_version_is_accepted_and_one_of_winter_alone_does_not_replace_it(score
 
 def test_an_example_of_the_inputs_has_every_text_if_some_row_has():
     rows = pd.DataFrame({"word": [None, "a", None, "b"], "number": [1.0, np.nan, 2.0, 3.0]})
-    assert _pick_example(rows)["word"].tolist() == ["a", "b"]
-    assert _pick_example(rows.assign(word=None))["number"].tolist()[:1] == [1.0]
+    assert pick_example(rows)["word"].tolist() == ["a", "b"]
+    assert pick_example(rows.assign(word=None))["number"].tolist()[:1] == [1.0]

@@ -69,3 +69,9 @@ def select_features(inputs: pd.DataFrame, model: Pipeline) -> pd.DataFrame:
 def predict(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.ndarray[Any, Any]:
     """Predict the scores of the use case's kind of question, one per row; raises as `model_input`."""
     return question_of(use_case.label).predict_scores(pipeline, model_input(rows, use_case, pipeline))
+
+
+def pick_example(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Pick five rows whose texts are all there, if there are such: of a missing text MLflow infers no type."""
+    whole = inputs.dropna(subset=list(inputs.select_dtypes(exclude="number").columns))
+    return (whole if len(whole) else inputs).head(5)

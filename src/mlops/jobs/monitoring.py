@@ -47,7 +47,8 @@ def run(job: Job) -> None:
     # Listed once: every version costs a call to the registry, and nothing below adds a version.
     trainings = store.list_trainings(job)
     monday = window.start - timedelta(days=window.start.weekday())
-    predicted = store.load_predictions(job, monday, store.load_baseline(job, champion, first))
+    versions = store.find_input_versions(job)
+    predicted = store.load_predictions(job, monday, store.load_baseline(job, champion, first), versions)
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
@@ -71,7 +72,7 @@ def run(job: Job) -> None:
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
     page = _render_report(job, known, trainings, _find_unjudged(job, predicted, window))
-    _log_run(job, champion, window, _finite_figures(job, whole), page)
+    _log_run(job, champion, window, versions, figures=_finite_figures(job, whole), page=page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
 
@@ -121,10 +122,25 @@ def _render_report(
     return render_page(life, job.use_case.policy)
 
 
-def _log_run(job: Job, champion: Version, window: Span, figures: Mapping[str, float], page: str) -> None:
+def _log_run(
+    job: Job,
+    champion: Version,
+    window: Span,
+    versions: Mapping[str, int],
+    *,
+    figures: Mapping[str, float],
+    page: str,
+) -> None:
     name = f"monitoring until {window.end:%Y-%m-%d}"
+    tables = {
+        f"{place.catalog}.{place.name}.{table}": version
+        for table, version in versions.items()
+        for place in [job.own if table == "predictions" else job.data]
+    }
     with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
-        job.registry.log_to_run({}, figures, {"report.html": page})
+        job.registry.log_tables(tables, "monitoring")
+        linked = job.registry.link_model(champion)
+        job.registry.log_to_run({}, figures, {"report.html": page}, model_id=linked)
 
 
 def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:

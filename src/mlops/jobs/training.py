@@ -22,7 +22,7 @@ from mlops.data import labels as label_tables
 from mlops.data import predictions
 from mlops.modeling import backtest as backtests
 from mlops.modeling import splits, volume
-from mlops.platform import model_scan, runtime
+from mlops.platform import autologging, model_scan, runtime
 from mlops.questions import question_of
 from mlops.release.model_card import render_model_card
 from mlops.release.model_owner import check_model_owner
@@ -56,18 +56,20 @@ def run(job: Job) -> None:
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
         folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
         parameters = backtests.search_parameters(job, inputs, labels, folds)
+        settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
+        # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
+        job.registry.log_to_run(settings, {}, {})
         pipeline, study = _fit(job, parameters, inputs, labels, folds[-1])
         facts = replace(facts, model_digest=joblib.hash(pipeline))
         card = render_model_card(
             job, study, facts, rows=len(rows), parameters=parameters, unjudged=_log_unjudged(job, rows, train_until)
         )
-        settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log_to_run(settings, metrics, {**documents, "environment.txt": _list_installed_packages()})
+        job.registry.log_to_run({}, metrics, {**documents, "environment.txt": _list_installed_packages()})
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
-            _pick_example(inputs),
+            predictions.pick_example(inputs),
             method=question.method,
             trusted_types=model.trusted_types,
             requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
@@ -79,16 +81,14 @@ def run(job: Job) -> None:
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
 
 
-def _pick_example(inputs: pd.DataFrame) -> pd.DataFrame:
-    """Pick five rows whose texts are all there, if there are such: of a missing text MLflow infers no type."""
-    whole = inputs.dropna(subset=list(inputs.select_dtypes(exclude="number").columns))
-    return (whole if len(whole) else inputs).head(5)
-
-
 def _fit(
     job: Job, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: backtests.Fold
 ) -> tuple[Pipeline, backtests.Backtest]:
-    """Fit the model on all rows, and at the same time measure it on the newest fold."""
+    """Fit the model on all rows, and measure it on the newest fold: at the same time, unless the fit is autologged."""
+    if job.config.autologging == "on":
+        with autologging.autolog_fit("on"):
+            pipeline = job.use_case.model.build(parameters).fit(inputs, labels)
+        return pipeline, backtests.run_backtest(job.use_case, parameters, inputs, labels, fold)
     with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
         backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, fold)
         pipeline = job.use_case.model.build(parameters).fit(inputs, labels)

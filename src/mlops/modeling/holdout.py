@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ class Holdout:
     rows: pd.DataFrame
     """Key, event_time, features and label of every matured entity, sorted by key."""
     coverage: Coverage
+    tables: Mapping[str, int]
+    """Versions of the tables that they were read from."""
 
     @property
     def digest(self) -> str:
@@ -48,18 +51,23 @@ class HoldoutScores:
     challenger: Scored | Exception
     contract: ServingChecks | Exception
     champion: Scored | Exception | None
+    tables: Mapping[str, int] = field(default_factory=dict)
+    """Versions of the tables, catalog.schema.table, that the holdout was read from."""
 
 
 def read_holdout(job: Job) -> Holdout:
     """Read the rows of the holdout and count the entities that they should come from."""
     use_case = job.use_case
     windows = splits.split_windows(job.config.as_of, use_case.policy)
-    rows = labels.select_event_times(job.data.read_table("features"), windows.holdout_from, windows.holdout_until)
-    labelled = labels.join_labels(rows.drop("batch"), job.data, use_case, job.config.as_of)
-    return Holdout(labelled, _count_days(job, windows))
+    names = ("features", *labels.label_sources(use_case), use_case.entity.source)
+    tables = {name: job.data.newest_version(name) for name in dict.fromkeys(names)}
+    features = job.data.read_table("features", tables["features"])
+    rows = labels.select_event_times(features, windows.holdout_from, windows.holdout_until)
+    labelled = labels.join_labels(rows.drop("batch"), job.data, use_case, job.config.as_of, versions=tables)
+    return Holdout(labelled, _count_days(job, windows, tables), tables)
 
 
-def _count_days(job: Job, windows: Windows) -> Coverage:
+def _count_days(job: Job, windows: Windows, tables: Mapping[str, int]) -> Coverage:
     """Count per day the entities known at their prediction time, and those with features, outcome and label."""
     use_case, entity = job.use_case, job.use_case.entity
     source, key = use_case.source(entity.source), list(entity.key)
@@ -67,10 +75,11 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
     event = F.col(entity.event_time)
     asked = event - feature_blocks.to_interval(entity.lead)
     inside = (event >= F.lit(start)) & (event < F.lit(windows.holdout_until)) & (F.col(source.known_at) <= asked)
-    entities = job.data.read_table(entity.source).where(inside).groupBy(*key)
+    entities = job.data.read_table(entity.source, tables[entity.source]).where(inside).groupBy(*key)
     entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
-    featured = labels.select_event_times(job.data.read_table("features"), start, windows.holdout_until)
-    reported = labels.join_outcomes(entities, job.data, use_case, job.config.as_of).groupBy(*key)
+    features = job.data.read_table("features", tables["features"])
+    featured = labels.select_event_times(features, start, windows.holdout_until)
+    reported = labels.join_outcomes(entities, job.data, use_case, job.config.as_of, versions=tables).groupBy(*key)
     reported = reported.agg(
         F.max_by(F.col(labels.LABEL).isNotNull(), labels.KNOWN).alias("labelled"), F.lit(1).alias("reported")
     )
@@ -90,9 +99,10 @@ def _count_days(job: Job, windows: Windows) -> Coverage:
 def score_holdout(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> HoldoutScores:
     """Score both versions on the holdout; `champion` None: there is none, an exception: it could not be loaded."""
     challenger, contract = _check_serving(job, version, holdout.rows)
+    tables = {f"{job.data.catalog}.{job.data.name}.{name}": number for name, number in holdout.tables.items()}
     if isinstance(champion, Version):
-        return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows))
-    return HoldoutScores(challenger, contract, champion)
+        return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows), tables)
+    return HoldoutScores(challenger, contract, champion, tables)
 
 
 def _check_serving(

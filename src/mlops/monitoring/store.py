@@ -116,7 +116,16 @@ def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
     return pipeline
 
 
-def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFrame:
+def find_input_versions(job: Job) -> dict[str, int]:
+    """Find the newest versions of the tables that predictions and their labels are read from, by their names."""
+    names = ("features", *labels.label_sources(job.use_case))
+    return {
+        "predictions": job.own.newest_version("predictions"),
+        **{name: job.data.newest_version(name) for name in names},
+    }
+
+
+def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> pd.DataFrame:
     """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
 
     Returns:
@@ -125,17 +134,21 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline) -> pd.DataFr
         event_time, day and week (UTC without zone), and the policy's slices.
     """
     use_case, key = job.use_case, list(job.use_case.entity.key)
-    scored = labels.select_event_times(job.own.read_table("predictions"), start, job.config.as_of)
+    stored = job.own.read_table("predictions", versions["predictions"])
+    scored = labels.select_event_times(stored, start, job.config.as_of)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of))
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", *_score_columns(use_case))
-    features = labels.select_event_times(job.data.read_table("features"), start, job.config.as_of)
+    known = job.data.read_table("features", versions["features"])
+    features = labels.select_event_times(known, start, job.config.as_of)
     rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
-    predicted: pd.DataFrame = labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left").toPandas()
+    outcomes = labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left", versions=versions)
+    predicted: pd.DataFrame = outcomes.toPandas()
     # An entity can be scored more than once and have several outcome versions: the newest of both counts.
     predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
     predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
-    known = predicted.pop(labels.KNOWN)
-    predicted["reported"], predicted["early"] = known.notna(), labels.find_early(known, predicted["prediction_time"])
+    reported = predicted.pop(labels.KNOWN)
+    predicted["early"] = labels.find_early(reported, predicted["prediction_time"])
+    predicted["reported"] = reported.notna()
     predicted[labels.LABEL] = question_of(use_case.label).encode_labels(predicted[labels.LABEL])
     day = predicted["event_time"].dt.floor("D")
     return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))

@@ -1,4 +1,4 @@
-"""Read and write MLflow runs, models, versions and aliases. This is the only module that uses MLflow's client.
+"""Read and write MLflow models, versions and aliases. Only this module and `runs` use MLflow's client.
 
 On a laptop, tracking and registry are one sqlite file; on Databricks, they are the workspace and Unity Catalog. Both
 refuse what Unity Catalog refuses: a name that is not catalog.schema.model, a model without full signature.
@@ -6,7 +6,6 @@ refuse what Unity Catalog refuses: a name that is not catalog.schema.model, a mo
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -17,135 +16,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.contract import Forbidden, Model, ModelError
+from mlops.contract import Model, ModelError
 from mlops.contract.model_version import Version, VersionFacts, require_fact
 from mlops.platform import model_scan
-from mlops.platform.home_store import FILE, check_store, explain_store_errors
 from mlops.platform.model_scan import REWRITTEN, artifact_digest
+from mlops.platform.runs import Runs
 from mlops.platform.uc_limits import (
     check_name,
     check_tags,
     local_path,
     permission_errors,
-    translate_permission_errors,
     unless_absent,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Run, RunData
+    from mlflow.models.model import ModelInfo
     from sklearn.pipeline import Pipeline
 
-_QUIET = {
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_UV_AUTO_DETECT": "false",  # the requirements are given; without this MLflow runs `uv export` at each log
-}
 
-
-class Registry:
+class Registry(Runs):
     """MLflow's tracking server and model registry.
 
     Args:
         home: the laptop's home folder; None: the workspace that MLflow is logged in to.
     """
-
-    def __init__(self, home: Path | None) -> None:
-        os.environ.update(_QUIET)
-        # `mlflow run` names its own run here, and MLflow would open that one, of another experiment or store, as ours.
-        os.environ.pop("MLFLOW_RUN_ID", None)
-        if home is not None:
-            os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        import mlflow
-
-        if home is not None:
-            home.mkdir(parents=True, exist_ok=True)
-            check_store(home)
-        self._file = None if home is None else home / FILE
-        self._artifacts = None if home is None else home / "artifacts"
-        uri = "databricks" if home is None else f"sqlite:///{self._file}"
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri("databricks-uc" if home is None else uri)
-        self._client = translate_permission_errors(mlflow.MlflowClient(), self._file)
-
-    @contextmanager
-    def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """Open a run in an experiment, which is made if it does not exist; yields the run's id.
-
-        The run fails if the body raises. Within another run it becomes a nested run.
-        """
-        import mlflow
-
-        existing = self._client.get_experiment_by_name(experiment)
-        if existing is None:
-            own = self._artifacts
-            place = None if own is None else (own / experiment.strip("/").replace("/", "_")).as_uri()
-            experiment_id = self._client.create_experiment(experiment, artifact_location=place)
-        else:
-            experiment_id = existing.experiment_id
-        with (
-            explain_store_errors(self._file),
-            mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=True) as run,
-        ):
-            yield run.info.run_id
-
-    def log_to_run(
-        self,
-        parameters: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        documents: Mapping[str, str],
-    ) -> None:
-        """Log parameters, metrics and text files by name to the open run."""
-        import mlflow
-
-        mlflow.log_params(dict(parameters))
-        mlflow.log_metrics(dict(metrics))
-        for name, text in documents.items():
-            mlflow.log_text(text, name)
-
-    def read_document(self, run_id: str, name: str) -> str:
-        """Read a text file of a run."""
-        import mlflow
-
-        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
-
-    def read_run_tags(self, run_id: str) -> Mapping[str, str]:
-        """Read the tags of a run; empty if it cannot be read, as a run of another workspace."""
-        data = self._find_run_data(run_id)
-        return {} if data is None else dict(data.tags)
-
-    def read_metrics(self, run_id: str) -> Mapping[str, float]:
-        """Read the metrics of a run; empty if it cannot be read, as a run of another workspace."""
-        data = self._find_run_data(run_id)
-        return {} if data is None else dict(data.metrics)
-
-    def _find_run_data(self, run_id: str) -> RunData | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._client.get_run(run_id).data if run_id else None
-        except (MlflowException, Forbidden):
-            return None
-
-    def search_runs(self, experiment: str, tags: Mapping[str, str]) -> Sequence[Run]:
-        """Find the runs of an experiment that have the given tags, newest first; empty if there is no experiment."""
-        existing = self._client.get_experiment_by_name(experiment)
-        if existing is None:
-            return []
-        query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
-        return list(self._client.search_runs([existing.experiment_id], query, order_by=["attributes.start_time DESC"]))
-
-    def log_tables(self, tables: Mapping[str, int]) -> None:
-        """Log tables, catalog.schema.table, and their versions as inputs of the open run."""
-        import mlflow
-        from mlflow.data.delta_dataset_source import DeltaDatasetSource
-        from mlflow.data.meta_dataset import MetaDataset
-
-        for name, version in tables.items():
-            # As a path: by a name MLflow asks a workspace for the table's id, on a laptop in vain.
-            source = DeltaDatasetSource(path=name, delta_table_version=version)
-            dataset = MetaDataset(source, name=name, digest=f"version {version}")  # type: ignore[abstract]
-            mlflow.log_input(dataset, context="training")
 
     def register_model(
         self,
@@ -167,11 +62,34 @@ class Registry:
         `method`, predict or predict_proba.
         """
         import mlflow
-        from mlflow.models import infer_signature
 
         check_name(model)
         check_tags(tags)
-        info = mlflow.sklearn.log_model(
+        info = self.log_model(pipeline, example, method=method, trusted_types=trusted_types, requirements=requirements)
+        self._ensure_model(model)
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
+            mlflow.set_tags(replace(facts, artifact_digest=artifact_digest(Path(files))).to_tags())
+        made = self._client.create_model_version(
+            model, source=info.model_uri, run_id=info.run_id, model_id=info.model_id, tags=dict(tags),
+            description=description,
+        )  # fmt: skip
+        return self.get_version(model, int(made.version))
+
+    def log_model(
+        self,
+        pipeline: Pipeline,
+        example: pd.DataFrame,
+        *,
+        method: str,
+        trusted_types: Sequence[str],
+        requirements: Sequence[str],
+    ) -> ModelInfo:
+        """Log a fitted pipeline to the open run, in the format skops, and register nothing."""
+        import mlflow
+        from mlflow.models import infer_signature
+
+        info: ModelInfo = mlflow.sklearn.log_model(
             pipeline,
             name="model",
             serialization_format="skops",
@@ -181,13 +99,7 @@ class Registry:
             input_example=example,
             pip_requirements=list(requirements),
         )
-        self._ensure_model(model)
-        with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            files = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=folder)
-            mlflow.set_tags(replace(facts, artifact_digest=artifact_digest(Path(files))).to_tags())
-        origin = {"source": info.model_uri, "run_id": info.run_id, "model_id": info.model_id}
-        made = self._client.create_model_version(model, **origin, tags=dict(tags), description=description)
-        return self.get_version(model, int(made.version))
+        return info
 
     def get_version(self, model: str, number: int) -> Version:
         """Read a version by its number.
@@ -347,4 +259,5 @@ class Registry:
             description=entity.description or "",
             ready=entity.status == "READY",
             created_by=getattr(entity, "user_id", None) or "",
+            model_id=getattr(entity, "model_id", None) or "",
         )

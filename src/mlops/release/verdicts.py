@@ -101,7 +101,10 @@ def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutS
     with job.registry.open_run(
         job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}
     ) as run_id:
-        job.registry.log_to_run(job.config.model_dump(mode="json"), figures, {DOCUMENT: document, PAGE: page})
+        if evidence is not None:
+            job.registry.log_tables(evidence.tables, "validation")
+        settings, linked = job.config.model_dump(mode="json"), job.registry.link_model(version)
+        job.registry.log_to_run(settings, figures, {DOCUMENT: document, PAGE: page}, model_id=linked)
     return run_id, report_digest(document, page)
 
 

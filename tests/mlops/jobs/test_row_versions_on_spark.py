@@ -136,7 +136,7 @@ def check(laptop, runs):
 
 def check_watched(monitoring, oracle, wanted):
     """Monitoring sees the newest prediction of each entity whose event has come, beside its newest known outcome."""
-    watched = store.load_predictions(monitoring, START, None)
+    watched = store.load_predictions(monitoring, START, None, store.find_input_versions(monitoring))
     lead, as_of = SHOP.entity.lead, monitoring.config.as_of
     newest = {entity: asked for entity, asked in sorted(wanted) if asked > START and asked + lead < as_of}
     assert dict(zip(watched["id"], watched["prediction_time"].dt.tz_localize(UTC), strict=True)) == newest

@@ -81,7 +81,7 @@ def toy(spark, tmp_path_factory, patch):
 
 @pytest.fixture(scope="module")
 def trained(toy):
-    return toy.train("first", git_commit="git:c0ffee", search_trials=3)
+    return toy.train("first", git_commit="git:c0ffee", search_trials=3, autologging="on")
 
 
 def texts(toy, run_id, name):
@@ -114,6 +114,18 @@ def test_a_run_says_what_it_read_with_what_code_and_how_the_baselines_do(toy, tr
     assert found["backtest_linear_log_loss"] < found["backtest_dummy_log_loss"]
     for name in ("calibration.svg", "precision_recall.svg", "importance.svg"):
         assert "</svg>" in texts(toy, trained.run_id, name)
+
+
+def test_a_run_has_what_autologging_captures_and_one_logged_model(toy, trained):
+    run = mlflow.get_run(trained.run_id)
+    assert run.data.tags["estimator_class"] == "sklearn.pipeline.Pipeline"
+    assert run.data.params["model__max_iter"] == "100"
+    assert 0.7 < run.data.metrics["training_roc_auc"] < 1
+    everything = mlflow.search_runs(experiment_names=["/toy"], output_format="list")
+    of_training = [r for r in everything if r.info.run_id == trained.run_id or "mlflow.parentRunId" in r.data.tags]
+    assert len(of_training) == 1 + 4  # the training and its trials; no run that autologging opened
+    models = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
+    assert [(m.model_id, m.source_run_id) for m in models] == [(trained.model_id, trained.run_id)]
 
 
 def test_the_versions_description_is_its_model_card(toy, trained):
@@ -192,6 +204,13 @@ def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudge
     assert version.description.count("## Verdict") == 1
     assert version.tags["report"] in version.description
     assert "challenger" in version.aliases
+    logged = mlflow.get_logged_model(version.model_id)
+    assert {"floor_auc", "backtest_model_auc"} <= {metric.key for metric in logged.metrics}
+    inputs = mlflow.get_run(row.validation_run).inputs
+    assert [model.model_id for model in inputs.model_inputs] == [version.model_id]
+    assert {each.dataset.name for each in inputs.dataset_inputs} == {
+        f"prod.toy.{name}" for name in ("features", "results", "orders")
+    }
 
 
 def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, unjudged):

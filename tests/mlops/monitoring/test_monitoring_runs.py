@@ -112,7 +112,13 @@ class World:
     def open_run(self, *_):
         yield "run"
 
-    def log_to_run(self, _, figures, documents):
+    def log_tables(self, *_):
+        pass
+
+    def link_model(self, _):
+        pass
+
+    def log_to_run(self, _, figures, documents, *, model_id):
         self.page = documents["report.html"]
 
     def load_model(self, *_):
@@ -162,7 +168,7 @@ class World:
             "counts": counts,
         }
 
-    def load_predictions(self, job, start, baseline):
+    def load_predictions(self, job, start, baseline, versions):
         rows = EVENTS[(EVENTS["event_time"] >= naive(start)) & (EVENTS["event_time"] < naive(job.config.as_of))]
         told = rows["day"] + DAY <= naive(job.config.as_of)
         predicted = np.nan if baseline is None else rows["prediction"]
@@ -170,6 +176,9 @@ class World:
         return rows.assign(
             label=rows["label"].where(told), reported=told, early=early, baseline=predicted, model_version=1
         )
+
+    def find_input_versions(self, job):
+        return {}
 
     def count_unscored(self, job, window, first):
         return 100, 0
@@ -198,7 +207,7 @@ def no_engine():
         )
         patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(quality, "_REPLICATES", 5)
-        for name in ("load_history", "load_predictions", "count_unscored", "evaluate_weeks"):
+        for name in ("load_history", "load_predictions", "find_input_versions", "count_unscored", "evaluate_weeks"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
 

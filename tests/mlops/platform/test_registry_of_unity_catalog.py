@@ -52,3 +52,27 @@ def test_the_question_reaches_the_workspace(registry: Registry, double: Double, 
     with suppress(MlflowException, ModelError):
         QUESTIONS[name](registry)
     assert [path for _, path in double.calls if "unity-catalog" in path], double.calls
+
+
+def test_unity_catalog_draws_the_lineage_of_a_version_from_the_tables_of_its_run(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.entities import DatasetInput, Run, RunData, RunInfo, RunInputs
+    from mlflow.store._unity_catalog.registry.rest_store import UcModelRegistryStore
+
+    logged: list[DatasetInput] = []
+    monkeypatch.setattr(DeltaDatasetSource, "_lookup_table_id", lambda _, name: f"id of {name}")
+    monkeypatch.setattr(
+        mlflow, "log_input", lambda data, context: logged.append(DatasetInput(data._to_mlflow_entity(), []))
+    )
+    registry.log_tables({"prod.flights.features": 3, "prod.flights.outcomes": 2})
+    info = RunInfo("1", "1", "ada", "RUNNING", 0, None, "active")
+    sources = UcModelRegistryStore._get_lineage_input_sources(
+        registry, Run(info, RunData(), RunInputs(dataset_inputs=logged))
+    )
+    assert [(source.table.name, source.table.table_id) for source in sources] == [
+        ("prod.flights.features", "id of prod.flights.features"),
+        ("prod.flights.outcomes", "id of prod.flights.outcomes"),
+    ]

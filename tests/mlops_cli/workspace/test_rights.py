@@ -44,7 +44,7 @@ OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
 FREE = {
     f"registry.{name}"
-    for name in ("open_run", "log_to_run", "log_tables", "read_document", "read_run_tags", "search_runs")
+    for name in ("open_run", "log_to_run", "log_tables", "link_model", "read_document", "read_run_tags", "search_runs")
 } | {"storage.is_local"}
 """What takes a permission on the experiment, which the bundle gives, or nothing at all."""
 
