@@ -8,7 +8,7 @@ from typing import TextIO
 import click
 
 from mlops_cli import checkout, options
-from mlops_cli.ci import plan_differences, plans
+from mlops_cli.ci import estimates, plan_differences, plans
 from mlops_cli.ci.options import EXITS, FILE, out_option, stop_if
 from mlops_cli.ci.plan_pages import report_drift, summarise_plan
 
@@ -19,15 +19,24 @@ _planner = click.option("--planner", help="Principal that made the plan; its own
 @click.argument("plan", type=FILE)
 @options.target
 @_planner
+@click.option(
+    "--minutes",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="resources/minutes.json",
+    show_default=True,
+    help="Minutes that a run of each job took.",
+)
 @out_option
-def plan(plan: Path, target: str, planner: str | None, out: TextIO) -> None:
+def plan(plan: Path, target: str, planner: str | None, minutes: Path, out: TextIO) -> None:
     """Write a plan as Markdown for its reviewers.
 
-    Costs, rights and what is destroyed come first, then every action.
+    Costs, rights and what is destroyed come first, then every action, then an estimate of the hours that jobs run.
 
     Example: mlops ci plan plan.json --target prod --out plan.md
     """
-    out.write(summarise_plan(_as_deployer(plan, planner), target))
+    parsed = _as_deployer(plan, planner)
+    measured, known = estimates.parse_minutes(checkout.read_file(minutes)) if minutes.is_file() else ("nowhere", {})
+    out.write(summarise_plan(parsed, target) + estimates.estimate_plan(parsed, known, measured))
 
 
 def _as_deployer(file: Path, planner: str | None) -> plans.Plan:
