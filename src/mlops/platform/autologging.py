@@ -61,7 +61,7 @@ def explain_unsupported() -> str:
     """Say that MLflow does not know the installed scikit-learn; "" if it does."""
     from mlflow.utils.autologging_utils import versioning
 
-    if versioning.is_flavor_supported_for_associated_package_versions(_FLAVOR):
+    if versioning.is_flavor_supported_for_associated_package_versions(_FLAVOR):  # type: ignore[no-untyped-call]
         return ""
     oldest, newest, package = versioning.get_min_max_version_and_pip_release(_FLAVOR)
     return (
