@@ -36,7 +36,8 @@ def on_a_cluster(job: Job) -> Job:
     }
     tasks = [_moved(task, libraries) for task in job.tasks]
     cluster = JobCluster.from_dict({"job_cluster_key": KEY, "new_cluster": CLUSTER})  # type: ignore[typeddict-item]
-    return dataclasses.replace(job, tasks=tasks, environments=[], job_clusters=[cluster])
+    # A performance target is for serverless compute.
+    return dataclasses.replace(job, tasks=tasks, environments=[], job_clusters=[cluster], performance_target=None)
 
 
 def _plain(job: Job) -> dict[str, Any]:

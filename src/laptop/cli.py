@@ -24,6 +24,7 @@ import click
 from laptop.completion import complete_job, complete_target
 from laptop.engine import Engine
 from laptop.home import Home, LaptopError, set_environment
+from laptop.watch import watch
 
 if TYPE_CHECKING:
     from laptop.bundle import Bundle
@@ -102,7 +103,7 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
     from laptop.lint import lint_bundle
     from laptop.lint.sarif import to_sarif
 
-    with _bundle_errors(), start_check(_find_root()) as check:  # it runs beside the linter
+    with bundle_errors(), start_check(_find_root()) as check:  # it runs beside the linter
         problems = lint_bundle(_find_root(), targets or None, schema)
         problems += tuple(check.find_problems()) if check else ()
         if write_plans and not problems:
@@ -142,12 +143,12 @@ def run(job: str, target: str, params: tuple[str, ...], *, repair: bool, output:
 
     parameters = dict(_parse_pair(text) for text in params)
     runtime.install_runtime()
-    with _bundle_errors():
+    with bundle_errors():
         show = Console(sys.stderr if output == "json" else sys.stdout)
-        runner = Runner(_load_checked(target), _open_home(home), show, spark=spark)
+        runner = Runner(load_checked(target), open_home(home), show, spark=spark)
         runner.check_request(job, parameters)
         with runner.home.hold(show.print_line), handle_signals(runner.cancelled) as received, show.capture_output():
-            _write_summaries(runner.home)
+            write_summaries(runner.home)
             first = (runner.repair_job if repair else runner.run_job)(job, parameters)
             queued = list(runner.work_off_queue())
     if output == "json":
@@ -206,9 +207,9 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
     """
     from laptop import notebook, spark
 
-    place = _open_home(home)
-    with _bundle_errors():
-        jobs = _load_checked(target).jobs.values()
+    place = open_home(home)
+    with bundle_errors():
+        jobs = load_checked(target).jobs.values()
     parameters = [p for job in jobs for p in job.get("parameters", ()) if "{{" not in p["default"]]
     known = {p["name"]: p["default"] for p in parameters}
     with place.hold(click.echo), set_environment(MPLBACKEND="Agg"):
@@ -228,7 +229,7 @@ def ui(port: int, home: Path | None) -> int:
     """
     from laptop.web import serve_home
 
-    return serve_home(_open_home(home), port)
+    return serve_home(open_home(home), port)
 
 
 @main.command(epilog=_epilog("laptop docs --port 8001"))
@@ -250,7 +251,7 @@ def docs(port: int) -> int:
 @_home
 def up(idle: float, home: Path | None) -> None:
     """Start Spark and keep it for the next commands."""
-    place = _open_home(home)
+    place = open_home(home)
     with place.hold(click.echo):
         state, is_new = Engine(place.path).start(60 * idle)
     click.echo(f"{'started' if is_new else 'running already'}: {state.describe()}")
@@ -260,7 +261,7 @@ def up(idle: float, home: Path | None) -> None:
 @_home
 def status(home: Path | None) -> None:
     """Say whether Spark is kept for the next commands."""
-    place = _open_home(home)
+    place = open_home(home)
     state = Engine(place.path).read_state()
     cure = shlex.join(["laptop", "up", "--home", str(place.path)])
     click.echo(state.describe() if state else f"no engine: each command starts Spark for itself; to keep it: {cure}")
@@ -270,7 +271,7 @@ def status(home: Path | None) -> None:
 @_home
 def down(home: Path | None) -> None:
     """End the Spark that `laptop up` keeps."""
-    place = _open_home(home)
+    place = open_home(home)
     if not Engine(place.path).is_kept():
         click.echo(f"there is no engine in {place.path}")
         return
@@ -284,7 +285,7 @@ def down(home: Path | None) -> None:
 @_home
 def clean(home: Path | None, output: str) -> None:
     """Delete a home with all its files."""
-    place = _open_home(home)
+    place = open_home(home)
     place.remove(Engine(place.path).stop)
     click.echo(json.dumps({"removed": str(place.path)}) if output == "json" else f"removed {place.path}")
 
@@ -305,12 +306,13 @@ def _read_settings(root: Path) -> LaptopSettings:
     return LaptopSettings(read_laptop(root, []))
 
 
-def _open_home(home: Path | None) -> Home:
+def open_home(home: Path | None) -> Home:
+    """Open a home; None: the one beside the bundle."""
     return Home((home or _find_root() / ".laptop").resolve())
 
 
 @contextmanager
-def _bundle_errors() -> Iterator[None]:
+def bundle_errors() -> Iterator[None]:
     """Turn a BundleError into an error that the user reads."""
     from laptop.bundle import BundleError
 
@@ -320,7 +322,7 @@ def _bundle_errors() -> Iterator[None]:
         raise LaptopError(str(error)) from None
 
 
-def _load_checked(target: str) -> Bundle:
+def load_checked(target: str) -> Bundle:
     """Load the target's bundle; raise BundleError for what the CLI or the platform would refuse."""
     from laptop.bundle import BundleError, load_bundle
     from laptop.lint import lint_bundle
@@ -331,7 +333,7 @@ def _load_checked(target: str) -> Bundle:
     return load_bundle(_find_root(), target)
 
 
-def _write_summaries(home: Home) -> None:
+def write_summaries(home: Home) -> None:
     """Write the summary of every target: promotion reads that of its target before any job ran there."""
     from laptop.bundle import BundleError, list_targets, load_bundle
     from laptop.summary import write_summary
@@ -346,3 +348,6 @@ def _parse_pair(text: str) -> tuple[str, str]:
     if not equals:
         raise LaptopError(f"parameter {text!r} is not of the form KEY=VALUE")
     return name, value
+
+
+main.add_command(watch)

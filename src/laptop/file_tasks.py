@@ -23,7 +23,7 @@ from laptop.bundle import Bundle
 from laptop.home import LaptopError, set_environment
 from laptop.notebook import Widgets, describe_exception, run_notebook
 from laptop.references import Scope
-from laptop.sql_text import fill_parameters, split_statements
+from laptop.sql_text import bind_parameters, fill_parameters, split_statements
 from laptop.task_states import FILE_KINDS
 
 _alone = Lock()
@@ -79,8 +79,7 @@ def _run_script(file: Path) -> None:
 def _run_sql(file: Path, values: dict[str, str], session: Any) -> None:
     for number, statement in enumerate(split_statements(fill_parameters(file.read_text(encoding="utf-8"), values)), 1):
         try:
-            named = {name: value for name, value in values.items() if f":{name}" in statement}
-            frame = session.sql(statement, named or None)
+            frame = session.sql(bind_parameters(statement, values))
             if frame.columns:
                 click.echo(frame.limit(_SHOWN_ROWS).toPandas().to_string())
         except Exception as error:

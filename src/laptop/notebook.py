@@ -19,7 +19,7 @@ import click
 from laptop import runtime
 from laptop.home import LaptopError
 from laptop.notebook_cells import Cell, read_cells
-from laptop.sql_text import split_statements
+from laptop.sql_text import bind_parameters, split_statements
 
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _NO_EFFECT = {"md", "html", "load_ext", "reload_ext", "autoreload", "matplotlib", "config"}
@@ -64,6 +64,10 @@ class Widgets:
     def getAll(self) -> dict[str, str]:  # noqa: N802 - Databricks' name
         """Every value."""
         return {name: self.get(name) for name in {*self._defaults, *self.given}}
+
+    def known_values(self) -> dict[str, str]:
+        """Every value that is there; SQL names a widget as `:name`."""
+        return {**self._defaults, **{name: value for name, value in self.given.items() if value}}
 
     def remove(self, name: str) -> None:
         """Forget a widget."""
@@ -145,7 +149,8 @@ class _NotebookRun:
                 exec(code, self._names)  # noqa: S102 - the user's own notebook, as they asked
             case "sql" if self._session is not None:
                 for statement in split_statements(cell.text):
-                    self._names["_sqldf"] = frame = self._session.sql(statement)
+                    bound = bind_parameters(statement, self._widgets.known_values())
+                    self._names["_sqldf"] = frame = self._session.sql(bound)
                     self._display(frame)
             case "run":
                 words = shlex.split(cell.text)

@@ -15,6 +15,7 @@ from names import SCHEMA
 
 from laptop.bundle import load_bundle
 from laptop.lint import lint_bundle
+from laptop.watch import find_file_triggers
 from mlops.data.table_schemas import TABLES, metric_table
 from mlops.questions import Question
 
@@ -46,6 +47,23 @@ def test_a_budget_policy_comes_by_one_include_line_and_a_value_and_reaches_every
     assert [str(problem) for problem in lint_bundle(copied)] == []
     for target in ("dev", "staging", "prod"):
         assert {job["budget_policy_id"] for job in load_bundle(copied, target).jobs.values()} == {"1-a"}
+
+
+def test_triggers_come_by_one_include_line_and_start_jobs_that_the_schedules_start(copied: Path) -> None:
+    file = copied / "databricks.yml"
+    file.write_text(
+        file.read_text().replace("  - resources/*.yml\n", f"  - resources/*.yml\n  - {EXTRAS}/triggers/*.yml\n")
+    )
+    assert [str(problem) for problem in lint_bundle(copied)] == []
+    bundle = load_bundle(copied, "prod")
+    jobs = bundle.jobs
+    arrival, update = jobs["file_arrival"]["trigger"], jobs["features_update"]["trigger"]
+    assert (arrival["pause_status"], update["pause_status"]) == ("UNPAUSED", "UNPAUSED")
+    landing = {each["name"]: each["default"] for each in jobs["ingestion"]["parameters"]}["landing"]
+    assert arrival["file_arrival"]["url"] == f"{landing}/"
+    assert update["table_update"]["table_names"] == [f"prod.{SCHEMA}.features"]
+    (trigger,) = find_file_triggers(bundle, copied / "home")
+    assert trigger.folder == copied / "home" / landing.removeprefix("/")
 
 
 def test_every_table_and_column_of_the_dashboard_is_one_that_the_jobs_write(root: Path) -> None:
@@ -95,7 +113,7 @@ def test_on_classic_compute_every_task_has_the_jobs_cluster_and_the_libraries_of
 ) -> None:
     for key, job in load_bundle(root, "prod").jobs.items():
         moved = classic.on_a_cluster.function(Job.from_dict(job)).as_dict()
-        assert "environments" not in moved
+        assert not {"environments", "performance_target"} & moved.keys()
         wheels = [task for task in moved["tasks"] if "python_wheel_task" in task]
         wanted = len(job["environments"][0]["spec"]["dependencies"])
         assert [(task["job_cluster_key"], len(task["libraries"])) for task in wheels] == [("classic", wanted)] * len(

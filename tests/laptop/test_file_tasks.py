@@ -18,7 +18,7 @@ from laptop.console import Console
 from laptop.home import Home
 from laptop.run_store import Run
 from laptop.runner import Runner
-from laptop.sql_text import fill_parameters, split_statements
+from laptop.sql_text import bind_parameters, fill_parameters, split_statements
 
 HEAD = "# Databricks notebook source\n"
 CELL = "\n# COMMAND ----------\n\n"
@@ -175,8 +175,8 @@ class Session:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def sql(self, text: str, named: dict[str, str] | None = None) -> Any:
-        self.asked.append((text, named))
+    def sql(self, text: str) -> Any:
+        self.asked.append(text)
         return SimpleNamespace(columns=[])
 
     def addTag(self, tag: str) -> None:  # noqa: N802
@@ -194,9 +194,9 @@ def test_sql_runs_statement_by_statement_with_its_parameters(run):
     job = {"parameters": [{"name": "schema", "default": "s"}], "tasks": [task]}
     assert run(job, {"src/q.sql": text}, spark=spark).state == "SUCCESS"
     assert session.asked == [
-        ("USE 's'", None),
-        ("SELECT ';' AS a, :day", {"day": "1' or '1"}),
-        (r"SELECT '1\' or \'1'", None),
+        "USE 's'",
+        r"SELECT ';' AS a, '1\' or \'1'",
+        r"SELECT '1\' or \'1'",
     ]
 
 
@@ -244,6 +244,15 @@ def test_statements_of_texts_names_and_comments_are_as_many_as_were_joined(parts
     comments = [f"{text} /* {part.replace('*/', '')} */" for text, part in zip(quoted, parts, strict=True)]
     assert split_statements(";\n".join(quoted)) == quoted
     assert split_statements(";".join(comments)) == quoted
+
+
+@given(_TEXTS, _TEXTS)
+def test_a_marker_is_bound_outside_of_texts_names_and_comments(value, other):
+    text = "'" + other.replace("\\", "\\\\").replace("'", "''") + ":v'"
+    bound = bind_parameters(f"SELECT {text}, :v, a:v, 1::v, :w -- :v", {"v": value})
+    literal = bind_parameters(":v", {"v": value})
+    assert bound == f"SELECT {text}, {literal}, a:v, 1::v, :w -- :v"
+    assert split_statements(f"{literal};1") == [literal, "1"]
 
 
 @given(_TEXTS)
