@@ -123,17 +123,16 @@ def watch(target: str, home: Path | None) -> int:
     with cli.bundle_errors():
         show = Console(sys.stdout)
         runner = Runner(cli.load_checked(target), cli.open_home(home), show, spark=spark)
+        with runner.home.hold(show.print_line):  # makes the home, which tasks of other commands will write to
+            cli.write_summaries(runner.home)
         triggers = find_file_triggers(runner.bundle, runner.home.path)
         for trigger in triggers:
             runner.check_request(trigger.job, {})
             show.print_line(f"job {trigger.job} starts when a file arrives in {trigger.folder}; Ctrl-C ends this")
-        with runner.home.hold(show.print_line):  # makes the home, which tasks of other commands will write to
-            cli.write_summaries(runner.home)
         with handle_signals(runner.cancelled) as received:
             for job in wait_for_files(triggers, time.monotonic, runner.cancelled.wait):
                 # Held for the run only, so that other commands can use the home in between.
                 with runner.home.hold(show.print_line), show.capture_output():
-                    cli.write_summaries(runner.home)
                     runner.run_job(job, {})
                     list(runner.work_off_queue())
     return 128 + received[0]
