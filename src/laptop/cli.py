@@ -210,8 +210,7 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
     place = open_home(home)
     with bundle_errors():
         jobs = load_checked(target).jobs.values()
-    parameters = [p for job in jobs for p in job.get("parameters", ()) if "{{" not in p["default"]]
-    known = {p["name"]: p["default"] for p in parameters}
+    known = {p["name"]: p["default"] for job in jobs for p in job.get("parameters", ()) if "{{" not in p["default"]}
     with place.hold(click.echo), set_environment(MPLBACKEND="Agg"):
         spark.start_server(place.path, click.echo)
         widgets = notebook.Widgets({**known, **dict(map(_parse_pair, params))}, person=True)
