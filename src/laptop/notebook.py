@@ -65,7 +65,7 @@ class Widgets:
         """Every value."""
         return {name: self.get(name) for name in {*self._defaults, *self.given}}
 
-    def known_values(self) -> dict[str, str]:
+    def list_values(self) -> dict[str, str]:
         """Every value that is there; SQL names a widget as `:name`."""
         return {**self._defaults, **{name: value for name, value in self.given.items() if value}}
 
@@ -149,7 +149,7 @@ class _NotebookRun:
                 exec(code, self._names)  # noqa: S102 - the user's own notebook, as they asked
             case "sql" if self._session is not None:
                 for statement in split_statements(cell.text):
-                    bound = bind_parameters(statement, self._widgets.known_values())
+                    bound = bind_parameters(statement, self._widgets.list_values())
                     self._names["_sqldf"] = frame = self._session.sql(bound)
                     self._display(frame)
             case "run":

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import click
 
-from laptop.bundle import Bundle
 from laptop.completion import complete_target
 from laptop.home import LaptopError
+
+if TYPE_CHECKING:
+    from laptop.bundle import Bundle
 
 _SECOND = 1.0
 
