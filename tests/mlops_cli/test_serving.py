@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import mlflow
 import pandas as pd
 import pytest
 import uvicorn
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from life import Life
@@ -29,10 +31,21 @@ from mlops.platform.local_endpoint import LocalEndpoint
 from mlops.platform.model_scan import REWRITTEN
 from mlops.platform.registry import Registry
 from mlops.platform.runtime import now
-from mlops.platform.scoring_server import CARD, MODEL, VersionCard, example_rows, load_served, make_app, read_example
+from mlops.platform.scoring_server import (
+    CARD,
+    MODEL,
+    PORT,
+    VersionCard,
+    example_rows,
+    load_served,
+    make_app,
+    read_example,
+)
 from mlops.release.version_record import AuditRow
-from mlops_cli import audit_records, request_page, serving
+from mlops_cli import audit_records, locked_packages, release_build, request_page, serving
+from mlops_cli.azure_endpoint import render_azure_files
 from mlops_cli.cli import run_args
+from mlops_cli.container import EXAMPLE
 
 ROOT = Path(__file__).parents[2]
 ROW = {"size": 1.5, "kind": "x", "due_around": 1.0}
@@ -251,6 +264,43 @@ def test_serve_prints_a_line_that_works(prod, capsys, monkeypatch):
     assert answers[1] == (home / "serving/prod/requests.html").read_text()
 
 
+def test_an_exported_folder_describes_itself_and_repeats_its_example(prod, tmp_path, monkeypatch, capsys):
+    home, _ = prod
+    folder = tmp_path / "context"
+    monkeypatch.setattr(locked_packages, "export_requirements", lambda: "mlflow==3\n")
+    monkeypatch.setattr(release_build, "build_wheel", lambda folder: folder / "a.whl")
+    assert run_args(["export", str(folder), "--target", "prod", "--home", str(home)]) == 0
+    card, example = VersionCard.read_card(folder / CARD), json.loads((folder / EXAMPLE).read_text())
+    served = load_served(folder / MODEL, card)
+    assert served.predict(example_rows(example["request"])).tolist() == example["predictions"]
+    readme = (folder / "README.md").read_text()
+    assert readme.startswith(f"# {card.name}\n")
+    for name in re.findall(r"^\| `([\w.]+)/?`", readme, re.MULTILINE):
+        assert (folder / name).exists(), name
+    (folder / MODEL / "added.txt").touch()
+    with pytest.raises(UntrustedModel):
+        load_served(folder / MODEL, card)
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("prod.flights.late_arrival version 3", "late-arrival-prod"),
+        ("dev.dev_ada_x.2nd__model_ version 12", "m-2nd-model-dev"),
+        (f"prod.s.{'m' * 31}_ version 1", "m" * 31),
+    ],
+)
+def test_the_endpoint_of_azure_ml_asks_the_paths_that_the_server_has(both, version, name):
+    rendered = render_azure_files(VersionCard(name=version, artifact_digest="0" * 64, trusted_types=()))
+    endpoint, deployment = (yaml.safe_load(rendered[file]) for file in ("endpoint.yml", "deployment.yml"))
+    assert endpoint["name"] == deployment["endpoint_name"] == name[:32]
+    assert re.fullmatch(r"[a-z][a-z0-9-]{1,30}[a-z0-9]", endpoint["name"])
+    routes = {route.path for route in make_app(both[0]).routes}
+    for route in deployment["environment"]["inference_config"].values():
+        assert (route["path"] in routes, route["port"]) == (True, PORT)
+    assert deployment["tags"] == {"version": version, "artifact_digest": "0" * 64}
+
+
 @pytest.mark.nightly
 def test_a_container_starts_in_an_empty_environment_and_refuses_changed_files(prod, tmp_path, monkeypatch, capsys):
     """Its requirements are installed into a new environment, and its start script runs with no variable of ours."""
@@ -258,7 +308,7 @@ def test_a_container_starts_in_an_empty_environment_and_refuses_changed_files(pr
     folder, environment = tmp_path / "context", tmp_path / "environment"
     monkeypatch.chdir(ROOT)
     assert run_args(["export", str(folder), "--target", "prod", "--home", str(home)]) == 0
-    expected = {"Dockerfile", CARD, MODEL, "requirements.txt", "serve.py"}
+    expected = {"Dockerfile", CARD, MODEL, "requirements.txt", "serve.py", EXAMPLE, "README.md", "azureml"}
     assert {file.name for file in folder.iterdir()} - expected == {next(folder.glob("*.whl")).name}
     subprocess.run(["uv", "venv", "-q", "--no-config", "-p", sys.executable, environment], check=True)
     python = environment / "bin/python"
@@ -282,6 +332,9 @@ def test_a_container_starts_in_an_empty_environment_and_refuses_changed_files(pr
                 time.sleep(0.2)
         status, text = ask(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": [ROW]})
         assert (status, len(json.loads(text)["predictions"])) == (200, 1)
+        example = json.loads((folder / EXAMPLE).read_text())
+        status, text = ask(f"http://127.0.0.1:{port}/invocations", example["request"])
+        assert (status, json.loads(text)["predictions"]) == (200, example["predictions"])  # the same numbers
     finally:
         container.terminate()
         container.stdout.close()

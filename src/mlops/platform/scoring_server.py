@@ -37,6 +37,8 @@ class VersionCard:
     artifact_digest: str
     trusted_types: tuple[str, ...]
     """Types of the use case that the files may contain (`mlops.contract.Model.trusted_types`)."""
+    description: str = ""
+    """The model card and the newest verdict, in Markdown."""
 
     @classmethod
     def read_card(cls, file: Path) -> Self:
@@ -56,7 +58,12 @@ def make_card(version: Version, model: Model) -> VersionCard:
         ModelError: no digest was recorded of the version.
     """
     digest = require_fact(version.facts.artifact_digest, version)
-    return VersionCard(name=str(version), artifact_digest=digest, trusted_types=model.trusted_types)
+    return VersionCard(
+        name=str(version),
+        artifact_digest=digest,
+        trusted_types=model.trusted_types,
+        description=version.description,
+    )
 
 
 def load_served(folder: Path, card: VersionCard) -> PyFuncModel:
