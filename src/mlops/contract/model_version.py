@@ -73,8 +73,6 @@ class Version:
     """False: its files are still being copied, or whoever copied them was stopped."""
     created_by: str = ""
     """Who made it, as the registry itself knows it; a laptop's does not."""
-    model_id: str = ""
-    """MLflow's logged model, which shows the figures of every run about it; a copy has that of its original."""
     facts: VersionFacts = VersionFacts()
     """The facts that its reader trusts. The registry fills in none, so that nothing loads files without a decision."""
 

@@ -259,5 +259,4 @@ class Registry(Runs):
             description=entity.description or "",
             ready=entity.status == "READY",
             created_by=getattr(entity, "user_id", None) or "",
-            model_id=getattr(entity, "model_id", None) or "",
         )

@@ -138,6 +138,8 @@ class Runs:
     def link_model(self, version: Version) -> str | None:
         """Make a version's logged model an input of the open run, and return its id for `log_to_run`.
 
+        Its training run names it: a laptop's registry does not, and a copy keeps the run of its original.
+
         Returns:
             None if it cannot be read: a version of another workspace, or one that its owner deleted.
         """
@@ -146,9 +148,11 @@ class Runs:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.get_logged_model(version.model_id)
+            outputs = self._client.get_run(version.run_id).outputs
+            model_id = outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else ""
+            self._client.get_logged_model(model_id)
         except (MlflowException, Forbidden) as error:
             _LOG.warning("the figures of %s are in this run only: its logged model cannot be read: %s", version, error)
             return None
-        mlflow.log_input(model=LoggedModelInput(version.model_id))
-        return version.model_id
+        mlflow.log_input(model=LoggedModelInput(model_id))
+        return str(model_id)

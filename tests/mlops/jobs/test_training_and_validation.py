@@ -125,7 +125,8 @@ def test_a_run_has_what_autologging_captures_and_one_logged_model(toy, trained):
     of_training = [r for r in everything if r.info.run_id == trained.run_id or "mlflow.parentRunId" in r.data.tags]
     assert len(of_training) == 1 + 4  # the training and its trials; no run that autologging opened
     models = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
-    assert [(m.model_id, m.source_run_id) for m in models] == [(trained.model_id, trained.run_id)]
+    assert [m.source_run_id for m in models] == [trained.run_id]
+    assert [m.model_id for m in run.outputs.model_outputs] == [m.model_id for m in models]
 
 
 def test_the_versions_description_is_its_model_card(toy, trained):
@@ -204,10 +205,11 @@ def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudge
     assert version.description.count("## Verdict") == 1
     assert version.tags["report"] in version.description
     assert "challenger" in version.aliases
-    logged = mlflow.get_logged_model(version.model_id)
+    (made,) = mlflow.get_run(version.run_id).outputs.model_outputs
+    logged = mlflow.get_logged_model(made.model_id)
     assert {"floor_auc", "backtest_model_auc"} <= {metric.key for metric in logged.metrics}
     inputs = mlflow.get_run(row.validation_run).inputs
-    assert [model.model_id for model in inputs.model_inputs] == [version.model_id]
+    assert [model.model_id for model in inputs.model_inputs] == [made.model_id]
     assert {each.dataset.name for each in inputs.dataset_inputs} == {
         f"prod.toy.{name}" for name in ("features", "results", "orders")
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import joblib
@@ -15,6 +17,7 @@ from life import rows
 from mlflow.utils.autologging_utils import versioning
 from toy import TOY
 
+from mlops.contract.model_version import Version
 from mlops.jobs import training
 from mlops.modeling import backtest
 from mlops.platform import autologging
@@ -84,3 +87,27 @@ def test_the_table_names_every_switch_of_mlflow_with_databricks_value():
     defaults = {each.name: each.default for each in arguments if isinstance(each.default, bool)}
     databricks = {name: setting.databricks for name, setting in autologging.SETTINGS.items()}
     assert databricks == defaults | {"disable_for_unsupported_versions": True}
+
+
+def test_the_figures_of_a_later_run_are_on_the_logged_model_of_the_version(registry, caplog):
+    features, label = rows()
+    with registry.open_run("/figures", "training", {}) as run_id:
+        info = registry.log_model(
+            TOY.model.build({}).fit(features, label),
+            features.head(5),
+            method="predict_proba",
+            trusted_types=(),
+            requirements=["mlflow"],
+        )
+    version = Version("prod.toy.failing", 1, run_id, datetime(2024, 1, 1, tzinfo=UTC), {}, ())
+    with registry.open_run("/figures", "validation", {}) as later:
+        registry.log_tables({"prod.toy.features": 3}, "validation")
+        registry.log_to_run({}, {"floor_auc": 0.7}, {}, model_id=registry.link_model(version))
+    logged = mlflow.get_logged_model(info.model_id)
+    assert [(metric.key, metric.value, metric.run_id) for metric in logged.metrics] == [("floor_auc", 0.7, later)]
+    inputs = mlflow.get_run(later).inputs
+    assert [model.model_id for model in inputs.model_inputs] == [info.model_id]
+    assert [each.dataset.name for each in inputs.dataset_inputs] == ["prod.toy.features"]
+    with registry.open_run("/figures", "validation", {}):
+        assert registry.link_model(replace(version, run_id="of another workspace")) is None
+    assert "prod.toy.failing version 1 are in this run only" in caplog.text
