@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
 from mlops.platform.scoring_server import PORT, VersionCard
 
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest/managedOnline{}.schema.json"
@@ -17,7 +15,9 @@ _HEALTH = {"port": PORT, "path": "/ping"}
 
 
 def render_azure_files(card: VersionCard) -> dict[str, str]:
-    """Render endpoint.yml and deployment.yml for one version; they stand in a folder beside the Dockerfile's."""
+    """Render endpoint.yml and deployment.yml for one version; they stand in a folder beside the Dockerfile."""
+    import yaml
+
     _, _, model = card.name.partition(" ")[0].split(".")
     name, number = _make_name(card.name.partition(".")[0], model), card.name.rpartition(" ")[2]
     endpoint = {"$schema": _SCHEMA.format("Endpoint"), "name": name, "auth_mode": "aad_token"}
