@@ -133,9 +133,8 @@ def _log_run(
 ) -> None:
     name = f"monitoring until {window.end:%Y-%m-%d}"
     tables = {
-        f"{place.catalog}.{place.name}.{table}": version
+        (job.own if table == "predictions" else job.data).full_name(table): version
         for table, version in versions.items()
-        for place in [job.own if table == "predictions" else job.data]
     }
     with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
         job.registry.log_tables(tables, "monitoring")

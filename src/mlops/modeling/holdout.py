@@ -99,7 +99,7 @@ def _count_days(job: Job, windows: Windows, tables: Mapping[str, int]) -> Covera
 def score_holdout(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> HoldoutScores:
     """Score both versions on the holdout; `champion` None: there is none, an exception: it could not be loaded."""
     challenger, contract = _check_serving(job, version, holdout.rows)
-    tables = {f"{job.data.catalog}.{job.data.name}.{name}": number for name, number in holdout.tables.items()}
+    tables = {job.data.full_name(name): number for name, number in holdout.tables.items()}
     if isinstance(champion, Version):
         return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows), tables)
     return HoldoutScores(challenger, contract, champion, tables)
