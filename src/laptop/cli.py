@@ -81,12 +81,7 @@ def run_args(args: Sequence[str]) -> int:
 
 @main.command(epilog=_epilog("laptop validate -t prod"))
 @click.option(
-    "-t",
-    "--target",
-    "targets",
-    multiple=True,
-    shell_complete=complete_target,
-    help="Only this target; may be repeated.",
+    "-t", "--target", "targets", multiple=True, shell_complete=complete_target, help="Only this target; may repeat."
 )
 @click.option(
     "--schema",
