@@ -35,8 +35,7 @@ _FEW = 100
 
 def run(job: Job) -> None:
     """Train and register one version, and set the task value `model_version`; a repeat in the job run adds nothing."""
-    before = _find_registered(job)
-    if before is not None:
+    if (before := _find_registered(job)) is not None:
         runtime.set_task_value("model_version", str(before.number))
         job.log.info("%s was registered by this run before", before)
         return
@@ -64,8 +63,8 @@ def run(job: Job) -> None:
         card = render_model_card(
             job, study, facts, rows=len(rows), parameters=parameters, unjudged=_log_unjudged(job, rows, train_until)
         )
-        metrics, documents = {"rows": len(rows), **study.metrics}, {**study.plots, "model_card.md": card}
-        job.registry.log_to_run({}, metrics, {**documents, "environment.txt": _list_installed_packages()})
+        documents = {**study.plots, "model_card.md": card, "environment.txt": _list_installed_packages()}
+        job.registry.log_to_run({}, {"rows": len(rows), **study.metrics}, documents)
         version = job.registry.register_model(
             job.config.model_name,
             pipeline,
