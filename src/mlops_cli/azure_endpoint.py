@@ -35,7 +35,7 @@ def render_azure_files(card: VersionCard) -> dict[str, str]:
         },
         "instance_type": "Standard_DS3_v2",
         "instance_count": 1,
-        "tags": {"version": card.name, "artifact_digest": card.artifact_digest},
+        "tags": {"version": card.name, "digest": card.artifact_digest},
     }
     files = {"endpoint.yml": endpoint, "deployment.yml": deployment}
     return {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}

@@ -298,7 +298,7 @@ def test_the_endpoint_of_azure_ml_asks_the_paths_that_the_server_has(both, versi
     routes = {route.path for route in make_app(both[0]).routes}
     for route in deployment["environment"]["inference_config"].values():
         assert (route["path"] in routes, route["port"]) == (True, PORT)
-    assert deployment["tags"] == {"version": version, "artifact_digest": "0" * 64}
+    assert deployment["tags"] == {"version": version, "digest": "0" * 64}
 
 
 @pytest.mark.nightly
