@@ -112,6 +112,20 @@ def test_the_wheel_holds_no_module_that_no_task_reaches() -> None:
     assert sorted(graph.modules - reached - packages) == []
 
 
+def test_each_step_of_the_walk_names_modules_that_its_task_imports() -> None:
+    graph = grimp.build_graph("mlops", "usecase", cache_dir=None)
+    rows = re.findall(r"^\| \d\. .*", (ROOT / "docs/explanation/walkthrough.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) == 16
+    for row in rows:
+        _, step, starts, done, *_ = row.split("|")
+        tasks = [f"mlops.jobs.{name}" for name in re.findall(r"`(\w+)\.py`", starts)]
+        for path in re.findall(r"`([\w/]+)\.py`", done):
+            name = path.replace("/", ".")
+            if not name.startswith("usecase."):  # which a fork cuts as it likes
+                module = f"mlops.{name}" if "." in name else f"mlops.monitoring.{name}"
+                assert any(graph.chain_exists(importer=task, imported=module) for task in tasks), f"{step}: {module}"
+
+
 @pytest.mark.parametrize(
     "task",
     ["sample", "cleanup", "handover", "ingestion", "features", "approval", "deployment", "promotion", "rollback"],
