@@ -263,8 +263,8 @@ class PointInTime:
     def _value_codes(self, source: str, entity_column: str, source_column: str) -> Values:
         def make() -> Values:
             rows = self._source_column(source, source_column)
-            own = _find_column(self.rows, entity_column, "the entity's source")
-            values = [own.to_numpy("object"), rows.to_numpy("object")]
+            asked = _find_column(self.rows, entity_column, "the entity's source")
+            values = [asked.to_numpy("object"), rows.to_numpy("object")]
             return np.asarray(pd.factorize(np.concatenate(values))[0])
 
         return np.asarray(self._make_once(("codes", source, entity_column, source_column), make))
