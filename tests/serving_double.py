@@ -146,6 +146,14 @@ class Endpoints:
         (entity,) = [e for e in endpoint["config"]["served_entities"] if e["name"] == served]
         return {"predictions": self.predict(entity["entity_version"], body)}, {"Served-Model-Name": served}
 
+    def ask_version(self, name: str, served: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer with one served entity, whatever its share of the traffic is."""
+        entities = [e for e in self.find(name)["config"]["served_entities"] if e["name"] == served]
+        if not entities:
+            raise missing(f"Served model '{served}'")
+        checked(serving.DataframeSplitInput, body["dataframe_split"])
+        return {"predictions": self.predict(entities[0]["entity_version"], body)}
+
     def put_gateway(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         self.find(name)["ai_gateway"] = checked(serving.AiGatewayConfig, {k: v for k, v in given.items() if v != []})
         return given
@@ -172,6 +180,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("PUT", f"{_PATH}/([^/]+)/config", lambda d, q, b, name: d.endpoints.change(name, json.loads(b))),
     ("PUT", f"{_PATH}/([^/]+)/ai-gateway", lambda d, q, b, name: d.endpoints.put_gateway(name, json.loads(b))),
     ("POST", "/serving-endpoints/([^/]+)/invocations", lambda d, q, b, name: d.endpoints.ask(name, json.loads(b))),
+    ("POST", "/serving-endpoints/([^/]+)/served-models/([^/]+)/invocations",
+     lambda d, q, b, name, served: d.endpoints.ask_version(name, served, json.loads(b))),
     ("PATCH", "/api/2.0/permissions/serving-endpoints/([^/]+)",
      lambda d, q, b, name: d.endpoints.allow(name, json.loads(b))),
 )  # fmt: skip

@@ -183,6 +183,8 @@ class EndpointConfig(ModelConfig):
     """Limit of the endpoint; 0: none."""
     endpoint_latency_ms: Annotated[int, Field(ge=1)] = 1000
     """Limit of the median time of one request when the endpoint is checked."""
+    endpoint_rollout: Literal["on", "off"] = "off"
+    """on: a new champion first answers no requests of the endpoint, and the job rollout gives it more, step by step."""
     endpoint_users: str = ""
     """Group that may query the endpoint; empty: nobody but the identity of the jobs."""
 
@@ -220,6 +222,14 @@ class RollbackConfig(EndpointConfig):
     reason: Reason
 
 
+class RolloutConfig(ReadingConfig, EndpointConfig):
+    """Parameters of the job rollout: take one step of the rollout of a new champion."""
+
+    job: Literal["rollout"]
+    rollout_rows: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """Largest number of recent and of matured rows that the new champion is asked for."""
+
+
 class ReviewConfig(ModelConfig):
     """Parameters of the job review: record a person's decision on a version."""
 
@@ -253,6 +263,7 @@ CONFIGS: dict[str, type[JobConfig]] = {
     "monitoring": MonitoringConfig,
     "review": ReviewConfig,
     "rollback": RollbackConfig,
+    "rollout": RolloutConfig,
     "integration": IntegrationConfig,
 }
 

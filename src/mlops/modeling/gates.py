@@ -67,6 +67,13 @@ def decide_verdict(
     return Verdict((*(_run_rule(name, judge, case) for name, judge in rules.items()), *extra))
 
 
+def compare_versions(question: Question, challenger: Scored, champion: Scored, policy: Policy) -> tuple[Rule, ...]:
+    """Judge only the rules against the champion, as `decide_verdict` does, for a version that serves already."""
+    no_days = Coverage(pd.DataFrame(columns=["day", *COUNTS]), pd.Timestamp(0))  # these rules do not read it
+    case = Case(question, challenger, DataError("it was not measured"), champion, no_days, policy)
+    return tuple(_run_rule(name, judge, case) for name, judge in comparison_rules(question, policy).items())
+
+
 def _run_rule(name: str, judge: Judge, case: Case) -> Rule:
     try:
         passed, value, limit, reason = judge(case)

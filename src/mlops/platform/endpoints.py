@@ -77,8 +77,8 @@ class Endpoint(Protocol):
     def restore(self) -> None:
         """Put back what was served before the first `set_traffic`; delete an endpoint that was not there."""
 
-    def ask(self, request: Mapping[str, Any]) -> Answer:
-        """Send one request of the form `dataframe_split`.
+    def ask(self, request: Mapping[str, Any], version: int | None = None) -> Answer:
+        """Send one request of the form `dataframe_split`, to a version or, without one, as the traffic says.
 
         Raises:
             MlopsError: the endpoint answered with an error.
@@ -138,10 +138,12 @@ class WorkspaceEndpoint:
                 given = [ServedEntityInput.from_dict(e.as_dict()) for e in self._before.served_entities or []]
                 self._apply_config(given, self._before.traffic_config)
 
-    def ask(self, request: Mapping[str, Any]) -> Answer:
+    def ask(self, request: Mapping[str, Any], version: int | None = None) -> Answer:
         """Send one request, see `Endpoint.ask`."""
         from databricks.sdk.service.serving import DataframeSplitInput
 
+        if version is not None:
+            return self._ask_version(request, version)
         split = DataframeSplitInput.from_dict(dict(request["dataframe_split"]))
         with self._translate("asking"):
             start = time.perf_counter()
@@ -149,6 +151,15 @@ class WorkspaceEndpoint:
             seconds = time.perf_counter() - start
         number = (response.served_model_name or "").rpartition("-")[2]
         return Answer(response.predictions, seconds, int(number) if number.isdecimal() else None)
+
+    def _ask_version(self, request: Mapping[str, Any], version: int) -> Answer:
+        """Ask one version whatever its share of the traffic is; the SDK has no method for this path."""
+        path = f"/serving-endpoints/{self._settings.name}/served-models/{self._name_of(version)}/invocations"
+        with self._translate(f"asking version {version} of"):
+            start = time.perf_counter()
+            response: Any = self._client.api_client.do("POST", path, body=dict(request))
+            seconds = time.perf_counter() - start
+        return Answer(response.get("predictions"), seconds, version)
 
     def _translate(self, doing: str) -> Any:
         return sdk.translate_errors(f"{doing} endpoint {self._settings.name} (its page shows build and service logs)")

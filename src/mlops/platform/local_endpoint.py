@@ -69,9 +69,9 @@ class LocalEndpoint:
         else:
             self._file.unlink(missing_ok=True)
 
-    def ask(self, request: Mapping[str, Any]) -> Answer:
+    def ask(self, request: Mapping[str, Any], version: int | None = None) -> Answer:
         """Send one request, see `Endpoint.ask`; the share of each version holds for every hundred requests."""
-        version = self._next_version()
+        version = self._next_version() if version is None else version
         self._start_server(version)
         body = json.dumps(dict(request)).encode()
         url, headers = self._servers[version].url, {"Content-Type": "application/json"}

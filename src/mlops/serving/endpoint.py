@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from mlops.platform.endpoints import Endpoint, EndpointSettings, WorkspaceEndpoi
 from mlops.platform.local_endpoint import LocalEndpoint
 from mlops.release import aliases, audit_log
 from mlops.release.version_record import AuditRow, newest_move, read_record
+from mlops.serving import rollout
 from mlops.serving.smoke_test import CALLS, find_faults
 
 if TYPE_CHECKING:
@@ -58,25 +59,45 @@ def serve_champion(job: Job, endpoint: Endpoint) -> Version:
     before: dict[int, int] = {}
     try:
         before = dict(endpoint.read_traffic())
-        endpoint.set_traffic({champion.number: 100})
-        check_version(job, endpoint, champion)
+        traffic = _first_traffic(job, last, before)
+        endpoint.set_traffic(traffic)
+        check_version(job, endpoint, champion, None if traffic == {champion.number: 100} else champion.number)
     except Exception as error:  # whatever happened, the version before has to answer again
         put_back = _put_back(job, endpoint, last, before, str(error))
         raise ModelError(f"{champion} does not serve at endpoint {job.config.endpoint}: {error}; {put_back}") from error
-    record_state(job, champion, "serves", f"endpoint {job.config.endpoint} serves it")
-    job.log.info("endpoint %s serves %s", job.config.endpoint, champion)
+    share = traffic[champion.number]
+    answers = "serves it" if share == 100 else f"gives it {share} % of the requests, the job rollout more"
+    state = {0: "shadow", 100: "serves"}.get(share, "canary")
+    record_state(job, champion, state, f"endpoint {job.config.endpoint} {answers}")
+    job.log.info("endpoint %s serves %s", job.config.endpoint, _describe_traffic(traffic))
     return champion
 
 
-def check_version(job: Job, endpoint: Endpoint, version: Version) -> None:
+def _first_traffic(job: Job, last: AuditRow, before: Mapping[int, int]) -> Mapping[int, int]:
+    """With a rollout a new champion starts without requests, and a rollout that is under way goes on."""
+    previous, number = last.from_version, last.to_version
+    if job.config.endpoint_rollout == "off" or last.move != "deployment" or previous is None:
+        return {number: 100}
+    if rollout.find_share(number, previous, before) is not None:
+        return before
+    return rollout.make_traffic(number, previous, 0) if before == {previous: 100} else {number: 100}
+
+
+def check_version(job: Job, endpoint: Endpoint, version: Version, asked: int | None) -> None:
     """Send a version's own input example and compare the answers with what its inspected files predict.
+
+    Args:
+        job: the job of the endpoint.
+        endpoint: which serves the version.
+        version: the version that has to answer.
+        asked: its number, if the traffic would give the requests to another one; None: ask as everybody does.
 
     Raises:
         ModelError: an answer is wrong or late; names everything that is.
     """
     request, expected = load_example(job, version)
-    endpoint.ask(request)
-    answers = [endpoint.ask(request) for _ in range(CALLS)]
+    endpoint.ask(request, asked)
+    answers = [endpoint.ask(request, asked) for _ in range(CALLS)]
     if faults := find_faults(expected, answers, version.number, job.config.endpoint_latency_ms):
         raise ModelError("; ".join(faults))
 
@@ -125,11 +146,11 @@ def _put_back(job: Job, endpoint: Endpoint, last: AuditRow, before: dict[int, in
     if version is not None:
         record_state(job, aliases.as_recorded(version, last), "failed", f"endpoint {job.config.endpoint}: {why}")
     if previous is not None:
-        done.append(_put_champion_back(job, last, previous, why))
+        done.append(put_champion_back(job, last, previous, why))
     return " and ".join(done)
 
 
-def _put_champion_back(job: Job, last: AuditRow, previous: int, why: str) -> str:
+def put_champion_back(job: Job, last: AuditRow, previous: int, why: str) -> str:
     """Make the version before champion again, by a row as of a rollback."""
     version = aliases.find_version(job, previous)
     if version is None:

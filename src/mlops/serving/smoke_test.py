@@ -26,14 +26,14 @@ def find_faults(expected: Any, answers: Sequence[Answer], version: int, latency_
     others = sorted({answer.version for answer in answers if answer.version not in {None, version}}, key=str)
     if others:
         faults.append(f"version {', '.join(map(str, others))} answered, not version {version}")
-    faults += sorted({fault for answer in answers if (fault := _compare(np.asarray(expected), answer.predictions))})
+    faults += sorted({describe_difference(np.asarray(expected), answer.predictions) for answer in answers} - {""})
     median = float(np.median([answer.seconds for answer in answers])) * 1000
     if median > latency_ms:
         faults.append(f"a request takes {median:.0f} ms (median of {len(answers)}), at most {latency_ms} are allowed")
     return faults
 
 
-def _compare(expected: np.ndarray[Any, Any], predictions: Any) -> str:
+def describe_difference(expected: np.ndarray[Any, Any], predictions: Any) -> str:
     """Say how an endpoint's predictions differ from the version's own; empty: not at all."""
     try:
         given = np.asarray(predictions, dtype=float)

@@ -37,11 +37,11 @@ class CallPrivilege:
     calls: str
 
 
-_WRITERS = ("ingestion", "validation", "deployment", "inference", "monitoring", "promotion", "rollback", "review")
-_READERS = ("training", "validation", "deployment", "inference", "monitoring")
+_READERS = ("training", "validation", "deployment", "inference", "monitoring", "rollout")
+_WRITERS = ("ingestion", *_READERS[1:], "promotion", "rollback", "review")
 _LOADERS = (*_READERS, "promotion", "rollback", "review")
-_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback", "review")
-_MOVERS = ("promotion", "validation", "deployment", "rollback", "review")
+_TAGGERS = ("training", "promotion", "validation", "deployment", "rollback", "review", "rollout")
+_MOVERS = ("promotion", "validation", "deployment", "rollback", "review", "rollout")
 _EVERY = ("sample", "ingestion", *_LOADERS)
 RIGHTS: tuple[CallPrivilege, ...] = (
     CallPrivilege(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),

@@ -237,7 +237,7 @@ def test_a_champion_that_another_run_moved_is_left(jobs, double):
 )
 def test_a_killed_run_heals(kill, first, failure, heals_first, whom):
     """Killed at any write, with any failure: the next run of the job makes the champion answer."""
-    platform = MemoryPlatform(lambda version: RIGHT[str(version)])
+    platform = MemoryPlatform(lambda version, request: RIGHT[str(version)])
     with pytest.MonkeyPatch.context() as patch:
         jobs = prepare(patch)
         patch.setattr(endpoint, "open_endpoint", platform.open)
@@ -267,7 +267,7 @@ def test_a_killed_run_heals(kill, first, failure, heals_first, whom):
 def break_platform(platform, failure, whom):
     """Make some versions, or every change, fail."""
 
-    def predict(version):
+    def predict(version, request):
         if version in whom and failure == "raises":
             raise MlopsError("status 500")
         return [[float("nan"), 1.0]] if version in whom and failure == "NaN" else RIGHT[str(version)]
