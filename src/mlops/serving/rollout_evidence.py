@@ -47,7 +47,7 @@ class SampledRows:
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _AskedRows:
     """The answers for rows, in their order; `raw` is None if a request failed."""
 
     raw: list[Any] | None
@@ -106,7 +106,7 @@ def gather_evidence(job: Job, endpoint: Endpoint, champion: Version, previous: V
     return Evidence(**counts, latency_ms=latency, shift=_largest_shift(theirs, mine), rules=judged)
 
 
-def _ask_rows(endpoint: Endpoint, version: int, inputs: pd.DataFrame) -> _Answers:
+def _ask_rows(endpoint: Endpoint, version: int, inputs: pd.DataFrame) -> _AskedRows:
     raw: list[Any] = []
     errors, seconds, requests = [], [], 0
     for request in _make_requests(inputs):
@@ -122,7 +122,7 @@ def _ask_rows(endpoint: Endpoint, version: int, inputs: pd.DataFrame) -> _Answer
         raw += given
         if len(request["dataframe_split"]["data"]) == 1:
             seconds.append(answer.seconds)
-    return _Answers(None if errors else raw, requests, len(errors), errors[0] if errors else "", seconds)
+    return _AskedRows(None if errors else raw, requests, len(errors), errors[0] if errors else "", seconds)
 
 
 def _make_requests(inputs: pd.DataFrame) -> Iterator[dict[str, Any]]:

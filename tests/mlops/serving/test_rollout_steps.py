@@ -235,7 +235,7 @@ def test_a_killed_driver_leaves_what_the_next_run_ends(kills, share, failure):
         if failure:
             FAILURES[failure][0](world)
         for kill in kills:
-            with suppress(ModelError):
+            with suppress(MlopsError):
                 world.run(kill)
         heal(world)
         for _ in range(5):
