@@ -126,7 +126,7 @@ def plan_step(champion: int, previous: int | None, traffic: Mapping[int, int], *
         return Step("done", traffic, f"version {champion} answers all requests")
     if share is not None:
         return None
-    if previous is None:
+    if previous is None or previous == champion:
         return Step("align", {champion: 100}, f"version {champion}, the champion of the audit table, answers alone")
     if traffic == {previous: 100} or not (traffic or has_begun):
         reason = f"version {champion} is made ready beside version {previous}, which answers"
