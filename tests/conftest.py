@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from double import TOKEN, Double, serve
+from filelock import FileLock
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
-    from life import Life
     from pyspark.sql import SparkSession
 
 # A busy machine is no defect.
@@ -22,10 +21,27 @@ settings.register_profile("tests", deadline=None)
 settings.register_profile("mutants", deadline=None, phases=(Phase.explicit, Phase.generate))
 settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ else "tests")
 
+_IDLE = 600.0
+"""Seconds after which the shared engine ends by itself, if the test run was killed."""
+_INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""A test asks for hundreds of queries of a few rows: compiling each takes a quarter of the processor time of all."""
+_SLOWEST = (
+    "jobs/test_jobs_loop.py", "flights/test_flight_feeds.py", "jobs/test_monitoring_in_the_past.py",
+    "jobs/test_kinds_in_jobs.py", "jobs/test_ingestion.py", "jobs/test_training_and_validation.py",
+    "jobs/test_promotion.py", "mlops_cli/test_mlops_cli.py", "jobs/test_row_versions_on_spark.py",
+    "bundle/test_bundle_defects.py",
+)  # fmt: skip
+"""The files that take longest, the longest first; one that needs no Spark begins beside one that does."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest files first, so that the two processes end at about the same time."""
-    items.sort(key=lambda item: "mlops/jobs" not in item.path.as_posix())
+    ranks = {name: rank for rank, name in enumerate(_SLOWEST)}
+    items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(ranks)))
 
 
 @pytest.fixture
@@ -39,12 +55,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The session that tasks get from getOrCreate; commands that a test starts share its server."""
-    from laptop import spark as server
+    """The session that tasks get from getOrCreate; commands that a test starts share its server.
 
-    server.start_server(tmp_path_factory.mktemp("spark"), print)
-    yield server.get_session()
+    The processes of a test run share one warm engine: a second server would compile all that the first one has.
+    """
+    from laptop import spark as server
+    from laptop.engine import Engine
+
+    base = tmp_path_factory.getbasetemp()
+    engine = Engine((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engine")
+    engine.home.mkdir(exist_ok=True)
+    with FileLock(engine.home / "start.lock"):
+        engine.start(_IDLE)
+    server.start_server(engine.home, print)
+    session = server.get_session()
+    for name, value in _INTERPRETED.items():
+        session.conf.set(name, value)
+    yield session
     server.stop_server()
+    if not engine.list_clients()[0]:
+        engine.stop()
 
 
 @pytest.fixture
@@ -66,32 +96,20 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
         yield server
 
 
-@contextmanager
-def living(home: Path) -> Iterator[Life]:
-    from life import Life
-
-    from mlops.platform import runtime
-
-    values: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAPTOP_HOME", str(home))
-        patch.setenv("LAPTOP_IDENTITY", "release")
-        patch.setattr(runtime, "set_task_value", values.__setitem__)
-        yield Life(home=home, values=values)
-
-
 @pytest.fixture(scope="session")
 def versions(spark, tmp_path_factory):
     """A home in which target dev has two accepted versions, the first of which is champion."""
+    from life import living, two_accepted
+
     home = tmp_path_factory.mktemp("life")
     with living(home) as life:
-        life.trained("dev", seed=0)
-        life.deployed("dev", 1)
-        life.trained("dev", seed=1)
+        two_accepted(life)
     return home
 
 
 @pytest.fixture(scope="module")
 def life(versions):
+    from life import living
+
     with living(versions) as life:
         yield life

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
 from pyspark import cloudpickle
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -173,6 +175,11 @@ TOY = UseCase(
 
 
 def frame_of(schema, table):
-    """A table as pandas, in a fixed order, for comparing."""
-    rows = schema.read_table(table).toPandas()
-    return rows.sort_values(list(rows.columns), ignore_index=True).astype(object).where(pd.notna(rows), None)
+    """A table as pandas, in a fixed order, for comparing; read as the commands of people read it, without Spark."""
+    folder = schema.warehouse / schema.catalog / schema.name / table
+    reader = QueryBuilder().register("stored", DeltaTable(folder)).execute("SELECT * FROM stored")
+    rows = pa.table(reader.read_all()).to_pandas()
+    for name in rows.select_dtypes("datetimetz"):
+        rows[name] = rows[name].dt.tz_localize(None).astype("datetime64[ns]")
+    rows = rows.sort_values(list(rows.columns), ignore_index=True)
+    return rows.astype(object).where(pd.notna(rows), None)

@@ -68,11 +68,11 @@ def test_a_timeout_of_one_iteration_leaves_the_operations_of_the_others_alone(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     def task(argv: Any) -> None:
-        until = time.monotonic() + 3
+        until = time.monotonic() + 2.5
         if argv == ["long"]:
             spark.range(0, 10**13, numPartitions=1).selectExpr("sum(hash(id))").collect()
         while time.monotonic() < until:
-            assert spark.range(10**6).count() == 10**6
+            assert spark.range(1000).count() == 1000
 
     made = runner(tmp_path, {"a": task})
     (spec,) = made.bundle.jobs["main"]["tasks"]

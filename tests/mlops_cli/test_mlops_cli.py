@@ -10,10 +10,20 @@ from pathlib import Path
 
 import click
 import pytest
+from life import living, two_accepted, write_without_spark
 
 from mlops.release import audit_log
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.cli import cli, run_args
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory):
+    """The versions of the fixture `versions`, in a home whose audit tables no Spark has to write."""
+    with living(tmp_path_factory.mktemp("cli")) as life, pytest.MonkeyPatch.context() as patch:
+        write_without_spark(patch)
+        two_accepted(life)
+        yield life
 
 
 @pytest.fixture(scope="module")

@@ -100,17 +100,10 @@ def laptop_in(folder: Path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def loop(spark, tmp_path_factory, patch):
+def loop(first_home, tmp_path_factory, patch):
     """Two months landed, trained and deployed in dev, promoted to prod, ten more days scored and judged."""
     laptop = laptop_in(tmp_path_factory.mktemp("loop"), patch)
-    laptop.land("2023-12-31", "2024-03-01")
-    laptop.ingest()
-    _, number = laptop.train()
-    laptop.deploy("dev", number)
-    _, copied = laptop.promote("dev", "prod", number)
-    laptop.deploy("prod", copied)
-    laptop.land("2024-03-02", "2024-03-11")
-    laptop.ingest(LATER)
+    first_home(laptop)
     laptop.infer()
     laptop.monitor()
     return laptop

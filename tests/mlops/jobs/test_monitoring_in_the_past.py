@@ -10,7 +10,7 @@ from unittest import mock
 
 import pandas as pd
 import pytest
-from test_jobs_loop import LATER, MARCH, laptop_in
+from test_jobs_loop import LATER, laptop_in
 from toy import TOY, frame_of
 
 from mlops.contract import ModelError
@@ -23,18 +23,12 @@ LAST = "2024-03-20T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def life(spark, tmp_path_factory, patch):
+def life(first_home, tmp_path_factory, patch):
     """Version 1 serves until 12 March, version 2 from then on; as of 20 March, the newest run, feeds are silent."""
     laptop = laptop_in(tmp_path_factory.mktemp("past"), patch)
-    laptop.land("2023-12-31", "2024-03-01")
-    laptop.ingest(MARCH)
-    _, first = laptop.train("prod", MARCH)
-    laptop.deploy("prod", first)
-    laptop.land("2024-03-02", "2024-03-11")
-    laptop.ingest("2024-03-11T00:00:00Z")
-    laptop.infer("2024-03-11T00:00:00Z")
-    laptop.ingest(LATER)
-    laptop.infer(LATER)
+    first_home(laptop)
+    for as_of in ("2024-03-11T00:00:00Z", LATER):
+        laptop.infer(as_of)
     _, second = laptop.train("prod", LATER)
     assert laptop.deploy("prod", second, as_of=LATER)[1] == "accepted"
     laptop.land("2024-03-12", "2024-03-17")
