@@ -19,7 +19,7 @@ from mlops.context import Context
 from mlops.contract import UseCase
 from mlops.modeling.baselines import make_baselines
 from mlops.questions import Array, Question, question_of
-from mlops.reports import pages
+from mlops.reports import charts
 
 FOLDS = 3
 _SHUFFLED = 2000
@@ -87,10 +87,10 @@ def run_backtest(
             n_repeats=1,
             random_state=0,
         )
-    plots = pages.quality_plots(question.draw_curves(labels.to_numpy("float64")[test], answers))
+    plots = charts.quality_plots(question.draw_curves(labels.to_numpy("float64")[test], answers))
     importances = dict(zip(inputs.columns, lost.importances_mean, strict=True))
-    plots["importance"] = pages.importance_plot(importances, question.names.loss_words)
-    return Backtest(metrics, {f"{name}.svg": svg for name, svg in plots.items()})
+    plots["importance"] = charts.importance_plot(importances, question.names.loss_words)
+    return Backtest(metrics, {f"{name}.svg": plot.svg for name, plot in plots.items()})
 
 
 def _score_negative_loss(question: Question, pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any]) -> float:

@@ -17,7 +17,7 @@ from mlops.questions import Question, question_of
 from mlops.release import aliases, audit_log
 from mlops.release.aliases import CHALLENGER
 from mlops.release.version_record import BUTTON, FACTS, PAGE, AuditRow, champion_of, read_record
-from mlops.reports import pages
+from mlops.reports import charts, pages
 
 DOCUMENT = "verdict.json"
 """File of a validation's run: the verdict for programs."""
@@ -114,12 +114,12 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
     question = question_of(job.use_case.label)
     answers = _scores_to_draw(question, evidence)
     metrics = {who: question.compute_metrics(scored.y, scored.p).figures for who, scored in answers.items()}
-    plots: dict[str, str] = {}
+    plots: dict[str, charts.Plot] = {}
     if answers:
         first, scores = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
         plots = {
-            **pages.quality_plots(question.draw_curves(first.y, scores)),
-            "per day": pages.daily_plot(
+            **charts.quality_plots(question.draw_curves(first.y, scores)),
+            "per day": charts.daily_plot(
                 first.day, {who: question.daily_level(first.y, p) for who, p in scores.items()}
             ),
         }

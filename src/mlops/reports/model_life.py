@@ -1,6 +1,7 @@
 """One page on a model's life, for whoever owns the product. It opens from disk and needs no network.
 
-All charts share one time axis. Marks differ by form, not by colour alone, and the pointer shows what each means.
+All charts share one time axis. Marks differ by form, not by colour alone; the pointer or the keyboard shows what each
+means, and a table behind each chart has its figures.
 """
 
 from __future__ import annotations
@@ -16,23 +17,33 @@ import pandas as pd
 
 from mlops.contract import Policy, resolve_limit
 from mlops.questions import FigureNames, Question
-from mlops.reports.pages import Chart, draw_timeline, render_template
+from mlops.reports.charts import Chart, Table, TimeAxis, draw_timeline
+from mlops.reports.pages import render_template
 
 _BLUE, _ORANGE, _GREY, _BAND = "#0b5cad", "#b65c00", "#6b7178", "#eceff2"
 _STEPS = ("#f4f6f8", "#d6e4f2", "#a9c8e6", "#6ea3d4", "#2f78b9", "#0b4a86")
 """Fills of a week's drift: each step is a quarter of the limit."""
+_CROSSED = {"drift", "missing"}
+"""States of a week that have a cross."""
 _ROW = 0.22
 """Height of one row of a chart, inches."""
 Row = Mapping[Any, Any]
-Span = tuple[pd.Timestamp, pd.Timestamp]
+
+
+class _Chart(NamedTuple):
+    """What a chart shows, its SVG and its figures. Without SVG the label is a sentence."""
+
+    label: str
+    svg: str = ""
+    table: Table = Table((), ())
 
 
 class _Section(NamedTuple):
-    """A heading, what its charts show, and each chart: its label and its SVG. Without SVG the label is a sentence."""
+    """A heading, what its charts show, and the charts."""
 
     heading: str
     text: str
-    charts: Sequence[tuple[str, str]]
+    charts: Sequence[_Chart]
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,29 @@ class ModelLife:
         return rows.sort_values(["week", "column"]).to_dict("records")
 
     @cached_property
-    def span(self) -> Span:
-        """First and last moment of the time axis, which is at least four weeks long."""
+    def alerts_by_name(self) -> dict[str, list[dict[Any, Any]]]:
+        """The alerts of each rule and subject."""
+        groups = self.alerts.groupby(["rule", "subject"])
+        return {f"{rule} {subject}".strip(): group.to_dict("records") for (rule, subject), group in groups}
+
+    @cached_property
+    def axis(self) -> TimeAxis:
+        """The time axis of all charts, which is at least four weeks long."""
         known = [row["window_start"] for row in self.result_windows] + [row["week"] for row in self.weeks]
-        return min([*known, pd.Timestamp(self.as_of) - timedelta(days=28)]), pd.Timestamp(self.as_of)
+        first = min([*known, pd.Timestamp(self.as_of) - timedelta(days=28)])
+        labels = [*self.alerts_by_name, *(row["column"] for row in self.weeks)]
+        return TimeAxis(first, pd.Timestamp(self.as_of), max(map(len, labels), default=0))
 
 
-def render_page(life: ModelLife, policy: Policy) -> str:
-    """Render the page as HTML without external files."""
+def render_page(life: ModelLife, policy: Policy, source: str = "") -> str:
+    """Render the page as HTML without external files; `source` is a link to the MLflow run that keeps it."""
     windows = life.result_windows
     note = f"{life.model}, as of {life.as_of:%-d %B %Y} UTC. {_summarise_windows(life.kind.names, windows)}"
     note += f" Too few rows: {'; '.join(life.unjudged)}." if life.unjudged else ""
     return render_template(
         "life.html", question=life.question, note=note, facts=_list_facts(life), sections=_sections(life, policy),
         verdicts=list(_list_verdicts(life)), decisions=_list_decisions(life), alerts=_list_alerts(life),
+        source=source,
     )  # fmt: skip
 
 
@@ -105,7 +125,7 @@ def _sections(life: ModelLife, policy: Policy) -> list[_Section]:
 
 
 def _describe_quality(life: ModelLife, policy: Policy) -> tuple[_Section, _Section]:
-    windows, span, kind, names = life.result_windows, life.span, life.kind, life.kind.names
+    windows, axis, kind, names = life.result_windows, life.axis, life.kind, life.kind.names
     trust = "How far its probabilities can be trusted" if kind.method == "predict_proba" else "How far off it is"
     unknown = " No loss is expected before labels come: a predicted number does not tell how far off it may be."
     band = resolve_limit(policy.retrain_gap, windows[-1].get("gap_reference", math.nan) if windows else math.nan)
@@ -114,15 +134,15 @@ def _describe_quality(life: ModelLife, policy: Policy) -> tuple[_Section, _Secti
             "How well it ranks",
             f"{_capitalise(names.ranking_words)} of each window; 0.5 is random. The bars are 95 % intervals over days. "
             "Dashed line with squares: the first model, had it never been retrained.",
-            [_draw_series(span, windows, ("ranking", "ranking", "baseline_ranking"), names.ranking_words)],
+            [_draw_series(axis, windows, ("ranking", "ranking", "baseline_ranking"), names.ranking_words)],
         ),
         _Section(
             trust,
             f"{_capitalise(names.loss_words)}, lower is better, and the {names.gap_words}: {names.gap_meaning}. "
             f"Outside the grey band retraining is due.{'' if kind.has_expected_loss else unknown}",
             [
-                _draw_series(span, windows, ("loss", "loss", "baseline_loss"), names.loss_words),
-                _draw_series(span, windows, ("gap", "gap", ""), names.gap_words, band if math.isfinite(band) else 0.0),
+                _draw_series(axis, windows, ("loss", "loss", "baseline_loss"), names.loss_words),
+                _draw_series(axis, windows, ("gap", "gap", ""), names.gap_words, band if math.isfinite(band) else 0.0),
             ],
         ),
     )
@@ -159,21 +179,22 @@ def _summarise_windows(names: FigureNames, windows: Sequence[Row]) -> str:
 
 
 def _draw_series(
-    span: Span, rows: Sequence[Row], names: tuple[str, str, str], title: str, band: float = 0.0
-) -> tuple[str, str]:
+    axis: TimeAxis, rows: Sequence[Row], names: tuple[str, str, str], title: str, band: float = 0.0
+) -> _Chart:
     """Draw a figure per window with its interval, and the first model's.
 
     Args:
-        span: ends of the time axis.
+        axis: the time axis.
         rows: the windows, oldest first.
         names: column of the figure, beginning of the columns of its bounds, column of the first model's figure or "".
         title: what the figure is called.
         band: values between -band and band are drawn on grey; 0: none.
     """
     if not rows:
-        return f"{title}: nothing has been judged yet.", ""
+        return _Chart(f"{title}: nothing has been judged yet.")
     column, stem, baseline = names
     middles = [row["window_start"] + (row["window_end"] - row["window_start"]) / 2 for row in rows]
+    days = [f"{row['window_start']:%-d %b} to {row['window_end'] - timedelta(days=1):%-d %b}" for row in rows]
 
     def draw(chart: Chart) -> None:
         axes = chart.axes
@@ -183,35 +204,40 @@ def _draw_series(
             axes.plot(middles, [row[baseline] for row in rows], "s--", color=_ORANGE)
         low, high = ([row[f"{stem}_{end}"] for row in rows] for end in ("low", "high"))
         axes.vlines(middles, low, high, color=_BLUE, alpha=0.5)
-        axes.text(-0.27, 0.92, title, transform=axes.transAxes, fontweight="bold")
+        axes.figure.text(0.005, 0.8, title, fontweight="bold")
         axes.plot(middles, [row[column] for row in rows], color=_BLUE)
-        for middle, row in zip(middles, rows, strict=True):
-            days = f"{row['window_start']:%-d %b} to {row['window_end'] - timedelta(days=1):%-d %b}"
-            (point,) = axes.plot(middle, row[column], "o", color=_BLUE)
-            chart.explain(point, f"{days}: {title} {row[column]:.4f}, version {row['model_version']:.0f}")
+        for middle, window, row in zip(middles, days, rows, strict=True):
+            chart.add_point(
+                middle, row[column], f"{window}: {title} {row[column]:.4f}, version {row['model_version']:.0f}"
+            )
 
     label = f"{title} per window, {rows[0][column]:.3f} at first, {rows[-1][column]:.3f} at last"
-    return label, draw_timeline(draw, span, 1.9, label)
+    figures = (column, f"{stem}_low", f"{stem}_high", *([baseline] if baseline else ()))
+    table = Table(
+        ("window", "version", title, "from", "to", *(["first model"] if baseline else ())),
+        [
+            (window, f"{row['model_version']:.0f}", *(_format_number(row[name]) for name in figures))
+            for window, row in zip(days, rows, strict=True)
+        ],
+    )
+    return _Chart(label, draw_timeline(draw, axis, 1.9, label, _BLUE), table)
 
 
-def _draw_events(life: ModelLife) -> tuple[str, str]:
+def _format_number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else ""
+
+
+def _draw_events(life: ModelLife) -> _Chart:
     """Draw which version served, the alerts and the rows in quarantine, each kind in a row of its own."""
-    moves, (_, end) = life.moves.to_dict("records"), life.span
-    alerts = {
-        f"{rule} {subject}".strip()[:24]: group.to_dict("records")
-        for (rule, subject), group in life.alerts.groupby(["rule", "subject"])
-    }
-    quarantine = life.quarantine.to_dict("records")
+    moves, alerts, quarantine = life.moves.to_dict("records"), life.alerts_by_name, life.quarantine.to_dict("records")
     most = max((row["rows"] for row in quarantine), default=1)
 
     def draw(chart: Chart) -> None:
-        axes = chart.axes
         chart.label_rows(["version", *alerts, "quarantine"])
         for number, move in enumerate(moves):
-            until = moves[number + 1]["as_of"] if number + 1 < len(moves) else end
-            text = f"version {move['to_version']:.0f}: {move['move']}, {move['reason']}"
-            chart.add_box(0, move["as_of"], until, text, fill=_STEPS[1 + number % 2], edge=_BLUE)
-            axes.text(max(move["as_of"], life.span[0]), 0, f" {move['to_version']:.0f}", va="center")
+            until = moves[number + 1]["as_of"] if number + 1 < len(moves) else life.axis.end
+            chart.add_box(0, move["as_of"], until, _describe_move(move), fill=_STEPS[1 + number % 2], edge=_BLUE)
+            chart.axes.text(max(move["as_of"], life.axis.start), 0, f" {move['to_version']:.0f}", va="center", zorder=5)
         for line, alert in ((n, alert) for n, group in enumerate(alerts.values(), 1) for alert in group):
             text = f"{alert['severity']} to {alert['owner']}: {alert['evidence']}"
             until = max(alert["last_seen"], alert["first_seen"] + timedelta(days=1))
@@ -225,18 +251,25 @@ def _draw_events(life: ModelLife) -> tuple[str, str]:
 
     total = sum(int(row["rows"]) for row in quarantine)
     label = f"{len(moves)} versions served, {len(life.alerts)} alerts, {total} rows in quarantine"
-    return label, draw_timeline(draw, life.span, _ROW * (len(alerts) + 2) + 0.3, label)
+    events = [(move["as_of"], _describe_move(move)) for move in moves]
+    events += [(row["as_of"], f"{row['rows']} rows in quarantine") for row in quarantine]
+    table = Table(("as of", "what"), [(f"{day:%-d %b %Y}", what) for day, what in sorted(events)])
+    return _Chart(label, draw_timeline(draw, life.axis, _ROW * (len(alerts) + 2) + 0.5, label, _BLUE), table)
 
 
-def _draw_drift(life: ModelLife, policy: Policy) -> tuple[str, str]:
+def _describe_move(move: Row) -> str:
+    return f"version {move['to_version']:.0f}: {move['move']}, {move['reason']}"
+
+
+def _draw_drift(life: ModelLife, policy: Policy) -> _Chart:
     """Draw a row per column and a box per week; columns that page come first, in bold."""
     rows = life.weeks
     if not rows:
-        return "No week has been compared yet.", ""
+        return _Chart("No week has been compared yet.")
     columns = sorted({row["column"] for row in rows}, key=lambda name: (name not in policy.paging, name))
 
     def draw(chart: Chart) -> None:
-        chart.label_rows([column[:24] for column in columns], bold=sum(column in policy.paging for column in columns))
+        chart.label_rows(columns, bold=sum(column in policy.paging for column in columns))
         crosses = []
         for row in rows:
             line, until = columns.index(row["column"]), row["week"] + timedelta(days=7)
@@ -244,13 +277,22 @@ def _draw_drift(life: ModelLife, policy: Policy) -> tuple[str, str]:
             fill = "#fff" if math.isnan(share) else _STEPS[min(int(share * 4), 5)]
             text = f"{row['column']}, week of {row['week']:%-d %b}: PSI {row['psi']:.3f}, {row['state']}"
             chart.add_box(line, row["week"], until, text, fill=fill, edge="#e3e6ea")
-            if row["state"] in {"drift", "missing"}:
+            if row["state"] in _CROSSED:
                 crosses.append((row["week"] + timedelta(days=3.5), line))
         for colour, width in (("#fff", 3), (_ORANGE, 1)) if crosses else ():
             chart.axes.plot(*zip(*crosses, strict=True), "x", color=colour, markeredgewidth=width, zorder=4)
 
     label = f"Drift of {len(columns)} columns per week"
-    return label, draw_timeline(draw, life.span, _ROW * len(columns) + 0.3, label)
+    svg = draw_timeline(draw, life.axis, _ROW * len(columns) + 0.5, label, _BLUE)
+    return _Chart(label, svg, _list_drift(rows, columns))
+
+
+def _list_drift(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    """PSI by column and week; a star stands where the chart has a cross."""
+    weeks = sorted({row["week"] for row in rows})
+    psi = {(row["column"], row["week"]): f"{row['psi']:.3f}{' *' if row['state'] in _CROSSED else ''}" for row in rows}
+    head = ("PSI", *(f"{week:%-d %b}" for week in weeks))
+    return Table(head, [(column, *(psi.get((column, week), "") for week in weeks)) for column in columns])
 
 
 def _list_verdicts(life: ModelLife) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -75,7 +76,8 @@ def test_every_chart_is_well_formed_says_what_it_shows_and_is_reached_by_the_key
     for chart in charts:
         root = ET.fromstring("<svg " + chart.partition("</svg>")[0] + "</svg>")  # noqa: S314 (our own)
         assert root.attrib["aria-label"]
-    assert text.count('tabindex="0"') == len(charts) + 1  # and the table of alerts
+    assert text.count('tabindex="0" role="region"') == 2 * len(charts) + 1  # each chart, its figures, and all alerts
+    assert text.count('class="mark" tabindex="0"') == text.count('class="tip"') == 3 * 3 + 3 + 16
     assert "Version 2: refused" in text
 
 
@@ -197,29 +199,31 @@ def test_the_page_is_the_one_that_was_looked_at():
     assert shown() == SHOWN.read_text()
 
 
-LEFT, WIDTH = 0.21 * 9.6 * 72, 0.76 * 9.6 * 72
+LEFT, RIGHT = eventful().axis.margin * 9.6 * 72, 0.97 * 9.6 * 72
 """Of the axes in each chart, points."""
 
 
 def x(days, whole=100):
-    return pytest.approx(LEFT + WIDTH * min(max(days / whole, 0), 1), abs=0.1)
+    return pytest.approx(LEFT + (RIGHT - LEFT) * min(max(days / whole, 0), 1), abs=0.1)
 
 
 def marks(text, chart):
-    """What the pointer shows of each mark of a chart, with the smallest and largest x and y that it is drawn at."""
+    """The text of each mark of a chart, with the smallest and largest x and y that it is drawn at."""
     root = ET.fromstring("<svg " + text.split("<svg ")[1 + chart].partition("</svg>")[0] + "</svg>")  # noqa: S314
     space = "{http://www.w3.org/2000/svg}"
-    for mark in root.iter(f"{space}g"):
-        if said := mark.findtext(f"{space}title"):
-            points = [(float(a), float(b)) for path in mark.findall(f"{space}path")
-                      for a, b in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.attrib["d"])]  # fmt: skip
-            points += [(float(use.attrib["x"]), float(use.attrib["y"])) for use in mark.iter(f"{space}use")]
-            xs, ys = zip(*points, strict=True)
-            yield said, (min(xs), max(xs)), (min(ys), max(ys))
+    for group in root.iter(f"{space}g"):
+        below = list(group)
+        for mark, tip in pairwise(below):
+            if mark.get("class") == "mark":
+                points = [(float(a), float(b)) for path in mark.findall(f"{space}path")
+                          for a, b in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.attrib["d"])]  # fmt: skip
+                points += [(float(use.attrib["x"]), float(use.attrib["y"])) for use in mark.iter(f"{space}use")]
+                xs, ys = zip(*points, strict=True)
+                yield " ".join(tip.itertext()), (min(xs), max(xs)), (min(ys), max(ys))
 
 
 def words(text, chart):
-    return re.findall(r"<text[^>]*>([^<]*)<", text.split("<svg ")[1 + chart].partition("</svg>")[0])
+    return re.findall(r"<text style[^>]*>([^<]*)<", text.split("<svg ")[1 + chart].partition("</svg>")[0])
 
 
 def test_a_mark_stands_where_its_moment_lies_between_the_first_and_the_last():
@@ -250,12 +254,38 @@ def test_each_event_and_each_week_is_explained_in_its_row():
         "40 rows as of 21 Apr", "10 rows as of 10 Jun", "1 rows as of 30 Jun",
     ]  # fmt: skip
     assert [name for name in words(text, 4) if name not in {"Apr", "May", "Jun", "Jul"}] == [
-        "wind", "a column whose name is f", "air", "carrier",
+        "wind", "a column whose name is far too long", "air", "carrier",
     ]  # fmt: skip
     rows = {said.partition(",")[0]: ys for said, _, ys in weeks}
     assert rows["wind"] < rows["a column whose name is far too long"] < rows["air"] < rows["carrier"]
     assert ("carrier, week of 8 Apr: PSI 0.900, drift", (x(7), x(14))) in [(said, xs) for said, xs, _ in weeks]
     assert len(weeks) == 7
+
+
+def test_a_table_behind_each_chart_has_its_figures():
+    text = render_page(eventful(), PAGING)
+    tables = [re.findall(r"<td>([^<]*)</td>", table) for table in text.split('<details class="figures">')[1:]]
+    assert tables[0][:6] == ["1 Apr to 28 Apr", "1", "0.7000", "0.6800", "0.7300", "0.7000"]
+    assert tables[0][6:12] == ["29 Apr to 26 May", "2", "0.7200", "", "", "0.7100"]
+    assert "version 3: rollback, by ada" in tables[3]
+    assert tables[4][:8] == ["wind", "0.000", "0.050", "", "a column whose name is far too long", "", "", "0.190 *"]
+
+
+@pytest.mark.parametrize("letters", [5, 30, 60, 120])
+def test_the_longest_name_has_room(letters):
+    name = "x" * letters
+    drift = life().drift.replace({"column": {"wind": name}})
+    page = life(drift=drift)
+    assert f">{name}</text>" in render_page(page, POLICY)
+    assert len(name) * 0.6 * page.axis.letters <= page.axis.margin * 9.6 * 72
+
+
+def test_a_text_stays_within_its_chart():
+    moves = life().moves.assign(reason="many words " * 40)
+    text = render_page(life(moves=moves), POLICY).split("<svg ")[4].partition("</svg>")[0]
+    tip = re.findall(r'<tspan x="([\d.]+)" y="([\d.]+)">([^<]*)<', text)
+    assert len(tip) > 3
+    assert all(0 <= float(x) <= 9.6 * 72 and float(y) > 0 and len(line) < 75 for x, y, line in tip)
 
 
 def test_higher_is_better_and_the_band_is_drawn():

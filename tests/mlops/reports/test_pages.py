@@ -1,4 +1,3 @@
-import base64
 import re
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,7 +8,7 @@ import pytest
 from kinds import BINARY
 
 from mlops.contract import Rule
-from mlops.reports import pages
+from mlops.reports import charts, pages
 
 Y = np.arange(300) % 2
 ANSWERS = {"challenger": np.linspace(0.1, 0.9, 300), "<b>": np.full(300, 0.4)}
@@ -17,13 +16,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 DAY = np.datetime64("2013-06-01") + np.arange(300) % 7
 
 
-def texts(svg):
-    return {"".join(node.itertext()).strip() for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314
+def texts(plot):
+    root = ET.fromstring(plot.svg)  # noqa: S314 (our own)
+    return {"".join(node.itertext()).strip() for node in root.iter("{http://www.w3.org/2000/svg}text")}
 
 
 def draw_all():
     levels = {who: BINARY.daily_level(Y, p) for who, p in ANSWERS.items()}
-    return {**pages.quality_plots(BINARY.draw_curves(Y, ANSWERS)), "daily": pages.daily_plot(DAY, levels)}
+    return {**charts.quality_plots(BINARY.draw_curves(Y, ANSWERS)), "daily": charts.daily_plot(DAY, levels)}
 
 
 def test_plots_are_svg_with_readable_words_and_the_same_for_the_same_figures():
@@ -35,7 +35,7 @@ def test_plots_are_svg_with_readable_words_and_the_same_for_the_same_figures():
 
 
 def test_importances_show_the_twenty_greatest():
-    words = texts(pages.importance_plot({f"feature_{n}": n / 10 for n in range(30)}, "log-loss"))
+    words = texts(charts.importance_plot({f"feature_{n}": n / 10 for n in range(30)}, "log-loss"))
     assert {"feature_10", "feature_29"} <= words
     assert "feature_9" not in words
 
@@ -47,7 +47,9 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
     ]
     page = pages.render_verdict(
         title="a.b.<i>c</i> version 1", summary="On \"all\" days", accepted=False, rules=rules,
-        metrics={"challenger": {"auc": 0.75}, "champion": {"auc": 0.5}}, plots={"<x>": "<svg/>"},
+        metrics={"challenger": {"auc": 0.75}, "champion": {"auc": 0.5}},
+        plots={"<x>": charts.Plot("<svg/>", charts.Table(("<h>",), [("<c>",)]))},
+        source="/#/experiments/1/runs/2",
     )  # fmt: skip
     assert "<script>" not in page
     assert "in &lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in page
@@ -56,8 +58,17 @@ def test_a_page_shows_every_rule_and_whatever_it_is_given_is_text():
     assert re.search(
         r"floor</td>\s*<td class=\"yes\">passed</td>\s*<td class=\"n\">0.75</td><td class=\"n\">0.7</td>", page
     )
-    assert base64.b64encode(b"<svg/>").decode() in page
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "<svg/>" in page
+    assert "&lt;x&gt;" in page
+    assert "<td>&lt;c&gt;</td>" in page
+    assert re.findall(r"(?:src|href)=\"([^\"]*)", page) == ["/#/experiments/1/runs/2"]
+
+
+def test_each_point_that_is_shown_has_a_text_and_a_row():
+    for name, plot in draw_all().items():
+        assert plot.svg.count('class="tip"') == plot.svg.count('class="mark"')
+        shown = len(plot.table.rows) * (len(plot.table.head) - 1 if name == "daily" else 1)
+        assert plot.svg.count('class="tip"') == shown
 
 
 def test_a_page_without_answers_has_rules_only():
