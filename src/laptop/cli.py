@@ -217,9 +217,9 @@ def notebook(file: Path, target: str, params: tuple[str, ...], home: Path | None
 @click.option("--port", default=5000, show_default=True)
 @_home
 def ui(port: int, home: Path | None) -> int:
-    """Serve the home's MLflow pages until Ctrl-C.
+    """Serve the home's runs, reports and MLflow until Ctrl-C.
 
-    Only this machine can reach them.
+    Only this machine can reach them. On a terminal a browser opens the index page.
     """
     from laptop.web import serve_home
 

@@ -1,11 +1,14 @@
-"""Serves pages to this machine alone: MLflow's pages of a home, and the documentation of a bundle's project."""
+"""Serves pages to this machine alone: those of a home, and the documentation of a bundle's project."""
 
 from __future__ import annotations
 
 import importlib.util
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,7 +17,7 @@ from laptop.home import Home, LaptopError, set_environment
 
 
 def serve_home(home: Home, port: int) -> int:
-    """Serve MLflow's pages of a home until Ctrl-C; returns the exit code.
+    """Serve the index page of a home and MLflow's pages until Ctrl-C; returns the exit code.
 
     Raises:
         LaptopError: no job has run in the home.
@@ -23,17 +26,33 @@ def serve_home(home: Home, port: int) -> int:
     if not database.exists():
         cure = shlex.join(["laptop", "run", "JOB", "-t", "TARGET", "--home", str(home.path)])
         raise LaptopError(f"there is no {database} yet; run a job first: {cure}")
-    click.echo(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
+    click.echo(f"http://127.0.0.1:{port}/home  jobs and their pages\nhttp://127.0.0.1:{port}       MLflow")
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "laptop", "--workers", "1"]
     # Without job execution, which starts eight more processes, and without a line for each request.
     quiet = {
+        "LAPTOP_HOME": str(home.path),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONWARNINGS": "ignore",
     }
     with set_environment(**quiet):
-        options = ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level=warning"]
-        return subprocess.call([*command, *options])  # noqa: S603
+        options = ["--backend-store-uri", f"sqlite:///{database}", "--host", "127.0.0.1", "--port", str(port)]
+        with subprocess.Popen([*command, *options, "--uvicorn-opts", "--log-level=warning"]) as process:  # noqa: S603
+            try:
+                if sys.stdout.isatty():
+                    _open_browser(process, port)
+                return process.wait()
+            finally:
+                process.terminate()  # a signal may have reached this process alone
+
+
+def _open_browser(process: subprocess.Popen[bytes], port: int) -> None:
+    """Open the index page of the home, once the server answers."""
+    while process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            click.launch(f"http://127.0.0.1:{port}/home")
+            return
+        time.sleep(0.2)
 
 
 def serve_docs(root: Path, name: str, port: int) -> int:

@@ -94,15 +94,14 @@ class ModelLife:
         return TimeAxis(first, pd.Timestamp(self.as_of), max(map(len, labels), default=0))
 
 
-def render_page(life: ModelLife, policy: Policy, source: str = "") -> str:
-    """Render the page as HTML without external files; `source` is a link to the MLflow run that keeps it."""
+def render_page(life: ModelLife, policy: Policy) -> str:
+    """Render the page as HTML without external files."""
     windows = life.result_windows
     note = f"{life.model}, as of {life.as_of:%-d %B %Y} UTC. {_summarise_windows(life.kind.names, windows)}"
     note += f" Too few rows: {'; '.join(life.unjudged)}." if life.unjudged else ""
     return render_template(
         "life.html", question=life.question, note=note, facts=_list_facts(life), sections=_sections(life, policy),
         verdicts=list(_list_verdicts(life)), decisions=_list_decisions(life), alerts=_list_alerts(life),
-        source=source,
     )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ def render_verdict(
     rules: Sequence[Any],
     metrics: Mapping[str, Mapping[str, float]],
     plots: Mapping[str, Plot],
-    source: str = "",
 ) -> str:
     """Render a verdict as one HTML file without external files.
 
@@ -30,16 +29,15 @@ def render_verdict(
         rules: `mlops.contract.Rule`s, in the order of the page.
         metrics: figures by model (challenger, champion) and name; the same names for both.
         plots: charts by name.
-        source: link to the MLflow run that keeps the page.
     """
     names = list(next(iter(metrics.values()), {}))
     return render_template(
         "verdict.html", title=title, summary=summary, accepted=accepted, rules=rules, metrics=metrics, names=names,
-        plots=plots, figure=_format_figure, source=source,
+        plots=plots, figure=_format_figure,
     )  # fmt: skip
 
 
-def render_batch(title: str, subtitle: str, results: Sequence[Any], problems: Sequence[str], source: str = "") -> str:
+def render_batch(title: str, subtitle: str, results: Sequence[Any], problems: Sequence[str]) -> str:
     """Render the result of ingesting one batch as one HTML file without external files.
 
     (Rejected: Great Expectations' own pages, which load scripts from elsewhere and fail on numpy 2.)
@@ -49,12 +47,11 @@ def render_batch(title: str, subtitle: str, results: Sequence[Any], problems: Se
         subtitle: moment and job run of the ingestion.
         results: one `mlops.data.quarantine.BatchResult` per source.
         problems: why the batch was blocked; empty: it was published.
-        source: link to the MLflow run that keeps the page.
     """
     plots = {result.source.name: draw_days(result.source.name, result.per_day) for result in results if result.per_day}
     return render_template(
         "batch.html", title=title, subtitle=subtitle, results=results, problems=problems, plots=plots,
-        examples=_first_examples, source=source,
+        examples=_first_examples,
     )  # fmt: skip
 
 

@@ -94,4 +94,4 @@ def test_the_page_shows_what_was_found_and_nothing_of_a_file_becomes_markup():
     assert "Delivery &lt;1&gt;" in page
     assert "kind:be_in_set (value_set x, y), else quarantine" in page
     assert not re.findall(r"(?:src|href)=\"(?!#)", page)
-    assert page.count(" rows</title>") == len(judged.per_day) == 1
+    assert page.count(" rows</tspan>") == len(judged.per_day) == 1
