@@ -53,10 +53,12 @@ TEXTS = {
 SETTINGS = {"spark.sql.session.timeZone"}
 PLATFORM, CHECKOUT = "src/mlops/platform/runtime.py", "src/mlops_cli/checkout.py"
 CI = "src/mlops_cli/ci/check_commands.py"
-RELEASE = {f"src/mlops_cli/{name}.py" for name in ("ci/release_commands", "release_build", "locked_packages")}
+RELEASE = {f"src/mlops_cli/{name}.py" for name in ("ci/release_commands", "release_build")}
+SERVER = "src/mlops/platform/scoring_server.py"
 MAY = {
     "texts": {"src/mlops/platform/storage.py"},  # tells DBFS from volumes, and warns
-    "environment": {PLATFORM, CHECKOUT},  # the latter hands it on to git and uv, whole
+    # The checkout hands it on to git and uv, whole; a container tells its server the port.
+    "environment": {PLATFORM, CHECKOUT, SERVER},
     "clock": {PLATFORM, CI},  # a queue's order, the end of an approval, ages; dates that commands show
     "paths": {CHECKOUT, *RELEASE},  # commands of a pipeline, which stands in the checkout and never on serverless
 }
