@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import runpy
-import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import click
@@ -25,8 +22,8 @@ from laptop.notebook import Widgets, describe_exception, run_notebook
 from laptop.references import Scope
 from laptop.sql_text import bind_parameters, fill_parameters, split_statements
 from laptop.task_states import FILE_KINDS
+from laptop.working_folder import work_beside
 
-_alone = Lock()
 _SHOWN_ROWS = 20
 GetSession = Callable[[], Any]
 
@@ -84,31 +81,6 @@ def _run_sql(file: Path, values: dict[str, str], session: Any) -> None:
                 click.echo(frame.limit(_SHOWN_ROWS).toPandas().to_string())
         except Exception as error:
             raise LaptopError(f"{file}, statement {number}: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def work_beside(file: Path, arguments: Sequence[str]) -> Iterator[None]:
-    """Work in the folder of a file; what it imported from there and from places that it added is forgotten again."""
-    with _alone:
-        folder, path, argv, known = Path.cwd(), list(sys.path), list(sys.argv), set(sys.modules)
-        os.chdir(file.parent)
-        sys.path.insert(0, str(file.parent))
-        sys.argv = [str(file), *arguments]
-        try:
-            yield
-        finally:
-            added = [Path(place).resolve() for place in sys.path if place not in path]
-            os.chdir(folder)
-            sys.path[:], sys.argv = path, argv
-            for name in set(sys.modules) - known:
-                origin = getattr(sys.modules[name], "__file__", None)
-                if origin and _belongs_to(Path(origin).resolve(), added):
-                    del sys.modules[name]
-
-
-def _belongs_to(module: Path, places: Sequence[Path]) -> bool:
-    installed = module.is_relative_to(Path(sys.prefix).resolve()) or module.is_relative_to(sys.base_prefix)
-    return not installed and any(module.is_relative_to(place) for place in places)
 
 
 def find_task_file(bundle: Bundle, job: str, key: str, kind: str) -> Path:
