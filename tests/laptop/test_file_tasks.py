@@ -241,7 +241,7 @@ _TEXTS = st.text(st.sampled_from("ab ;'\"`-/*\n\\"), max_size=12)
 @given(st.lists(_TEXTS, max_size=4))
 def test_statements_of_texts_names_and_comments_are_as_many_as_were_joined(parts):
     quoted = ["SELECT '" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in parts]
-    comments = [f"{text} /* {part.replace('*/', '')} */" for text, part in zip(quoted, parts, strict=True)]
+    comments = [f"{text} /* {part.replace('*', '')} */" for text, part in zip(quoted, parts, strict=True)]
     assert split_statements(";\n".join(quoted)) == quoted
     assert split_statements(";".join(comments)) == quoted
 
