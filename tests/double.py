@@ -174,6 +174,21 @@ def _registered(d: Double, name: str, change: dict[str, Any] | None = None) -> d
 # --- jobs and statements ---------------------------------------------------------------------------------------------
 
 
+def _get_statement(d: Double) -> dict[str, Any]:
+    rows = d.statement.get("result", {}).get("data_array")
+    if rows is None:
+        return d.statement
+    manifest = {"total_row_count": len(rows), "truncated": False} | d.statement["manifest"]
+    return d.statement | {"manifest": manifest, "result": _get_chunk(d, 0)}
+
+
+def _get_chunk(d: Double, number: int) -> dict[str, Any]:
+    """A part of the answer, with the number of the next one, if there is one."""
+    rows, start = d.statement["result"]["data_array"], number * d.page
+    following = {"next_chunk_index": number + 1} if start + d.page < len(rows) else {}
+    return {"chunk_index": number, "row_offset": start, "data_array": rows[start : start + d.page], **following}
+
+
 def _run_now(d: Double, body: bytes) -> dict[str, Any]:
     given = json.loads(body)
     run_id = len(d.runs) + 1
@@ -360,7 +375,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/api/2.2/jobs/runs/repair", lambda d, q, b: _repair(d, b)),
     ("GET", "/api/2.0/sql/warehouses", lambda d, q, b: {"warehouses": d.warehouses}),
     ("POST", "/api/2.0/sql/statements", lambda d, q, b: {"statement_id": "s", "status": {"state": "RUNNING"}}),
-    ("GET", "/api/2.0/sql/statements/s", lambda d, q, b: d.statement),
+    ("GET", "/api/2.0/sql/statements/s", lambda d, q, b: _get_statement(d)),
+    ("GET", r"/api/2.0/sql/statements/s/result/chunks/(\d+)", lambda d, q, b, chunk: _get_chunk(d, int(chunk))),
     ("GET", "/api/2.0/dbfs/list", lambda d, q, b: _dbfs_list(d, q)),
     ("GET", "/api/2.0/dbfs/get-status", lambda d, q, b: _dbfs_status(d, q)),
     ("GET", "/api/2.0/dbfs/read", lambda d, q, b: _dbfs_read(d, q)),

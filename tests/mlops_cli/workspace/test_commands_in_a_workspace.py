@@ -11,6 +11,7 @@ from double import Double, Refused
 from mlops.contract import MlopsError
 from mlops_cli import bundle_cli
 from mlops_cli.cli import run_args
+from mlops_cli.warehouse import query_rows
 
 MODEL = "prod.toy.failing"
 PARAMETERS = {
@@ -125,6 +126,29 @@ def test_the_history_is_read_by_a_warehouse(workspace: Double, capsys: pytest.Ca
     asked = next(body for body in workspace.bodies if "statement" in body)
     assert asked["warehouse_id"] == "on"
     assert [one["value"] for one in asked["parameters"]] == ["prod.toy.audit", "prod.toy.failing"]
+
+
+def _long_answer(rows: int) -> dict[str, object]:
+    return {
+        "statement_id": "s",
+        "status": {"state": "SUCCEEDED"},
+        "manifest": {"schema": {"columns": [{"name": "number"}]}},
+        "result": {"data_array": [[str(row)] for row in range(rows)]},
+    }
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5, 9])
+def test_every_chunk_of_an_answer_is_read(workspace: Double, rows: int) -> None:
+    workspace.warehouses, workspace.statement = [{"id": "on", "state": "RUNNING"}], _long_answer(rows)
+    assert query_rows("a.b.c", "model", "m") == [{"number": str(row)} for row in range(rows)]
+
+
+@pytest.mark.parametrize("short", [{"truncated": True}, {"total_row_count": 7}])
+def test_an_answer_that_was_cut_is_no_answer(workspace: Double, short: dict[str, object]) -> None:
+    workspace.warehouses, workspace.statement = [{"id": "on", "state": "RUNNING"}], _long_answer(5)
+    workspace.statement["manifest"].update(short)
+    with pytest.raises(MlopsError, match="answered 5 rows and holds more"):
+        query_rows("a.b.c", "model", "m")
 
 
 def test_a_workspace_without_a_warehouse_is_told(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
