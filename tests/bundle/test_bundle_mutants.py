@@ -51,6 +51,7 @@ LEGAL = {
     "dangle resources.jobs.*.tasks.*.task_key": "only a task that others name, or with an entry point, is bound",
     "delete resources.jobs.*.parameters.*": "its configuration has a default",
     "delete resources.jobs.*.schedule": "a job without schedule is started by hand",
+    "delete resources.jobs.*.performance_target": "the platform has one; mlops_cli/ci/test_estimates.py holds ours",
     "delete variables.sample_environments.default.*.spec.dependencies.2": "what a task imports only running it tells",
     "delete resources.jobs.ingestion.tasks.1": "the job integration has that task too; README's table misses it",
     "delete resources.jobs.integration.tasks.8": "a trial may stop before its last task; README's table misses it",
