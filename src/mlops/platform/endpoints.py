@@ -110,8 +110,7 @@ class WorkspaceEndpoint:
         settings = self._settings
         entities = [self._entity_of(version) for version in traffic]
         routes = [Route(traffic_percentage=share, served_entity_name=self._name_of(v)) for v, share in traffic.items()]
-        versions = " and ".join(f"version {version} ({share} %)" for version, share in traffic.items())
-        with self._translate(f"serving {settings.model} {versions} by"):
+        with self._translate(f"serving {settings.model} {describe_traffic(traffic)} by"):
             there = self._find_endpoint()
             if there is not None:
                 self._check_model(there)
@@ -286,6 +285,11 @@ class WorkspaceEndpoint:
                 group_name=self._settings.users, permission_level=ServingEndpointPermissionLevel.CAN_QUERY
             )
             self._client.serving_endpoints.update_permissions(there.id or "", access_control_list=[allowed])
+
+
+def describe_traffic(traffic: Mapping[int, int]) -> str:
+    """Describe which version gets how much; empty: nothing is served."""
+    return " and ".join(f"version {version} ({share} %)" for version, share in traffic.items())
 
 
 def _traffic_of(config: EndpointCoreConfigOutput) -> dict[int, int]:

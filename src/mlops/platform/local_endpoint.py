@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops.contract import MlopsError
+from mlops.platform import storage
 from mlops.platform.endpoints import Answer
 
 if TYPE_CHECKING:
@@ -57,10 +58,8 @@ class LocalEndpoint:
         """Serve versions with these per cent, see `Endpoint.set_traffic`."""
         for version in traffic:
             self._start_server(version)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        half_written = self._file.with_suffix(".tmp")
-        half_written.write_text(json.dumps({"traffic": {str(version): share for version, share in traffic.items()}}))
-        half_written.rename(self._file)
+        shares = {str(version): share for version, share in traffic.items()}
+        storage.write_text(str(self._file), json.dumps({"traffic": shares}))
 
     def restore(self) -> None:
         """Put back what was served when the endpoint was opened, see `Endpoint.restore`."""

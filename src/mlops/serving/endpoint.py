@@ -11,7 +11,7 @@ from mlops.context import Context
 from mlops.contract import MlopsError, ModelError, clean_text
 from mlops.contract.model_version import Version
 from mlops.platform import runtime, scoring_server
-from mlops.platform.endpoints import Endpoint, EndpointSettings, WorkspaceEndpoint
+from mlops.platform.endpoints import Endpoint, EndpointSettings, WorkspaceEndpoint, describe_traffic
 from mlops.platform.local_endpoint import LocalEndpoint
 from mlops.release import aliases, audit_log
 from mlops.release.version_record import AuditRow, newest_move, read_record
@@ -47,15 +47,26 @@ def open_endpoint(job: Job) -> Iterator[Endpoint]:
         yield local
 
 
+def load_champion(job: Job) -> tuple[Sequence[AuditRow], AuditRow, Version]:
+    """Load the audit rows, oldest first, with the newest move and the champion that it made.
+
+    Raises:
+        ModelError: there is no champion.
+    """
+    rows, name = audit_log.load_rows(job), job.config.model_name
+    last, champion = newest_move(rows), aliases.find_serving(job.registry, name, rows, job.config.target)
+    if last is None or champion is None:
+        raise ModelError(f"{name} has no champion yet: train, or promote a version, and deploy it")
+    return rows, last, champion
+
+
 def serve_champion(job: Job, endpoint: Endpoint) -> Version:
     """Give the champion of the audit table the whole traffic, and send it its own input example; returns it.
 
     Raises:
         ModelError: it does not serve; the endpoint serves what it served before, and a move of this run is undone.
     """
-    last, champion = newest_move(audit_log.load_rows(job)), aliases.load_serving(job)
-    if last is None or champion is None:
-        raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
+    _, last, champion = load_champion(job)
     before: dict[int, int] = {}
     try:
         before = dict(endpoint.read_traffic())
@@ -69,7 +80,7 @@ def serve_champion(job: Job, endpoint: Endpoint) -> Version:
     answers = "serves it" if share == 100 else f"gives it {share} % of the requests, the job rollout more"
     state = {0: "shadow", 100: "serves"}.get(share, "canary")
     record_state(job, champion, state, f"endpoint {job.config.endpoint} {answers}")
-    job.log.info("endpoint %s serves %s", job.config.endpoint, _describe_traffic(traffic))
+    job.log.info("endpoint %s serves %s", job.config.endpoint, describe_traffic(traffic))
     return champion
 
 
@@ -139,7 +150,7 @@ def _put_back(job: Job, endpoint: Endpoint, last: AuditRow, before: dict[int, in
             endpoint.set_traffic({previous: 100})
         else:
             endpoint.restore()
-        done.append(f"it serves {_describe_traffic(endpoint.read_traffic())}")
+        done.append(f"it serves {describe_traffic(endpoint.read_traffic()) or 'nothing: it is gone'}")
     except MlopsError as error:
         done.append(f"it could not be put back: {error}")
     version = aliases.find_version(job, last.to_version)
@@ -164,10 +175,6 @@ def put_champion_back(job: Job, last: AuditRow, previous: int, why: str) -> str:
     except MlopsError as error:
         return f"the champion was not put back: {error}"
     return f"version {previous} is champion again"
-
-
-def _describe_traffic(traffic: Any) -> str:
-    return " and ".join(f"version {number} ({share} %)" for number, share in traffic.items()) or "nothing: it is gone"
 
 
 def _make_app(job: Job, number: int) -> FastAPI:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,7 +130,6 @@ def _make_requests(inputs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     columns = list(inputs.columns)
     singles, rest = values[:_SINGLES], values[_SINGLES:]
     for block in [*([row] for row in singles), *(rest[at : at + _BLOCK] for at in range(0, len(rest), _BLOCK))]:
-        json.dumps(block)  # a value that JSON does not have would fail in the client, with no word of the column
         yield {"dataframe_split": {"columns": columns, "data": block}}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlops.config import RolloutConfig
 from mlops.context import Context
 from mlops.contract import ModelError
@@ -23,16 +25,13 @@ def take_step(job: Job, endpoint: Endpoint) -> Step:
         ModelError: there is no champion, or the endpoint could not be changed; a row of the audit table says so where
             a rollout is under way.
     """
-    champion, rows = aliases.load_serving(job), audit_log.load_rows(job)
-    last = newest_move(rows)
-    if champion is None or last is None:
-        raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
-    previous, failure = rollout.find_previous(rows), rollout.find_failure(rows)
+    rows, last, champion = serving.load_champion(job)
+    previous = rollout.find_previous(rows)
     if previous is None:
         step = _align(job, endpoint, champion)
     else:
         try:
-            step = Step("abort", {previous: 100}, failure) if failure else _decide_step(job, endpoint, last, previous)
+            step = _decide_step(job, endpoint, rows, last, previous)
             if step.action != "abort":
                 endpoint.set_traffic(step.traffic)
         except Exception as error:  # noqa: BLE001 (whatever happened, the version that answered before has to answer)
@@ -57,9 +56,10 @@ def _align(job: Job, endpoint: Endpoint, champion: Version) -> Step:
     return step
 
 
-def _decide_step(job: Job, endpoint: Endpoint, last: AuditRow, previous: int) -> Step:
-    traffic, rows = endpoint.read_traffic(), audit_log.load_rows(job)
-    begun = rollout.has_begun(rows)
+def _decide_step(job: Job, endpoint: Endpoint, rows: Sequence[AuditRow], last: AuditRow, previous: int) -> Step:
+    if failure := rollout.find_failure(rows):
+        return Step("abort", {previous: 100}, failure)
+    traffic, begun = endpoint.read_traffic(), rollout.has_begun(rows)
     if (step := rollout.plan_step(last.to_version, previous, traffic, has_begun=begun)) is not None:
         return step
     registry, model = job.registry, job.config.model_name
