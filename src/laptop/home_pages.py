@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from laptop.run_store import RunStore
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from mlflow.entities import Run
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -41,7 +43,7 @@ def list_pages(home: Path) -> list[LoggedPages]:
     """List the MLflow runs of a home that logged HTML files, newest first."""
     import mlflow
 
-    client, artifacts, listed = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}"), home / "artifacts", []
+    client, artifacts, listed = mlflow.MlflowClient(_database(home)), home / "artifacts", []
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     files: dict[str, list[Path]] = {}
     for file in sorted(artifacts.glob("*/*/artifacts/*.html")):
@@ -49,10 +51,18 @@ def list_pages(home: Path) -> list[LoggedPages]:
     for run in client.search_runs(experiments, max_results=_NEWEST, order_by=["attributes.start_time DESC"]):
         if run.info.run_id in files:
             tags = {name: value for name, value in run.data.tags.items() if not name.startswith("mlflow.")}
-            link = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
             pages = {file.name: f"/home/pages/{file.relative_to(artifacts)}" for file in files[run.info.run_id]}
-            listed.append(LoggedPages(run.info.run_name, link, tags.pop(JOB_RUN, ""), tags, pages))
+            listed.append(LoggedPages(run.info.run_name, _link_run(run), tags.pop(JOB_RUN, ""), tags, pages))
     return listed
+
+
+def _database(home: Path) -> str:
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def _link_run(run: Run) -> str:
+    """Link a run's page in MLflow."""
+    return f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
 def render_index(home: Path) -> str:
@@ -73,10 +83,13 @@ def find_file(folder: Path, name: str, ending: str) -> Path | None:
 
 def add_links(home: Path, page: Path) -> str:
     """Return a page with links to the index and to its run in MLflow, which stand in no file."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
     links = '<a href="/home">All runs and reports</a>'
-    for logged in list_pages(home):
-        if f"/home/pages/{page.relative_to((home / 'artifacts').resolve())}" in logged.pages.values():
-            links += f' · <a href="{logged.link}">this run in MLflow</a>'
+    with suppress(MlflowException):  # a run that its owner deleted for good
+        run = mlflow.MlflowClient(_database(home)).get_run(page.parts[-3])
+        links += f' · <a href="{_link_run(run)}">this run in MLflow</a>'
     before, end, after = page.read_text().rpartition("</body>")
     return f"{before}<p>{links}</p>{end}{after}"
 

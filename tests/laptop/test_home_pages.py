@@ -44,7 +44,9 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for run_id in ("aaa", "bbb")
     ]
     client = SimpleNamespace(
-        search_experiments=lambda: [SimpleNamespace(experiment_id="3")], search_runs=lambda *_, **__: logged
+        search_experiments=lambda: [SimpleNamespace(experiment_id="3")],
+        search_runs=lambda *_, **__: logged,
+        get_run=lambda run_id: next(run for run in logged if run.info.run_id == run_id),
     )
     monkeypatch.setattr(mlflow, "MlflowClient", lambda _: client)
     return tmp_path
