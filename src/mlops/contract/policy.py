@@ -171,6 +171,9 @@ class Policy:
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
     """Time after a training in which no other training starts, so that one cause starts one training."""
+    max_training_rows: int = field(default=2_000_000, repr=False)
+    """Largest number of rows that a training reads: 1.1 KB of the driver's memory each for the flights. Above it, it
+    takes a sample by the hash of the entity's key. No verdict depends on it, so `repr` leaves it out."""
     replicates: int = 1000
     """Day-block bootstrap replicates of the gate."""
     confidence: float = 0.95
@@ -184,7 +187,9 @@ class Policy:
     """
 
     def __post_init__(self) -> None:
-        """Raise ConfigError unless every extra rule is a function with a name of its own."""
+        """Raise ConfigError unless extra rules are functions with names of their own and a training may read rows."""
+        if self.max_training_rows < 1:
+            raise ConfigError(f"max_training_rows is {self.max_training_rows}: it must be at least 1")
         for rule in self.extra_rules:
             if not isinstance(rule, FunctionType) or not rule.__name__.isidentifier():
                 raise ConfigError(f"extra rule {rule!r} is not a function with a name: define it with def in a module")

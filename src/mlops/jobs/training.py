@@ -16,12 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
 from mlops.context import Context, task
-from mlops.contract import ConfigError, DataError, Model
+from mlops.contract import ConfigError, DataError, Model, Values
 from mlops.contract.model_version import Version
 from mlops.data import labels as label_tables
-from mlops.data import predictions
+from mlops.data import predictions, training_sample
+from mlops.data.sample_plan import SamplePlan
 from mlops.modeling import backtest as backtests
 from mlops.modeling import splits, volume
+from mlops.modeling.fitting import fit_pipeline, takes_weights
 from mlops.platform import autologging, model_scan, runtime
 from mlops.questions import question_of
 from mlops.release.model_card import render_model_card
@@ -43,26 +45,26 @@ def run(job: Job) -> None:
     as_of, model = job.config.as_of, job.use_case.model
     train_until = splits.split_windows(as_of, job.use_case.policy).train_until
     tables = _log_input_tables(job)
-    rows = _training_rows(job, train_until, tables)
+    rows, plan = _training_rows(job, train_until, tables)
+    weights = None if plan is None else training_sample.weigh_rows(rows, plan, job.use_case)
     question = question_of(job.use_case.label)
     inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[label_tables.LABEL])
     _check_types(job.use_case.model, inputs, labels)
-    facts = _training_facts(job, train_until, tables)
+    facts = _training_facts(job, train_until, tables, "" if plan is None else plan.describe())
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
     name = f"training {as_of:%Y-%m-%d}"
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
-        folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
-        parameters = backtests.search_parameters(job, inputs, labels, folds)
+        folds = _split_folds(job, rows, plan)
+        parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
         settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})
-        pipeline, study = _fit(job, parameters, inputs, labels, folds[-1])
+        pipeline, study = _fit(job, parameters, inputs, labels, folds[-1], weights=weights)
         facts = replace(facts, model_digest=joblib.hash(pipeline))
-        card = render_model_card(
-            job, study, facts, rows=len(rows), parameters=parameters, unjudged=_log_unjudged(job, rows, train_until)
-        )
+        unjudged = _log_unjudged(job, rows, train_until, plan)
+        card = render_model_card(job, study, facts, rows=len(rows), parameters=parameters, unjudged=unjudged)
         documents = {**study.plots, "model_card.md": card, "environment.txt": _list_installed_packages()}
         job.registry.log_to_run({}, {"rows": len(rows), **study.metrics}, documents)
         version = job.registry.register_model(
@@ -80,22 +82,42 @@ def run(job: Job) -> None:
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
 
 
+def _split_folds(job: Job, rows: pd.DataFrame, plan: SamplePlan | None) -> tuple[backtests.Fold, ...]:
+    """Split the rows in time; tests are on rows that were sampled alike, so that figures need no weights."""
+    folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
+    if plan is None:
+        return folds
+    alike = (rows[training_sample.BUCKET] < plan.common_bound).to_numpy()
+    return tuple((train, test[alike[test]]) for train, test in folds)
+
+
 def _fit(
-    job: Job, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: backtests.Fold
+    job: Job,
+    parameters: Mapping[str, Any],
+    inputs: pd.DataFrame,
+    labels: pd.Series[Any],
+    fold: backtests.Fold,
+    *,
+    weights: Values | None,
 ) -> tuple[Pipeline, backtests.Backtest]:
     """Fit the model on all rows, and measure it on the newest fold: at the same time, unless the fit is autologged."""
     if job.config.autologging == "on":
         with autologging.autolog_fit("on"):
-            pipeline = job.use_case.model.build(parameters).fit(inputs, labels)
-        return pipeline, backtests.run_backtest(job.use_case, parameters, inputs, labels, fold)
+            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
+        return pipeline, backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
     with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
-        backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, fold)
-        pipeline = job.use_case.model.build(parameters).fit(inputs, labels)
+        backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights)
+        pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
     return pipeline, backtest.result()
 
 
-def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime) -> tuple[str, ...]:
-    """Log what the policy's limits can never judge, by the rows of the newest days, as many as a holdout has."""
+def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: SamplePlan | None) -> tuple[str, ...]:
+    """Log what the policy's limits can never judge, by the rows of the newest days, as many as a holdout has.
+
+    Nothing is logged of a sample, which says nothing of the volume of groups and weeks.
+    """
+    if plan is not None:
+        return ()
     policy = job.use_case.policy
     newest = rows[rows["event_time"] >= pd.Timestamp(train_until - policy.holdout).tz_localize(None)]
     unjudged = volume.find_unjudged(question_of(job.use_case.label), newest, policy.holdout, policy)
@@ -120,14 +142,25 @@ def _log_input_tables(job: Job) -> dict[str, int]:
     return {name: int(given[name]) if name in given else job.data.newest_version(name) for name in names}
 
 
-def _training_rows(job: Job, train_until: datetime, tables: Mapping[str, int]) -> pd.DataFrame:
+def _training_rows(
+    job: Job, train_until: datetime, tables: Mapping[str, int]
+) -> tuple[pd.DataFrame, SamplePlan | None]:
+    """Read the labelled rows, and the plan of the sample that they are; None: they are all rows."""
     early = label_tables.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
+    weighs = takes_weights(job.use_case.model.build({}))
+    by_class = weighs and job.use_case.label.kind != "number"
+    early, plan = training_sample.sample_rows(
+        early, job.data, job.use_case, job.config.as_of, versions=tables, by_class=by_class
+    )
+    if plan is not None:
+        limit = job.use_case.policy.max_training_rows
+        job.log.warning("max_training_rows is %d: training reads %s", limit, plan.describe())
     rows = label_tables.join_labels(early, job.data, job.use_case, job.config.as_of, versions=tables)
     before = f"before {train_until:%Y-%m-%d}"
     if rows.empty:
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
     question_of(job.use_case.label).check_training(rows[label_tables.LABEL], before)
-    return rows
+    return rows, plan
 
 
 def _check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> None:
@@ -155,7 +188,7 @@ def _find_registered(job: Job) -> Version | None:
     return next((version for version in versions if version.run_id in ids), None)
 
 
-def _training_facts(job: Job, train_until: datetime, tables: Mapping[str, int]) -> TrainingRun:
+def _training_facts(job: Job, train_until: datetime, tables: Mapping[str, int], sample: str) -> TrainingRun:
     """Collect what trains the same model again: code, environment, tables, moment, parameters."""
     return TrainingRun(
         trained_until=train_until,
@@ -163,6 +196,7 @@ def _training_facts(job: Job, train_until: datetime, tables: Mapping[str, int]) 
         trained_by=runtime.identity(),
         trained_in=job.config.run_id,
         table_versions=",".join(f"{name}={version}" for name, version in tables.items()),
+        training_sample=sample,
         search_trials=str(job.config.search_trials),
         seed=str(job.use_case.model.seed),
         git_commit=job.config.git_commit.removeprefix("git:") or "unknown",

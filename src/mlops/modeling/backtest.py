@@ -18,6 +18,7 @@ from mlops.config import TrainingConfig
 from mlops.context import Context
 from mlops.contract import UseCase
 from mlops.modeling.baselines import make_baselines
+from mlops.modeling.fitting import fit_pipeline
 from mlops.questions import Array, Question, question_of
 from mlops.reports import charts
 
@@ -40,7 +41,12 @@ class Backtest:
 
 
 def search_parameters(
-    job: Context[TrainingConfig], inputs: pd.DataFrame, labels: pd.Series[Any], folds: Sequence[Fold]
+    job: Context[TrainingConfig],
+    inputs: pd.DataFrame,
+    labels: pd.Series[Any],
+    folds: Sequence[Fold],
+    *,
+    weights: Array | None = None,
 ) -> Any:
     """Search the parameters with the lowest mean loss over the folds; each trial is a run of its own.
 
@@ -54,7 +60,9 @@ def search_parameters(
     count = min(trials, len(ParameterGrid(dict(model.space))))
     tried: list[tuple[float, int, Mapping[str, Any]]] = []
     for parameters in ({}, *ParameterSampler(dict(model.space), count, random_state=model.seed)):
-        metrics = [_measure_fold(question, model.build(parameters), inputs, labels, fold)[1] for fold in folds]
+        metrics = [
+            _measure_fold(question, model.build(parameters), inputs, labels, fold, weights=weights)[1] for fold in folds
+        ]
         means = {name: float(np.mean([figures[name] for figures in metrics])) for name in (names.loss, names.ranking)}
         with job.registry.open_run(job.config.experiment, f"trial {len(tried)}", {}):
             job.registry.log_to_run(parameters, means, {})
@@ -66,7 +74,13 @@ def search_parameters(
 
 
 def run_backtest(
-    use_case: UseCase, parameters: Mapping[str, Any], inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+    use_case: UseCase,
+    parameters: Mapping[str, Any],
+    inputs: pd.DataFrame,
+    labels: pd.Series[Any],
+    fold: Fold,
+    *,
+    weights: Array | None = None,
 ) -> Backtest:
     """Fit the model and the baselines on the older days of the fold, and measure them on its newest; on one thread."""
     question = question_of(use_case.label)
@@ -77,7 +91,7 @@ def run_backtest(
     with threadpool_limits(limits=1):  # OpenMP keeps its limit per thread, and this runs in a thread of its own
         for who, pipeline in contestants.items():
             part = _sample_rows(train, _LINE) if who == "linear" else train
-            answers[who], figures = _measure_fold(question, pipeline, inputs, labels, (part, test))
+            answers[who], figures = _measure_fold(question, pipeline, inputs, labels, (part, test), weights=weights)
             metrics.update({f"backtest_{who}_{name}": value for name, value in figures.items()})
         lost = permutation_importance(
             contestants["model"],
@@ -107,10 +121,16 @@ def _sample_rows(positions: Any, rows: int) -> Any:
 
 
 def _measure_fold(
-    question: Question, pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any], fold: Fold
+    question: Question,
+    pipeline: Pipeline,
+    inputs: pd.DataFrame,
+    labels: pd.Series[Any],
+    fold: Fold,
+    *,
+    weights: Array | None,
 ) -> tuple[Array, dict[str, float]]:
     train, test = fold
     question.check_training(labels.iloc[train], "of the oldest days")
-    pipeline.fit(inputs.iloc[train], labels.iloc[train])
+    fit_pipeline(pipeline, inputs.take(train), labels.iloc[train], None if weights is None else weights[train])
     scores = question.predict_scores(pipeline, inputs.take(test))
     return scores, dict(question.compute_metrics(labels.iloc[test], scores).figures)

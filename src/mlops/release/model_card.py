@@ -32,6 +32,7 @@ def render_model_card(
         unjudged: what gate and monitoring never judge at this volume, one sentence each.
     """
     use_case, question = job.use_case, question_of(job.use_case.label)
+    sampled = f" They are a sample: {facts.training_sample}, by the hash of the key." if facts.training_sample else ""
     hours = use_case.entity.lead.total_seconds() / 3600
     return "\n".join(
         [
@@ -39,7 +40,7 @@ def render_model_card(
             "",
             (
                 f"Trained on {rows:,} rows until {facts.trained_until:%Y-%m-%d}, of {len(use_case.features)} features; "
-                f"tables {facts.table_versions}; parameters: {dict(parameters) or 'those of the use case'}."
+                f"tables {facts.table_versions}; parameters: {dict(parameters) or 'those of the use case'}.{sampled}"
             ),
             "",
             "On the newest quarter of those days, fitted on the rest:",

@@ -118,6 +118,8 @@ class TrainingRun(VersionFacts):
     trained_in: str = ""
     """Job run; a repeat of it finds the version that it has registered."""
     table_versions: str = ""
+    training_sample: str = ""
+    """Which of the labelled rows were read; empty: all."""
     search_trials: str = ""
     seed: str = ""
     git_commit: str = ""

@@ -20,7 +20,7 @@ from mlops.context import Context
 from mlops.contract import DataError, ModelError
 from mlops.contract.model_version import VersionFacts
 from mlops.data import labels as data_labels
-from mlops.data import table_schemas
+from mlops.data import table_schemas, training_sample
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.platform import runtime
@@ -66,8 +66,8 @@ def toy(spark, tmp_path_factory, patch):
     own.insert_new("results", spark.createDataFrame(labels), ["id"])
     own.insert_new("orders", spark.createDataFrame(orders), ["id"])
 
-    def train(run_id, **given):
-        context = job("training", run_id=run_id, **given)
+    def train(run_id, use_case=TOY, **given):
+        context = job("training", use_case, run_id=run_id, **given)
         training.run(context)
         return context.registry.get_version(MODEL, int(values["model_version"]))
 
@@ -144,6 +144,39 @@ def test_a_search_has_its_trials_in_runs_of_their_own_and_takes_the_best(toy, tr
         k.removeprefix("model."): v for k, v in mlflow.get_run(trained.run_id).data.params.items() if "model." in k
     }
     assert chosen == best.data.params
+
+
+@pytest.mark.nightly
+def test_above_the_limit_training_reads_a_sample_that_is_the_same_every_time_and_says_so(toy, trained, caplog):
+    whole = int(mlflow.get_run(trained.run_id).data.metrics["rows"])
+    few = replace(TOY, policy=replace(TOY.policy, max_training_rows=whole // 2))
+    first, second = (toy.train(run_id, use_case=few) for run_id in ("few", "few_again"))
+    claims = claims_of(toy, first)
+    assert claims.model_digest == claims_of(toy, second).model_digest != claims_of(toy, trained).model_digest
+    rows = int(mlflow.get_run(first.run_id).data.metrics["rows"])
+    assert 0.95 * whole // 2 <= rows <= whole // 2
+    assert claims.training_sample == f"{rows:,} of {whole:,} labelled rows"
+    assert f"They are a sample: {claims.training_sample}" in first.description
+    assert f"training reads {claims.training_sample}" in caplog.text
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("limit", [60, 399])
+def test_a_sample_on_spark_holds_rows_of_all_and_weights_that_add_up_to_them(toy, limit):
+    job = toy.job("training", replace(TOY, policy=replace(TOY.policy, max_training_rows=limit)))
+    rows, versions = job.own.read_table("features"), {"results": 1}
+    given = {"data": job.own, "use_case": job.use_case, "as_of": job.config.as_of, "versions": versions}
+    everything = data_labels.join_labels(rows, **given).set_index("id")
+    taken, plan = training_sample.sample_rows(rows, by_class=True, **given)
+    sample = data_labels.join_labels(taken, **given)
+    assert len(sample) == sum(plan.kept.values()) <= limit
+    assert sum(plan.total.values()) == len(everything)
+    for label, part in sample.groupby(data_labels.LABEL):
+        assert len(part) == plan.kept[label]
+        expected = everything.loc[part["id"]].drop(columns="batch")
+        pd.testing.assert_frame_equal(part.set_index("id")[expected.columns], expected)
+    weights = training_sample.weigh_rows(sample, plan, job.use_case)
+    assert weights is None or np.allclose(sorted(set(weights)), sorted(plan.weights.values()))
 
 
 @pytest.mark.nightly
