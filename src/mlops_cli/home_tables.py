@@ -28,4 +28,5 @@ def read_rows(home: Path, catalog: str, schema: str, table: str, where: tuple[st
         statement += f" WHERE CAST(\"{column}\" AS VARCHAR) = '{value}'"
     # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
     reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute(statement)
-    return list(pa.table(reader.read_all()).to_pylist())
+    # (Rejected: pa.table, which imports pandas to see whether it was given one of its frames.)
+    return list(pa.RecordBatchReader.from_stream(reader.read_all()).read_all().to_pylist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,9 +13,12 @@ import click
 import pytest
 from life import living, two_accepted, write_without_spark
 
+from mlops.platform.model_scan import artifact_digest
 from mlops.release import audit_log
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.cli import cli, run_args
+from mlops_cli.home_registry import HomeRegistry
+from mlops_cli.options import ALIASES
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,45 @@ def test_status_shows_every_target_that_can_be_read_and_tells_which_cannot(mlops
 
 def test_status_of_a_target_without_versions_says_so(mlops):
     assert mlops("status", "--target", "staging")[1] == "no version holds an alias yet\n"
+
+
+def test_the_registry_of_a_home_answers_without_mlflow_as_mlflow_answers(told):
+    theirs, ours = told.registry, HomeRegistry(told.home)
+    for model in ("dev.toy.failing", "prod.toy.failing", "no.such.model"):
+        for alias in (*ALIASES, "no_such_alias"):
+            version = ours.find_alias_holder(model, alias)
+            expected = theirs.find_alias_holder(model, alias)
+            assert version == (expected and replace(expected, aliases=tuple(sorted(expected.aliases))))
+            if version:
+                with theirs.fetch_files(version) as copied, ours.fetch_files(version) as stored:
+                    assert artifact_digest(copied) == artifact_digest(stored)
+    assert ours.find_alias_holder("prod.toy.failing", "champion").number == 2
+    figures = {"auc": 0.75, "nothing": math.nan, "far": math.inf}
+    for name in ("first", "second", "deleted"):
+        with told.registry.open_run("/other", name, {"version": "it's"}) as last:
+            told.registry.log_to_run({}, figures, {})
+    theirs._client.delete_run(last)
+    assert ours.find_newest_run("/other", "version", "it's")[0] == "second"
+    for question in (
+        ("/other", "version", "none"),
+        ("/none", "version", "1"),
+        ("/toy", "version", "prod.toy.failing version 2"),
+    ):
+        assert ours.find_newest_run(*question) == theirs.find_newest_run(*question)
+    for run in (last, told.version("dev", 1).run_id, "none"):
+        assert repr(sorted(ours.read_metrics(run).items())) == repr(sorted(theirs.read_metrics(run).items()))
+
+
+def test_status_of_a_home_imports_no_mlflow(told):
+    """MLflow's import was three of the four seconds that the command took."""
+    code = (
+        "import sys; from mlops_cli.cli import run_args\n"
+        "end = run_args(['status', '--target', 'prod', '--home', sys.argv[1]])\n"
+        "heavy = {'mlflow', 'pandas', 'pyspark', 'sqlalchemy', 'databricks'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {sorted(heavy)}' if heavy else end)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(told.home)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_history_tells_the_rows_of_the_audit_table(told, mlops):

@@ -119,6 +119,11 @@ class Runs:
         query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
         return list(self._client.search_runs([existing.experiment_id], query, order_by=["attributes.start_time DESC"]))
 
+    def find_newest_run(self, experiment: str, tag: str, value: str) -> tuple[str, Mapping[str, float]] | None:
+        """Find the newest run of an experiment that has a tag; returns its name and its metrics."""
+        runs = self.search_runs(experiment, {tag: value})
+        return (runs[0].info.run_name or "", dict(runs[0].data.metrics)) if runs else None
+
     def log_tables(self, tables: Mapping[str, int], context: str = "training") -> None:
         """Log tables, catalog.schema.table, and their versions as inputs of the open run.
 

@@ -15,10 +15,13 @@ from mlops.platform.model_scan import artifact_digest
 from mlops.platform.registry import Registry
 from mlops.release.version_record import AuditRow, TrainingRun, VersionRecord, read_record
 from mlops_cli import audit_records, options
+from mlops_cli.home_registry import HomeRegistry
 from mlops_cli.versions.text_tables import format_value, print_rows
 
 
-def check_digest(registry: Registry, version: Version, record: VersionRecord) -> tuple[str | None, str | None]:
+def check_digest(
+    registry: Registry | HomeRegistry, version: Version, record: VersionRecord
+) -> tuple[str | None, str | None]:
     """Compute the digest of a version's files; returns it, and what is wrong with the files."""
     try:
         with registry.fetch_files(version) as folder:

@@ -17,6 +17,7 @@ from mlops.release.version_record import AuditRow, VersionRecord, read_record
 from mlops_cli import audit_records, options
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.bundle_targets import TARGET, list_targets
+from mlops_cli.home_registry import HomeRegistry
 from mlops_cli.versions.comparison import check_digest
 from mlops_cli.versions.text_tables import format_value, print_rows
 
@@ -71,7 +72,7 @@ def _quality(metrics: Mapping[str, float]) -> Mapping[str, float]:
 def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     """One row for each alias that a version of a target holds."""
     deployed = options.resolve_target(target, home)
-    registry = Registry(deployed.home)
+    registry = Registry(None) if deployed.home is None else HomeRegistry(deployed.home)
     held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
     if not any(version for _, version in held):
         return []
@@ -85,17 +86,21 @@ def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
 
 
 def _latest_figures(
-    registry: Registry, version: Version, experiment: str, record: VersionRecord
+    registry: Registry | HomeRegistry, version: Version, experiment: str, record: VersionRecord
 ) -> tuple[str | None, Mapping[str, float]]:
     """Read the newest figures of a version and the name of their run: monitoring, else validation."""
-    for run in registry.search_runs(experiment, {"version": str(version)}):
-        return run.info.run_name, dict(run.data.metrics)
+    if newest := registry.find_newest_run(experiment, "version", str(version)):
+        return newest
     run_id = record.verdict.validation_run if record.verdict else ""
     return ("validation" if run_id else None), registry.read_metrics(run_id)
 
 
 def _target_status(
-    deployed: DeployedBundle, registry: Registry, rows: Sequence[AuditRow], alias: str, version: Version
+    deployed: DeployedBundle,
+    registry: Registry | HomeRegistry,
+    rows: Sequence[AuditRow],
+    alias: str,
+    version: Version,
 ) -> dict[str, Any]:
     record = read_record(rows, version.number)
     digest, problem = check_digest(registry, version, record)
