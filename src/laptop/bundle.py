@@ -172,13 +172,13 @@ def list_targets(root: Path) -> tuple[str, ...]:
     return read_source(root).targets
 
 
-def all_job_ids(root: Path) -> frozenset[str]:
-    """The ids that the jobs of all targets have on a laptop."""
+def all_job_ids(root: Path) -> dict[str, tuple[str, str]]:
+    """Job and target by the ids that the jobs of all targets have on a laptop."""
     tree = read_source(root).tree
     names = [name for name, _ in (tree.get("targets") or tree).items()]
     groups = [tree.get("resources", "jobs"), *(tree.get("targets", name, "resources", "jobs") for name in names)]
     keys = {key for group in groups if group for key, _ in group.items()}
-    return frozenset(job_id(name, key) for name in names for key in keys)
+    return {job_id(name, key): (key, name) for name in names for key in keys}
 
 
 def load_bundle(

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-_STYLES = {"SUCCESS": "green", "RUNNING": "cyan", "FAILED": "red", "TIMEDOUT": "red", "CANCELED": "red"}
+_STYLES = {
+    "SUCCESS": "green", "RUNNING": "cyan", "WAITING": "yellow", "FAILED": "red", "TIMEDOUT": "red", "CANCELED": "red",
+}  # fmt: skip
 
 
 class Console:
@@ -88,10 +90,10 @@ class Console:
         elif not self._live:
             self.print_line(_run_title(run))
 
-    def update_task(self, task: TaskRun) -> None:
+    def update_task(self, run: Run, task: TaskRun) -> None:
         """Show the new state of a task."""
         if not self._live:
-            self.print_line(f"  {_task_line(task)}")
+            self.print_line(f"  {_task_line(run, task)}")
 
     def end_run(self, run: Run) -> None:
         """Show that a run has ended."""
@@ -100,26 +102,26 @@ class Console:
             self._live.stop()
             self._live = None
         if not self._live:
-            self.print_line(f"{_run_title(run)}: {run.state} in {run.duration:.1f} s")
+            self.print_line(f"{_run_title(run)}: {run.display_state()} in {run.duration:.1f} s")
 
     def _render_tree(self, run: Run) -> Tree:
         from rich.tree import Tree
 
         tree = Tree(_run_title(run))
         for task in run.tasks.values():
-            branch = tree.add(self._render_task(task))
+            branch = tree.add(self._render_task(run, task))
             for iteration in task.iterations:
-                branch.add(self._render_task(iteration))
+                branch.add(self._render_task(run, iteration))
             if task.child in self._runs:
                 branch.add(self._render_tree(self._runs[task.child]))
         return tree
 
-    def _render_task(self, task: TaskRun) -> Text:
+    def _render_task(self, run: Run, task: TaskRun) -> Text:
         from rich.text import Text
 
         last = self._last.get(task.run_id, "") if task.state == "RUNNING" else ""
-        words = printable(_task_line(task))
-        return Text.assemble((words, _STYLES.get(task.state, "dim")), "  ", (printable(last), "dim"))
+        words = printable(_task_line(run, task))
+        return Text.assemble((words, _STYLES.get(run.display_state(task), "dim")), "  ", (printable(last), "dim"))
 
 
 class _Handler(logging.Handler):
@@ -153,12 +155,13 @@ def _run_title(run: Run) -> str:
     return f"{run.job} in {run.target}, run {run.run_id}{repair}"
 
 
-def _task_line(task: TaskRun) -> str:
+def _task_line(run: Run, task: TaskRun) -> str:
     seconds = task.duration
     if task.state == "RUNNING":
         seconds += (datetime.now(UTC) - datetime.fromisoformat(task.start)).total_seconds()
-    words = [f"{task.key:16} {task.state:15}", f"{seconds:6.1f} s" if seconds > 0.05 else ""]
+    words = [f"{task.key:16} {run.display_state(task):15}", f"{seconds:6.1f} s" if seconds > 0.05 else ""]
     words += [task.outcome] if task.outcome else []
     words += [f"attempt {task.attempts}"] if task.attempts > 1 else []
-    words += [f"{task.error['type']}: {task.error['message']}"] if task.error else []
+    if task.error:
+        words += [task.error["message"] if task.is_waiting else f"{task.error['type']}: {task.error['message']}"]
     return " ".join(words).rstrip()

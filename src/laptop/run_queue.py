@@ -48,8 +48,12 @@ def next_request(home: Path, bundle: Bundle, say: Callable[[str], None], left: s
         if request.name in left:
             continue
         left.add(request.name)
-        if request.job_id in all_job_ids(bundle.root):
-            say(f"{request.path} asks for a job that target {bundle.target!r} lacks; it stays there")
+        if known := all_job_ids(bundle.root).get(request.job_id):
+            job, target = known
+            say(
+                f"job {job!r} of target {target!r} was asked for, and this command runs target {bundle.target!r}: the "
+                f"next command with -t {target} runs it ({request.path})"
+            )
         else:
             wish = f"asks for job {request.job_id}, which no target has" if request.job_id else "cannot be read"
             say(f"{request.path} {wish}; it is set aside as {request.refuse()}")

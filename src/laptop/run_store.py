@@ -20,6 +20,9 @@ State = Literal[
 ]  # fmt: skip
 """The platform's result states, after its two states of what has not ended. Only a job is SUCCESS_WITH_FAILURES."""
 GOOD: tuple[State, ...] = get_args(State)[2:5]
+_WAITING = "ApprovalPending"
+"""Class of the error of a task that a person has to let through. The platform calls such a task failed, and so does its
+record here, which references and repairs read; a person reads that it waits."""
 _writing = Lock()
 
 
@@ -57,6 +60,11 @@ class TaskRun:
     """The job run that a run_job_task started."""
     iterations: list[TaskRun] = field(default_factory=list)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it failed because a person has to decide first."""
+        return self.state == "FAILED" and self.error is not None and self.error["type"] == _WAITING
+
 
 @dataclass
 class Run:
@@ -82,6 +90,19 @@ class Run:
     """The process that runs it, or ran it last."""
     request: str = ""
     """The file in the queue that asked for it; stays there until the run has ended."""
+
+    def display_state(self, task: TaskRun | None = None) -> str:
+        """The state of the run, or of one of its tasks, in the word that a person reads.
+
+        WAITING: nothing went wrong, a person has to decide first. Of the tasks after it, UPSTREAM_WAITING.
+        """
+        state = task.state if task else self.state
+        if task and task.is_waiting:
+            return "WAITING"
+        stopped = [other for other in self.tasks.values() if other.state in {"FAILED", "TIMEDOUT", "CANCELED"}]
+        if state not in {"FAILED", "UPSTREAM_FAILED"} or not stopped or not all(other.is_waiting for other in stopped):
+            return state
+        return state.replace("FAILED", "WAITING")
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ class Runner:
     def _set_state(self, run: Run, task: TaskRun, state: State) -> None:
         task.state = state
         self.journal.save_run(run)
-        self.show.update_task(task)
+        self.show.update_task(run, task)
 
     # --- tasks -------------------------------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ class Runner:
         step.task.child = run.run_id
         self._execute_run(run, limits, step.depth + 1)
         if run.state not in GOOD:
-            raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.state}")
+            raise LaptopError(f"run {run.run_id} of job {job!r} ended {run.display_state()}")
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,35 @@ def test_the_screen_shows_states_and_what_the_task_tells_and_the_log_has_everyth
     assert "nobody wants this" not in log
 
 
+class ApprovalPending(Exception):
+    """As the wheel's, by which the runner knows it: by name."""
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["a version waits", "another task is broken"])
+def test_a_task_that_waits_for_a_person_is_shown_as_waiting_and_recorded_as_the_platform_has_it(tmp_path, broken):
+    wheel = {"package_name": "toy", "entry_point": "a", "parameters": []}
+    tasks = [
+        {"task_key": "approval", "python_wheel_task": wheel},
+        {"task_key": "deployment", "depends_on": [{"task_key": "approval"}], "python_wheel_task": wheel},
+        *([{"task_key": "other", "python_wheel_task": wheel}] if broken else []),
+    ]
+
+    def task(_: Any) -> None:
+        if runtime.current.get().task.key == "other":
+            raise ValueError("broken")
+        raise ApprovalPending("version 2 waits for approval; have somebody else run: mlops approve 2")
+
+    screen, _ = reported(tmp_path, task, tasks=tasks)
+    words = {key: state for key, state, *_ in (line.split() for line in screen.splitlines()) if state != "RUNNING"}
+    assert words["approval"] == "WAITING"
+    assert "have somebody else run: mlops approve 2" in screen
+    assert ("run 1: FAILED in" in screen, "run 1: WAITING in" in screen) == (broken, not broken)
+    assert words["deployment"] == ("UPSTREAM_FAILED" if broken else "UPSTREAM_WAITING")
+    record = json.loads((tmp_path / "home/runs/1.json").read_text())
+    assert record["state"] == record["tasks"]["approval"]["state"] == "FAILED"
+    assert record["tasks"]["deployment"]["state"] == "UPSTREAM_FAILED"
+
+
 def test_streams_and_logging_are_as_before_afterwards(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = sys.stdout, sys.stderr, logging.getLogger().level, list(logging.getLogger().handlers)
     kept: list[Any] = []

@@ -392,6 +392,9 @@ def test_a_request_for_a_job_that_the_target_lacks_stays_and_holds_nothing_up(tm
     ask(made.home.path, "2", "main", {})
     assert [run.job for run in made.work_off_queue()] == ["main"]
     assert list((made.home.path / "queue").iterdir()) == [foreign]
+    told = made.show._out.getvalue()
+    assert "job 'theirs' of target 'prod' was asked for, and this command runs target 'dev'" in told
+    assert "the next command with -t prod runs it" in told
 
 
 @pytest.mark.parametrize("content", ['{"job_id": "1", "job_parameters": {}}', "{", '{"job_id": "1"}', "[]"])

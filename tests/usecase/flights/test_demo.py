@@ -74,7 +74,7 @@ def test_one_version_serves_in_all_three_targets_and_its_files_are_the_same(home
 
 
 def test_prod_waits_for_the_named_approver_and_the_screen_shows_each_command(first: Shown) -> None:
-    waits, approves = first.screen.index("approval         FAILED"), first.screen.index("--approver ada")
+    waits, approves = first.screen.index("approval         WAITING"), first.screen.index("--approver ada")
     assert waits < approves
     for command in (
         "laptop run sample",
