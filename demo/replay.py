@@ -25,6 +25,7 @@ from rich.table import Table
 
 import laptop.cli
 import mlops_cli.cli
+from demo.ingested import is_ingested
 from laptop.home import LaptopError
 from laptop.includes import find_root
 from mlops.context import load_use_case
@@ -47,8 +48,7 @@ class Demo:
     """Whole days after which labels are expected."""
     approver: str
     console: Console
-    prefix: str = ""
-    """Of the use case's tables."""
+    use_case: UseCase
     window_seconds: list[float] = field(default_factory=list)
     """Seconds of each window so far."""
 
@@ -111,7 +111,11 @@ class Demo:
 
     def _ingest(self, since: date, until: date, as_of: str) -> None:
         self._run_job("sample", "prod", since=str(since), until=str(until), as_of=as_of)
-        self._run_job("ingestion", "prod", as_of=as_of)
+        landing = load_deployed("prod", self.home).parameter_default("ingestion", "landing")
+        if is_ingested(self.home, self.use_case, _find_schema(self.home), landing, as_of):
+            self._print_note(f"skipped ingestion: every landed file is in the tables, and features are as of {as_of}")
+        else:
+            self._run_job("ingestion", "prod", as_of=as_of)
 
     def _approve_challenger(self) -> None:
         """Approve what the gate accepted in prod: its approval task has failed, the command repairs the run."""
@@ -123,7 +127,7 @@ class Demo:
     def _has_all_tables(self) -> bool:
         """Whether no table of prod is missing."""
         sources = {row["source"] for row in self._read_table("ledger")}
-        names = (f"{self.prefix}{name}" for name in (*sources, "features", "predictions", "metrics"))
+        names = (f"{self.use_case.table_prefix}{name}" for name in (*sources, "features", "predictions", "metrics"))
         folder = self.home.joinpath("warehouse", *_find_schema(self.home))
         return bool(sources) and all((folder / name / "_delta_log").is_dir() for name in names)
 
@@ -174,7 +178,7 @@ class Demo:
         """All rows of a table of prod; none before the first job."""
         if not (self.home / "summary" / "prod.json").exists():
             return []
-        return read_rows(self.home, *_find_schema(self.home), f"{self.prefix}{table}")
+        return read_rows(self.home, *_find_schema(self.home), f"{self.use_case.table_prefix}{table}")
 
     def _read_rows(self, table: str, moment: str, column: str = "as_of") -> list[dict[str, Any]]:
         """Rows of a table of prod that were written as of a moment."""
@@ -314,7 +318,7 @@ def replay(until: datetime | None, approver: str, home: Path | None) -> None:
             f"--until is {last}; the use case {use_case.name!r} can be replayed from {days.trained} to {days.last_day}"
         )
     matures = -(-use_case.policy.maturity // _DAY) * _DAY  # whole days, rounded up
-    Demo((home or _default_home()).resolve(), days, matures, approver, Console(), use_case.table_prefix).run(last)
+    Demo((home or _default_home()).resolve(), days, matures, approver, Console(), use_case).run(last)
 
 
 def find_days(use_case: UseCase) -> Replay:
