@@ -171,6 +171,9 @@ class Policy:
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
     """Time after a training in which no other training starts, so that one cause starts one training."""
+    max_group_rows: int = field(default=1_000_000, repr=False)
+    """Largest number of rows that a worker computes features of at once, with the history that they see: 0.4 KB each
+    for the flights. Above it, blocks of 28 days are cut into families of features, shorter blocks and shards."""
     max_training_rows: int = field(default=2_000_000, repr=False)
     """Largest number of rows that a training reads: 1.1 KB of the driver's memory each for the flights. Above it, it
     takes a sample by the hash of the entity's key. No verdict depends on it, so `repr` leaves it out."""
@@ -187,9 +190,10 @@ class Policy:
     """
 
     def __post_init__(self) -> None:
-        """Raise ConfigError unless extra rules are functions with names of their own and a training may read rows."""
-        if self.max_training_rows < 1:
-            raise ConfigError(f"max_training_rows is {self.max_training_rows}: it must be at least 1")
+        """Raise ConfigError unless extra rules are functions with own names and limits of rows are positive."""
+        for limit in ("max_group_rows", "max_training_rows"):
+            if getattr(self, limit) < 1:
+                raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
         for rule in self.extra_rules:
             if not isinstance(rule, FunctionType) or not rule.__name__.isidentifier():
                 raise ConfigError(f"extra rule {rule!r} is not a function with a name: define it with def in a module")

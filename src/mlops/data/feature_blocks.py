@@ -8,7 +8,7 @@ read are sent. A group holds one block and its history, however old the tables a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
 from typing import Any
@@ -17,29 +17,29 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from mlops.contract import Source, UseCase
+from mlops.contract import Feature, Source, UseCase
 from mlops.data import point_in_time, table_schemas
+from mlops.data.feature_families import BLOCK
 from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 
 PREDICTION_TIME = "_asked"
 """Column of an entity frame that holds its prediction time."""
-_BLOCK = timedelta(days=28)
-"""Length of a block. A source's row is sent once per block that can see it: twice if history is as long as a block."""
-_ENTITY = "_entity"
+ENTITY = "_entity"
 
 
 Blocks = list[dict[str, Any]]
-"""One row per block with entities: its number `_block`, its `first` and `last` prediction time, the longest `wait` in
-seconds from an entity's known-at time to its prediction time, and how many versions are known `late`, after their own
-prediction time."""
+"""One row per block with entities: its number `_block`, its number of `rows`, its `first` and `last` prediction time,
+the longest `wait` in seconds from an entity's known-at time to its prediction time, and how many versions are known
+`late`, after their own prediction time."""
 
 
-def blocks_of(use_case: UseCase, entities: DataFrame) -> Blocks:
+def blocks_of(use_case: UseCase, entities: DataFrame, length: timedelta = BLOCK) -> Blocks:
     """Find the blocks of entities; `entities` as for `make_features`."""
     known = F.col(use_case.source(use_case.entity.source).known_at)
     wait = F.unix_timestamp(PREDICTION_TIME) - F.unix_timestamp(known)
     return rows_of(
-        entities.groupBy(_block_number(F.col(PREDICTION_TIME)).alias("_block")).agg(
+        entities.groupBy(block_number(F.col(PREDICTION_TIME), length).alias("_block")).agg(
+            F.count("*").alias("rows"),
             F.min(PREDICTION_TIME).alias("first"),
             F.max(PREDICTION_TIME).alias("last"),
             F.max(wait).alias("wait"),
@@ -66,24 +66,50 @@ def make_features(
     if not blocks:
         return None
     entity_source = use_case.source(use_case.entity.source)
-    placed = entities.withColumn("_block", _block_number(F.col(PREDICTION_TIME)))
-    kinds = {_ENTITY: [column.name for column in entity_source.columns], **columns_needed(use_case)}
-    frames = [placed, *(_rows_visible_to(data, use_case, name, blocks) for name in kinds if name != _ENTITY)]
-    types = {_ENTITY: _frame_types(entity_source), **{source.name: _frame_types(source) for source in use_case.sources}}
-    shared = sorted({types[kind][column] for kind, columns in kinds.items() for column in columns})
-    packed = [
-        _pack_rows(frame, kind, kinds[kind], types[kind], shared) for frame, kind in zip(frames, kinds, strict=True)
-    ]
-    together = reduce(DataFrame.union, packed)
+    placed = entities.withColumn("_block", block_number(F.col(PREDICTION_TIME)))
+    columns = {ENTITY: [column.name for column in entity_source.columns], **columns_needed(use_case)}
+    sources = {name: read_visible(data, use_case, name, blocks) for name in columns if name != ENTITY}
+    frames = {ENTITY: placed} | {
+        name: send_to_blocks(rows, use_case.source(name).known_at, memory_of(use_case, name, blocks), blocks)
+        for name, rows in sources.items()
+    }
+    return compute_groups(use_case, use_case.features, frames, columns, ["_block"])
+
+
+def compute_groups(
+    use_case: UseCase,
+    features: Sequence[Feature],
+    frames: Mapping[str, DataFrame],
+    columns: Mapping[str, Sequence[str]],
+    group: Sequence[str],
+    *,
+    tasks: int | None = None,
+) -> DataFrame:
+    """Compute features in groups of rows that have equal values in the columns `group` of all frames.
+
+    Args:
+        use_case: whose features.
+        features: the features.
+        frames: the entities as ENTITY, and each source by its name.
+        columns: columns to send, by frame.
+        group: the columns that make groups.
+        tasks: number of tasks that compute groups; None: Spark chooses.
+    """
+    types = {source.name: _frame_types(source) for source in use_case.sources}
+    types[ENTITY] = types[use_case.entity.source]
+    shared = sorted({types[kind][column] for kind, names in columns.items() for column in names})
+    packed = [_pack_rows(frame, kind, columns[kind], types[kind], [group, shared]) for kind, frame in frames.items()]
     key = [(column.name, column.type) for column in table_schemas.entity_columns(use_case)]
-    schema = table_schemas.spark_schema([*key, *((feature.name, feature.dtype) for feature in use_case.features)])
+    schema = table_schemas.spark_schema([*key, *((feature.name, feature.dtype) for feature in features)])
 
-    def compute(group: pd.DataFrame) -> pd.DataFrame:
-        unpacked = {kind: _unpack_rows(group, kind, columns, types[kind]) for kind, columns in kinds.items()}
-        block = unpacked.pop(_ENTITY)
-        return point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, block, unpacked)
+    def compute(rows: pd.DataFrame) -> pd.DataFrame:
+        unpacked = {kind: _unpack_rows(rows, kind, names, types[kind]) for kind, names in columns.items()}
+        block = unpacked.pop(ENTITY)
+        return point_in_time.compute_features(use_case.entity, features, use_case.sources, block, unpacked)
 
-    return together.groupBy("_block").applyInPandas(compute, schema)
+    together = reduce(DataFrame.union, packed)
+    together = together if tasks is None else together.repartition(tasks, *group)
+    return together.groupBy(*group).applyInPandas(compute, schema)
 
 
 def columns_needed(use_case: UseCase) -> dict[str, list[str]]:
@@ -98,23 +124,38 @@ def to_interval(length: timedelta) -> Column:
     return F.expr(f"INTERVAL {length.total_seconds():.0f} SECONDS")
 
 
-def _block_number(moment: Column) -> Column:
-    return F.floor(F.unix_timestamp(moment) / _BLOCK.total_seconds()).cast("bigint")
+def block_number(moment: Column, length: timedelta = BLOCK) -> Column:
+    """Number of the block that a moment lies in."""
+    return F.floor(F.unix_timestamp(moment) / length.total_seconds()).cast("bigint")
 
 
-def _rows_visible_to(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> DataFrame:
-    """Read the rows of a source, each once per block that can see it; the bounds let Delta skip other files."""
-    source, memory = use_case.source(name), _memory_of(use_case, name, blocks)
-    numbers, known = F.array(*[F.lit(block["_block"]) for block in blocks]), F.col(source.known_at)
+def read_visible(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> DataFrame:
+    """Read the rows of a source that some block can see; the bounds let Delta skip other files."""
+    known, memory = F.col(use_case.source(name).known_at), memory_of(use_case, name, blocks)
     rows = data.read_table(name).where(known <= F.lit(max(block["last"] for block in blocks)))
+    return rows if memory is None else rows.where(known >= F.lit(min(block["first"] for block in blocks) - memory))
+
+
+def send_to_blocks(
+    rows: DataFrame, known_at: str, memory: timedelta | None, blocks: Blocks, length: timedelta = BLOCK
+) -> DataFrame:
+    """Repeat the rows of a source once per block that can see them, with the block's number.
+
+    Args:
+        rows: rows of the source.
+        known_at: column of the moment since when a row is known.
+        memory: how long a row can be seen after that; None: for ever.
+        blocks: the blocks.
+        length: length of a block.
+    """
+    numbers, known = F.array(*[F.lit(block["_block"]) for block in blocks]), F.col(known_at)
     if memory is None:
         return rows.withColumn("_block", F.explode(numbers))
-    rows = rows.where(known >= F.lit(min(block["first"] for block in blocks) - memory))
-    seen_by = F.sequence(_block_number(known), _block_number(known + to_interval(memory)))
+    seen_by = F.sequence(block_number(known, length), block_number(known + to_interval(memory), length))
     return rows.withColumn("_block", F.explode(F.array_intersect(seen_by, numbers)))
 
 
-def _memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
+def memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
     """How long a row can be seen after it is known; None: for ever. Rows of the entity: until its prediction time."""
     history = use_case.source(name).history
     if history is None or name != use_case.entity.source:
@@ -124,15 +165,18 @@ def _memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None
 
 def _frame_types(source: Source) -> dict[str, str]:
     """Map each column of a source to its name in the common frame, which holds type and "?" for "may be missing"."""
-    return {column.name: f"{column.name}__{column.type}{'' if column.required else '?'}" for column in source.columns}
+    names = {column.name: f"{column.name}__{column.type}{'' if column.required else '?'}" for column in source.columns}
+    return {**names, point_in_time.SUPERSEDED: f"{point_in_time.SUPERSEDED}__timestamp?"}
 
 
 def _pack_rows(
-    rows: DataFrame, kind: str, columns: Iterable[str], names: dict[str, str], shared: Sequence[str]
+    rows: DataFrame, kind: str, columns: Iterable[str], names: dict[str, str], frame: Sequence[Sequence[str]]
 ) -> DataFrame:
+    """Give the rows the columns of the common frame: those of the groups, then the shared ones."""
+    group, shared = frame
     given = {names[column]: F.col(column) for column in columns}
     filled = [given.get(name, _fill_rows(name)).alias(name) for name in shared]
-    return rows.select("_block", F.lit(kind).alias("_kind"), *filled)
+    return rows.select(*group, F.lit(kind).alias("_kind"), *filled)
 
 
 def _fill_rows(name: str) -> Column:

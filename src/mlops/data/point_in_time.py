@@ -15,7 +15,6 @@ value counts for no entity.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,9 +26,11 @@ import pandas as pd
 
 from mlops.contract import ConfigError, Entity, Feature, Source, Values, Window
 from mlops.data.feature_columns import make_column
-from mlops.data.row_versions import find_superseding_times, moments_of, valid_at
+from mlops.data.row_versions import find_superseding_times, find_value_holders, moments_of, valid_at
 from mlops.data.window_rows import WindowRows
 
+SUPERSEDED = "_superseded"
+"""Column of a source's frame that lacks versions of its rows: when the next version of each row became known."""
 _NO_GROUP = -2
 """Group number that equals no entity's: groups are >= 0, and -1 stands for a missing `by` value."""
 
@@ -50,7 +51,8 @@ def compute_features(
         entities: rows of the entity's source whose prediction times lie in the block, with all columns.
         frames: per source, all versions of its rows, one per key and known-at time: at least those known from `history`
             before the block's first prediction time until its last one; of the entity's source also all that are known
-            since the earliest row of `entities`. Times are UTC without zone.
+            since the earliest row of `entities`. Times are UTC without zone. A frame may lack versions of its rows if
+            it has the column SUPERSEDED; then `entities` have to be valid at their prediction times.
 
     Returns:
         The entity's key, `event_time`, `prediction_time` (UTC without zone) and one column per feature: float64 (NaN:
@@ -92,12 +94,17 @@ def columns_read(entity: Entity, features: Sequence[Feature], sources: Sequence[
 
     Columns of the entities' own rows are left out: these rows always have all columns.
     """
+    return compute_on_nothing(entity, features, sources).columns_read()
+
+
+def compute_on_nothing(entity: Entity, features: Sequence[Feature], sources: Sequence[Source]) -> PointInTime:
+    """Compute features on empty frames, to learn what they read."""
     empty = {source.name: _empty_frame(source) for source in sources}
     rows = empty[entity.source]
     known = PointInTime(rows, rows[entity.event_time] - entity.lead, {s.name: s for s in sources}, empty)
     for feature in features:
         feature.compute(known)
-    return known.columns_read()
+    return known
 
 
 def _empty_frame(source: Source) -> pd.DataFrame:
@@ -118,7 +125,9 @@ class PointInTime:
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
         """See `Known.latest`. Of two rows known at the same moment, the one with the larger key is the newer."""
         history = self._find_source(source).history
-        return self._newest_values(source, column, by, by, within if history is None else min(within, history))
+        within = within if history is None else min(within, history)
+        self._make_once(("reach", source, within), lambda: None)
+        return self._newest_values(source, column, by, by, within)
 
     def lookup(self, source: str, column: str, *, on: str | Sequence[str]) -> Values:
         """See `Known.lookup`."""
@@ -128,6 +137,7 @@ class PointInTime:
                 f"lookup in source {source!r} names {len(columns)} columns of the entity ({', '.join(columns)}) for a "
                 f"key of {len(reference.key)} ({', '.join(reference.key)}): give `on` one column per column of the key"
             )
+        self._make_once(("reach", source, reference.history), lambda: None)
         return self._newest_values(source, column, columns, reference.key, reference.history)
 
     def window(
@@ -135,7 +145,10 @@ class PointInTime:
     ) -> Window:
         """See `Known.window`."""
         declared = self._find_source(source)
-        on = on or declared.known_at
+        on, history = on or declared.known_at, declared.history
+        # A row can be known long before the time by which it lies in the window.
+        short = on == declared.known_at and (history is None or since < history)
+        self._make_once(("reach", source, since if short else history), lambda: None)
         made: WindowRows = self._make_once(
             ("window", source, *by, since, until, on),
             lambda: self._open_window(declared, by, since, until, on),
@@ -146,6 +159,19 @@ class PointInTime:
         """Return the columns read so far, sorted, by source."""
         read = sorted((key[1], key[2]) for key in self._made if key[0] == "column")
         return {source: [column for name, column in read if name == source] for source, _ in read}
+
+    def groups_read(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """Return the sources read so far, each with columns of the entity and the source's that equal them."""
+        read = [(key[1], key[2:]) for key in self._made if key[0] == "groups"]
+        return [(source, by[: len(by) // 2], by[len(by) // 2 :]) for source, by in read]
+
+    def longest_reach(self) -> dict[str, timedelta | None]:
+        """Return how long after its known-at time a row of each source has been read so far; None: for ever."""
+        reaches: dict[str, list[timedelta | None]] = {}
+        for key in self._made:
+            if key[0] == "reach":
+                reaches.setdefault(key[1], []).append(key[2])
+        return {name: None if None in of else max(r for r in of if r is not None) for name, of in reaches.items()}
 
     def _open_window(
         self, source: Source, by: Sequence[str], since: timedelta, until: timedelta, on: str
@@ -191,7 +217,7 @@ class PointInTime:
         starts = self._at(groups[order], self._first(known[order]))
         ends = self._at(groups[order], self._first(self._find_superseding_times(self.sources[source])[order]))
         last = self._at(groups[order], np.full(len(order), len(self._prediction_times)))
-        axis, holder = _value_holders(starts, ends, last)
+        axis, holder = find_value_holders(starts, ends, last)
         # searchsorted - 1 is -1 for a question before every row; index -1 is then the appended "no row".
         position = np.append(holder, -1)[np.searchsorted(axis, self._question_positions(entities), side="right") - 1]
         # The row found can belong to an earlier group on the axis: then this entity has no row.
@@ -203,6 +229,8 @@ class PointInTime:
 
     def _find_superseding_times(self, source: Source) -> Values:
         def make() -> Values:
+            if SUPERSEDED in self.frames[source.name]:
+                return moments_of(self.frames[source.name][SUPERSEDED])
             key = pd.DataFrame({name: self._source_column(source.name, name).to_numpy() for name in source.key})
             return find_superseding_times(key, self._source_column(source.name, source.known_at))
 
@@ -293,34 +321,3 @@ def _find_column(frame: pd.DataFrame, name: str, owner: str) -> pd.Series[Any]:
     if name not in frame:
         raise ConfigError(f"{owner} has no column {name!r}; there are {', '.join(map(str, frame))}")
     return frame[name]
-
-
-def _value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:
-    """Find, for each stretch of the axis, the row whose value holds there: of the valid rows the last one.
-
-    Args:
-        starts: position from which each row is valid, ascending, shape (n_rows,).
-        ends: position from which each row is no longer valid, shape (n_rows,).
-        last: end of the part of the axis that each row's group takes; no question lies there. Shape (n_rows,).
-
-    Returns:
-        First positions of the stretches, ascending, and per stretch the number of its row; -1: no row is valid.
-    """
-    begins_next = np.append(starts[1:], last[-1:])
-    # The usual case: every row is valid until the next row of its group begins, so no earlier row ever holds again.
-    if (ends >= np.minimum(begins_next, last)).all():
-        return starts, np.arange(len(starts))
-    # Else sweep over all starts and ends with a heap of begun rows, the newest on top; ended rows are dropped when they
-    # reach the top.
-    moments = np.unique(np.concatenate([starts, ends]))
-    holder = np.full(len(moments), -1)
-    valid: list[int] = []
-    row = 0
-    for number, moment in enumerate(moments):
-        while row < len(starts) and starts[row] <= moment:
-            heapq.heappush(valid, -row)
-            row += 1
-        while valid and ends[-valid[0]] <= moment:
-            heapq.heappop(valid)
-        holder[number] = -valid[0] if valid else -1
-    return moments, holder

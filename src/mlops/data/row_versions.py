@@ -7,6 +7,7 @@ and none made before it.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -56,3 +57,34 @@ def newest_known(rows: pd.DataFrame, key: Sequence[str], known_at: str, as_of: d
 def moments_of(times: pd.Series[Any]) -> Values:
     """Convert times without zone to datetime64[us], shape (n_rows,)."""
     return np.asarray(times.to_numpy("datetime64[us]"))
+
+
+def find_value_holders(starts: Values, ends: Values, last: Values) -> tuple[Values, Values]:
+    """Find, for each stretch of the axis, the row whose value holds there: of the valid rows the last one.
+
+    Args:
+        starts: position from which each row is valid, ascending, shape (n_rows,).
+        ends: position from which each row is no longer valid, shape (n_rows,).
+        last: end of the part of the axis that each row's group takes; no question lies there. Shape (n_rows,).
+
+    Returns:
+        First positions of the stretches, ascending, and per stretch the number of its row; -1: no row is valid.
+    """
+    begins_next = np.append(starts[1:], last[-1:])
+    # The usual case: every row is valid until the next row of its group begins, so no earlier row ever holds again.
+    if (ends >= np.minimum(begins_next, last)).all():
+        return starts, np.arange(len(starts))
+    # Else sweep over all starts and ends with a heap of begun rows, the newest on top; ended rows are dropped when they
+    # reach the top.
+    moments = np.unique(np.concatenate([starts, ends]))
+    holder = np.full(len(moments), -1)
+    valid: list[int] = []
+    row = 0
+    for number, moment in enumerate(moments):
+        while row < len(starts) and starts[row] <= moment:
+            heapq.heappush(valid, -row)
+            row += 1
+        while valid and ends[-valid[0]] <= moment:
+            heapq.heappop(valid)
+        holder[number] = -valid[0] if valid else -1
+    return moments, holder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import reduce
@@ -14,7 +15,7 @@ from pyspark.sql import functions as F
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import UseCase
-from mlops.data import feature_blocks, table_schemas
+from mlops.data import feature_blocks, large_features, table_schemas
 from mlops.platform.tables import rows_of
 
 Stretches = list[tuple[datetime | None, datetime]]
@@ -45,7 +46,7 @@ def run(job: Context[IngestionConfig]) -> None:
         feature_blocks.PREDICTION_TIME, F.col(entity.event_time) - feature_blocks.to_interval(entity.lead)
     )
     blocks = feature_blocks.blocks_of(job.use_case, entities)
-    rows = feature_blocks.make_features(job.own, job.use_case, entities, blocks)
+    rows = _make_features(job, entities, blocks)
     if rows is None:
         job.log.info("no entity needs features")
         return
@@ -57,6 +58,26 @@ def run(job: Context[IngestionConfig]) -> None:
     if any(block["late"] for block in blocks):
         _report_late(job, entities)
     job.log.info("features made as of %s", job.config.as_of.isoformat())
+
+
+def _make_features(
+    job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
+) -> DataFrame | None:
+    """Compute the features in blocks of 28 days, or in smaller groups where a worker could not hold a block."""
+    if blocks and large_features.may_be_large(job.use_case, blocks):
+        cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
+        for family, cut in cuts:
+            is_over = cut.rows > job.use_case.policy.max_group_rows
+            job.log.log(
+                logging.WARNING if is_over else logging.INFO,
+                "%d features by %s: blocks of %s, %d shards, about %d rows in the largest group",
+                len(family.features), ", ".join(family.keys) or "time alone", cut.block, cut.shards, cut.rows,
+            )  # fmt: skip
+        if cuts:
+            return large_features.make_features(job.own, job.use_case, entities, blocks, cuts)
+    if blocks:
+        job.log.info("features in %d blocks of 28 days, each computed at once", len(blocks))
+    return feature_blocks.make_features(job.own, job.use_case, entities, blocks)
 
 
 _LEDGER = ((F.min, "first_known"), (F.max, "last_known"), (F.max, "batch"))

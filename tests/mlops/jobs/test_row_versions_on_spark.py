@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from mlops.platform.tables import rows_of
 from mlops.release import audit_log
 from mlops.release.version_record import AuditRow
 
+SMALL_GROUPS = replace(SHOP, policy=replace(SHOP.policy, max_group_rows=12))
 KINDS = {"x": 0.5, "y": 0.25, None: 0.0}
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
 NUMBERS = itertools.count()
@@ -66,9 +68,9 @@ def shop(spark, tmp_path, monkeypatch):
     return laptop
 
 
-def context_of(laptop, job, catalog, as_of, **given):
+def context_of(laptop, job, catalog, as_of, use_case=SHOP, **given):
     given = {"catalog": catalog, "as_of": as_of.isoformat(), "schema": "toy", **given}
-    return Context(laptop.job(job, **given).config, SHOP)
+    return Context(laptop.job(job, **given).config, use_case)
 
 
 def land(laptop, catalog, file):
@@ -78,7 +80,7 @@ def land(laptop, catalog, file):
     os.utime(path, (file.modified.timestamp(),) * 2)
 
 
-def run(laptop, runs):
+def run(laptop, runs, use_case):
     """Take the files in as the runs say; returns where, and an oracle that was told the same."""
     catalog, oracle = f"c{next(NUMBERS)}", Oracle()
     landing = {"landing": f"/Volumes/{catalog}/toy/landing", "experiment": "/toy"}
@@ -86,7 +88,7 @@ def run(laptop, runs):
         for file in one.files:
             land(laptop, catalog, file)
             oracle.take(file.source, file.rows, file.modified)
-        context = context_of(laptop, "ingestion", catalog, one.as_of, **landing)
+        context = context_of(laptop, "ingestion", catalog, one.as_of, use_case, **landing)
         with suppress(DataError):  # nothing has landed yet
             laptop.task("ingestion", context)
             laptop.task("features", context)
@@ -99,8 +101,8 @@ def records(frame):
     return {(row["id"], row["prediction_time"].replace(tzinfo=UTC).to_pydatetime()): row for row in rows}
 
 
-def check(laptop, runs):
-    context, oracle = run(laptop, runs)
+def check(laptop, runs, use_case=SHOP):
+    context, oracle = run(laptop, runs, use_case)
     schema, as_of = context.own, context.config.as_of
     wanted = oracle.features(as_of)
     for source in SOURCES:
@@ -149,6 +151,14 @@ def check_watched(monitoring, oracle, wanted):
 
 def test_a_packing_in_two_runs_out_of_order_ends_as_the_oracle_says(shop):
     check(shop, Runs(29, 0.4, 2, 2))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
+@settings(DRAWN, max_examples=3)
+@given(feeds(most_runs=3))
+def test_features_in_groups_of_a_few_rows_are_as_the_oracle_says(shop, runs):
+    check(shop, runs, SMALL_GROUPS)
 
 
 @pytest.mark.nightly

@@ -19,8 +19,8 @@ from mlops import config
 from mlops.context import Context
 from mlops.contract import DataError, ModelError
 from mlops.contract.model_version import VersionFacts
+from mlops.data import feature_blocks, large_features, table_schemas, training_sample
 from mlops.data import labels as data_labels
-from mlops.data import table_schemas, training_sample
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.platform import runtime
@@ -29,6 +29,7 @@ from mlops.release.version_record import TrainingRun
 from mlops.reports import pages
 
 MODEL = "prod.toy.failing"
+LEAD = TOY.entity.lead
 
 
 def table_rows(days):
@@ -177,6 +178,24 @@ def test_a_sample_on_spark_holds_rows_of_all_and_weights_that_add_up_to_them(toy
         pd.testing.assert_frame_equal(part.set_index("id")[expected.columns], expected)
     weights = training_sample.weigh_rows(sample, plan, job.use_case)
     assert weights is None or np.allclose(sorted(set(weights)), sorted(plan.weights.values()))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("limit", [1500, 90])
+def test_features_in_small_groups_are_those_in_blocks_of_28_days_on_the_sampled_orders(toy, limit):
+    small = replace(TOY, policy=replace(TOY.policy, max_group_rows=limit))
+    orders = toy.own.read_table("orders")
+    entities = orders.withColumn(feature_blocks.PREDICTION_TIME, orders["due"] - feature_blocks.to_interval(LEAD))
+    blocks = feature_blocks.blocks_of(small, entities)
+    assert large_features.may_be_large(small, blocks)
+    assert not large_features.may_be_large(TOY, blocks)
+    cuts = large_features.choose_cuts(toy.own, small, entities, blocks)
+    assert [family.keys for family, _ in cuts] == [("kind",)]
+    assert all(cut.rows <= limit for _, cut in cuts)
+    key = ["id", "prediction_time"]
+    whole = feature_blocks.make_features(toy.own, TOY, entities, blocks).toPandas().sort_values(key, ignore_index=True)
+    parts = large_features.make_features(toy.own, small, entities, blocks, cuts).toPandas()
+    pd.testing.assert_frame_equal(parts.sort_values(key, ignore_index=True)[whole.columns], whole, check_exact=True)
 
 
 @pytest.mark.nightly

@@ -513,6 +513,12 @@ def test_a_rule_of_a_fork_sees_whether_there_is_a_champion():
         beside.champion = None
 
 
+@pytest.mark.parametrize("limit", ["max_group_rows", "max_training_rows"])
+def test_a_limit_of_rows_that_leaves_no_row_is_refused(limit):
+    with pytest.raises(ConfigError, match=f"{limit} is 0: it must be at least 1"):
+        replace(POLICY, **{limit: 0})
+
+
 def test_an_extra_rule_is_a_function_with_a_name_of_its_own():
     with pytest.raises(ConfigError, match="is not a function with a name: define it with def"):
         replace(POLICY, extra_rules=(lambda _: Rule("x", passed=True, value=None, limit=None, reason=""),))

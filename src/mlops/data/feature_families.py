@@ -1,0 +1,119 @@
+"""Cut the work of the features so that a group of rows has a bounded size: by families, blocks of time and shards.
+
+A feature reads the rows of a source that have the same values as the entity in some columns, its `by` or `on`. The
+columns that all reads of a feature share are its keys. Features with the same keys are a family, and rows of other
+values of the keys count for none of its entities: so a family can be cut into shards of the keys' values. A family
+without keys can only be cut by time. Sources without history are reference tables: every group gets them whole.
+
+What a group lacks are versions of a row that have other values of the keys and so lie in another shard. When a row is
+superseded is therefore computed before the cut, and travels with the row (`point_in_time.SUPERSEDED`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+from mlops.contract import Feature, UseCase
+from mlops.data.point_in_time import compute_on_nothing
+
+BLOCK = timedelta(days=28)
+"""Longest block. A source's row is sent once per block that can see it: twice if history is as long as a block."""
+_HALVINGS = 9
+"""A block is at least BLOCK / 2**9 long, which is 79 minutes."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Features that are computed together."""
+
+    features: tuple[Feature, ...]
+    keys: tuple[str, ...]
+    """Columns of the entity; none: the family is cut by time only."""
+    shards: Mapping[str, tuple[tuple[str, ...], ...]]
+    """Per source with history, the columns that meet the keys, in their order: once per way of the features to ask."""
+    columns: Mapping[str, list[str]]
+    """Columns that the features read, by source."""
+    reach: Mapping[str, timedelta | None]
+    """How long after its known-at time the features can see a row of each source; None: for ever."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a family is cut."""
+
+    block: timedelta
+    shards: int
+    rows: int
+    """About how many rows the largest group holds."""
+
+
+@dataclass(frozen=True)
+class SourceSize:
+    """Rows of a source, or of the entities, that a block of BLOCK can see."""
+
+    rows: int
+    history: timedelta | None
+    """How long the counted rows can be seen; None: for ever, so that every group gets all of them."""
+    reach: timedelta
+    """How long the features of the family see them."""
+
+    def count(self, block: timedelta) -> float:
+        """About how many rows a block of another length needs."""
+        return self.rows if self.history is None else self.rows * ((block + self.reach) / (BLOCK + self.history))
+
+
+def find_families(use_case: UseCase) -> tuple[Family, ...]:
+    """Find the families of a use case's features; each feature lies in one of them."""
+    asked = {feature.name: _history_reads(use_case, feature) for feature in use_case.features}
+    keys = {
+        name: tuple(sorted(set.intersection(*(set(by) for _, by, _ in reads))))
+        for name, reads in asked.items()
+        if reads
+    }
+    # A feature that reads no history fits any family: it goes to the first.
+    first = next(iter(keys.values()), use_case.entity.key)
+    by_keys: dict[tuple[str, ...], list[Feature]] = {}
+    for feature in use_case.features:
+        by_keys.setdefault(keys.get(feature.name, first), []).append(feature)
+    families = []
+    for family_keys, features in by_keys.items():
+        ways: dict[str, set[tuple[str, ...]]] = {}
+        for source, by, columns in (read for feature in features for read in asked[feature.name]):
+            meets = dict(zip(by, columns, strict=True))
+            ways.setdefault(source, set()).add(tuple(meets[key] for key in family_keys))
+        shards = {source: tuple(sorted(given)) for source, given in ways.items()}
+        known = compute_on_nothing(use_case.entity, features, use_case.sources)
+        reach = {name: known.longest_reach()[name] for name in known.columns_read()}
+        families.append(Family(tuple(features), family_keys, shards, known.columns_read(), reach))
+    return tuple(families)
+
+
+def _history_reads(use_case: UseCase, feature: Feature) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    reads = compute_on_nothing(use_case.entity, [feature], use_case.sources).groups_read()
+    return [read for read in reads if use_case.source(read[0]).history is not None]
+
+
+def choose_cut(sizes: Sequence[SourceSize], share: float, limit: int, *, has_keys: bool) -> Cut:
+    """Choose the longest blocks, and then the fewest shards, with which no group is expected to exceed a limit.
+
+    Blocks are not shorter than a third of what the features see, or every row would be sent many times. Then a group
+    can exceed the limit.
+
+    Args:
+        sizes: rows of the entities and of each source.
+        share: share of the rows that have the most frequent value of the keys; they cannot be cut by shards.
+        limit: largest number of rows of a group.
+        has_keys: whether the family has keys.
+    """
+    block, shortest = BLOCK, max(size.reach for size in sizes) / 3
+    while sum(size.count(block) for size in sizes) * (share if has_keys else 1.0) > limit:
+        if block / 2 < max(shortest, BLOCK / 2**_HALVINGS):
+            break
+        block /= 2
+    rows = ceil(sum(size.count(block) for size in sizes))
+    # Twice as many as needed: hashes do not spread values evenly.
+    shards = ceil(2 * rows / limit) if has_keys and rows > limit else 1
+    return Cut(block, shards, rows if shards == 1 else max(ceil(rows * share), ceil(rows / shards)))
