@@ -6,17 +6,20 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from laptop.document import Diagnostic, Location
+from laptop.document import Diagnostic, Location, suggest_name
 from laptop.includes import read_laptop
 from laptop.settings import LaptopSettings
 
 SETTER = "set_task_value"
 """The function whose first argument, or `key`, names a task value; so does taskValues.set."""
+
+_WHOLE_NUMBER = r"[+-]?[0-9]+(_[0-9]+)*(\.0+)?"
+"""A text that pydantic takes as a whole number."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,32 @@ class Parameter:
     required: bool
     allowed: frozenset[str]
     """The values that it may have; empty for any."""
+    form: str | None = None
+    """Regular expression that is found in every value; None for any text."""
+    least: int | None = None
+    most: int | None = None
+
+    def explain_refusal(self, value: str) -> str | None:
+        """Say how the configuration would take the value; None: as it stands, or nobody knows it before the run."""
+        if value == "" or "{{" in value or "${" in value:
+            return None
+        if self.allowed and value not in self.allowed:
+            return suggest_name(value, self.allowed)
+        if self.form == _WHOLE_NUMBER and not _is_between(value, self.least, self.most):
+            limits = [
+                f"{word} {limit}" for word, limit in (("from", self.least), ("to", self.most)) if limit is not None
+            ]
+            return " ".join(["write a whole number", *limits])
+        if self.form and not re.search(self.form, value):
+            return f"write a value of the form {self.form}"
+        return None
+
+
+def _is_between(value: str, least: int | None, most: int | None) -> bool:
+    if not re.fullmatch(_WHOLE_NUMBER, value.strip()):
+        return False
+    number = int(value.partition(".")[0])
+    return (least is None or number >= least) and (most is None or number <= most)
 
 
 @dataclass(frozen=True)
@@ -161,35 +190,76 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 def _read_configs(tree: ast.Module) -> dict[str, dict[str, Parameter]]:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    named = {ast.unparse(node.target): node.value for node in tree.body if isinstance(node, ast.AnnAssign)}
+    named = {
+        ast.unparse(node.target): node.value for node in tree.body if isinstance(node, ast.AnnAssign) and node.value
+    }
+    named |= {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
     listed = named.get("CONFIGS")
     if not isinstance(listed, ast.Dict):
         return {}
     pairs = zip(listed.keys, listed.values, strict=True)
-    return {ast.literal_eval(key): _read_parameters(ast.unparse(cls), classes) for key, cls in pairs if key}
+    return {ast.literal_eval(key): _read_parameters(ast.unparse(cls), classes, named) for key, cls in pairs if key}
 
 
-def _read_parameters(name: str, classes: dict[str, ast.ClassDef]) -> dict[str, Parameter]:
+def _read_parameters(name: str, classes: dict[str, ast.ClassDef], named: dict[str, ast.expr]) -> dict[str, Parameter]:
     """The fields of a class and of its bases in that module, by name or alias."""
     parameters: dict[str, Parameter] = {}
     for base in classes[name].bases if name in classes else ():
-        parameters |= _read_parameters(ast.unparse(base), classes)
+        parameters |= _read_parameters(ast.unparse(base), classes, named)
     for node in classes[name].body if name in classes else ():
         if isinstance(node, ast.AnnAssign):
-            options = {keyword.arg: keyword.value for keyword in _field_options(node)}
+            options = {word.arg: word.value for word in _field_options(node)}
             alias = options.get("alias")
             label = ast.literal_eval(alias) if alias else ast.unparse(node.target)
             required = node.value is None and not {"default", "default_factory"} & options.keys()
-            parameters[label] = Parameter(required, frozenset(_literal_values(node.annotation)))
+            parameters[label] = replace(_read_type(node.annotation, named), required=required)
     return parameters
+
+
+def _read_type(annotation: ast.expr, named: dict[str, ast.expr]) -> Parameter:
+    """What a type says of its values: a list of words, the pattern of a text, or a whole number and its limits."""
+    parts = list(_expand(annotation, named))
+    options = {
+        (ast.unparse(part.func), word.arg): word.value
+        for part in parts
+        if isinstance(part, ast.Call)
+        for word in part.keywords
+    }
+    pattern = options.get(("StringConstraints", "pattern"))
+    is_whole = any(isinstance(part, ast.Name) and part.id == "int" for part in parts)
+    form = _WHOLE_NUMBER if is_whole else _read_text(pattern, named) if pattern else None
+    least, most = (ast.literal_eval(limit) if (limit := options.get(("Field", key))) else None for key in ("ge", "le"))
+    words = frozenset(word for part in parts for word in _literal_values(part))
+    return Parameter(required=True, allowed=words, form=form, least=least, most=most)
+
+
+def _expand(annotation: ast.expr, named: dict[str, ast.expr]) -> Iterator[ast.AST]:
+    """Every node of an annotation, and of the types that the module itself gives the names in it."""
+    for node in ast.walk(annotation):
+        yield node
+        if isinstance(node, ast.Name) and node.id in named:
+            yield from _expand(named[node.id], {name: value for name, value in named.items() if name != node.id})
+
+
+def _read_text(node: ast.expr, named: dict[str, ast.expr]) -> str | None:
+    """The text of a constant, or of an f-string of the module's own constants; None if only running it tells."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id=name) if name in named:
+            return _read_text(named[name], {})
+        case ast.JoinedStr(values=values):
+            texts = [_read_text(part.value if isinstance(part, ast.FormattedValue) else part, named) for part in values]
+            return None if None in texts else "".join(filter(None, texts))
+        case _:
+            return None
 
 
 def _field_options(node: ast.AnnAssign) -> list[ast.keyword]:
     calls = [call for call in ast.walk(node) if isinstance(call, ast.Call) and ast.unparse(call.func) == "Field"]
-    return [keyword for call in calls for keyword in call.keywords]
+    return [word for call in calls for word in call.keywords]
 
 
-def _literal_values(annotation: ast.expr) -> Iterator[str]:
-    for node in ast.walk(annotation):
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
-            yield from _texts(node.slice)
+def _literal_values(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+        yield from _texts(node.slice)

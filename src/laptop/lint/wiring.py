@@ -114,11 +114,9 @@ def _compare_with_fields(task: Task, fields: dict[str, Parameter]) -> Iterator[D
             what = f"is told {name!r}, which the configuration of job {task.job.key!r} does not have"
             word = task.own_parameters.get(name) or task.job.parameter_names[name]
             yield task.problem("parameters", word, what, "unknown parameters end the task", suggest_name(name, fields))
-        elif fields[name].allowed and not _may_be(text_at(node), fields[name]):
-            what, allowed = f"is told {name} {text_at(node)!r}", fields[name].allowed
-            yield task.problem(
-                "parameters", node, what, "such values end the task", suggest_name(text_at(node), allowed)
-            )
+        elif cure := fields[name].explain_refusal(text_at(node)):
+            what = f"is told {name} {text_at(node)!r}"
+            yield task.problem("parameters", node, what, "such values end the task", cure)
     for name, field in fields.items():
         if field.required and name not in given:
             own = name in OWN or any(name in sibling.own_parameters for sibling in task.job.tasks)
@@ -126,10 +124,6 @@ def _compare_with_fields(task: Task, fields: dict[str, Parameter]) -> Iterator[D
             what, why = f"is not told {name!r}", f"the configuration of job {task.job.key!r} wants it"
             where = "named_parameters" if own else f"the parameters of job {task.job.key!r}"
             yield task.problem("parameters", place, what, why, f"add it to {where}")
-
-
-def _may_be(value: str, field: Parameter) -> bool:
-    return value in field.allowed or value == "" or "{{" in value or "${" in value
 
 
 def check_unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:

@@ -1,10 +1,15 @@
-"""Explain why Spark cannot read a table: one sentence with the table and the cure."""
+"""Explain why Spark cannot read or write a table: one sentence with the table and the cure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from mlops.contract import DataError
+from mlops.contract import Conflict, DataError
+
+BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
+_CONFLICT = re.compile(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED|CREATE_TABLE_WITH_NON_EMPTY_LOCATION)")
 
 _LOG = re.compile(
     r"_delta_log/|DELTA_(TRUNCATED_TRANSACTION_LOG|VERSIONS_NOT_CONTIGUOUS|NO_RECREATABLE_HISTORY_FOUND|LOG_FILE\w*|"
@@ -45,6 +50,17 @@ def explain_error(error: BaseException, table: str = "") -> DataError | None:
             f"read a newer one. Else restore the file from a copy, or delete the table and run the job that writes it"
         )
     return None
+
+
+@contextmanager
+def raise_conflicts(table: str) -> Iterator[None]:
+    """Raise Conflict for each of Delta's errors that mean a concurrent write to catalog.schema.table."""
+    try:
+        yield
+    except Exception as error:
+        if not _CONFLICT.search(str(error)):
+            raise
+        raise Conflict(BEATEN.format(table)) from None
 
 
 def _table_in(text: str) -> str:

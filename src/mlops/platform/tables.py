@@ -7,9 +7,10 @@ On Databricks a table is `catalog.schema.name`; on a laptop, which has no catalo
 from __future__ import annotations
 
 import re
+import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,6 @@ from mlops.platform import delta_errors, runtime
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-_BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
@@ -84,11 +84,12 @@ class Schema:
         return f"{self.catalog}.{self.name}.{self.table_name(table)}"
 
     def exists(self, table: str) -> bool:
-        """Whether the table exists."""
+        """Whether the table exists; on a laptop: whether the log in its folder has an entry."""
         identifier = self.identifier(table)
         if self.warehouse is None:
             return bool(self.spark.catalog.tableExists(identifier))
-        return (self.warehouse / self.catalog / self.name / self.table_name(table) / "_delta_log").is_dir()
+        log = self.warehouse / self.catalog / self.name / self.table_name(table) / "_delta_log"
+        return any(log.glob("*.json"))
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
@@ -126,16 +127,25 @@ class Schema:
     def create_table(
         self, table: str, columns: Sequence[TableColumn], comment: str, key: Sequence[str] = (), *, owner: str = ""
     ) -> None:
-        """Create the table if it does not exist; ConfigError if it belongs to another owner, see `create_statement`."""
-        if self.exists(table):
-            if owner:
-                self._check_owner(table, owner)
-            return
-        with (
-            suppress(Conflict),
-            _raise_conflicts(self.full_name(table)),
-        ):  # a conflict means that another run creates the same table at this moment
-            self.spark.sql(self.create_statement(table, columns, comment, key, owner=owner))
+        """Create the table if it does not exist, as `create_statement` writes it.
+
+        Raises:
+            ConfigError: the table belongs to another owner.
+            DataError: in its place are files that are no Delta table.
+        """
+        for pause in (0.2, 1, 5):
+            if self.exists(table):
+                if owner:
+                    self._check_owner(table, owner)
+                return
+            with suppress(Conflict), delta_errors.raise_conflicts(self.full_name(table)):
+                self.spark.sql(self.create_statement(table, columns, comment, key, owner=owner))
+                return
+            time.sleep(pause)  # another run creates it: the first entry of its log follows its folder in a moment
+        raise DataError(
+            f"table {self.full_name(table)} cannot be created: its folder holds files and no log. Restore its folder "
+            f"_delta_log from a copy, or delete the table's folder and run the job that writes it"
+        )
 
     def _check_owner(self, table: str, owner: str) -> None:
         properties = self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]["properties"]
@@ -246,7 +256,7 @@ class Schema:
         Raises:
             Conflict: another writer was faster; nothing was written.
         """
-        with _raise_conflicts(self.full_name(table)):
+        with delta_errors.raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
     def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
@@ -267,11 +277,11 @@ class Schema:
         # Delta stores txnVersion in the commit and silently skips an append whose number is not greater. So the token
         # is searched in the history afterwards.
         options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
-        with _raise_conflicts(self.full_name(table)):
+        with delta_errors.raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).options(**options).append()
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
         if token not in {row["userMetadata"] for row in newest}:
-            raise Conflict(_BEATEN.format(self.full_name(table)))
+            raise Conflict(delta_errors.BEATEN.format(self.full_name(table)))
 
     def _merge(
         self, table: str, frame: DataFrame, key: Sequence[str], matched: str, *, span: Span | None = None, first: bool
@@ -285,7 +295,7 @@ class Schema:
             on += f" AND t.`{span[0]}` BETWEEN {_time_literal(span[1])} AND {_time_literal(span[2])}"
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
-        with _view(frame) as view, _raise_conflicts(self.full_name(table)):
+        with _view(frame) as view, delta_errors.raise_conflicts(self.full_name(table)):
             counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
@@ -301,17 +311,6 @@ def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = frame.toArrow().to_pylist()
     return rows
-
-
-@contextmanager
-def _raise_conflicts(table: str) -> Iterator[None]:
-    """Raise Conflict for each of Delta's errors that mean a concurrent write."""
-    try:
-        yield
-    except Exception as error:
-        if not re.search(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED)", str(error)):
-            raise
-        raise Conflict(_BEATEN.format(table)) from None
 
 
 def open_schema(catalog: str, name: str, remark: str = "", prefix: str = "") -> Schema:
