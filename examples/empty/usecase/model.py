@@ -14,7 +14,7 @@ _SEED = 0
 
 
 def build_pipeline(parameters: Mapping[str, Any]) -> Pipeline:
-    """An unfitted pipeline: columns as in `features.FEATURES`, shape (n_events, n_features), to P(happened)."""
+    """An unfitted pipeline: columns as in `features.FEATURES`, shape (n_events, n_features), to the label."""
     # TODO: encode the features of dtype string here; trees accept missing values.
     trees = HistGradientBoostingClassifier(**parameters, early_stopping=False, random_state=_SEED)
     return Pipeline([("trees", trees)])
