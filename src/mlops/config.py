@@ -32,7 +32,7 @@ _YEARS = range(1970, 2201)
 
 
 def _require_pattern(pattern: re.Pattern[str], example: str) -> BeforeValidator:
-    """Accept texts of one form only: pydantic also takes numbers, as seconds since 1970."""
+    """Accept only text that matches a pattern: pydantic would also accept numbers, as seconds since 1970."""
 
     def check(value: object) -> object:
         text = value.isoformat() if isinstance(value, date) else value
@@ -80,7 +80,7 @@ class JobConfig(BaseModel):
     run_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     """The platform's number of the job run."""
     as_of: Instant
-    """Only what is known by this moment counts: the job's start, or the simulated moment of a replay."""
+    """Moment (UTC) up to which the run sees data: the job's start, or the simulated moment of a replay."""
     catalog: Name
     schema_name: Annotated[Name, Field(alias="schema")]
     """Schema that this target writes to."""
@@ -136,7 +136,7 @@ class _Fits(ReadingConfig, ModelConfig):
     search_trials: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of parameter sets to try besides the defaults; 0: no search."""
     table_versions: Annotated[str, StringConstraints(pattern=r"^(newest|\w+=[0-9]+(,\w+=[0-9]+)*)$")] = "newest"
-    """Train on the tables as they were, as in the tag of that name: features=3,outcomes=2; newest: as they are."""
+    """Delta versions of the tables to train on: newest, or as the tag of that name says, features=3,outcomes=2."""
     autologging: Literal["on", "off"] = "off"
     """on: MLflow also logs all parameters of the pipeline and its figures on the training rows."""
 
@@ -170,7 +170,7 @@ class ValidationConfig(ReadingConfig, ModelConfig):
 
 
 class EndpointConfig(ModelConfig):
-    """Parameters of the task endpoint. All but its name are given to the task alone: no starter can change them."""
+    """Parameters of the task endpoint. Only the endpoint's name is also a job parameter, which a starter can change."""
 
     endpoint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "off"
     """Name of the serving endpoint; off: there is none."""
@@ -184,7 +184,7 @@ class EndpointConfig(ModelConfig):
     endpoint_latency_ms: Annotated[int, Field(ge=1)] = 1000
     """Limit of the median time of one request when the endpoint is checked."""
     endpoint_rollout: Literal["on", "off"] = "off"
-    """on: a new champion first answers no requests of the endpoint, and the job rollout gives it more, step by step."""
+    """on: a new champion starts with no requests at the endpoint; the job rollout raises its share step by step."""
     endpoint_users: str = ""
     """Group that may query the endpoint; empty: nobody but the identity of the jobs."""
 
@@ -227,7 +227,7 @@ class RolloutConfig(ReadingConfig, EndpointConfig):
 
     job: Literal["rollout"]
     rollout_rows: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    """Largest number of recent and of matured rows that the new champion is asked for."""
+    """Largest number of recent rows, and of matured rows, that a step sends to the new champion."""
 
 
 class ReviewConfig(ModelConfig):
@@ -292,10 +292,10 @@ def parse_arguments(argv: Sequence[str]) -> JobConfig:
 
 
 def check_given(job: str, given: Mapping[str, str]) -> None:
-    """Refuse what a job would refuse of the parameters that a person gives, before the job is started.
+    """Check the parameters that a person gives for a job, before the job is started.
 
     Raises:
-        ConfigError: naming every one that is unknown to the job or malformed; nothing is said of what is not given.
+        ConfigError: names every parameter that is unknown to the job or malformed. Missing ones are not reported.
     """
     schema = CONFIGS[job]
     try:

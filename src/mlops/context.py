@@ -96,7 +96,7 @@ def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[
         try:
             context = Context(cast("C", parsed), load_use_case())
             if isinstance(parsed, ModelConfig):
-                _ = context.registry  # imports MLflow, for which a second is left while a laptop's Spark starts
+                _ = context.registry  # imports MLflow, which takes a second, while a laptop's Spark still starts
             run(context)
         except Exception as error:
             if explained := delta_errors.explain_error(error):

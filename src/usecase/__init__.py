@@ -1,6 +1,6 @@
 """The use case: predict two hours before a flight's scheduled departure whether it arrives more than 15 minutes late.
 
-A fork edits this folder and no other.
+A fork edits only this folder.
 """
 
 from __future__ import annotations

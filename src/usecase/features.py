@@ -1,4 +1,4 @@
-"""What is known of a flight two hours before its scheduled departure: one function per feature, named as its column.
+"""The features of a flight, as known two hours before its scheduled departure: one function per column.
 
 Grain: one value per flight. The month is left out on purpose: a model trained on three months cannot know the others'.
 """

@@ -13,7 +13,7 @@ POLICY = Policy(
     maturity=timedelta(days=2),
     min_ranking=0.68,
     min_skill=0.06,
-    # No model can know this much two hours ahead: some feature would have seen the outcome.
+    # No model can rank this well two hours ahead, unless a feature contains the outcome.
     max_ranking=0.85,
     margin_ranking=0.005,
     margin_loss=0.001,

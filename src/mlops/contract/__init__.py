@@ -5,7 +5,7 @@ All times are UTC. Errors that a user can mend share one base class, and their t
 
     MlopsError                base; caught by the command lines, which print it without a stack trace
     ├── ConfigError           a parameter is missing, unknown or malformed
-    ├── DataError             the data cannot serve: nothing landed, no matured label, one class only
+    ├── DataError             the data are missing or unusable: nothing landed, no matured label, one class only
     │   └── BatchBlocked      an expectation marked "block" failed: nothing of the batch was published
     ├── ModelError            a model, version or alias is missing
     │   └── UntrustedModel    a model's files differ from those that were judged, or contain what is not allowed
@@ -116,13 +116,12 @@ class UseCase:
     model: Model
     policy: Policy
     replay: Replay | None = None
-    """Days of the sample that `laptop demo` replays and that tests look at; None: there is no sample."""
+    """Days of the sample that `laptop demo` replays and that tests use; None: there is no sample."""
     table_prefix: str = ""
-    """Begins the name of each table but the audit table, as in `bikes_`, where another use case has tables in the same
-    schema."""
+    """Prefix of every table name except the audit table's, such as `bikes_`. Two use cases in one schema need it."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError if a name means nothing, or label, model, policy and keys do not fit each other."""
+        """Raise ConfigError if a name refers to nothing, or if label, model, policy and keys do not fit each other."""
         check_prefix(self.table_prefix)
         check_kind(self.label, self.model, self.policy)
         check_names(self.sources, self.entity, self.features, self.label, self.policy)

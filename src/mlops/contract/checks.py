@@ -11,7 +11,7 @@ from mlops.contract.policy import Model, Policy
 
 
 def check_kind(label: Label, model: Model, policy: Policy) -> None:
-    """Raise ConfigError with all that does not fit the label's kind."""
+    """Raise ConfigError that lists every setting that does not fit the label's kind."""
     if problems := [*_find_estimator_problems(label, model), *_find_policy_problems(label, policy)]:
         raise ConfigError(f"label {label.name!r} has kind {label.kind!r}, and {'; '.join(problems)}")
 

@@ -81,7 +81,7 @@ class FileFormat:
     and Parquet may have fractions of a second."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be read.
+        """Check the format.
 
         Raises:
             ConfigError: the delimiter is not one character or is a quote, or Python does not know the encoding.
@@ -107,14 +107,14 @@ class Source:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     known_at: str
-    """The timestamp column since when a row is known. From then on a later version replaces the earlier one; of two
-    versions known at the same moment, that of the later file stays."""
+    """Timestamp column (UTC): the moment from which a row is known. From that moment on the row replaces earlier
+    versions of its key. Of two versions with the same moment, the one in the later file stays."""
     max_bad_share: float = 0.1
     """Largest share of a batch's rows that may break a rule; above it the batch is blocked."""
     max_versions: int = 5
-    """Largest number of different contents of one key in one file, known-at times aside. A key with more names no
-    single thing (`N/A`, a number that a spreadsheet has rounded, or that lost a digit: ten keys become one). The log
-    names such keys; a batch is blocked if a larger share of its rows than `max_bad_share` has one."""
+    """Largest number of different contents of one key in one file, known-at times aside. A key with more does not
+    identify one thing: it is `N/A`, or a number that a spreadsheet rounded or that lost a digit, so that ten keys
+    became one. The log names such keys. A batch is blocked if more than `max_bad_share` of its rows have such a key."""
     files: FileFormat = FileFormat()
     """How its files are written."""
     table: str = ""
@@ -123,14 +123,14 @@ class Source:
     expectations: Callable[[], Sequence[Expectation]] = tuple
     """Makes the expectations. It is called only by ingestion, since Great Expectations takes seconds and 200 MB."""
     agrees_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Columns that have the same values in other sources, by the name of such a source, which has all columns of this
-    source's key. A batch is blocked if a column differs from every version there in more than `max_bad_share` of the
-    rows that both have, of at least 20."""
+    """Columns that must have the same values in another source, by that source's name. The other source must have all
+    columns of this source's key. A batch is blocked if at least 20 of its rows have a counterpart there, and a column
+    differs from every version of it in more than `max_bad_share` of these rows."""
     history: timedelta | None = None
     """How long after its known-at time features can see a row; None: for ever (a reference table)."""
 
     def __post_init__(self) -> None:
-        """Read the files of a table as what they are written in."""
+        """Set the file format of a source with a `table` to Parquet, in which ingestion lands its rows."""
         if self.table:
             object.__setattr__(self, "files", FileFormat(kind="parquet"))
 

@@ -34,7 +34,7 @@ class VersionFacts:
 
     @classmethod
     def parse(cls, tags: Mapping[str, str]) -> Self:
-        """Parse the tags of a run. What is missing, or is no moment where one is expected, stays empty."""
+        """Parse the tags of a run. A field stays empty if its tag is missing, or is no time where one is expected."""
         texts = {field.name: clean_text(tags.get(field.name, "")) for field in fields(cls)}
         given: dict[str, Any] = {
             field.name: _parse_moment(texts[field.name]) if field.default is None else texts[field.name]
@@ -65,16 +65,17 @@ class Version:
     """Run of the training."""
     created: datetime
     tags: Mapping[str, str]
-    """What the registry shows of the record (`mlops.release.version_record.ShownTags`); nothing decides by it."""
+    """Tags that the registry shows to people (`mlops.release.version_record.ShownTags`). No decision reads them."""
     aliases: tuple[str, ...]
     description: str = ""
     """Markdown that the registry shows: what training and validation wrote about it."""
     ready: bool = True
-    """False: its files are still being copied, or whoever copied them was stopped."""
+    """False: the copy of its files is still running, or was interrupted."""
     created_by: str = ""
-    """Who made it, as the registry itself knows it; a laptop's does not."""
+    """Identity that created the version, as the registry recorded it; empty on a laptop, which has no identities."""
     facts: VersionFacts = VersionFacts()
-    """The facts that its reader trusts. The registry fills in none, so that nothing loads files without a decision."""
+    """Facts from a place that the caller trusts. The registry fills in none, so that a caller must choose that place
+    before it loads files."""
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"

@@ -1,4 +1,4 @@
-"""Check that every name in a use case means something: columns, sources and features. It runs at import."""
+"""Check that every name in a use case refers to something: columns, sources, features. Runs at import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIMES = ("event_time", "prediction_time", "batch")
 def check_names(
     sources: Sequence[Source], entity: Entity, features: Sequence[Feature], label: Label, policy: Policy
 ) -> None:
-    """Raise ConfigError with every name that stands twice, is taken, or names nothing."""
+    """Raise ConfigError that lists every name that is declared twice, is reserved, or refers to nothing."""
     problems = [
         *_find_repeated("source", (source.name for source in sources)),
         *(
@@ -83,7 +83,7 @@ def _find_repeated(what: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def _find_unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    """Sentences about the names that are not known, each with the one that is meant, or with those that are known."""
+    """Yield a sentence per unknown name, with the most similar known name, else with all known names."""
     known = sorted({*known})
     for name in names:
         if name not in known:

@@ -36,7 +36,7 @@ def _find_packages(module: str) -> tuple[str, ...]:
 
 
 ExtraRule = Callable[[GateCase], Rule]
-"""A fork's own gate rule. It raises DataError where it cannot judge, which refuses the version."""
+"""A fork's own gate rule. It raises DataError if it cannot judge; the gate then refuses the version."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Model:
     def packages(self) -> tuple[str, ...]:
         """Packages that the trusted types come from, beside scikit-learn, sorted: pinned in the model's requirements.
 
-        Modules of the use case have none: they travel in the wheel.
+        Modules of the use case need no package: they are in the wheel.
 
         Raises:
             ConfigError: a type is of a module that is not installed.
@@ -100,7 +100,7 @@ class Policy:
     """Limits of the gate, of monitoring and of retraining."""
 
     holdout: timedelta
-    """Length of the newest matured days, whole days, which training leaves out and validation judges on."""
+    """Length, in whole days, of the newest matured days. Training leaves them out; validation judges on them."""
     maturity: timedelta
     """Time after the event from which a label that does not exist counts as missing."""
     min_ranking: float
@@ -118,7 +118,7 @@ class Policy:
     label. classes: the same of the worst class. number: |sum of predictions - sum of labels| / sum of |labels|."""
     margin_precision: Limit | None = None
     """binary only: largest average precision that a challenger may lose; `Share`: of the champion's. None: no rule.
-    It shows what AUC does not for rare events: how many of the rows with the highest predictions are 1."""
+    For rare events it shows what AUC hides: how many of the rows with the highest predictions are 1."""
     value: Value | None = None
     """binary and classes: what a decision on each prediction is worth; None: no rule."""
     max_latency_ms: float = 100.0
@@ -157,7 +157,7 @@ class Policy:
     silence: timedelta = timedelta(days=2)
     """Longest time that a source may bring no new row; reference tables are exempt."""
     max_unlabelled: float = 0.02
-    """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a holdout refuses.
+    """Largest share of due outcomes that may be unreported. Above it a window is on hold, and a version is refused.
 
     Also the largest share of a window's entities that may have no prediction; above it monitoring pages.
     """
@@ -203,7 +203,7 @@ class Policy:
 
     @property
     def rule_sources(self) -> tuple[tuple[str, str], ...]:
-        """Name of each extra rule and the text of the module that defines it: a changed rule judges a case anew."""
+        """Name of each extra rule and the text of its module. If the text changes, the same case is judged again."""
         modules = [sys.modules[rule.__module__] for rule in self.extra_rules]
         return tuple(
             (rule.__name__, inspect.getsource(module)) for rule, module in zip(self.extra_rules, modules, strict=True)

@@ -1,4 +1,4 @@
-"""Which days of the sample the demo replays, and on which of them the tests prove that features are honest."""
+"""Days of the sample that the demo replays, and days on which tests prove that no feature uses the future."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Replay:
     last_day: date
     """Last day that can be replayed."""
     tested: tuple[date, date]
-    """First and last of the few days with whose files the tests prove that no feature sees the future."""
+    """First and last of the few days whose files the tests read to prove that no feature uses the future."""
     window: timedelta = timedelta(days=28)
     """Length of every later window, whole days."""
 

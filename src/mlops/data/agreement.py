@@ -14,14 +14,14 @@ from mlops.contract import Source
 from mlops.contract.text import printable
 
 _MIN_ROWS = 20
-"""Smallest number of rows that both sources have on which a share is judged: one swap in five rows is no fault."""
+"""Smallest number of common rows on which a share is judged: one difference in five rows is no fault."""
 
 
 def find_disagreements(source: Source, rows: pa.Table, other: str, versions: Sequence[pa.Table]) -> list[str]:
     """Describe each column that differs from another source in too large a share of the rows that both have.
 
-    A value agrees if any version of the key in the other source has it: which one was right is not decided here. Rows
-    that the other source lacks, and missing values, are not compared.
+    A value agrees if any version of its key in the other source has it. The function does not decide which source is
+    right. Rows that the other source lacks, and missing values, are not compared.
 
     Args:
         source: the source of the rows; `agrees_with` names the columns, `max_bad_share` is the limit.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NAMED = 20
-"""Number of values of a set that are written out; a column comment has no room for all airports."""
+"""Largest number of values of a set that are written out: a column comment has no room for all airports."""
 _HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
 
 
@@ -69,9 +69,10 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
 
 
 def _selecting_frame(frame: pd.DataFrame) -> Any:
-    """Make a frame that evaluates each condition once; the rows that it selects are not kept, a batch may be large.
+    """Make a frame that evaluates each condition once. It keeps no selected rows, since a batch may be large.
 
-    Great Expectations evaluates the condition again for each figure of each rule: half of the time of a small batch.
+    Great Expectations evaluates the condition again for each figure of each rule, which takes half of the time of a
+    small batch.
     """
     import pandas as pd
 
@@ -141,7 +142,7 @@ def _to_outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
     if "unexpected_index_list" in figures:
         positions = tuple(int(position) for position in figures["unexpected_index_list"] or ())
         held = bool(result.success) or rows < expectation.min_rows or 0 < len(positions) <= expectation.max_share * rows
-        judged = rows if expectation.max_share else figures["element_count"]  # a share of all rows, whatever picks some
+        judged = rows if expectation.max_share else figures["element_count"]  # of all rows, also under a condition
         return Outcome(
             name, describe_expectation(expectation), expectation.action, judged, len(positions), held, positions
         )

@@ -1,9 +1,9 @@
-"""Compute features on Spark in blocks of prediction times; a worker gets one block with the history that it can see.
+"""Compute features on Spark in blocks of prediction times; a worker gets one block and its visible history.
 
 Rows of all sources are sent in one frame with the column `_kind`, since Spark can group at most two frames together;
 columns of equal name and type share one column. Whole numbers that are never missing are filled with 0 in the rows of
 other sources: with gaps, pandas would turn them into floats, which are not exact above 2^53. Only columns that features
-read are sent. A group holds one block and its history, however old the tables are.
+read are sent. A group holds one block and its history, so its size does not grow with the age of the tables.
 """
 
 from __future__ import annotations

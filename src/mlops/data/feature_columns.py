@@ -1,4 +1,4 @@
-"""Check what the function of a feature returned, and make its column."""
+"""Check the return value of a feature's function, and convert it to the feature's column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops.contract import DataError, Feature, Values
 
 
 def make_column(feature: Feature, values: Values, rows: int) -> pd.Series[Any]:
-    """Make a feature's column from what its function returned for `rows` entities.
+    """Make a feature's column from the values that its function returned for `rows` entities.
 
     Raises:
         DataError: another number of values, another type, or a value outside the feature's limits.

@@ -1,6 +1,7 @@
 """Turn the bytes of a landed file into rows of text: CSV, JSON lines or Parquet, plain or gzip.
 
-Whatever the format, a value is text here and is typed by `readers`, so that every format breaks the same rules.
+In every format a value is returned as text, which `readers` converts to its type. So the same rules apply to every
+format.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _EXPANDED = 2**30
 """Largest number of bytes of a file that was compressed with gzip, after it was expanded."""
 _SUFFIXES = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz"), "parquet": (".parquet",)}
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
-"""Characters that undecodable bytes become (surrogates), and the zero byte."""
+"""Surrogates, to which undecodable bytes are converted, and the zero byte."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Half characters, which no text can hold, and characters that move or hide neighbouring text on a terminal or a page.
-A tab does not, and is allowed."""
+"""Lone surrogates, which are no text, and characters that move or hide neighbouring text on a terminal or a page. The
+tab is allowed."""
 _HEADER = re.compile(rb"[^\r\n]+")
 CSV = FileFormat()
 
@@ -136,7 +137,7 @@ def expand_content(name: str, landed: bytes, file_format: FileFormat) -> bytes:
     if file_format.kind == "parquet":
         _check_parquet(name, content)
     elif file_format.encoding != "utf-8":
-        # Bytes that the encoding does not have stay what they were, and break the rule row:encoding.
+        # Bytes that the encoding does not have are kept as they are, and break the rule row:encoding.
         try:
             text = content.decode(file_format.encoding, "surrogateescape")
         except UnicodeError as error:  # encodings of several bytes have no way to keep them
@@ -165,7 +166,7 @@ def _expand_gzip(name: str, landed: bytes) -> bytes:
 
 def _check_parquet(name: str, content: bytes) -> None:
     try:
-        # Read to its end: a file that was damaged on its way has a whole footer.
+        # Read to the end: a file that was damaged in transfer can have an intact footer.
         table = _read_parquet(content)
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -186,7 +187,7 @@ def _read_parquet(content: bytes) -> pa.Table:
 
 
 def _is_unreadable(kind: pa.DataType) -> bool:
-    """Whether values have no plain text: lists, bytes, and lengths of time, whose unit no file states in a number."""
+    """Whether values have no plain text form: lists, bytes, and durations, whose number would not state its unit."""
     checks = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
     return any(check(kind) for check in (*checks, pa.types.is_duration, pa.types.is_interval))
 
@@ -205,7 +206,7 @@ def _split_lines(content: bytes, *, has_header: bool) -> Iterable[tuple[int, str
     for number, line in enumerate(lines[start:], start=start + 1):
         if not line:
             continue
-        if number == len(lines) and has_header:  # of a JSON object that ends early the end is missing
+        if number == len(lines) and has_header:  # a JSON object that ends early lacks its end
             yield number, printable(line), "row:truncated"
         elif odd and _CONTROL.search(line):
             yield number, printable(line), "row:encoding" if _NO_TEXT.search(line) else "row:control"
@@ -225,7 +226,7 @@ def _split_fields(line: str, wanted: int, delimiter: str) -> tuple[list[str], st
 def _read_record(line: str) -> dict[str, str] | None:
     """Read a JSON object with its numbers as they are written; None: it is none, or holds lists or objects."""
     try:
-        # A name that stands twice in an object has two values: nobody can say which one is meant.
+        # A name that stands twice in an object has two values, of which neither can be preferred.
         pairs = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return None

@@ -57,14 +57,14 @@ def join_labels(
 
 
 def find_early(known: pd.Series[Any], asked: pd.Series[Any]) -> pd.Series[bool]:
-    """Find the labels that were known at their own prediction time: features could hold the answer."""
+    """Find the labels that were known at their own prediction time: features could contain such labels."""
     return known <= asked
 
 
 def describe_early(early: int, labelled: int, use_case: UseCase) -> str:
     """Say why labels cannot be used if too many of them were known at their own prediction time; "" if few were.
 
-    A few are what an entity leaves that was moved behind its own end.
+    A few occur where an entity was rescheduled to a time after its own outcome.
     """
     if labelled < _EARLY_ROWS or early <= _MAX_EARLY * labelled:
         return ""

@@ -15,7 +15,7 @@ from mlops.data.file_formats import expand_content, has_format
 from mlops.platform import storage
 
 _MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
-"""What Spark writes beside the files of a folder; nobody has to be told that it is not read."""
+"""Names of the marker files that Spark writes into a folder; they are skipped without a message."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

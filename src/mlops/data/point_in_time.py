@@ -1,12 +1,12 @@
-"""Compute features from plain frames, each entity with what was known at its own prediction time.
+"""Compute features from pandas frames; each entity sees only rows known at its own prediction time.
 
 Of the versions of a row, only the one that is valid at the prediction time counts (`row_versions`); the same holds for
 the entity's own row.
 
-A row counts for an entity while it is valid, lies in the entity's window and is not forgotten (`Source.history`). Each
-of these conditions is an interval of prediction times, so their intersection is one interval [begins, ends). The rows
-in a window are therefore (rows whose interval has begun) minus (rows whose interval has ended) at the prediction time:
-two binary searches, exact in whatever order events happen and become known.
+A row counts for an entity while it is valid, lies in the entity's window and is not older than `Source.history`. Each
+of these conditions holds in one interval of prediction times, so all of them hold in one interval [begins, ends). The
+rows in a window are therefore (rows whose interval has begun) minus (rows whose interval has ended) at the prediction
+time: two binary searches. The result is exact in any order in which events happen and become known.
 
 An entity's features depend neither on the order of rows nor on rows that do not count for it, so features made day by
 day equal features made at once. Times are exact to the microsecond. A row without known-at time, window time or `by`

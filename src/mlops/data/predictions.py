@@ -72,6 +72,6 @@ def predict(pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase) -> np.nda
 
 
 def pick_example(inputs: pd.DataFrame) -> pd.DataFrame:
-    """Pick five rows whose texts are all there, if there are such: of a missing text MLflow infers no type."""
+    """Pick five rows, if possible without missing texts: MLflow infers no type from a missing text."""
     whole = inputs.dropna(subset=list(inputs.select_dtypes(exclude="number").columns))
     return (whole if len(whole) else inputs).head(5)

@@ -26,9 +26,9 @@ _CONTRADICTION = (
 )
 _NAMED = 3
 _KEY = 40
-"""So many keys are named, and so many characters of each."""
+"""Largest number of keys that a message names, and of characters of each key."""
 _LONGEST = 10_000
-"""Number of characters of a bad line that are kept: a file that ends in a gigabyte of zeros has one line."""
+"""Largest number of characters of a bad line that are kept: a gigabyte of zeros at a file's end is one line."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class BatchResult:
     """Good rows with the key and known-at time of another good row and other values; the later file's row stays."""
 
     crowded: tuple[str, ...]
-    """One key per row to publish of a key that stands for more than `max_versions` things in one file."""
+    """The key of each row to publish whose key has more than `max_versions` different contents in one file."""
 
     @property
     def span(self) -> tuple[datetime | None, datetime | None]:
@@ -180,7 +180,7 @@ def split_valid_rows(
 def _find_contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions:
     """Positions of rows that a greater one of their file contradicts: with the same key, known at the same moment.
 
-    Which of them is right nobody knows, so none is lost without a word. In two files it is a correction instead.
+    Nobody can tell which of them is right, so all of them go to quarantine. In two files the later row is a correction.
     """
     rivals = _rows_of_repeated_keys(source, rows, good)
     version = [*dict.fromkeys([*source.key, source.known_at]), "_file"]
@@ -194,8 +194,8 @@ def _find_contradicted_rows(source: Source, rows: Rows, good: Positions) -> Posi
 def _find_crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str, ...]:
     """The key of each row whose key stands for more than `max_versions` different things in one file.
 
-    It sets no row aside, and counts by file: which rows stay must not depend on how they were packed into files and
-    batches, and a few corrections of a row that land at once are still corrections.
+    It removes no row, and it counts per file. So the published rows do not depend on how rows were packed into files
+    and batches, and several corrections of a row may land at once.
     """
     rivals, keys = _rows_of_repeated_keys(source, rows, good), list(source.key)
     contents = [column.name for column in source.columns if column.name != source.known_at or column.name in keys]
@@ -205,7 +205,7 @@ def _find_crowded_keys(source: Source, rows: Rows, good: Positions) -> tuple[str
 
 
 def _rows_of_repeated_keys(source: Source, rows: Rows, good: Positions) -> pd.DataFrame:
-    """Good rows whose key others have, too, with their `_position` and the number of their `_file`."""
+    """Select the good rows that share their key with other rows, with their `_position` and file number `_file`."""
     twice = rows.table.select(list(source.key)).take(good).to_pandas().duplicated(keep=False).to_numpy()
     rivals: pd.DataFrame = rows.table.take(good[twice]).to_pandas(integer_object_nulls=True)
     return rivals.assign(_position=good[twice], _file=rows.file[good[twice]])

@@ -1,13 +1,13 @@
 """Read landed files into typed rows. No value becomes null silently; every bad row keeps its file and line.
 
-Each line is read by itself, so that a broken line spoils no other; a field cannot contain a line break. A value that
-cannot be read as its column's type, a missing required value and a line that is not a row each break a rule; the line
-is kept as text.
+Each line is read by itself, so that a broken line does not affect others; a field cannot contain a line break. A value
+that cannot be read as its column's type, a missing required value and a line that is not a row each break a rule; the
+line is kept as text.
 
 Text is normalised: composed (NFC), without marks that have no picture, without outer blanks, every kind of blank as the
-plain one, and words for "no value" (`NULL`, `N/A`, ...) as null. Else two spellings of a key are two keys, and all
-aircraft named "NULL" are one aircraft.
-Numbers and moments are not normalised: a blank or a word in them breaks a rule.
+plain one, and words for "no value" (`NULL`, `N/A`, ...) as null. Without this, two spellings of a key would be two
+keys, and all aircraft named "NULL" one aircraft. Numbers and moments are not normalised: a blank or a word in them
+breaks a rule.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "ti
 _SKEW = timedelta(days=1)
 """Longest time that a row may be known after its file was written; beyond it one of the two clocks is wrong."""
 _FRACTIONS = r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d(\.\d{1,6}(0{3})?)?Z$"
-"""What a timestamp of JSON lines or Parquet looks like: to the microsecond."""
+"""Pattern of a timestamp of JSON lines or Parquet: at most six digits of a second, or nine that end in 000."""
 _SPARE = 200
 """Number of header names among which the likely new name of a column is searched."""
 _BLANKS = " \t\u200c\u200d"
 """Characters that are stripped from both ends of a text, after every kind of blank became the plain one. Within a text
 the joiners U+200C and U+200D shape letters."""
 _INVISIBLE = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f]")
-"""Marks without a picture that are of no category of such marks: joiner of graphemes, selectors of variants."""
+"""Invisible characters outside of Unicode's categories of format characters: grapheme joiner, variation selectors."""
 _WORDS = ("null", "none", "nil", "nan", "nat", "n/a", "undefined")
 _NOTHING = pa.array(
     ["", r"\n", "n.a.", "-nan", *_WORDS]
@@ -209,12 +209,12 @@ def _cast_columns(kind: str, given: pa.ChunkedArray, file_format: FileFormat) ->
     if kind == "timestamp":
         return _cast_timestamps(given, file_format)
     if kind == "double" and file_format.decimal != ".":
-        # A point would be that of thousands: it stays, twice then, and the number is refused.
+        # A point would separate thousands: it is kept as a second point, so that the number is refused.
         given = pc.replace_substring(pc.replace_substring(given, ".", ".."), file_format.decimal, ".")
     if file_format.kind != "csv":  # other formats have truth values of their own
         given = pc.if_else(pc.equal(given, "true"), "1", pc.if_else(pc.equal(given, "false"), "0", given))
     numbers = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None).cast(_ARROW[kind])
-    return pc.if_else(pc.is_finite(numbers), numbers, None)  # 400 digits are no number, though Arrow says infinity
+    return pc.if_else(pc.is_finite(numbers), numbers, None)  # Arrow reads 400 digits as infinity
 
 
 def _cast_timestamps(given: pa.ChunkedArray, file_format: FileFormat) -> pa.ChunkedArray:
@@ -223,7 +223,7 @@ def _cast_timestamps(given: pa.ChunkedArray, file_format: FileFormat) -> pa.Chun
         pattern = _PATTERNS["timestamp"] if file_format.kind == "csv" else _FRACTIONS
         form = form if file_format.kind == "csv" else "ISO8601"
         readable = pc.if_else(pc.match_substring_regex(given, pattern), given, None)
-    # Not Arrow's own reading, for which 30 February is 2 March.
+    # Not Arrow's own parser, which reads 30 February as 2 March.
     moments = pd.to_datetime(readable.to_pandas(), format=form, errors="coerce", utc=True)
     return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW["timestamp"])])
 

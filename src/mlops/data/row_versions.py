@@ -1,8 +1,8 @@
 """Decide which version of a row is valid at a moment. Features, labels and entities follow this rule.
 
 A source keeps every version of a row, with its key and the moment since when it is known. A version is valid at a
-moment if it is known by then and the next version of its key is not. So a correction changes predictions made after it
-and none made before it.
+moment if it is known by then and the next version of its key is not. So a correction changes predictions that are made
+after it, and never earlier ones.
 """
 
 from __future__ import annotations

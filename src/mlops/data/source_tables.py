@@ -1,8 +1,8 @@
 """Land the new rows of existing Delta tables as Parquet files, so that ingestion reads every source in one way.
 
-Rows reach the landing folder by Spark, never through the driver. One folder per version of the table,
-`<landing>/<source>/version-<number>`, holds the rows that the version has and the one landed before it has not; a
-deleted row stays known, as a row of a file does.
+Rows reach the landing folder by Spark, never through the driver. Each landed version of the table has a folder
+`<landing>/<source>/version-<number>` with the rows that the previously landed version did not have. A row that was
+deleted from the table stays ingested, as a row of a file does.
 """
 
 from __future__ import annotations

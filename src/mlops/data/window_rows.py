@@ -1,7 +1,7 @@
-"""Summarise the source rows in each entity's window, from the positions where rows begin and end to count.
+"""Summarise the source rows in each entity's window, from the positions between which each row counts.
 
-Every figure depends only on the rows in the window, not on their order nor on other rows: so features made day by day
-equal features made at once.
+Every figure depends only on the rows in the window, not on their order and not on other rows. So features that are
+computed day by day equal features that are computed at once.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class WindowRows:
     def _numbers(self, value: Value) -> Values:
         """Values of the usable rows, NaN where missing or infinite, shape (n_usable,)."""
         given = pd.Series(self.column(value) if isinstance(value, str) else value(ReadColumns(self.column)))
-        # Of times numpy would make counts of nanoseconds. A column of text that has no row looks like one of numbers.
+        # numpy would convert times to nanoseconds. A text column without rows looks like a column of numbers.
         numbers = None
         if given.dtype.kind not in "mM" and not (isinstance(value, str) and given.empty and given.dtype == "object"):
             with suppress(TypeError, ValueError):

@@ -10,7 +10,7 @@ from mlops.release.version_record import BUTTON, has_pressed_button
 
 
 def run(job: Context[DeploymentConfig]) -> None:
-    """Fail until the approval is in the audit table; then the run is repaired, as the platform's button does."""
+    """Raise ApprovalPending until the audit table has the approval; `mlops approve` or the button repairs the run."""
     target_settings.check_settings(job)
     if job.config.approval == "automatic":
         job.log.info("version %d: this target approves what the gate accepts", job.config.model_version)

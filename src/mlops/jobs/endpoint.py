@@ -1,4 +1,4 @@
-"""Task endpoint: make the serving endpoint answer with the champion, or put endpoint and champion back."""
+"""Task endpoint: make the serving endpoint serve the champion; if it fails, restore endpoint and champion."""
 
 from __future__ import annotations
 

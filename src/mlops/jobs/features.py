@@ -1,4 +1,4 @@
-"""Task features: compute the features of every entity whose prediction time has come, from what was known then."""
+"""Task features: compute features of every entity whose prediction time has passed, from what was known then."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def run(job: Job) -> None:
 
 
 def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
-    """Set the task value on which the job's next task decides whether to start a training."""
+    """Set the task value `retraining_due`, by which the next task of the job starts a training or does not."""
     answer = retraining.find_answer(job.config.as_of, list(trainings), next_run)
     if decision.due and answer:
         job.log.info("no training is started: %s", answer)

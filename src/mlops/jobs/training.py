@@ -112,9 +112,9 @@ def _fit(
 
 
 def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: SamplePlan | None) -> tuple[str, ...]:
-    """Log what the policy's limits can never judge, by the rows of the newest days, as many as a holdout has.
+    """Log which limits of the policy can never be judged, counted on the newest days, as many as a holdout has.
 
-    Nothing is logged of a sample, which says nothing of the volume of groups and weeks.
+    Logs nothing for a sample of the rows, from which the volume of groups and weeks cannot be counted.
     """
     if plan is not None:
         return ()
@@ -164,7 +164,7 @@ def _training_rows(
 
 
 def _check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> None:
-    """Fit a few rows, to learn in a second what the file of a model of hours would hold.
+    """Fit a few rows, to see within a second which types the file of the fitted model will hold.
 
     Raises:
         ConfigError: the file would be refused; says what to write into the use case.

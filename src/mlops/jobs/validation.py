@@ -1,4 +1,4 @@
-"""Task validation: judge one version on the holdout against the champion. What cannot be judged is refused."""
+"""Task validation: judge one version on the holdout against the champion. A rule that cannot be judged refuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Se
 def _with_facts(job: Job, version: Version, record: VersionRecord) -> Version:
     """Return the version with the facts of its promotion; else with the claims of its training run.
 
-    Who trained it, the registry knows better than the run, where it knows it.
+    The registry's `created_by` replaces the run's claim about who trained it, if the registry has one.
     """
     if record.promotion is not None:
         return as_recorded(version, record.promotion)

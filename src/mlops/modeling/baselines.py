@@ -1,4 +1,4 @@
-"""Baselines that a model is compared with: one that knows no feature, and a linear one on the same features."""
+"""Baselines that a model is compared with: one without features, and a linear one on the same features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the holdout has features, outcomes and labels of all its entities: a join drops the others silently.
+"""Check that all entities of the holdout have features, outcomes and labels: a join drops the others silently.
 
 All entities that had a prediction time are counted, not only rows with a label. The days before the holdout give the
 usual figures: the number of days with events, and the share of reported outcomes with a label.
@@ -14,7 +14,7 @@ from mlops.contract import Policy
 
 COUNTS = ("entities", "featured", "reported", "labelled")
 _EXPECTED = 10
-"""Expected number of labels from which a day without any label is not chance."""
+"""Smallest expected number of labels of a day at which no label at all is not chance."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Score a version that is not accepted yet in a process of its own with limits; a crash of it refuses the version.
+"""Score a version that is not accepted yet in a separate, limited process; if that crashes, the gate refuses.
 
 Its files were scanned before, but compiled code can still read foreign memory, loop for ever or take all memory. The
 process returns numbers and JSON; nothing that it writes is unpickled.
@@ -41,7 +41,7 @@ class Trial:
     """The scores and the serving checks of a version."""
 
     p: np.ndarray[Any, Any]
-    """Scores, as the kind of question has them: one per row, or one row of them."""
+    """Scores, shape (n_rows,), or (n_rows, n_classes) for the kind classes."""
     contract: ServingChecks | Exception
 
 
@@ -94,7 +94,7 @@ def _start_process(place: Path, name: str) -> None:
         how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
         last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise UntrustedModel(
-            f"the process that {name} answered in ended with {how}{': ' if last_line else ''}{''.join(last_line)}"
+            f"the process that scored {name} ended with {how}{': ' if last_line else ''}{''.join(last_line)}"
         )
 
 

@@ -39,8 +39,8 @@ def signature_problems(given: Mapping[str, str], method: str, use_case: UseCase)
     """Yield one sentence per difference between what a version declares and what the use case needs.
 
     Args:
-        given: type of each input by name, in order.
-        method: what the served version asks its pipeline.
+        given: type of each declared input by name, in order.
+        method: method of the pipeline that the served version calls.
         use_case: whose features and kind of question.
     """
     expected_method = question_of(use_case.label).method

@@ -1,4 +1,4 @@
-"""Say what the limits of a policy can never judge at the volume of the use case, so that nobody waits for it."""
+"""Find the limits of a policy that can never be judged, because the use case has too few rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops.questions import Array, Question
 
 
 def find_unjudged(question: Question, rows: pd.DataFrame, length: timedelta, policy: Policy) -> tuple[str, ...]:
-    """Describe what is never judged, after "never judged: "; empty: everything is.
+    """Describe what is never judged, one sentence each, to follow "never judged: "; empty: everything is judged.
 
     Args:
         question: the kind of question.
@@ -47,7 +47,7 @@ def _find_small_weeks(rows: float, policy: Policy) -> Iterator[str]:
 
 
 def _find_loose_gaps(question: Question, y: Array, policy: Policy) -> Iterator[str]:
-    """A limit above the base rate lets a model pass that never predicts the event."""
+    """Find limits of the gap above the base rate: a model that never predicts the event would pass them."""
     reference = question.gap_reference(y) if len(y) else 1.0
     for name in ("max_gap", "retrain_gap"):
         limit = getattr(policy, name)

@@ -147,7 +147,7 @@ def find_late_sources(newest: Mapping[str, datetime | None], as_of: datetime, po
 
 
 def find_unscored(entities: int, unscored: int, policy: Policy) -> Finding:
-    """Find a matured window of which too many entities have no prediction: its figures are those of the others.
+    """Find a matured window in which too many entities have no prediction: its figures describe only the others.
 
     Args:
         entities: entities of the window with features whose prediction time is after the first champion's training.
@@ -161,7 +161,7 @@ def find_unscored(entities: int, unscored: int, policy: Policy) -> Finding:
 
 @dataclass(frozen=True)
 class Usual:
-    """Figures of earlier judged windows. They overlap neither each other nor the window that is judged now."""
+    """Figures of earlier judged windows, which overlap neither each other nor the current window."""
 
     offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Per slice, its gap minus its window's gap, one per window, oldest first."""
@@ -256,8 +256,8 @@ def slice_gap_offset(quality: Quality, whole: Quality) -> float:
 def _check_slice(names: FigureNames, slice_: str, offset: float, usual: Sequence[float], limit: float) -> Finding:
     """Check whether a slice's offset lies outside of what its days and its earlier windows explain.
 
-    The limit is `slice_factor` times the hypotenuse of two independent errors: the chance of days within the window
-    (`offset_error`) and the wandering from window to window (`slice_gap`).
+    The limit is `slice_factor` times the combination (root of the sum of squares) of two independent errors: the
+    sampling error of days within the window (`offset_error`), and the variation between windows (`slice_gap`).
     """
     known = [old for old in usual if math.isfinite(old)]
     # Division by n + 1 shrinks the mean towards 0 while there are few windows. The newest offset is the second centre,

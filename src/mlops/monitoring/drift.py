@@ -1,4 +1,4 @@
-"""Measure how far each week's columns lie from the weeks before. Drift explains and can alert; it never retrains.
+"""Measure how far each week's columns lie from the weeks before. Drift can raise alerts and never retrains.
 
 Rows are read once, into counts per bin. Bins do not depend on the data: each power of two has 16 bins for numbers, each
 category is a bin. So counts of weeks can be added, any stretch of weeks can be the reference, and all figures below
@@ -30,7 +30,7 @@ MISSING = ""
 OTHERS = "=(others)"
 """Bin of the categories that were not kept: of each week's only the most frequent are."""
 MOST_CATEGORIES = 200
-"""Number of categories of the reference that are compared one by one; the others are one together."""
+"""Number of categories of the reference that are compared one by one; all others are merged into one."""
 KEPT_CATEGORIES = 1000
 """Number of categories of a week that are kept in the table `counts`."""
 ROWS = "*"
@@ -67,7 +67,7 @@ def bin_values(values: pd.Series[Any]) -> tuple[Array, list[str]]:
     Returns:
         The number of each value's bin, shape (n_rows,), and the names of the bins, with MISSING last.
     """
-    # Truth values are categories: with missing ones they are objects in pandas, without they count as numbers.
+    # Truth values are treated as categories: with missing values pandas holds them as objects, else as numbers.
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         numbers = values.to_numpy("float64")
         # value = mantissa * 2**exponent. Rounding the mantissa down to 1/32 gives the lower end of the bin.
@@ -198,7 +198,7 @@ def _merge_into_deciles(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _merge_rare_categories(bins: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """Merge all but the most frequent categories of the reference into one: single rows of thousands are noise.
+    """Merge all but the most frequent categories of the reference into one: counts of rare ones are noise.
 
     Args:
         bins: names of the categories, shape (n_bins,).
@@ -301,7 +301,7 @@ def judge_weeks(counts: pd.DataFrame, past: pd.DataFrame, policy: Policy) -> pd.
 def _compare_series(
     column: str, slice_: str, part: pd.DataFrame, known: set[Any], reference: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Compare each new week of one column and slice with the `reference` weeks before it; weeks without rows are none.
+    """Compare each new week of one column and slice with the `reference` weeks before it; skip weeks without rows.
 
     Args:
         column: name of the column.

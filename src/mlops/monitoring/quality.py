@@ -1,4 +1,4 @@
-"""Measure the quality of a window and of its slices, with intervals, and what can be expected before labels come."""
+"""Measure the quality of a window and its slices with intervals, and the expected quality before labels come."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Quality:
     unreported: float
     """Share of predictions whose outcome has not been reported."""
     expected_level: float
-    """What the predictions expect of `level`."""
+    """The value of `level` that the predictions imply."""
     expected_loss: float
-    """Mean loss if the predictions are calibrated; NaN: predictions of this kind do not tell their own loss."""
+    """Mean loss if the predictions are calibrated; NaN: it cannot be computed from predictions of this kind."""
     level: float = NAN
     """binary: mean label. classes: share of right predictions. number: mean label."""
     ranking: float = NAN
@@ -161,7 +161,7 @@ def _offset_error(question: Question, whole: pd.DataFrame, part: pd.DataFrame) -
         known = rows[rows["label"].notna()]
         y, p = known["label"].to_numpy("float64"), question.unpack_scores(known[question.score_column])
         residual, scale = question.row_residuals(y, p), question.row_scales(y)
-        # A gap is a ratio of sums: what a row moves it by is its residual beyond the gap's share of its scale.
+        # A gap is a ratio of sums, sum(residual) / sum(scale). A row's influence on it is residual - gap * scale.
         residual = residual - residual.sum() / scale.sum() * scale
         day_index = np.searchsorted(days, known["day"].to_numpy())
         shares.append(np.bincount(day_index, residual, len(days)) / scale.sum())

@@ -23,18 +23,18 @@ def decide_retraining(
     policy: Policy,
     label_problem: str = "",
 ) -> Decision:
-    """Decide whether retraining is due: it is if a rule did not pass.
+    """Decide whether retraining is due: at least one rule did not pass.
 
     Args:
         names: names of the figures of the kind of question.
         gap: the champion's gap in the matured window; None if the window is on hold or its labels cannot be right.
         gap_reference: the figure that a `Share` in `policy.retrain_gap` is relative to; NaN if it is not known.
         trained_until: end of the champion's training days, excluded, UTC.
-        last_training: when a training last ran, whatever became of its model, UTC; None if unknown.
+        last_training: when a training last ran, UTC, also if its model was refused; None if unknown.
         as_of: the moment of the decision, UTC.
         policy: `retrain_gap`, `retrain_age`, `cool_down`.
-        label_problem: why the newest labels are late or cannot be right; a training would learn from them, so none is
-            due, however old the champion is. "": nothing is wrong with them.
+        label_problem: why the newest labels are late or cannot be right. No training is due then, however old the
+            champion is, since it would learn from them. "": there is no problem.
     """
     obstacle = label_problem and f"its labels cannot be used: {label_problem}"
     obstacle = obstacle or _describe_cooling(last_training, as_of, policy)

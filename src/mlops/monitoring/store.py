@@ -92,7 +92,7 @@ def find_champions(job: Job) -> tuple[Version, AuditRow]:
 
 
 def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
-    """Load the model's first champion, which shows what the predictions would be without any retraining.
+    """Load the model's first champion, whose predictions show the quality without any retraining.
 
     Args:
         job: monitoring.
@@ -155,9 +155,9 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Ma
 
 
 def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
-    """Count the entities of a window that the first champion or a later one had to score, and those without prediction.
+    """Count the entities of a window that a champion had to score, and those of them without a prediction.
 
-    Inference scores what is asked after the training of the champion, so nothing before the first training counts.
+    Inference scores prediction times after the champion's training, so earlier entities do not count.
     """
     if first.trained_as_of is None:
         return 0, 0

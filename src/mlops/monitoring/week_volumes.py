@@ -1,4 +1,4 @@
-"""Judge how many rows a week has, and say how many it must have for its columns to be judged."""
+"""Judge a week's number of rows, and compute the number that its columns need to be judged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evaluate_volume(row: Any, history: Sequence[Any], policy: Policy) -> Any:
 
 
 def _usual_volumes(history: Sequence[Any], policy: Policy) -> list[int]:
-    """Rows of the clean weeks since volume last changed for good, oldest first, at most `drift_memory` of them.
+    """Rows of the clean weeks since the last permanent change of volume, oldest first, at most `drift_memory`.
 
     Weeks in state "rows" that follow one another for as long as `drift_reference` become the usual volume.
     """

@@ -1,1 +1,1 @@
-"""What talks to Spark, Delta, MLflow and the workspace."""
+"""Adapters for Spark, Delta, MLflow and the workspace."""

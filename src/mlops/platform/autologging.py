@@ -1,7 +1,7 @@
-"""Autolog one fit: MLflow's settings, what Databricks sets them to, and what this project does.
+"""Autolog one fit: MLflow's settings, and their values on Databricks and in this project.
 
-Databricks switches autologging on in interactive notebooks on classic ML clusters only: not on serverless compute, not
-in jobs. Here one call does it everywhere, and the table says each setting.
+Databricks switches autologging on only in interactive notebooks on classic ML clusters, not on serverless compute and
+not in jobs. `autolog_fit` switches it on everywhere, with the settings of `SETTINGS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _LOG = logging.getLogger(__name__)
 _FLAVOR = "sklearn"
-"""The one flavour of MLflow that logs: every model of a use case is a pipeline of scikit-learn, whatever is in it."""
+"""The only flavour of MLflow that is switched on: every model of a use case is a scikit-learn pipeline."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Setting:
     """One argument of MLflow's `autolog`."""
 
     databricks: bool
-    """Value that Databricks uses where it switches autologging on; MLflow's default where Databricks says none."""
+    """Value that Databricks uses where it switches autologging on; MLflow's default where Databricks documents none."""
     here: bool
     captures: str
-    """What it captures or does if it is true, and why this project has another value, if it has."""
+    """What MLflow captures or does if it is true, and why this project sets another value, if it does."""
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -74,8 +74,8 @@ def explain_unsupported() -> str:
 def autolog_fit(switch: str) -> Iterator[None]:
     """Log what is fitted inside into the open run; switch "off": log nothing.
 
-    Inside, nothing else may be fitted, in another thread neither: MLflow keeps one autologging session per process, so
-    that of two fits at a time one is lost, and a fit in a thread without an open run opens a run of its own.
+    Nothing else may be fitted inside, not even in another thread. MLflow keeps one autologging session per process: of
+    two simultaneous fits one is lost, and a fit in a thread without an open run opens its own run.
     """
     if switch == "off":
         yield

@@ -1,4 +1,4 @@
-"""Explain why Spark cannot read or write a table: one sentence with the table and the cure."""
+"""Translate Spark's errors about a table into one sentence that names the table and the fix."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CATALOG = re.compile(r"`(\w+)`\.`(\w+)`\.`(\w+)`|\b(\w+)\.(\w+)\.(\w+)/_delta_l
 
 
 def explain_error(error: BaseException, table: str = "") -> DataError | None:
-    """Explain a Spark error to a user; None: it is another kind of error.
+    """Translate a Spark error about a table; None: the error is about something else.
 
     Args:
         error: the error as it was raised.
-        table: catalog.schema.table if the caller knows it; else it is searched in the error's text.
+        table: catalog.schema.table if the caller knows it; else it is taken from the error's text.
     """
     if not type(error).__module__.startswith("pyspark."):
         return None

@@ -1,7 +1,7 @@
 """Serving endpoints of a workspace. This is the only module that calls their API.
 
-A bundle cannot declare one: the first deployment would fail, since the model has no version yet. So the job that makes
-a version champion makes the endpoint, too.
+A bundle cannot declare the endpoint: the first deployment of the bundle would fail, since the model has no version yet.
+So the job that makes a version champion also creates the endpoint.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     )
 
 _PATIENCE = 25 * 60
-"""Seconds until a change of an endpoint must have ended: it builds a container. The task that waits has an hour."""
+"""Longest duration of an endpoint's change, seconds: it builds a container. The waiting task may take an hour."""
 _LONGEST_PAUSE = 10.0
-"""Seconds between two looks at an endpoint that is being changed."""
+"""Longest pause between two polls of an endpoint that is being changed, seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
-    """What the bundle says of an endpoint."""
+    """Settings of an endpoint, from the bundle."""
 
     name: str
     model: str
-    """catalog.schema.model; an endpoint of another model is left alone."""
+    """catalog.schema.model; an endpoint of another model is not changed."""
     size: str = "Small"
     scale_to_zero: bool = True
     inference_table: bool = False
@@ -45,7 +45,7 @@ class EndpointSettings:
     calls_per_minute: int = 0
     """Limit of the endpoint; 0: none."""
     users: str = ""
-    """Group that may query it; empty: nobody but whoever made it."""
+    """Group that may query it; empty: only the identity that created it."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Answer:
     predictions: Any
     seconds: float
     version: int | None
-    """The version that answered; None: the endpoint does not say."""
+    """The version that answered; None: the response does not name it."""
 
 
 class Endpoint(Protocol):
-    """An endpoint that is open: of a workspace, or of a laptop."""
+    """An open endpoint, in a workspace or on a laptop."""
 
     def read_traffic(self) -> Mapping[int, int]:
         """Return the per cent of the requests that each version gets; empty: there is no endpoint."""
@@ -152,7 +152,7 @@ class WorkspaceEndpoint:
         return Answer(response.predictions, seconds, int(number) if number.isdecimal() else None)
 
     def _ask_version(self, request: Mapping[str, Any], version: int) -> Answer:
-        """Ask one version whatever its share of the traffic is; the SDK has no method for this path."""
+        """Send a request to one version, whatever its share of the traffic; the SDK has no method for this path."""
         path = f"/serving-endpoints/{self._settings.name}/served-models/{self._name_of(version)}/invocations"
         with self._translate(f"asking version {version} of"):
             start = time.perf_counter()
@@ -194,9 +194,9 @@ class WorkspaceEndpoint:
     def _apply_config(
         self, entities: list[ServedEntityInput], traffic: TrafficConfig | None
     ) -> ServingEndpointDetailed:
-        """Make or change the endpoint and wait until it is ready. What is served already is not changed.
+        """Create or change the endpoint and wait until it is ready; do nothing if it already has this configuration.
 
-        A change of somebody else or of a killed run is waited for first.
+        Waits first for a change that somebody else or a killed run has started.
         """
         from databricks.sdk.service.serving import EndpointCoreConfigInput, EndpointStateConfigUpdate
 
@@ -214,7 +214,7 @@ class WorkspaceEndpoint:
         return self._wait_until_ready()
 
     def _wait_until_idle(self) -> ServingEndpointDetailed:
-        """Wait until no change is under way, whatever becomes of it."""
+        """Wait until no change is under way, whether it succeeded or failed."""
         from databricks.sdk.service.serving import EndpointStateConfigUpdate
 
         deadline, pause = time.monotonic() + _PATIENCE, 1.0
@@ -225,7 +225,7 @@ class WorkspaceEndpoint:
             pause = self._pause(deadline, pause, "is being changed")
 
     def _wait_until_ready(self) -> ServingEndpointDetailed:
-        """Wait for both: the change has ended, and every version that is served is ready."""
+        """Wait until the change has ended and every served version is ready."""
         from databricks.sdk.service.serving import EndpointStateConfigUpdate, EndpointStateReady
 
         deadline, pause = time.monotonic() + _PATIENCE, 1.0
@@ -250,7 +250,7 @@ class WorkspaceEndpoint:
         return pause + 1
 
     def _gateway(self) -> AiGatewayConfig | None:
-        """The gateway that the settings ask for; None: nothing of it is on."""
+        """Build the gateway's configuration from the settings; None: all of its features are off."""
         from databricks.sdk.service import serving
 
         settings, limits = self._settings, []
@@ -288,7 +288,7 @@ class WorkspaceEndpoint:
 
 
 def describe_traffic(traffic: Mapping[int, int]) -> str:
-    """Describe which version gets how much; empty: nothing is served."""
+    """Describe each version's share of the requests, such as "version 3 (95 %)"; empty: nothing is served."""
     return " and ".join(f"version {version} ({share} %)" for version, share in traffic.items())
 
 
@@ -310,7 +310,7 @@ def _facts_of(entities: Any) -> list[tuple[Any, ...]]:
 
 
 def _gateway_facts(gateway: AiGatewayConfig | None) -> tuple[Any, ...]:
-    """What two settings of the gateway are compared by: a table that is off and one that is not set are the same."""
+    """Values by which two gateways are compared. A table that is off equals a table that is not set."""
     table = gateway.inference_table_config if gateway else None
     kept = (table.catalog_name, table.schema_name, table.table_name_prefix) if table and table.enabled else None
     limits = (gateway.rate_limits if gateway else None) or []
@@ -318,7 +318,7 @@ def _gateway_facts(gateway: AiGatewayConfig | None) -> tuple[Any, ...]:
 
 
 def _explain_failure(there: ServingEndpointDetailed) -> str:
-    """The platform's own words on each version that did not start."""
+    """The platform's message about each version that did not start."""
     entities = (there.pending_config.served_entities if there.pending_config else None) or []
     entities = [*entities, *((there.config.served_entities if there.config else None) or [])]
     states = [(entity.name, entity.state) for entity in entities]

@@ -42,7 +42,7 @@ def check_store(home: Path) -> None:
 
 
 def _cure() -> str:
-    return f"put a copy of it back, or begin anew with: {runtime.command('laptop', 'clean')}"
+    return f"restore it from a copy, or start with an empty home: {runtime.command('laptop', 'clean')}"
 
 
 def _check_place(home: Path, places: list[Path]) -> None:
@@ -52,13 +52,13 @@ def _check_place(home: Path, places: list[Path]) -> None:
             was = place.parent.parent
             raise DataError(
                 f"this home lies in {home}, and was made in {was}: it was moved, and its models are registered by "
-                f"their full paths; move it back, or keep it findable there: ln -s {home} {was}"
+                f"their full paths; move it back, or link the old path to it: ln -s {home} {was}"
             )
 
 
 @contextmanager
 def explain_store_errors(file: Path | None) -> Iterator[None]:
-    """Translate an error of sqlite, also one that another library wraps, into a sentence.
+    """Translate errors of sqlite into sentences, including those that another library wraps.
 
     Args:
         file: the registry's file; None: there is none, and errors pass unchanged.

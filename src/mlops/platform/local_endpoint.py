@@ -1,6 +1,6 @@
-"""An endpoint of a laptop: one scoring server per version, which answer for as long as the endpoint is open.
+"""A laptop's endpoint: one scoring server per version, running while the endpoint is open.
 
-What is served outlives the process in one file of the home, as the platform remembers it, too.
+A file of the home keeps the endpoint's traffic between processes, as the platform keeps it between runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LocalEndpoint:
     """An endpoint of a home; closing it stops its servers.
 
     Args:
-        file: remembers what is served.
+        file: JSON file that keeps each version's share of the requests.
         make_app: loads and checks a version, and makes the application that answers for it.
     """
 
@@ -86,7 +86,7 @@ class LocalEndpoint:
         return Answer(json.loads(text).get("predictions"), time.perf_counter() - start, version)
 
     def _next_version(self) -> int:
-        """Choose by the number of the request: it needs no luck, and a test can repeat it."""
+        """Choose a version by the number of the request, so that the shares are exact and tests can repeat them."""
         traffic = self.read_traffic()
         if not traffic:
             raise MlopsError(f"there is no endpoint {self._file.stem}: deploy a version first")

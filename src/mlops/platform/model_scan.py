@@ -1,4 +1,4 @@
-"""Scan a model's folder before anything of it is loaded: MLflow trusts what the folder says.
+"""Scan a model's folder before anything in it is loaded, since MLflow trusts the folder's own metadata.
 
 Only what `Registry.register_model` writes is allowed. MLflow would run the module that an MLmodel names as its loader,
 put its `code` folder on the path, unpickle, and trust the types that the file asks to trust; an environment made for it
@@ -43,7 +43,7 @@ _MEMBER = re.compile(r"schema\.json|[0-9]+\.np[yz]|[0-9a-f-]{36}\.bin")
 _PART = re.compile(r"[a-z_]+\.npy")
 _ANY = object()
 _METHODS = ("predict", "predict_proba")
-"""Both run no code but the pipeline's; the gate checks that the version answers with that of its kind of question."""
+"""Methods that run only the pipeline's code. The gate checks that a version uses the one of its kind of question."""
 _FLAVORS: Mapping[str, Mapping[str, Any]] = {
     "python_function": {
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
@@ -78,7 +78,7 @@ class OpenedModel:
     inputs: Mapping[str, str]
     """Name and type of each input of the signature, in their order."""
     method: str
-    """What a served version asks its pipeline: predict or predict_proba."""
+    """Method of the pipeline that a served version calls: predict or predict_proba."""
     size: int
     """Bytes of all files."""
 

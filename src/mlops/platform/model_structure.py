@@ -1,7 +1,7 @@
 """Check the indices inside a fitted model: compiled code does not check them, so each must be within its array.
 
 A tree with a child outside of its nodes reads foreign memory, and one with a child before its parent never ends. Python
-code checks indices itself and raises; but NumPy repeats an array of one value for all features without a word, so the
+code checks indices itself and raises. NumPy, however, silently repeats an array of one value for all features, so the
 lengths of the usual steps are checked, too. Types without a check here are covered by the separate process in which an
 unaccepted model is scored (`mlops.modeling.isolated_scoring`).
 """
@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse
 
 _MOST = 5_000_000
-"""Largest number of objects in a model; the largest forests have a tenth of it."""
+"""Largest number of objects in a model; the largest forests have a tenth of this."""
 type Check = Callable[[Any], Iterator[str]]
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
 
@@ -33,7 +33,7 @@ def find_broken_indices(root: object) -> list[str]:
 
 
 def _is_fitted(thing: object) -> bool:
-    """Whether scikit-learn lets it predict: beside a fitted step stands the same step as it was before."""
+    """Whether scikit-learn regards it as fitted; a pipeline also holds unfitted clones of its steps."""
     return not hasattr(thing, "get_params") or any(name.endswith("_") and name[:2] != "__" for name in vars(thing))
 
 
@@ -132,14 +132,14 @@ def _check_sparse(matrix: Any) -> Iterator[str]:
 
 
 def _check_svm(model: Any) -> Iterator[str]:
-    """Of support vector machines with a kernel: libsvm takes their rows by number, unchecked."""
+    """Check a support vector machine with a kernel: libsvm does not check its row numbers."""
     rows, support = int(model.shape_fit_[0]), np.asarray(model.support_)
     if ((support < 0) | (support >= rows)).any():
         yield f"a support vector lies outside of its {rows} rows"
 
 
 def _check_neighbours(tree: Any) -> Iterator[str]:
-    """Of k-d and ball trees: rows, their order, and the stretch of it that each node has."""
+    """Check a k-d or ball tree: its rows, their order, and each node's range of that order."""
     data, order, nodes = (np.asarray(part) for part in tree.__getstate__()[:3])
     if not np.array_equal(np.sort(order), np.arange(len(data))):
         yield f"its order is none of its {len(data)} rows"
@@ -149,7 +149,7 @@ def _check_neighbours(tree: Any) -> Iterator[str]:
 
 
 def _check_lengths(*names: str) -> Check:
-    """Make the check that each of these attributes has one value per feature."""
+    """Make a check that each of the named attributes has one value per feature."""
 
     def check(step: Any) -> Iterator[str]:
         for name in names:
@@ -161,7 +161,7 @@ def _check_lengths(*names: str) -> Check:
 
 
 def _check_linear(model: Any) -> Iterator[str]:
-    """Check a linear model: one row of coefficients and one intercept per class, of two classes one in all."""
+    """Check a linear model: one row of coefficients and one intercept per class; a single one for two classes."""
     classes = len(getattr(model, "classes_", ()))
     coefficients = np.atleast_2d(model.coef_)
     if scipy.sparse.issparse(model.coef_) or coefficients.dtype.kind != "f":
@@ -176,7 +176,7 @@ def _check_linear(model: Any) -> Iterator[str]:
 
 
 def _check_categories(encoder: Any) -> Iterator[str]:
-    """Check an encoder: values are searched by halving, so numbers out of order get the code of another value."""
+    """Check an encoder: it finds values by binary search, so unsorted numbers get the code of another value."""
     yield from _check_lengths("categories_")(encoder)
     # Private, but nothing else holds them.
     rare = encoder._default_to_infrequent_mappings if encoder._infrequent_enabled else None  # noqa: SLF001
@@ -210,7 +210,7 @@ def _check_one_hot(encoder: Any) -> Iterator[str]:
 
 
 def _check_columns(step: Any) -> Iterator[str]:
-    """Check a step that has a transformer per group of columns: one that is left out leaves its columns out."""
+    """Check a step with one transformer per group of columns: without a transformer its columns are dropped."""
     fitted = {name for name, *_ in step.transformers_}
     if missing := [name for name, *_ in step.transformers if name not in fitted]:
         yield f"it was fitted without {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""Turn on the platform's data profiling. Its figures are shown beside ours and decide nothing."""
+"""Turn on the platform's data profiling. Its figures are shown beside ours; no decision reads them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def profile_table(table: str, moment: str) -> bool:
             config = DataProfilingConfig(output_schema_id=schema.schema_id or "", assets_dir=assets, time_series=weekly)
             try:
                 client.data_quality.create_monitor(Monitor("table", where.table_id or "", data_profiling_config=config))
-            except AlreadyExists:  # another run was faster
+            except AlreadyExists:  # another run turned it on at the same moment
                 return False
             return True
     return False

@@ -149,7 +149,7 @@ class Registry(Runs):
         """Set tags of a version; None deletes.
 
         Raises:
-            ModelError: Unity Catalog would not take such a tag; nothing was set.
+            ModelError: Unity Catalog would refuse a tag; nothing was set.
         """
         check_tags(tags)
         for key, value in tags.items():
@@ -159,7 +159,7 @@ class Registry(Runs):
                 self._client.delete_model_version_tag(version.model, str(version.number), key)
 
     def set_description(self, version: Version, text: str) -> None:
-        """Write the description that the registry shows of a version."""
+        """Set the description of a version, Markdown that the registry shows."""
         self._client.update_model_version(version.model, str(version.number), description=text)
 
     def copy_version(self, source: Version, model: str, tags: Mapping[str, str]) -> Version:
@@ -203,7 +203,7 @@ class Registry(Runs):
         return folder.as_uri()
 
     def delete_version(self, version: Version) -> None:
-        """Delete a version that serves nowhere; done already is done.
+        """Delete a version that has no alias; does nothing if it was deleted before.
 
         Raises:
             ModelError: it holds an alias.
@@ -214,11 +214,11 @@ class Registry(Runs):
 
     @contextmanager
     def fetch_files(self, version: Version) -> Iterator[Path]:
-        """The version's files in a folder of their own, gone afterwards.
+        """Copy the version's files to a temporary folder, and delete it after the block.
 
         Raises:
             ModelError: there are no files.
-            UntrustedModel: where they lie there are links or pipes, which a copy would follow or wait for.
+            UntrustedModel: the stored files include links or pipes, which a copy would follow or wait for.
         """
         import mlflow
 

@@ -133,7 +133,7 @@ class Runs:
         from mlflow.data.delta_dataset_source import DeltaDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
 
-        # A laptop's as a path: by a name MLflow asks a workspace for the table's id.
+        # On a laptop by path: given a name, MLflow would ask a workspace for the table's id.
         key = "delta_table_name" if self._file is None else "path"
         for name, version in tables.items():
             source = DeltaDatasetSource(**{key: name}, delta_table_version=version)
@@ -143,10 +143,10 @@ class Runs:
     def link_model(self, version: Version) -> str | None:
         """Make a version's logged model an input of the open run, and return its id for `log_to_run`.
 
-        Its training run names it: a laptop's registry does not, and a copy keeps the run of its original.
+        The training run names the logged model. A laptop's registry does not, and a copy keeps the run of its original.
 
         Returns:
-            None if it cannot be read: a version of another workspace, or one that its owner deleted.
+            None if it cannot be read, because it is in another workspace or was deleted.
         """
         import mlflow
         from mlflow.entities import LoggedModelInput

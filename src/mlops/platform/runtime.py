@@ -1,8 +1,8 @@
 """Tell whether the wheel runs on Databricks or on a laptop. This is the only module that reads the environment.
 
-On Databricks nothing is set. On a laptop the runner sets LAPTOP_HOME, the folder that holds all state, and
-LAPTOP_IDENTITY, who the job runs as; `mlops approve` sets LAPTOP_STARTER, who asked for it. The Spark session and task
-values are reached by the same calls on both.
+On Databricks none of these variables is set. On a laptop the runner sets LAPTOP_HOME, the folder that holds all state,
+and LAPTOP_IDENTITY, the identity that the job runs as; `mlops approve` sets LAPTOP_STARTER, the person who started it.
+Spark session and task values have the same functions on both.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def identity() -> str:
 
 
 def starter(run_id: str) -> str:
-    """Return who started a job run, as the platform and never a parameter says; "" if nobody is known."""
+    """Return who started a job run, according to the platform and never to a parameter; "" if unknown."""
     if home() is not None:
         return clean_text(os.environ.get(_STARTER) or getpass.getuser())
     from databricks.sdk import WorkspaceClient
@@ -102,7 +102,7 @@ def command_line(words: Sequence[str], folder: Path | None) -> str:
 
 
 def now() -> datetime:
-    """Read the clock, UTC: for the time of an approval or a row. What a job computes depends on `as_of` instead."""
+    """Read the clock, UTC, for the time of an approval or a row. Computations use `as_of` instead."""
     return datetime.now(UTC)
 
 

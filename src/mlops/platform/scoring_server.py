@@ -1,7 +1,7 @@
 """Serve a model's folder over HTTP as a Databricks endpoint would; a container runs this file as its start script.
 
-It imports of `mlops` only what needs no Spark: `mlops export` copies it beside a model. On a laptop, the task
-`endpoint` asks such servers, too.
+It imports only modules of `mlops` that need no Spark, since `mlops export` copies it beside a model. On a laptop the
+task `endpoint` starts such servers, too.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 MODEL, CARD = "model", "version.json"
-"""The model's folder and its card, beside this file in a container."""
+"""Names of the model's folder and of its card, which lie beside this file in a container."""
 PORT = 8080
 
 
 @dataclass(frozen=True, kw_only=True)
 class VersionCard:
-    """What is needed to check and load a version's files where there is no registry."""
+    """Facts that are needed to check and load a version's files without a registry."""
 
     name: str
     """catalog.schema.model version N"""
@@ -55,7 +55,7 @@ def make_card(version: Version, model: Model) -> VersionCard:
     """Make the card of a version from its recorded facts and the use case's model.
 
     Raises:
-        ModelError: no digest was recorded of the version.
+        ModelError: no digest of the version's files was recorded.
     """
     digest = require_fact(version.facts.artifact_digest, version)
     return VersionCard(
@@ -69,7 +69,7 @@ def make_card(version: Version, model: Model) -> VersionCard:
 def load_served(folder: Path, card: VersionCard) -> PyFuncModel:
     """Load a model's folder after checking its digest and content, in the form that MLflow's scoring server calls.
 
-    (Rejected: `mlflow models serve` and `mlflow.pyfunc.load_model`, which trust what the folder says of itself.)
+    (Rejected: `mlflow models serve` and `mlflow.pyfunc.load_model`, which trust the folder's own metadata.)
 
     Raises:
         UntrustedModel: the digest differs, or the files contain what is not allowed.
@@ -91,7 +91,7 @@ def load_served(folder: Path, card: VersionCard) -> PyFuncModel:
 
 @dataclass(frozen=True)
 class _Answers:
-    """The inspected pipeline's method under a name and with a signature that MLflow calls."""
+    """Wraps a method of the inspected pipeline in the signature that MLflow's server calls."""
 
     predict: Callable[[pd.DataFrame], Any]
 
@@ -100,7 +100,7 @@ class _Answers:
 
 
 def read_example(folder: Path) -> dict[str, Any]:
-    """Read the first row of the input example as the body of a request; MLflow writes NaN, which no JSON has."""
+    """Read the first row of the input example as the body of a request; MLflow's NaN becomes null for JSON."""
     text = (folder / "serving_input_example.json").read_text()
     split = json.loads(text, parse_constant=lambda _: None)["dataframe_split"]
     return {"dataframe_split": {"columns": split["columns"], "data": split["data"][:1]}}

@@ -1,4 +1,4 @@
-"""Give Spark rows that this process holds."""
+"""Pass rows of this process to Spark."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def open_frame(schema: Schema, rows: pa.Table) -> Iterator[DataFrame]:
 
     On a laptop the rows are written to a Parquet file, which Spark reads by columns: writing 25,000 rows of 42 columns
     to a table takes half as long. (Rejected: `createDataFrame` alone. Its rows are sent again with each statement that
-    uses them, and one thread of the server evaluates them row by row. On Databricks it is used still: what staging on a
-    volume gains there was never measured.)
+    uses them, and one thread of the server evaluates them row by row. On Databricks `createDataFrame` is still used,
+    because staging on a volume has not been measured there.)
 
     Args:
         schema: whose Spark session reads the rows.

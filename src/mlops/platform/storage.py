@@ -1,4 +1,4 @@
-"""Find, list and write the files that tasks use, by one kind of path.
+"""Find, list and write the files of tasks. All functions take the same three kinds of path.
 
 * `/Volumes/<catalog>/<schema>/<volume>/…`, also written `dbfs:/Volumes/…`: on Databricks a volume is mounted under that
   very path, on a laptop it is the same path below the home folder.
@@ -23,7 +23,7 @@ INSTEAD = "use a volume, /Volumes/<catalog>/<schema>/<volume>, and move what is 
 
 
 def is_local(path: str) -> Path:
-    """Where the operating system finds a path; on a laptop volumes and DBFS root are folders of the home.
+    """Return the local path of a file or folder; on a laptop volumes and DBFS root are folders of the home.
 
     Raises:
         ConfigError: the path is not absolute, climbs out with "..", names a volume that Unity Catalog would refuse, or

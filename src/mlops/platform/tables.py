@@ -57,9 +57,9 @@ class Schema:
     catalog: str
     name: str
     remark: str = ""
-    """Part of the message about a missing table: why it is searched in this schema."""
+    """Text in the error about a missing table: why it is read from this schema."""
     prefix: str = ""
-    """Begins the stored name of each table that is not SHARED."""
+    """Prefix of the stored name of each table that is not in SHARED."""
 
     def table_name(self, table: str) -> str:
         """Name under which a table is stored."""
@@ -149,7 +149,7 @@ class Schema:
 
     def _check_owner(self, table: str, owner: str) -> None:
         properties = self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]["properties"]
-        if (stored := properties.get(_OWNER, owner)) != owner:  # a table of before has none
+        if (stored := properties.get(_OWNER, owner)) != owner:  # tables created before owners were recorded have none
             raise ConfigError(
                 f"table {self.full_name(table)} belongs to the use case {stored!r}, and this one is {owner!r}: write "
                 f'table_prefix="{re.sub(r"[^a-z0-9]+", "_", owner.lower())}_" into the UseCase, or give the bundle a '
@@ -167,7 +167,7 @@ class Schema:
             comment: on the table.
             key: required columns, the last one a time: with it the table is a feature table in Unity Catalog. A key is
                 declared on Databricks only, open-source Delta knows none.
-            owner: use case that the rows are of; empty: the table says of none.
+            owner: use case that the rows belong to; empty: the table has no owner.
         """
         lines = [
             f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quote_text(c.comment)}"
@@ -200,7 +200,7 @@ class Schema:
             if c.name in existing and existing[c.name] != SQL_TYPES[c.type]:
                 raise DataError(
                     f"table {self.full_name(table)} has column {c.name!r} as {existing[c.name]}, the code makes it "
-                    f"{SQL_TYPES[c.type]}: give it another name, or delete the table, and it is made anew by its job"
+                    f"{SQL_TYPES[c.type]}: give it another name, or delete the table, which its job then creates again"
                 )
         return [column for column in columns if column.name not in existing]
 
@@ -227,8 +227,9 @@ class Schema:
             table: target; columns of the frame that it lacks are added in the same commit, empty in all other rows.
             frame: at most one row per key.
             key: columns, never null.
-            newer: a column; an incoming row replaces one in the table only if it is greater there, or equal there and
-                greater in the columns that follow: in whatever order rows come, the same ones stay. None: always.
+            newer: a column. An incoming row replaces the stored one only if its value of this column is greater, or if
+                that is equal and the columns after it compare greater. So the same rows stay, whatever order they come
+                in. None: an incoming row always replaces.
             span: a time column of the key, its first and its last value in the frame: other files are not read.
             first: the table may never have been written to; then rows are appended, which is much cheaper.
 

@@ -1,7 +1,8 @@
 """The kinds of question: binary, classes and number, behind one protocol. Pure: arrays and frames in, figures out.
 
-`Label.kind` says which; nothing is guessed from data. A kind owns what labels may be, what the pipeline is asked,
-loss, ranking, skill and gap, their draws over days, baselines, the columns of predictions and metrics, and the words.
+`Label.kind` selects the kind; nothing is guessed from data. A kind defines the allowed labels, the pipeline's method,
+loss, ranking, skill and gap, their bootstrap over days, baselines, the columns of predictions and metrics, and the
+words in messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every kind of question has: the protocol, and what does not depend on the kind."""
+"""Protocol of a kind of question, and the code that all kinds share."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Question(ABC):
-    """A kind of question. Labels `y` are numbers, shape (n_rows,); scores `p` are what the kind makes of a pipeline."""
+    """A kind of question. Labels `y` are numbers, shape (n_rows,); scores `p` are the pipeline's, one row per label."""
 
     label: Label
 
     names: ClassVar[FigureNames]
     method: ClassVar[Literal["predict_proba", "predict"]]
-    """What a pipeline is asked, and what a served version answers."""
+    """Method of the pipeline that scores rows, also in a served version."""
     label_type: ClassVar[Literal["double", "string"]] = "double"
     """Type of the label in SQL."""
     skill_words: ClassVar[str] = "log-loss skill"
@@ -82,7 +82,7 @@ class Question(ABC):
     answer: ClassVar[str]
     """What is predicted, in words, as in "a probability"."""
     has_expected_loss: ClassVar[bool] = True
-    """Whether predictions tell their own loss before labels come."""
+    """Whether the expected loss can be computed from predictions alone, before labels come."""
 
     # --- labels -------------------------------------------------------------------------------------------------------
 
@@ -113,14 +113,14 @@ class Question(ABC):
 
     @abstractmethod
     def predict_scores(self, pipeline: Pipeline, inputs: pd.DataFrame) -> Array:
-        """Ask a fitted pipeline; returns one score, or one row of scores, per row of `inputs`."""
+        """Score rows with a fitted pipeline; returns one score, or one array of class scores, per row of `inputs`."""
 
     @abstractmethod
     def describe_odd_scores(self, p: Array) -> str:
-        """Say what is wrong with scores of unusual rows, in a sentence after "they"; "" for nothing."""
+        """Describe what is wrong with scores of unusual rows, to follow "answers that"; "": nothing is wrong."""
 
     def score_shape(self, rows: int) -> tuple[int, ...]:
-        """Shape of the scores of so many rows."""
+        """Shape of the scores of `rows` rows."""
         return (rows,)
 
     @property
@@ -207,7 +207,7 @@ class Question(ABC):
         return abs(metrics.gap)
 
     def estimate_loss(self, p: Array) -> float:
-        """Mean loss if the predictions are calibrated; NaN: predictions of this kind do not tell their own loss."""
+        """Mean loss if the predictions are calibrated; NaN: it cannot be computed from predictions of this kind."""
         del p
         return float("nan")
 
@@ -217,7 +217,7 @@ class Question(ABC):
 
     @abstractmethod
     def describe_minimum(self, policy: Policy) -> str:
-        """What `is_measurable` asks for, in words."""
+        """Describe what `is_measurable` requires."""
 
     @abstractmethod
     def describe_rows(self, y: Array) -> str:
@@ -259,7 +259,7 @@ class Question(ABC):
     # --- decisions ----------------------------------------------------------------------------------------------------
 
     def row_values(self, y: Array, p: Array, value: Value) -> Array:
-        """What each row is worth with the decisions that follow from the predictions, shape (n_rows,)."""
+        """Value of each row under the predicted decisions, in the unit of `value.matrix`, shape (n_rows,)."""
         matrix: Array = np.asarray(value.matrix, "float64")
         return np.asarray(matrix[y.astype("int64"), self._decide(p, value)])
 

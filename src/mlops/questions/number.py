@@ -1,9 +1,9 @@
 """How much: the label and the prediction are numbers in one unit.
 
 The loss is the absolute error: it has the label's unit, and one extreme row does not decide a verdict. (Rejected: the
-squared error, whose differences over a month are those of a few rows.) It rewards the median, so the gap holds the sum
-of the predictions to the sum of the labels, and the skill is the share of the variance that is explained, which a model
-that answers with the median of skewed labels does not have.
+squared error, whose differences over a month are those of a few rows.) The absolute error rewards predicting the
+median. So the gap compares the sum of the predictions with the sum of the labels, and the skill is the explained share
+of the variance, which is low for a model that predicts the median of skewed labels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Average precision: what AUC does not show of rare events."""
+"""Average precision, which shows errors on rare events that AUC hides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What questions have in common whose predictions are probabilities."""
+"""Code shared by the kinds of question whose predictions are probabilities."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous_champion"
 MOVING = "moving"
-"""Alias that is set before the row is written, so that an identity that may not set aliases fails before it writes."""
+"""Alias that is set before the row is written: an identity without the right to set aliases fails before it writes."""
 
 
 def load_serving[C: ModelConfig](job: Context[C]) -> Version | None:
@@ -68,7 +68,7 @@ def as_recorded(version: Version, row: AuditRow) -> Version:
 
 
 def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
-    """Set the aliases as the newest move of the audit table says; returns that move.
+    """Set the aliases to match the newest move in the audit table; returns that move.
 
     After moving an alias the table is read again: another run may have moved the champion in between.
     """
@@ -143,7 +143,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
 def show_record[C: ModelConfig](
     job: Context[C], version: Version, rows: Sequence[AuditRow], dropped: Sequence[str] = ()
 ) -> None:
-    """Show the version's record as its tags. Tags decide nothing, so a refused tag is only logged.
+    """Show the version's record as its tags. No decision reads them, so a refused tag is only logged.
 
     Args:
         job: any job that writes the audit table.
@@ -160,7 +160,7 @@ def show_record[C: ModelConfig](
 
 
 def _apply_move[C: ModelConfig](job: Context[C], row: AuditRow, rows: Sequence[AuditRow]) -> bool:
-    """Set aliases and tags as a row says; returns whether an alias had to be moved."""
+    """Set aliases and tags to match a row; returns whether an alias was moved."""
     version = find_version(job, row.to_version)
     if version is None:
         job.log.warning("version %d was made champion of %s and then deleted", row.to_version, row.model_name)

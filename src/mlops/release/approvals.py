@@ -1,6 +1,7 @@
 """Decide whether a version may become champion: one set of rules for review, approval task and deployment.
 
-Each function returns all objections; without objections the version may. The rules read the version's record, no tag.
+Each function returns all objections. A version without objections may become champion. The rules read the version's
+record and never a tag.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ def object_to_approver(record: VersionRecord, by: str, *, person: bool) -> Itera
         yield Objection(ModelError, f"{by} is a service principal, and a person has to approve {record}")
     if record.verdict is not None and not trained_by:
         yield Objection(
-            ModelError, f"{record} does not say who trained it, so nobody can be held apart; train it again"
+            ModelError, f"{record} does not say who trained it, so its approver cannot be checked; train it again"
         )
     if by == trained_by:
         yield Objection(ModelError, f"{by} trained {record} and cannot approve it; somebody else has to")
 
 
 def object_to_approval(record: VersionRecord, now: datetime) -> Iterator[Objection]:
-    """List the objections to a version's approval: it is missing, or it does not count."""
+    """List the objections to a version's approval: it is missing or no longer valid."""
     verdict, approval = record.verdict, record.approval
     if verdict is None or record.rejection is not None:
         return  # `object_to_verdict` objects to these
@@ -84,7 +85,7 @@ def object_to_approval(record: VersionRecord, now: datetime) -> Iterator[Objecti
         ended = "no known time" if approval.expires is None else f"{approval.expires:%Y-%m-%d %H:%M} UTC"
         yield Objection(ApprovalPending, f"the approval of {record} ended at {ended}")
     if not verdict.trained_by:
-        yield Objection(ApprovalPending, f"{record} does not say who trained it, so nobody can be held apart")
+        yield Objection(ApprovalPending, f"{record} does not say who trained it, so its approver cannot be checked")
     if approval.by == verdict.trained_by:
         yield Objection(ApprovalPending, f"{record} was approved by {approval.by}, who trained it")
 
@@ -107,7 +108,7 @@ def object_to_deployment(
 
 
 def object_to_files(record: VersionRecord, digests: tuple[str, str]) -> Iterator[Objection]:
-    """List the objections to a version's files and report, which an approver must see as they were judged.
+    """List the objections to a version's files and report: each must still be the one that was judged.
 
     Args:
         record: the record of the version.

@@ -29,7 +29,7 @@ def render_model_card(
         facts: facts of the version.
         rows: number of rows that it was trained on.
         parameters: parameters of the model that differ from the defaults.
-        unjudged: what gate and monitoring never judge at this volume, one sentence each.
+        unjudged: limits that gate and monitoring can never judge at this volume, one sentence each.
     """
     use_case, question = job.use_case, question_of(job.use_case.label)
     sampled = f" They are a sample: {facts.training_sample}, by the hash of the key." if facts.training_sample else ""

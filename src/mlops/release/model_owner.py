@@ -11,7 +11,7 @@ from mlops.release.version_record import TrainingRun
 def check_model_owner(job: Context[ModelConfig]) -> None:
     """Raise ConfigError if the newest version of the job's model was trained for another use case.
 
-    The run of its training says for which one. A run that cannot be read, or that is older than this tag, says nothing.
+    A tag of its training run names the use case. A run that cannot be read, or that has no such tag, is not compared.
     """
     versions = job.registry.list_versions(job.config.model_name)
     tags = job.registry.read_run_tags(versions[-1].run_id) if versions else {}

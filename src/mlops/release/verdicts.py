@@ -1,4 +1,4 @@
-"""Save a verdict: its report in an MLflow run, a row in the audit table, and tags and alias that show it."""
+"""Save a verdict: its report in an MLflow run, a row in the audit table, and the version's tags and alias."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save_verdict(
 ) -> Verdict:
     """Write the report, then the row of the audit table, which decides, then tags and alias of the registry.
 
-    A verdict that an error made gets no case digest, so that the case is judged again at the next validation.
+    A verdict that is based on an error gets no case digest, so that the next validation judges the case again.
 
     Args:
         job: validation or deployment.
@@ -67,7 +67,7 @@ def save_verdict(
 
 
 def show_verdict(job: Job, version: Version, rows: Sequence[AuditRow]) -> None:
-    """Show the newest verdict as alias and tags; the tag of the platform's button was set for an older verdict."""
+    """Show the newest verdict as alias and tags, and drop the button's tag, which was set for an older verdict."""
     if read_record(rows, version.number).is_accepted:
         job.registry.set_alias(version, CHALLENGER)
     elif CHALLENGER in version.aliases:

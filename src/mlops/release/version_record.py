@@ -1,8 +1,8 @@
 """Read the record of a version from the rows of the audit table. The record decides; tags of the registry show it.
 
-Three places hold what is known of a version. The training run's tags hold what training claims (`TrainingRun`). The
-audit table holds what was decided and on which facts (`AuditRow`, `VersionRecord`). The version's own tags repeat six
-texts of the record for people (`ShownTags`).
+Facts about a version are kept in three places. The training run's tags hold the claims of training (`TrainingRun`). The
+audit table holds every decision and the facts behind it (`AuditRow`, `VersionRecord`). The version's own tags repeat
+six texts of the record for people (`ShownTags`).
 
 The identity that trains may set any tag of any version, but may not write the audit table
 (docs/explanation/decisions/0006).
@@ -22,7 +22,7 @@ Kind = Literal["promotion", "verdict", "approval", "rejection", "deployment", "r
 MOVES = ("deployment", "rollback")
 """Kinds of rows that move the champion."""
 FACTS = tuple(field.name for field in fields(VersionFacts))
-"""Names of the facts that validation copies into its row. After that the row counts, whatever the run says."""
+"""Names of the facts that validation copies into its row. From then on the row is read and never the run."""
 BUTTON = "approval"
 """Tag that the platform's approval button sets to Approved; the platform names it after the task."""
 PAGE = "verdict.html"
@@ -62,7 +62,7 @@ class AuditRow:
     judged_against: int | None = None
     """Champion that the verdict compared with."""
     verdict_case: str = ""
-    """Digest of all that the verdict depends on; empty: the case is judged again when it is asked again."""
+    """Digest of everything that the verdict depends on; empty: the next validation judges the case again."""
     judged_on: str = ""
     """catalog.schema of the features and labels."""
     validation_run: str = ""
@@ -133,7 +133,7 @@ class TrainingRun(VersionFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class ShownTags:
-    """The tags of a version, which show its record to people. They decide nothing. An empty text is no tag."""
+    """The tags of a version, which show its record to people. No decision reads them. An empty text is no tag."""
 
     verdict: str = ""
     """accepted, refused or rejected; empty: not judged in this target."""
@@ -187,7 +187,7 @@ class VersionRecord:
     move: AuditRow | None = None
     """The newest move that made the version champion."""
     endpoint: AuditRow | None = None
-    """Whether the version serves at the endpoint, as its newest row says."""
+    """The newest row about the version at the endpoint: whether it serves."""
     newest: AuditRow | None = None
     """The newest row about the version."""
 
@@ -202,7 +202,7 @@ class VersionRecord:
 
     @property
     def display_tags(self) -> ShownTags:
-        """What the version's tags show of the record."""
+        """The texts of the record that the version's tags show."""
         verdict, facts = self.verdict, self.facts
         until = facts.trained_until if facts else None
         return ShownTags(
@@ -215,7 +215,7 @@ class VersionRecord:
         )
 
     def _approver(self) -> str:
-        """Who approved the newest verdict; a deployment ends an approval and keeps the name."""
+        """Person who approved the newest verdict. The name stays after a deployment has ended the approval."""
         if self.approval or self.rejection:
             return self.approval.by if self.approval and not self.rejection else ""
         newer = self.move and (self.verdict is None or self.move.sequence > self.verdict.sequence)

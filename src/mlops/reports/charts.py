@@ -1,7 +1,7 @@
 """Draw charts as SVG. This is the only module that imports Matplotlib; every text is escaped.
 
-A mark has its text beside it in the SVG. The style of a page hides the text until the pointer or the keyboard reaches
-the mark. Each chart has its figures as a table, too.
+Each mark of a chart has a text beside it in the SVG. The page's style sheet hides the text until the pointer or the
+keyboard reaches the mark. Each chart also returns its figures as a table.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#1b6ca8", "#c8553d", "#7a7a7a")
 _POINTS = 40
-"""So many points of a curve have their figures: as marks and as rows of the table."""
+"""Largest number of points of a curve that get a mark and a row of the table."""
 _STOPS = 100
-"""The keyboard stops at the marks of a chart that has at most so many; the table has the figures of all charts."""
+"""Largest number of marks of a chart at which the keyboard stops; the table has the figures of every chart."""
 _LETTER = 6.0
 """Width of a letter, points."""
 _WIDE, _LEFT, _MOST_LEFT = 9.6, 0.21, 0.45
-"""Width of a timeline in inches; what its labels take of it, and what they take at most."""
+"""Width of a timeline, inches; share of it that the labels take; largest such share."""
 
 
 class Table(NamedTuple):
@@ -49,13 +49,13 @@ class Plot(NamedTuple):
 
 
 class TimeAxis(NamedTuple):
-    """What the charts of a page have in common, so that equal moments stand below each other."""
+    """Time axis that all charts of a page share, so that equal moments stand below each other."""
 
     start: Any
     end: Any
     """First and last moment, UTC without zone; marks outside are cut off."""
     longest: int = 0
-    """Letters of the longest label of a row."""
+    """Number of letters of the longest row label."""
 
     @property
     def margin(self) -> float:
@@ -161,7 +161,7 @@ class Chart:
             self.points.append((x, y, text))
 
     def label_rows(self, names: Sequence[str], bold: int = 0) -> None:
-        """Have one row per name, the first on top; the first `bold` names are in bold."""
+        """Label one row per name, the first on top; the first `bold` names are in bold."""
         self.axes.set_ylim(len(names) - 0.4, -0.6)
         labels = self.axes.set_yticks(range(len(names)), names, fontsize=self.letters)
         for label in labels[:bold]:
@@ -197,7 +197,7 @@ class Chart:
             [(left, box.bottom), (right, box.bottom), (right, box.top), (left, box.top)]
             for left, right, box in zip(lefts, rights, self.boxes, strict=True)
         ]
-        # A fill more than boxes: Matplotlib draws a single path of a single colour as a marker, without that colour.
+        # One fill more than boxes: Matplotlib draws a single path of a single colour as a marker, without that colour.
         fills, edges = [*(box.fill for box in self.boxes), "none"], [box.edge for box in self.boxes]
         self.axes.add_collection(PolyCollection(corners, facecolors=fills, edgecolors=edges, gid="boxes", zorder=3))
 
@@ -209,7 +209,7 @@ def draw_timeline(draw: Callable[[Chart], None], axis: TimeAxis, inches: float, 
         draw: draws the marks.
         axis: the time axis of the page.
         inches: height.
-        label: what the chart shows, for who cannot see it.
+        label: description of the chart, for screen readers.
         colour: of points.
     """
     from matplotlib.dates import AutoDateLocator, DateFormatter, MonthLocator

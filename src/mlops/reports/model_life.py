@@ -1,4 +1,4 @@
-"""One page on a model's life, for whoever owns the product. It opens from disk and needs no network.
+"""Render one page on a model's life for the product owner. It opens from disk and needs no network.
 
 All charts share one time axis. Marks differ by form, not by colour alone; the pointer or the keyboard shows what each
 means, and a table behind each chart has its figures.
@@ -31,7 +31,7 @@ Row = Mapping[Any, Any]
 
 
 class _Chart(NamedTuple):
-    """What a chart shows, its SVG and its figures. Without SVG the label is a sentence."""
+    """Label, SVG and figures of a chart. Without an SVG the label is a sentence that is shown instead."""
 
     label: str
     svg: str = ""
@@ -39,7 +39,7 @@ class _Chart(NamedTuple):
 
 
 class _Section(NamedTuple):
-    """A heading, what its charts show, and the charts."""
+    """A heading, an explanation, and the charts below it."""
 
     heading: str
     text: str
@@ -48,7 +48,7 @@ class _Section(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelLife:
-    """All that is known of one model; frames as their tables hold them, times UTC without zone."""
+    """The data of the page about one model. Frames have the columns of their tables; times are UTC without zone."""
 
     model: str
     question: str
@@ -59,13 +59,13 @@ class ModelLife:
     alerts: pd.DataFrame
     drift: pd.DataFrame
     moves: pd.DataFrame
-    """Of the champion: as_of, move, to_version, reason; oldest first."""
+    """Moves of the champion, columns as_of, move, to_version, reason; oldest first."""
     quarantine: pd.DataFrame
-    """as_of, rows."""
+    """Rows set aside per run, columns as_of, rows."""
     verdicts: Sequence[Mapping[str, Any]]
     """One per judged version: version, verdict, until (end of its training days), rules (name, passed, reason)."""
     unjudged: Sequence[str] = ()
-    """What is never judged at the volume of the newest window, one sentence each."""
+    """Limits that can never be judged at the volume of the newest window, one sentence each."""
 
     @cached_property
     def result_windows(self) -> list[dict[Any, Any]]:

@@ -60,7 +60,7 @@ def _first_examples(result: Any, rule: str) -> list[Any]:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """Render a template of this folder; every text is escaped but for SVG that this module drew."""
+    """Render a template of this folder; every text is escaped, except SVG that `charts` drew."""
     import jinja2
 
     loader = jinja2.PackageLoader("mlops", "reports")

@@ -1,1 +1,1 @@
-"""The endpoint of the champion: what serves, how it is checked, and how it is put back."""
+"""Serve the champion at an endpoint, check it, and restore the previous state if it fails."""

@@ -1,4 +1,4 @@
-"""Make the endpoint serve the champion, check it, and put endpoint and champion back where it fails."""
+"""Make the endpoint serve the champion, check its answers, and restore endpoint and champion if that fails."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def serve_champion(job: Job, endpoint: Endpoint) -> Version:
         traffic = _first_traffic(job, last, before)
         endpoint.set_traffic(traffic)
         check_version(job, endpoint, champion, None if traffic == {champion.number: 100} else champion.number)
-    except Exception as error:  # whatever happened, the version before has to answer again
+    except Exception as error:  # whatever the error is, the previous version has to serve again
         put_back = _put_back(job, endpoint, last, before, str(error))
         raise ModelError(f"{champion} does not serve at endpoint {job.config.endpoint}: {error}; {put_back}") from error
     share = traffic[champion.number]
@@ -85,7 +85,7 @@ def serve_champion(job: Job, endpoint: Endpoint) -> Version:
 
 
 def _first_traffic(job: Job, last: AuditRow, before: Mapping[int, int]) -> Mapping[int, int]:
-    """With a rollout a new champion starts without requests, and a rollout that is under way goes on."""
+    """Return a champion's first traffic: 100 %, or 0 % with a rollout; a rollout under way keeps its share."""
     previous, number = last.from_version, last.to_version
     if job.config.endpoint_rollout == "off" or last.move != "deployment" or previous is None:
         return {number: 100}
@@ -101,7 +101,7 @@ def check_version(job: Job, endpoint: Endpoint, version: Version, asked: int | N
         job: the job of the endpoint.
         endpoint: which serves the version.
         version: the version that has to answer.
-        asked: its number, if the traffic would give the requests to another one; None: ask as everybody does.
+        asked: the version's number, to bypass the traffic's shares; None: send the requests as any client does.
 
     Raises:
         ModelError: an answer is wrong or late; names everything that is.
@@ -123,7 +123,7 @@ def load_example(job: Job, version: Version) -> tuple[dict[str, Any], Any]:
 
 
 def record_state(job: Job, version: Version, state: str, reason: str) -> None:
-    """Add a row of what the endpoint does with a version, unless its newest row says the same; show it as a tag."""
+    """Add a row with the version's state at the endpoint, unless its newest row has the same; show it as a tag."""
     row = audit_log.new_row(
         job, "endpoint", version, verdict=state, reason=clean_text(reason)[:_LONGEST_REASON].rstrip(),
         artifact_digest=version.facts.artifact_digest,
@@ -139,13 +139,13 @@ def record_state(job: Job, version: Version, state: str, reason: str) -> None:
 
 
 def _put_back(job: Job, endpoint: Endpoint, last: AuditRow, before: dict[int, int], why: str) -> str:
-    """Put endpoint and champion back and record why; says what was done, a failure of it included."""
-    # Only what this run deployed is undone: neither the version of an earlier run, nor a rollback that a person wanted.
+    """Restore endpoint and champion and record the reason; returns a sentence on what was done, or failed."""
+    # Only a move of this run is undone, not the move of an earlier run and not a rollback by a person.
     is_own = (last.move, last.run_id) == ("deployment", job.config.run_id)
     previous = last.from_version if is_own else None
     done = []
     try:
-        # A run that was killed after it had changed the endpoint left no trace of what was served before.
+        # A run that was killed after it changed the endpoint has recorded nowhere what was served before.
         if before == {last.to_version: 100} and previous is not None:
             endpoint.set_traffic({previous: 100})
         else:
@@ -162,7 +162,7 @@ def _put_back(job: Job, endpoint: Endpoint, last: AuditRow, before: dict[int, in
 
 
 def put_champion_back(job: Job, last: AuditRow, previous: int, why: str) -> str:
-    """Make the version before champion again, by a row as of a rollback."""
+    """Make the previous version champion again, by a row of the kind rollback."""
     version = aliases.find_version(job, previous)
     if version is None:
         return f"version {previous}, the champion before, is gone, so {last.to_version} stays champion of the batch"

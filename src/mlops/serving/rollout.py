@@ -1,7 +1,7 @@
 """Decide the next step of a rollout: no requests (shadow), 5, 25, then 100 per cent, or back to the version before.
 
-The state is read from two facts, the newest move of the audit table and the traffic of the endpoint. So a run that was
-killed at any point leaves nothing behind that the next run does not see. One call decides one step.
+The state consists of two facts: the newest move in the audit table, and the traffic of the endpoint. So the next run
+sees the whole state, wherever the run before it was killed. One call decides one step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mlops.contract import Rule
 from mlops.release.version_record import AuditRow, newest_move
 
 SHARES = (0, 5, 25, 100)
-"""Per cent of the requests that a new champion answers, step by step. With 0 only this job asks it."""
+"""Per cent of the requests that a new champion gets, step by step. At 0 only this job sends it requests."""
 MIN_ROWS = 100
 """Smallest number of rows on which a step is judged."""
 MAX_ERRORS = 0.01
@@ -28,10 +28,10 @@ MAX_SHIFT = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the new champion answered at the endpoint."""
+    """Measurements of the new champion at the endpoint."""
 
     rows: int
-    """Number of rows that it was asked for."""
+    """Number of rows that were sent to it."""
     requests: int
     failed: int
     error: str = ""
@@ -39,7 +39,7 @@ class Evidence:
     latency_ms: float = 0.0
     """Median time of a request of one row."""
     skew: str = ""
-    """How answers differ from what the version's inspected files predict; empty: not at all."""
+    """Difference between the answers and the predictions of the version's inspected files; empty: none."""
     shift: float | None = None
     """Wasserstein distance of the predictions from those of the version before, in standard deviations of these; None:
     it was not computed, since answers are missing or wrong."""
@@ -49,7 +49,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Step:
-    """What a run does with the endpoint, and why."""
+    """The change of the endpoint that a run makes, and the reason."""
 
     action: Literal["align", "start", "hold", "advance", "abort", "done"]
     traffic: Mapping[int, int]
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def state(self) -> str:
-        """What the audit table says of the new champion after the step."""
+        """State of the new champion after the step, for the audit table."""
         if self.action in {"abort", "hold", "done"}:
             return "failed" if self.action == "abort" else ""
         return "serves" if len(self.traffic) == 1 else "canary" if min(self.traffic.values()) else "shadow"
@@ -79,7 +79,7 @@ def find_previous(rows: Sequence[AuditRow]) -> int | None:
 
 
 def find_failure(rows: Sequence[AuditRow]) -> str:
-    """Find why the rollout that is under way has to be taken back; empty: nothing is known against it."""
+    """Find the recorded failure of the rollout under way, for which it is aborted; empty: there is none."""
     last = newest_move(rows)
     states = [] if last is None else _rows_since(rows, last)
     return states[-1].reason if states and states[-1].verdict == "failed" else ""
@@ -162,7 +162,7 @@ def judge_step(champion: int, previous: int, traffic: Mapping[int, int], evidenc
 
 
 def find_faults(evidence: Evidence, latency_ms: float) -> Sequence[str]:
-    """List what speaks against the new champion, one sentence each."""
+    """List the reasons to abort the rollout, one sentence each; empty: there are none."""
     faults = []
     if evidence.failed > MAX_ERRORS * evidence.requests:
         faults.append(

@@ -1,4 +1,4 @@
-"""Ask a new champion at the endpoint, and compare its answers with its files and with the version before."""
+"""Send rows to a new champion at the endpoint, and compare its answers with its files and the previous version."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from mlops.serving.smoke_test import describe_difference
 
 type Job = Context[RolloutConfig]
 _SINGLES = 30
-"""Requests of one row, whose time counts; the other rows are sent in blocks."""
+"""Number of requests of one row, whose latency is measured; the other rows are sent in blocks."""
 _BLOCK = 50
 _MOST_FAILURES = 5
-"""After so many failed requests no more are sent: each may have waited for minutes."""
+"""Number of failed requests after which no more are sent: each may have waited for minutes."""
 _NEWEST = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class SampledRows:
-    """Rows that are asked for: key, event_time and features."""
+    """Rows to send to the endpoint, with key, event_time and features."""
 
     recent: pd.DataFrame
     """The newest rows, which have no label yet."""
@@ -58,7 +58,7 @@ class _AskedRows:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """Answers in the place of a pipeline, which a kind of question turns into scores."""
+    """Replays recorded answers as a pipeline, so that a kind of question can turn them into scores."""
 
     raw: np.ndarray[Any, Any]
     classes_: Any
@@ -70,7 +70,7 @@ class _Recorded:
 
 
 def read_rows(job: Job, champion: Version, previous: Version) -> SampledRows:
-    """Read the rows to ask for: chosen by a hash of the entity's key, so that a repeat asks for the same."""
+    """Read the rows to send, chosen by a hash of the entity's key, so that a repeat sends the same rows."""
     use_case, as_of = job.use_case, job.config.as_of
     key, limit = [F.col(name) for name in use_case.entity.key], job.config.rollout_rows
     features = job.data.read_table("features").drop("batch")
@@ -84,7 +84,7 @@ def read_rows(job: Job, champion: Version, previous: Version) -> SampledRows:
 
 
 def gather_evidence(job: Job, endpoint: Endpoint, champion: Version, previous: Version) -> Evidence:
-    """Ask the new champion for recent and matured rows, and compare its answers."""
+    """Send recent and matured rows to the new champion, and compare its answers."""
     rows = read_rows(job, champion, previous)
     asked = pd.concat([rows.recent, rows.matured], ignore_index=True)
     if asked.empty:
@@ -152,7 +152,7 @@ def _count(scores: np.ndarray[Any, Any]) -> Counter[str]:
 def _judge_quality(
     job: Job, matured: pd.DataFrame, challenger: tuple[Version, Any], champion: tuple[Version, Any]
 ) -> tuple[Any, ...]:
-    """Judge the rules of the gate against the version before; none without labels of two days."""
+    """Judge the gate's rules against the previous version; empty without labels of at least two days."""
     days = matured["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]"))
     if len(np.unique(days)) < 2:
         return ()

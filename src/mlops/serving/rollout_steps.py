@@ -1,4 +1,4 @@
-"""Take one step of a rollout: read its state, gather evidence, change the endpoint, and record what was done."""
+"""Take one step of a rollout: read its state, gather evidence, change the endpoint, and record the step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def take_step(job: Job, endpoint: Endpoint) -> Step:
 
 
 def _align(job: Job, endpoint: Endpoint, champion: Version) -> Step:
-    """Without a rollout the champion answers alone; what was served by it already is not checked again."""
+    """Without a rollout, give the champion all requests; a champion that has them already is not checked again."""
     traffic = endpoint.read_traffic()
     step = rollout.plan_step(champion.number, None, traffic, has_begun=True)
     if step is None:
@@ -74,7 +74,7 @@ def _decide_step(job: Job, endpoint: Endpoint, rows: Sequence[AuditRow], last: A
 
 
 def _abort(job: Job, endpoint: Endpoint, champion: Version, last: AuditRow, step: Step) -> None:
-    """Give the version before all requests and the alias. The row comes first: a killed abort is ended by the next run.
+    """Give the previous version all requests and the alias. The row comes first, so that the next run can finish it.
 
     Raises:
         ModelError: the endpoint could not be changed; alias and audit table are.
@@ -93,7 +93,7 @@ def _abort(job: Job, endpoint: Endpoint, champion: Version, last: AuditRow, step
 
 
 def _follow_move(job: Job, endpoint: Endpoint, last: AuditRow) -> None:
-    """Follow a champion that another run has moved during this step, as a rollback by a person."""
+    """Serve the new champion if another run moved it during this step, such as a rollback by a person."""
     newest = newest_move(audit_log.load_rows(job))
     if newest is not None and newest.move_id != last.move_id and newest.run_id != job.config.run_id:
         job.log.warning("version %d was made champion meanwhile (%s)", newest.to_version, newest.move)

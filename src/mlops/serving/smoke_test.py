@@ -10,15 +10,15 @@ import numpy as np
 from mlops.platform.endpoints import Answer
 
 CALLS = 5
-"""Number of requests; before them one is sent whose time does not count, since it may start a machine."""
+"""Number of timed requests. One untimed request is sent before them, since it may start a machine."""
 
 
 def find_faults(expected: Any, answers: Sequence[Answer], version: int, latency_ms: int) -> list[str]:
     """List what is wrong with an endpoint's answers, one sentence each; empty: it serves the version.
 
     Args:
-        expected: what the version's inspected files predict for the same rows.
-        answers: the responses to the requests that count.
+        expected: predictions of the version's inspected files for the same rows.
+        answers: the responses to the timed requests.
         version: the version that should have answered.
         latency_ms: limit of the median time of a request.
     """
@@ -34,7 +34,7 @@ def find_faults(expected: Any, answers: Sequence[Answer], version: int, latency_
 
 
 def describe_difference(expected: np.ndarray[Any, Any], predictions: Any) -> str:
-    """Say how an endpoint's predictions differ from the version's own; empty: not at all."""
+    """Describe how an endpoint's predictions differ from those of the version's files; empty: they are equal."""
     try:
         given = np.asarray(predictions, dtype=float)
     except (TypeError, ValueError):
