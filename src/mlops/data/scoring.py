@@ -1,23 +1,52 @@
-"""Score rows with a fitted model on Spark."""
+"""Score rows with fitted models on Spark, and append the predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from pyspark.sql import DataFrame
+import numpy as np
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import UseCase
-from mlops.data.predictions import predict
+from mlops.data import table_schemas
+from mlops.data.row_contract import score_valid_rows
+from mlops.platform.tables import SQL_TYPES, Schema
 from mlops.questions import question_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BROKEN = "_broken"
+"""Column that `score_rows` adds: the rules that a row breaks; null: it was scored."""
+SOURCE = "features"
+"""Under this name, which is the table's, broken rows stand in the quarantine."""
+_ROW = "_row"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What scores rows, without a connection: a stream sends it to Spark's server."""
+
+    use_case: UseCase
+    pipeline: Pipeline
+    version: int
+    trained_as_of: datetime
+    """What was asked until then may be part of the training."""
+    as_of: datetime
 
 
 def score_rows(
     rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str]
 ) -> DataFrame:
-    """Select the columns `kept` of rows with features, and add columns of the model's predictions.
+    """Select the columns `kept` of rows with features, and add columns of the model's predictions and BROKEN.
+
+    The columns `kept` stay in Arrow, so that they are what they were. (Rejected: `mapInPandas`, which makes floats of
+    whole numbers as soon as one is missing, and refuses them as keys.)
 
     Args:
         rows: rows with the features.
@@ -27,15 +56,102 @@ def score_rows(
         names: name of each added column, by its name in `Question.score_columns`.
     """
     question = question_of(use_case.label)
-
-    def score(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for part in parts:
-            if len(part):
-                packed = question.pack_scores(predict(pipeline, part, use_case))
-                yield part[list(kept)].assign(**{name: packed[column] for column, name in names.items()})
-
-    # A value of each type gives the column its type, which is never empty.
-    examples = {"double": F.lit(0.0), "string": F.lit(""), "map": F.create_map(F.lit(""), F.lit(0.0))}
+    required = [column.name for column in table_schemas.entity_columns(use_case) if column.name in kept]
+    features = [feature.name for feature in use_case.features if feature.name in rows.columns]
     types = {column: type_ for column, type_, _ in question.score_columns}
-    added = [examples[types[column]].alias(name) for column, name in names.items()]
-    return rows.mapInPandas(score, rows.select(*kept, *added).schema)
+    added = {name: SQL_TYPES[types[column]] for column, name in names.items()} | {BROKEN: "ARRAY<STRING>"}
+    schema = rows.select(*kept, *(F.lit(None).cast(type_).alias(name) for name, type_ in added.items())).schema
+
+    def score(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        arrow = {"double": pa.float64(), "string": pa.string(), "map": pa.map_(pa.string(), pa.float64())}
+        for part in parts:
+            if not part.num_rows:
+                continue
+            lacking = {name: np.flatnonzero(part.column(name).is_null()) for name in required}
+            scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, lacking)
+            packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
+            columns = [_to_arrow(packed[column], arrow[types[column]], is_broken) for column in names]
+            rules = pa.array([broken.get(at) for at in range(part.num_rows)], pa.list_(pa.string()))
+            yield pa.RecordBatch.from_arrays(
+                [*(part.column(name) for name in kept), *columns, rules], names=[*kept, *added]
+            )
+
+    return rows.mapInArrow(score, schema)
+
+
+def _to_arrow(values: Any, type_: pa.DataType, missing: np.ndarray[Any, Any]) -> pa.Array:
+    import pyarrow as pa
+
+    # Arrow takes the entries of a map as pairs.
+    return pa.array([[*value.items()] for value in values] if pa.types.is_map(type_) else values, type_, mask=missing)
+
+
+def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scorer) -> int:
+    """Score the rows that have no prediction, and append the predictions in one commit.
+
+    Rows that cannot be scored go to the table `quarantine`, once per rule; each call tries them again.
+
+    Args:
+        own: whose tables `predictions` and `quarantine` are written.
+        features: full name of the table that the rows are of.
+        rows: rows with the features; those up to the training of the scorer's model are left out.
+        scorer: what scores them.
+
+    Returns:
+        Number of rows that could not be scored.
+
+    Raises:
+        Conflict: another run has appended predictions meanwhile; nothing was written.
+    """
+    observation = Observation()
+    version = own.newest_version("predictions")
+    scored = _score_new_rows(own, rows, scorer, version)
+    counted = scored.observe(observation, F.count_if(F.col(BROKEN).isNotNull()).alias("broken"))
+    # No other run has appended since `version`, so no row is scored twice; a merge would read the table once more.
+    own.append_once("predictions", counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
+    broken = int(observation.get["broken"] or 0)
+    if broken:
+        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version("predictions"), _ROW)
+        _quarantine_rows(own, features, rest.where(F.col(BROKEN).isNotNull()), scorer)
+    return broken
+
+
+def count_broken(own: Schema, since: datetime, until: datetime) -> int:
+    """Count the rows that runs from `since` to `until` were the first to put into quarantine."""
+    if not own.exists("quarantine"):
+        return 0
+    rows = own.read_table("quarantine").where((F.col("source") == SOURCE) & F.col("as_of").between(since, until))
+    return int(rows.select("sha256").distinct().count())
+
+
+def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, *kept: str) -> DataFrame:
+    """Score the rows that have no prediction in a version of the table of predictions."""
+    use_case, asked = scorer.use_case, F.col("prediction_time")
+    columns = [column.name for column in table_schemas.entity_columns(use_case)]
+    key = [name for name in columns if name != "event_time"]
+    is_new = asked > F.lit(scorer.trained_as_of)
+    done = own.read_table("predictions", version).where(is_new).select(*key)
+    # A row without prediction time is due, too: it is broken, and told.
+    new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
+    names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
+    scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names)
+    return scored.withColumn("scored_at", F.lit(scorer.as_of)).withColumn(
+        "model_version", F.lit(scorer.version).cast("bigint")
+    )
+
+
+def _with_text(rows: DataFrame) -> DataFrame:
+    return rows.withColumn(_ROW, F.to_json(F.struct("*")))
+
+
+def _quarantine_rows(own: Schema, features: str, broken: DataFrame, scorer: Scorer) -> None:
+    table_schemas.create_tables(own, scorer.use_case, "quarantine")
+    rules = broken.select(_ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
+    frame = rules.select(
+        F.lit(SOURCE).alias("source"), F.lit(features).alias("file"), F.sha2(_ROW, 256).alias("sha256"),
+        F.lit(0).cast("bigint").alias("line"), F.split("rule", ":")[0].alias("column"), "rule",
+        F.col(_ROW).alias("row"), F.lit(scorer.as_of).alias("as_of"),
+    )  # fmt: skip
+    own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"))

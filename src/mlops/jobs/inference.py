@@ -9,7 +9,7 @@ from mlops.context import Context, task
 from mlops.contract import ModelError
 from mlops.contract.model_version import require_fact
 from mlops.data import scoring, table_schemas
-from mlops.questions import question_of
+from mlops.data.scoring import Scorer
 from mlops.release.aliases import load_serving
 
 
@@ -20,21 +20,16 @@ def run(job: Context[InferenceConfig]) -> None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
     pipeline = job.registry.load_model(champion, job.use_case.model)
     table_schemas.create_predictions(job.own, job.use_case)
-    key = [column.name for column in table_schemas.entity_columns(job.use_case) if column.name != "event_time"]
     trained = require_fact(champion.facts.trained_as_of, champion)
-    done = job.own.read_table("predictions").where(F.col("prediction_time") > F.lit(trained)).select(*key)
-    rows = job.data.read_table("features").where(
-        (F.col("prediction_time") > F.lit(trained)) & (F.col("prediction_time") <= F.lit(job.config.as_of))
-    )
-    use_case = job.use_case
-    columns = [column.name for column in table_schemas.entity_columns(use_case)]
-    names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
-    scored = scoring.score_rows(rows.join(done, key, "left_anti"), use_case, pipeline, columns, names)
-    scored = scored.withColumn("scored_at", F.lit(job.config.as_of)).withColumn(
-        "model_version", F.lit(champion.number).cast("bigint")
-    )
-    # Runs of this job are queued, so no other run appends the same rows; a merge would read the table once more.
-    job.own.append_rows("predictions", scored)
+    asked = F.col("prediction_time")
+    rows = job.data.read_table("features").where((asked <= F.lit(job.config.as_of)) | asked.isNull())
+    scorer = Scorer(job.use_case, pipeline, champion.number, trained, job.config.as_of)
+    broken = scoring.append_predictions(job.own, job.data.full_name("features"), rows, scorer)
+    if broken:
+        job.log.warning(
+            "%d rows of %s have no prediction: they break a rule, and the table quarantine says which",
+            broken, job.data.full_name("features"),
+        )  # fmt: skip
     job.log.info("scored with %s as of %s", champion, job.config.as_of.isoformat())
 
 

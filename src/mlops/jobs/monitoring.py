@@ -13,7 +13,7 @@ import pandas as pd
 from mlops.context import task
 from mlops.contract import DataError, Decision
 from mlops.contract.model_version import Version, require_fact
-from mlops.data import table_schemas
+from mlops.data import scoring, table_schemas
 from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
@@ -61,6 +61,7 @@ def run(job: Job) -> None:
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
         alerts.find_unscored(*store.count_unscored(job, window, first), policy),
+        alerts.find_broken(scoring.count_broken(job.own, window.start, job.config.as_of), window.start),
         *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))

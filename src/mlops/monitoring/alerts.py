@@ -23,6 +23,7 @@ OWNERS: Mapping[str, str] = {
     "missing": "data engineers",
     "labels": "data engineers",
     "unscored": "ML engineers",
+    "broken": "data engineers",
     "drift": "data engineers",
     "slice": "data scientists",
     "calibration": "ML engineers",
@@ -157,6 +158,12 @@ def find_unscored(entities: int, unscored: int, policy: Policy) -> Finding:
     share = unscored / entities if entities else 0.0
     evidence = f"{unscored:,} of {entities:,} entities have no prediction; {policy.max_unlabelled:.1%} is allowed"
     return Finding("unscored", "", "page", share > policy.max_unlabelled, evidence)
+
+
+def find_broken(rows: int, since: datetime) -> Finding:
+    """Find rows that could not be scored since a moment: they have no prediction, whatever their share is."""
+    evidence = f"{rows:,} rows with features could not be scored since {since:%Y-%m-%d}; the table quarantine says why"
+    return Finding("broken", "", "page", rows > 0, evidence)
 
 
 @dataclass(frozen=True)

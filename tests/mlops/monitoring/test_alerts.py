@@ -76,8 +76,8 @@ def test_every_rule_that_can_fire_has_an_owner():
     found = [*alerts.find_drift(judged, replace(POLICY, paging=("x",)))]
     found += alerts.find_late_sources({"weather": None}, NOW, POLICY)
     found += alerts.find_quality(BINARY.names, quality(flipped="EV"), Usual(), NOT_DUE, POLICY)
-    found.append(alerts.find_unscored(100, 50, POLICY))
-    expected = {"volume", "missing", "drift", "silent", "labels", "unscored", "slice", "calibration"}
+    found += [alerts.find_unscored(100, 50, POLICY), alerts.find_broken(1, NOW)]
+    expected = {"volume", "missing", "drift", "silent", "labels", "unscored", "broken", "slice", "calibration"}
     assert {f.rule for f in found} == expected
     assert {f.rule for f in found} < alerts.OWNERS.keys()
 

@@ -17,7 +17,7 @@ from mlops import config
 from mlops.context import Context
 from mlops.contract import ModelError
 from mlops.contract.model_version import Version, VersionFacts
-from mlops.data import table_schemas
+from mlops.data import scoring, table_schemas
 from mlops.jobs import monitoring
 from mlops.monitoring import drift, quality, store
 from mlops.monitoring.history import KEYS
@@ -206,6 +206,7 @@ def no_engine():
             lambda job: as_recorded(job.own.get_version(MODEL, len(job.own.trained)), job.own.moves()[-1]),
         )
         patch.setattr(store, "count_weeks", lambda *_: None)
+        patch.setattr(scoring, "count_broken", lambda *_: 0)
         patch.setattr(quality, "_REPLICATES", 5)
         for name in ("load_history", "load_predictions", "find_input_versions", "count_unscored", "evaluate_weeks"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))

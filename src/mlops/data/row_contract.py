@@ -1,0 +1,108 @@
+"""Score rows with a model so that a row that cannot be scored stops no other row. Imports no Spark.
+
+A row is broken if it breaks the contract of a feature that the model reads, if the model raises for it alone, or if its
+score is none of its kind of question. Each rule that it breaks has a name, as at ingestion: `<column>:<rule>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from mlops.contract import Feature, MlopsError, ModelError, UseCase
+from mlops.data.predictions import model_input
+from mlops.questions import Question, question_of
+
+_MOST_BROKEN = 20
+"""If a model raises for so many rows and scores none, the model is at fault, and no row."""
+type Positions = np.ndarray[Any, Any]
+
+
+def score_valid_rows(
+    pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase, incomplete: dict[str, Positions]
+) -> tuple[np.ndarray[Any, Any], dict[int, list[str]]]:
+    """Score the rows that can be scored.
+
+    Args:
+        pipeline: the fitted model.
+        rows: rows with the features, n_rows of them.
+        use_case: whose features and kind of question.
+        incomplete: positions of rows that lack a required column, by column.
+
+    Returns:
+        Scores, of the shape `Question.score_shape(n_rows)`, NaN for broken rows; and by position of a broken row the
+        rules that it breaks.
+
+    Raises:
+        DataError: a feature's column is missing or has another type: no row is at fault.
+        ModelError: the model raises for each of many rows, or misses a feature.
+    """
+    question, inputs = question_of(use_case.label), model_input(rows, use_case, pipeline)
+    broken: dict[int, list[str]] = {}
+    for rule, positions in [
+        *_broken_limits(inputs, use_case),
+        *((f"{n}:required", at) for n, at in incomplete.items()),
+    ]:
+        for position in positions.tolist():
+            broken.setdefault(position, []).append(rule)
+    scores = np.full(question.score_shape(len(rows)), np.nan)
+    whole = np.setdiff1d(np.arange(len(rows)), [*broken])
+    raised = _score_parts(pipeline, inputs, whole, question, scores)
+    if len(raised) == len(whole) >= _MOST_BROKEN:
+        error = next(iter(raised.values()))
+        raise ModelError(
+            f"the model raises for each of {len(whole)} rows, first {type(error).__name__}: {error}: it fits neither "
+            "the features nor the packages here; train it again, or roll back"
+        ) from error
+    broken |= {position: [f"prediction:{type(error).__name__}"] for position, error in raised.items()}
+    scored = np.setdiff1d(whole, [*raised])
+    broken |= {position: ["prediction:odd"] for position in _find_odd_scores(question, scores, scored)}
+    scores[[*broken]] = np.nan
+    return scores, broken
+
+
+def _broken_limits(inputs: pd.DataFrame, use_case: UseCase) -> Iterator[tuple[str, Positions]]:
+    """Yield each feature's rule, and the rows whose value is infinite or outside its limits; a missing one is not."""
+    features: dict[str, Feature] = {feature.name: feature for feature in use_case.features}
+    for name in inputs.columns:
+        if features[name].input_type == "double":
+            low, high = features[name].limits
+            values = inputs[name].to_numpy("float64")
+            yield f"{name}:limits", np.flatnonzero(np.isinf(values) | (values < low) | (values > high))
+
+
+def _score_parts(
+    pipeline: Pipeline, inputs: pd.DataFrame, positions: Positions, question: Question, scores: np.ndarray[Any, Any]
+) -> dict[int, Exception]:
+    """Write the scores of rows into `scores`; of rows for which the model raises, return the error by position.
+
+    If the model raises, each half is tried by itself, so that k broken rows cost k * log2(n) calls and not n.
+    """
+    if not len(positions):
+        return {}
+    try:
+        scores[positions] = question.predict_scores(pipeline, inputs.iloc[positions])
+    except (MlopsError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever a model raises for a row must not cost the other rows)
+        if len(positions) == 1:
+            return {int(positions[0]): error}
+        middle = len(positions) // 2
+        halves = positions[:middle], positions[middle:]
+        return {
+            position: known
+            for half in halves
+            for position, known in _score_parts(pipeline, inputs, half, question, scores).items()
+        }
+    return {}
+
+
+def _find_odd_scores(question: Question, scores: np.ndarray[Any, Any], positions: Positions) -> list[int]:
+    """Find the rows whose scores are none, such as NaN or a probability above 1."""
+    if not len(positions) or not question.describe_odd_scores(scores[positions]):
+        return []
+    return [int(at) for at in positions if question.describe_odd_scores(scores[at : at + 1])]

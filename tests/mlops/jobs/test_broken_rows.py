@@ -1,0 +1,82 @@
+"""Rows that cannot be scored, on Spark and Delta: the others get their predictions, and these go to quarantine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from pyspark import cloudpickle
+from toy import TOY, frame_of
+
+from mlops.contract import Conflict
+from mlops.data import scoring, table_schemas
+from mlops.data.scoring import Scorer
+from mlops.platform.tables import Schema
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
+TRAINED = datetime(2024, 3, 1, tzinfo=UTC)
+AS_OF = TRAINED + timedelta(days=1)
+LARGE = 2**53 + 1
+
+
+class Strict:
+    """Raises for kind z, and answers NaN where nothing is due around."""
+
+    feature_names_in_ = ("size", "kind", "due_around")
+    classes_ = (0, 1)
+
+    def predict_proba(self, rows):
+        if (rows["kind"] == "z").any():
+            raise ValueError("Found unknown categories")
+        p = np.where(rows["due_around"] == 0, np.nan, 0.5)
+        return np.column_stack([1 - p, p])
+
+
+@pytest.mark.nightly
+def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(spark, tmp_path):
+    own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
+    table_schemas.create_predictions(own, TOY)
+    asked = TRAINED + timedelta(hours=1)
+    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+
+    def rows(*parts):
+        return spark.createDataFrame(list(parts), ddl)
+
+    good = [(LARGE + n, asked, asked, 1.0, "x", 1.0) for n in range(50)]
+    old = (1, asked, TRAINED, 1.0, "x", 1.0)
+    broken = [
+        (None, asked, asked, 1.0, "x", 1.0),
+        (2, None, asked, float("inf"), "x", 1.0),
+        (3, asked, None, 1.0, "x", 1.0),
+        (4, asked, asked, 1.0, "z", 1.0),
+        (5, asked, asked, None, None, 0.0),
+    ]
+    scorer = Scorer(TOY, Strict(), 7, TRAINED, AS_OF)
+    frame = rows(*good, old, *broken).coalesce(1)
+    for _ in range(2):
+        assert scoring.append_predictions(own, "prod.toy.features", frame, scorer) == 5
+        assert set(frame_of(own, "predictions")["id"]) == {row[0] for row in good}
+        assert len(frame_of(own, "predictions")) == 50
+        quarantine = frame_of(own, "quarantine")
+        assert sorted(quarantine["rule"]) == [
+            "event_time:required", "id:required", "prediction:ValueError", "prediction:odd",
+            "prediction_time:required", "size:limits",
+        ]  # fmt: skip
+        assert set(quarantine["column"]) == {"event_time", "id", "prediction", "prediction_time", "size"}
+        assert {json.loads(row).get("id") for row in quarantine["row"]} == {None, 2, 3, 4, 5}
+    mended = rows((4, asked, asked, 1.0, "y", 1.0))
+    assert scoring.append_predictions(own, "prod.toy.features", mended, scorer) == 0
+    assert len(frame_of(own, "predictions")) == 51
+    genuine = own.newest_version
+
+    class Overtaken(Schema):
+        def newest_version(self, table):
+            return genuine(table) - 1  # as read before somebody else's commit
+
+    late = Overtaken(spark, own.warehouse, "prod", "toy")
+    with pytest.raises(Conflict, match="another run wrote"):
+        scoring.append_predictions(late, "prod.toy.features", mended, scorer)
+    assert len(frame_of(own, "predictions")) == 51
