@@ -44,7 +44,7 @@ def score_valid_rows(
     question, inputs = question_of(use_case.label), model_input(rows, use_case, pipeline)
     broken: dict[int, list[str]] = {}
     for rule, positions in [
-        *_broken_limits(inputs, use_case),
+        *_find_limit_breaks(inputs, use_case),
         *((f"{n}:required", at) for n, at in incomplete.items()),
     ]:
         for position in positions.tolist():
@@ -65,7 +65,7 @@ def score_valid_rows(
     return scores, broken
 
 
-def _broken_limits(inputs: pd.DataFrame, use_case: UseCase) -> Iterator[tuple[str, Positions]]:
+def _find_limit_breaks(inputs: pd.DataFrame, use_case: UseCase) -> Iterator[tuple[str, Positions]]:
     """Yield each feature's rule, and the rows whose value is infinite or outside its limits; a missing one is not."""
     features: dict[str, Feature] = {feature.name: feature for feature in use_case.features}
     for name in inputs.columns:
