@@ -19,12 +19,13 @@ from mlops.modeling import splits
 from mlops.modeling.splits import Span
 from mlops.modeling.volume import find_unjudged
 from mlops.monitoring import alerts, history, retraining, store
-from mlops.monitoring.alerts import Alert
+from mlops.monitoring.alerts import Alert, Finding
 from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.quality import NAN, Quality, compare_models, measure_slices
 from mlops.monitoring.store import Job, to_naive
 from mlops.platform import profiling, runtime
 from mlops.questions import Question, question_of
+from mlops.release.version_record import AuditRow
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
@@ -60,8 +61,7 @@ def run(job: Job) -> None:
     findings = [
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
-        alerts.find_unscored(*store.count_unscored(job, window, first), policy),
-        alerts.find_broken(scoring.count_broken(job.own, window.start, job.config.as_of), window.start),
+        *_find_unscored(job, window, first),
         *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
@@ -76,6 +76,14 @@ def run(job: Job) -> None:
     _log_run(job, champion, window, versions, figures=_finite_figures(job, whole), page=page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
+
+
+def _find_unscored(job: Job, window: Span, first: AuditRow) -> list[Finding]:
+    broken = scoring.count_broken(job.own, window.start, job.config.as_of)
+    return [
+        alerts.find_unscored(*store.count_unscored(job, window, first), job.use_case.policy),
+        alerts.find_broken(broken, window.start),
+    ]
 
 
 def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
