@@ -188,7 +188,8 @@ def _measure_quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[l
 
 
 def _metrics_row(job: Job, quality: Quality, rows: pd.DataFrame) -> dict[Any, Any]:
-    figures = {name: value for name, value in vars(quality).items() if name != "others"} | dict(quality.others)
+    unstored = {"others", "words"}
+    figures = {name: value for name, value in vars(quality).items() if name not in unstored} | dict(quality.others)
     key = {"window_start": figures.pop("start"), "window_end": figures.pop("end")}
     version = int(rows["model_version"].mode().iloc[0])
     # A window that is not judged has no figures, and no comparison with the first champion.
@@ -233,11 +234,7 @@ def _decision_rows(champion: Version, decision: Decision) -> list[dict[Any, Any]
 
 
 def _log_outcome(job: Job, champion: Version, whole: Quality, decision: Decision, changed: Sequence[Alert]) -> None:
-    question = question_of(job.use_case.label)
-    names, expected = question.names, f" (expected {whole.expected_loss:.4f})" if question.has_expected_loss else ""
-    loss = f"{names.loss_words} {whole.loss:.4f}{expected}"
-    figures = f"{names.ranking_words} {whole.ranking:.4f}, {loss}, {names.gap_words} {whole.gap:+.4f}"
-    text = figures if whole.state == "judged" else "on hold"
+    text = whole.words if whole.state == "judged" else "on hold"
     job.log.info("%s: %s on %d matured rows", champion, text, whole.labelled)
     for alert in changed:
         state = "resolved" if alert.resolved else f"{alert.severity} to {alert.owner}"

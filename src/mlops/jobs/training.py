@@ -104,11 +104,16 @@ def _fit(
     if job.config.autologging == "on":
         with autologging.autolog_fit("on"):
             pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
-        return pipeline, backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
-    with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
-        backtest = pool.submit(backtests.run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights)
-        pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
-    return pipeline, backtest.result()
+        study = backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
+    else:
+        with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
+            run_backtest = pool.submit(
+                backtests.run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights
+            )
+            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
+        study = run_backtest.result()
+    backtests.log_baseline(job, study)
+    return pipeline, study
 
 
 def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: SamplePlan | None) -> tuple[str, ...]:

@@ -107,6 +107,22 @@ def run_backtest(
     return Backtest(metrics, {f"{name}.svg": plot.svg for name, plot in plots.items()})
 
 
+def log_baseline(job: Context[TrainingConfig], study: Backtest) -> None:
+    """Log the figures of the model beside those of the linear baseline; warn where the baseline loses less."""
+    names = question_of(job.use_case.label).names
+    model, linear = (
+        [study.metrics[f"backtest_{who}_{name}"] for name in (names.ranking, names.loss)] for who in ("model", "linear")
+    )
+    words = (names.ranking_words, names.loss_words)
+    figures = ", ".join(f"{w} {a:.4f} (linear {b:.4f})" for w, a, b in zip(words, model, linear, strict=True))
+    job.log.info("fitted without the newest quarter of its days, the model has there: %s", figures)
+    if linear[1] < model[1]:
+        job.log.warning(
+            "the linear baseline is better than the model: its %s is %.4f, the model's %.4f; try gentler parameters, "
+            "as fewer leaves and a smaller learning rate, or a linear model", names.loss_words, linear[1], model[1],
+        )  # fmt: skip
+
+
 def _score_negative_loss(question: Question, pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any]) -> float:
     """Mean loss, negative.
 

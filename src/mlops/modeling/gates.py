@@ -156,7 +156,8 @@ def _check_gap(case: Case) -> Finding:
     if case.champion is not None:
         slack = limit / 5 if isinstance(case.policy.max_gap, Share) else _SLACK
         limit = max(limit, question.worst_gap(case.champion_metrics) + slack)
-    reason = f"{question.names.gap_sentence.format(gap='{value:.4f}')}; {{limit:.4f}} is allowed"
+    side = question.names.describe_side(case.metrics.gap)
+    reason = f"{question.names.gap_sentence.format(gap='{value:.4f}')}{side}; {{limit:.4f}} is allowed"
     return at_most(question.worst_gap(case.metrics), limit, reason)
 
 

@@ -63,6 +63,8 @@ class Quality:
     """Why the labels cannot be right; "": they can."""
     others: Mapping[str, float] = field(default_factory=dict)
     """Figures of the kind of question alone."""
+    words: str = ""
+    """The figures in words; "" unless judged."""
 
 
 def measure_slices(
@@ -117,10 +119,10 @@ def _measure_slice(
     if not unreported <= policy.max_unlabelled or not len(y) or not question.is_measurable(y, policy):
         return Quality(**base, state="hold")
     day = rows["day"].to_numpy()[labelled]
-    return Quality(**base, state="judged", **_compute_figures(question, y, p, day))
+    return Quality(**base, state="judged", **_compute_figures(question, y, p, day, base["expected_loss"]))
 
 
-def _compute_figures(question: Question, y: Array, p: Array, day: Array) -> dict[str, Any]:
+def _compute_figures(question: Question, y: Array, p: Array, day: Array, expected_loss: float) -> dict[str, Any]:
     metrics = question.compute_metrics(y, p)
     figures: dict[str, Any] = {
         "level": question.compute_level(y, p),
@@ -130,6 +132,7 @@ def _compute_figures(question: Question, y: Array, p: Array, day: Array) -> dict
         "excess_loss": metrics.loss - question.estimate_loss(p),
         "gap_reference": question.gap_reference(y),
         "others": question.other_figures(y, p),
+        "words": question.describe_metrics(metrics, expected_loss),
     }
     if len(np.unique(day)) < 2:
         return figures

@@ -68,7 +68,8 @@ def _check_gap(names: FigureNames, gap: float | None, limit: float, obstacle: st
         return Rule(name, passed=True, value=None, limit=known, reason=reason)
     if not math.isfinite(gap):
         return Rule(name, passed=True, value=None, limit=limit, reason=f"COULD NOT BE JUDGED: the gap is {gap}")
-    reason = f"{names.gap_sentence.format(gap=f'{gap:+.4f}')}; {limit:.4f} either way is allowed"
+    sentence = f"{names.gap_sentence.format(gap=f'{gap:+.4f}')}{names.describe_side(gap)}"
+    reason = f"{sentence}; {limit:.4f} either way is allowed"
     return _make_rule(name, gap, limit, reason, fired=abs(gap) > limit, obstacle=obstacle)
 
 

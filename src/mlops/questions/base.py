@@ -37,6 +37,14 @@ class FigureNames:
     """Name of the gate's rule and of the alert on the gap."""
     level: str
     """Name of what the gap compares: the column `<level>` for labels, `expected_<level>` for predictions."""
+    known_figures: Mapping[str, str]
+    """Words of the further figures that people of this kind know, by name in `Metrics.figures`."""
+    gap_sides: tuple[str, str] = ("it predicts too little", "it predicts too much")
+    """What a gap below 0 means, and what one above 0 does."""
+
+    def describe_side(self, gap: float) -> str:
+        """Say which way a gap goes, in brackets; "" for no gap."""
+        return f" ({self.gap_sides[gap > 0]})" if gap else ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,19 @@ class Question(ABC):
     @abstractmethod
     def compute_metrics(self, y: ArrayLike, p: ArrayLike) -> Metrics:
         """Compute the quality of predictions; raises as `check_arrays`."""
+
+    def describe_metrics(self, metrics: Metrics, expected_loss: float = float("nan")) -> str:
+        """List the figures in words, the way that the gap goes too, as in "AUC 0.7407, log-loss 0.5183, …"."""
+        names = self.names
+        expected = f" (expected {expected_loss:.4f})" if np.isfinite(expected_loss) else ""
+        figures = [
+            f"{names.ranking_words} {metrics.ranking:.4f}",
+            f"{names.loss_words} {metrics.loss:.4f}{expected}",
+            f"{names.gap_words} {metrics.gap:+.4f}{names.describe_side(metrics.gap)}",
+            f"{self.skill_words} {metrics.skill:.4f}",
+            *(f"{words} {metrics.figures[name]:.4f}" for name, words in names.known_figures.items()),
+        ]
+        return ", ".join(figures)
 
     @abstractmethod
     def row_losses(self, y: Array, p: Array) -> Array:

@@ -34,6 +34,7 @@ class BinaryQuestion(ProbabilityQuestion):
         gap_sentence="mean prediction is {gap} off the mean label",
         gap_rule="calibration",
         level="rate",
+        known_figures={"average_precision": "average precision"},
     )
     answer = "a probability"
 

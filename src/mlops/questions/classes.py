@@ -42,6 +42,8 @@ class ClassesQuestion(ProbabilityQuestion):
         gap_sentence="probabilities are {gap} off the shares of the labels",
         gap_rule="calibration",
         level="accuracy",
+        known_figures={"accuracy": "accuracy"},
+        gap_sides=("it is less sure than it is right", "it is surer than it is right"),
     )
     label_type = "string"
     score_column = "probabilities"

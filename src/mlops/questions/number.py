@@ -42,6 +42,7 @@ class NumberQuestion(Question):
         gap_sentence="predictions are {gap} off the labels, as a share of the mean size of a label",
         gap_rule="bias",
         level="mean",
+        known_figures={"root_mean_squared_error": "root mean squared error"},
     )
     method = "predict"
     skill_words = "explained share of the variance"
@@ -86,7 +87,7 @@ class NumberQuestion(Question):
         return (("labels are missing or infinite", ~np.isfinite(y)),)
 
     def _check_variety(self, y: Array) -> None:
-        if not y.var() > 0:  # differences below 1e-154 have no square
+        if not _varies(y):
             raise DataError(f"all {len(y)} labels are {y[0]:g}: quality can only be measured on different labels")
 
     def compute_metrics(self, y: ArrayLike, p: ArrayLike) -> Metrics:
@@ -119,7 +120,7 @@ class NumberQuestion(Question):
 
     def is_measurable(self, y: Array, policy: Policy) -> bool:
         """Enough rows, and not all labels equal."""
-        return len(y) >= max(policy.slice_min_rows, 2) and bool(y.var() > 0)
+        return len(y) >= max(policy.slice_min_rows, 2) and _varies(y)
 
     def describe_minimum(self, policy: Policy) -> str:
         """As `Question`."""
@@ -181,3 +182,8 @@ class NumberQuestion(Question):
             ),
             Curve("rows", "Single rows", "prediction", "label", single, "cloud", diagonal=True),
         ]
+
+
+def _varies(y: Array) -> bool:
+    """Whether labels differ: equal ones may have a variance by rounding, and differences below 1e-154 have none."""
+    return bool(y.min() < y.max() and y.var() > 0)

@@ -61,6 +61,10 @@ def save_verdict(
     words = f"{version.description.split(_HEADING)[0]}{_HEADING}{_describe_verdict(verdict, row)}"
     job.registry.set_description(version, words)
     show_verdict(job, version, rows)
+    question = question_of(job.use_case.label)
+    for who, scored in _scores_to_draw(question, evidence).items():
+        figures = question.describe_metrics(question.compute_metrics(scored.y, scored.p))
+        job.log.info("%s on the holdout: %s", who, figures)
     for rule in verdict.rules:
         job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
     return verdict

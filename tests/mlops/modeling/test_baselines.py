@@ -1,9 +1,13 @@
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
-from kinds import BINARY
+from kinds import BINARY, NUMBER
 from sklearn.metrics import log_loss, roc_auc_score
 
+from mlops.modeling.backtest import Backtest, log_baseline
 from mlops.modeling.baselines import make_baselines
 
 rng = np.random.default_rng(0)
@@ -39,3 +43,21 @@ def test_what_is_missing_or_was_never_seen_gets_an_answer():
     linear = make_baselines(BINARY, FRAME)["linear"].fit(FRAME, Y)
     odd = pd.DataFrame({"size": [np.nan, 0.0], "kind": [None, "z"], "never": [1.0, np.nan]})
     assert ((linear.predict_proba(odd) > 0) & (linear.predict_proba(odd) < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("question", "linear", "warned"), [(BINARY, 0.5, False), (BINARY, 0.3, True), (NUMBER, 0.3, True)]
+)
+def test_training_tells_the_linear_baseline_beside_the_model_and_warns_where_it_is_better(
+    caplog, question, linear, warned
+):
+    names = question.names
+    figures = {f"model_{names.ranking}": 0.7, f"model_{names.loss}": 0.4}
+    figures |= {f"linear_{names.ranking}": 0.6, f"linear_{names.loss}": linear}
+    study = Backtest({f"backtest_{name}": value for name, value in figures.items()}, {})
+    job = SimpleNamespace(use_case=SimpleNamespace(label=question.label), log=logging.getLogger("mlops.training"))
+    with caplog.at_level("INFO"):
+        log_baseline(job, study)
+    shown = f"{names.ranking_words} 0.7000 (linear 0.6000), {names.loss_words} 0.4000 (linear {linear:.4f})"
+    assert caplog.messages[0].endswith(shown)
+    assert ("the linear baseline is better than the model" in caplog.text) == warned

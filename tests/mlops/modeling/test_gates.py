@@ -291,7 +291,9 @@ def test_reasons_are_plain_words_with_the_figures():
     skill = rule(judged, "floor_skill")
     assert skill.reason == f"log-loss skill is {skill.value:.4f} and must be at least 0.0200"
     gap = rule(judged, "calibration")
-    assert gap.reason == f"mean prediction is {gap.value:.4f} off the mean label; 0.0500 is allowed"
+    assert (
+        gap.reason == f"mean prediction is {gap.value:.4f} off the mean label (it predicts too much); 0.0500 is allowed"
+    )
     for name, minus in (
         ("non_inferior_auc", "AUC minus the champion's is at least {:+.4f}; down to -0.0050 is allowed"),
         ("non_inferior_log_loss", "log-loss minus the champion's is at most {:+.4f}; up to +0.0020 is allowed"),

@@ -19,7 +19,8 @@ POLICY = replace(
     retrain_age=84 * DAY,
     cool_down=28 * DAY,
 )
-ALLOWED = "off the mean label; 0.0300 either way is allowed"
+LOW = "off the mean label (it predicts too little); 0.0300 either way is allowed"
+HIGH = "off the mean label (it predicts too much); 0.0300 either way is allowed"
 COOLING = "the last training was 7.0 days ago and the next may come after 28.0"
 INSTANT = timedelta(microseconds=1)
 
@@ -63,16 +64,16 @@ def test_retraining_is_due_exactly_when_a_rule_fires(case, fired):
 @pytest.mark.parametrize(
     ("case", "value", "reason"),
     [
-        ({"gap": -0.05}, -0.05, f"mean prediction is -0.0500 {ALLOWED}"),
+        ({"gap": -0.05}, -0.05, f"mean prediction is -0.0500 {LOW}"),
         (
             {"gap": 0.05, "last": 7 * DAY},
             0.05,
-            f"mean prediction is +0.0500 {ALLOWED}, but {COOLING}",
+            f"mean prediction is +0.0500 {HIGH}, but {COOLING}",
         ),
         (
             {"gap": 0.01, "last": DAY},
             0.01,
-            f"mean prediction is +0.0100 {ALLOWED}",
+            f"mean prediction is +0.0100 {HIGH}",
         ),
         ({"gap": None}, None, "on hold: labels have not matured, or cannot be right"),
         ({"gap": math.nan}, None, "COULD NOT BE JUDGED: the gap is nan"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from kinds import BINARY, CLASSES, NUMBER, SEVERAL
 from sklearn.metrics import average_precision_score, log_loss
@@ -49,7 +50,7 @@ def probabilities(weights):
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40))
 def test_figures_of_numbers_are_those_of_a_loop(rows):
     y, p = (list(side) for side in zip(*rows, strict=True))
-    assume(np.var(y) > 0)
+    assume(min(y) < max(y) and np.var(y) > 0)
     found = NUMBER.compute_metrics(y, p)
     mean = sum(y) / len(y)
     assert found.rows == len(y)
@@ -61,11 +62,20 @@ def test_figures_of_numbers_are_those_of_a_loop(rows):
     assert found.skill == pytest.approx(1 - sum((a - b) ** 2 for a, b in rows) / spread, rel=1e-6, abs=1e-6)
 
 
+@given(numbers, st.integers(1, 20))
+@example(349525.88476066, 3)  # numpy's variance of three of them is above 0
+def test_equal_labels_are_refused_whatever_their_value(label, rows):
+    y = np.full(rows, label)
+    with pytest.raises(DataError, match="quality can only be measured on different labels"):
+        NUMBER.compute_metrics(y, np.arange(float(rows)))
+    assert not NUMBER.is_measurable(y, SimpleNamespace(slice_min_rows=1))
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(numbers, numbers, numbers, days), min_size=3, max_size=25), st.integers(0, 9))
 def test_draws_of_numbers_are_a_loop_over_repeated_days(rows, seed):
     y, one, other, day = (list(side) for side in zip(*rows, strict=True))
-    assume(np.var(y) > 0 and len(set(day)) > 1)
+    assume(min(y) < max(y) and np.var(y) > 0 and len(set(day)) > 1)
     order, loss = bootstrap_paired_days(NUMBER, y=y, challenger=one, champion=other, day=day, replicates=4, seed=seed)
     _, drawn = draw_days(day, len(y), 4, seed)
     for draw, d_order, d_loss in zip(drawn, order, loss, strict=True):
@@ -230,3 +240,20 @@ def test_labels_far_from_every_prediction_cannot_be_right(question, y, p, said):
     found = question.describe_implausible(y, p, 2.0)
     assert found.startswith(said)
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("question", "y", "p", "words"),
+    [
+        (NUMBER, [1.0, 2.0, 3.0], [2.0, 3.0, 4.0], "mean absolute error 1.0000, bias +0.5000 (it predicts too much)"),
+        (NUMBER, [1.0, 2.0, 3.0], [0.0, 1.0, 2.0], "mean absolute error 1.0000, bias -0.5000 (it predicts too little)"),
+        (NUMBER, [1.0, 3.0], [2.0, 2.0], "mean absolute error 1.0000, bias +0.0000, explained"),
+        (BINARY, [0, 0, 1], [0.5, 0.5, 0.9], "calibration gap +0.3000 (it predicts too much)"),
+        (BINARY, [0, 1, 1], [0.1, 0.5, 0.5], "calibration gap -0.3000 (it predicts too little)"),
+        (BINARY, [0, 0, 1], [0.5, 0.5, 0.9], "average precision 1.0000"),
+        (SEVERAL, [0, 1], [[0.9, 0.1, 0.0], [0.9, 0.1, 0.0]], "(it is surer than it is right)"),
+        (SEVERAL, [0, 1], [[0.9, 0.1, 0.0], [0.4, 0.6, 0.0]], "(it is less sure than it is right)"),
+    ],
+)
+def test_the_figures_that_people_know_are_told_with_the_way_that_they_go(question, y, p, words):
+    assert words in question.describe_metrics(question.compute_metrics(y, p))
