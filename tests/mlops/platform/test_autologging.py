@@ -23,6 +23,8 @@ from mlops.modeling import backtest
 from mlops.platform import autologging
 from mlops.platform.registry import Registry
 
+LOG = logging.getLogger("mlops.training")
+
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
@@ -32,10 +34,10 @@ def registry(tmp_path_factory):
 def fitted(registry, switch, name):
     """Fit and backtest as training does; returns the run and the model's digest."""
     features, label = rows()[0], pd.Series(rows()[1])
-    job = SimpleNamespace(use_case=TOY, config=SimpleNamespace(autologging=switch), registry=registry)
+    job = SimpleNamespace(use_case=TOY, config=SimpleNamespace(autologging=switch), registry=registry, log=LOG)
     fold = np.arange(300), np.arange(300, 400)
     with registry.open_run(name, "training", {}) as run_id:
-        pipeline, study = training._fit(job, {}, features, label, fold)
+        pipeline, study = training._fit(job, {}, features, label, fold, weights=None)
     assert isinstance(study, backtest.Backtest)
     return mlflow.get_run(run_id), joblib.hash(pipeline)
 
