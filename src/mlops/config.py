@@ -206,6 +206,16 @@ class InferenceConfig(ReadingConfig, ModelConfig):
     job: Literal["inference"]
 
 
+class StreamingConfig(ReadingConfig, ModelConfig):
+    """Parameters of the job streaming: score rows of features as they come."""
+
+    job: Literal["streaming"]
+    streaming: Literal["on", "off"] = "off"
+    """on: the job's condition lets the task run."""
+    checkpoint_folder: str
+    """Folder that remembers which rows were taken. It is given to the task alone: no starter can change it."""
+
+
 class MonitoringConfig(ReadingConfig, ModelConfig):
     """Parameters of the job monitoring: measure the champion on matured labels."""
 
@@ -260,6 +270,7 @@ CONFIGS: dict[str, type[JobConfig]] = {
     "validation": ValidationConfig,
     "deployment": DeploymentConfig,
     "inference": InferenceConfig,
+    "streaming": StreamingConfig,
     "monitoring": MonitoringConfig,
     "review": ReviewConfig,
     "rollback": RollbackConfig,

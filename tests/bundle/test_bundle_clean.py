@@ -54,7 +54,7 @@ def test_each_target_writes_to_its_own_catalog(bundle: Bundle) -> None:
 
 def test_a_laptop_reads_prods_data_in_every_target(bundle: Bundle) -> None:
     readers = [job for job in bundle.jobs if "data_catalog" in parameters(bundle, job) and job != "integration"]
-    assert readers == ["deployment", "inference", "monitoring", "rollout", "training", "validation"]
+    assert readers == ["deployment", "inference", "monitoring", "rollout", "streaming", "training", "validation"]
     assert {(parameters(bundle, job)["data_catalog"], parameters(bundle, job)["data_schema"]) for job in readers} == {
         ("prod", SCHEMA)
     }
@@ -102,7 +102,7 @@ def test_the_platforms_bare_tag_counts_nowhere_until_somebody_says_so(root: Path
 def test_schedules_fire_only_in_prod(bundle: Bundle) -> None:
     fires = {key: job["schedule"]["pause_status"] for key, job in bundle.jobs.items() if "schedule" in job}
     wanted = "UNPAUSED" if bundle.target == "prod" else "PAUSED"
-    assert fires == dict.fromkeys(("inference", "ingestion", "monitoring", "rollout"), wanted)
+    assert fires == dict.fromkeys(("inference", "ingestion", "monitoring", "rollout", "streaming"), wanted)
 
 
 def test_training_and_promotion_know_the_deployment_job(bundle: Bundle) -> None:

@@ -16,7 +16,8 @@ from laptop.lint import lint_bundle
 DATABRICKS, LAPTOP, TRAINING = "databricks.yml", "laptop.yml", "resources/training.job.yml"
 RIGHTS, LAKEHOUSE = "resources/rights.yml", "resources/lakehouse.yml"
 MONITORING = "resources/monitoring.job.yml"
-TABLES = f"deployment, inference, monitoring, rollout, training, validation: no job of any target writes prod.{SCHEMA}"
+READERS = "deployment, inference, monitoring, rollout, streaming, training, validation"
+TABLES = f"{READERS}: no job of any target writes prod.{SCHEMA}"
 
 
 def change(root: Path, file: str, old: str, new: str, count: int = -1) -> None:

@@ -16,6 +16,8 @@ from mlops.platform import storage
 
 _MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
 """Names of the marker files that Spark writes into a folder; they are skipped without a message."""
+CHECKPOINTS = "_checkpoints"
+"""Folder of the landing volume in which streams remember what they took; no source's name begins with _."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,7 +70,7 @@ def list_new_files(
     unread = [
         f"{_name(path)} (no source's folder)"
         for path in storage.list_entries(landing)
-        if path.name not in names or not path.is_dir()
+        if path.name not in {*names, CHECKPOINTS} or not path.is_dir()
     ]
     for source in sources:
         for name, path in _list_tree(f"{landing}/{source.name}", ""):

@@ -137,9 +137,9 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
     scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names)
-    return scored.withColumn("scored_at", F.lit(scorer.as_of)).withColumn(
-        "model_version", F.lit(scorer.version).cast("bigint")
-    )
+    # A stream can meet rows of a moment after `as_of`, which a run of that moment must see first.
+    scored_at = F.greatest(F.lit(scorer.as_of), asked)
+    return scored.withColumn("scored_at", scored_at).withColumn("model_version", F.lit(scorer.version).cast("bigint"))
 
 
 def _with_text(rows: DataFrame) -> DataFrame:

@@ -37,7 +37,7 @@ class CallPrivilege:
     calls: str
 
 
-_READERS = ("training", "validation", "deployment", "inference", "monitoring", "rollout")
+_READERS = ("training", "validation", "deployment", "inference", "monitoring", "rollout", "streaming")
 _WRITERS = ("ingestion", *_READERS[1:], "promotion", "rollback", "review")
 _LOADERS = (*_READERS, "promotion", "rollback", "review")
 _TAGGERS = ("training", "promotion", "validation", "deployment", "rollback", "review", "rollout")
@@ -47,12 +47,17 @@ RIGHTS: tuple[CallPrivilege, ...] = (
     CallPrivilege(_EVERY, "catalog", "USE_CATALOG", "everything inside it"),
     CallPrivilege(_EVERY, "schema", "USE_SCHEMA", "everything inside it"),
     CallPrivilege(
-        ("sample", "ingestion"),
+        ("sample", "ingestion", "streaming"),
         "volume",
         "READ_VOLUME",
-        "storage.list_entries, storage.write_text (compares what is there)",
+        "storage.list_entries, storage.write_text (compares what is there), streams.process_new_rows (its checkpoint)",
     ),
-    CallPrivilege(("sample",), "volume", "WRITE_VOLUME", "storage.write_text"),
+    CallPrivilege(
+        ("sample", "streaming"),
+        "volume",
+        "WRITE_VOLUME",
+        "storage.write_text, streams.process_new_rows (its checkpoint)",
+    ),
     CallPrivilege(_WRITERS, "schema", "CREATE_TABLE", "tables.Schema.create_table"),
     CallPrivilege(_WRITERS, "schema", "SELECT", "tables.Schema.read_table"),
     CallPrivilege(

@@ -24,10 +24,9 @@ from mlops.contract import DataError
 from mlops.contract.model_version import VersionFacts
 from mlops.data import table_schemas
 from mlops.data.labels import join_labels
-from mlops.jobs import inference
 from mlops.monitoring import store
 from mlops.platform.tables import rows_of
-from mlops.release import audit_log
+from mlops.release import audit_log, champion_scorer
 from mlops.release.version_record import AuditRow
 
 SMALL_GROUPS = replace(SHOP, policy=replace(SHOP.policy, max_group_rows=12))
@@ -58,7 +57,7 @@ def shop(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
     version = SimpleNamespace(number=1, facts=VersionFacts(trained_as_of=START))
     champion = SimpleNamespace(load_model=lambda *_: Champion())
-    monkeypatch.setattr(inference, "load_serving", lambda _: version)
+    monkeypatch.setattr(champion_scorer, "load_serving", lambda _: version)
     registry = Context.registry.func
     monkeypatch.setattr(
         Context,

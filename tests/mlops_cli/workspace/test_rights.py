@@ -39,6 +39,7 @@ TAKES = {
     "data.check_version": {("data schema", "SELECT")},
     "storage.write_text": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
     "storage.list_entries": {("volume", "READ_VOLUME")},
+    "streams.process_new_rows": {("data schema", "SELECT"), ("volume", "READ_VOLUME"), ("volume", "WRITE_VOLUME")},
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
 """Rights that one call takes: what is around a thing has to be usable, and a parameter names the source."""
@@ -66,7 +67,7 @@ def _calls(task: str) -> set[str]:
             calls.add(".".join(ast.unparse(node.func).split(".")[-2:]))
             if ast.unparse(node.func).startswith("table_schemas.create"):
                 calls.add("own.create_table")
-    return {call for call in calls if call.split(".")[0] in {"registry", "own", "data", "storage"}}
+    return {call for call in calls if call.split(".")[0] in {"registry", "own", "data", "storage", "streams"}}
 
 
 def _taken(job: str) -> dict[str, set[tuple[str, str]]]:
