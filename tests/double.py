@@ -77,6 +77,8 @@ class Double:
     warehouses: list[dict[str, Any]] = field(default_factory=list)
     statement: dict[str, Any] = field(default_factory=dict)
     """The answer of a SQL warehouse to every statement."""
+    query: Callable[[str], list[dict[str, Any]]] | None = None
+    """Answers each statement by its text with rows, or raises Refused; None: `statement` is the answer."""
     page: int = 2
     """Entries per page, wherever the API has pages."""
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -172,6 +174,24 @@ def _registered(d: Double, name: str, change: dict[str, Any] | None = None) -> d
 
 
 # --- jobs and statements ---------------------------------------------------------------------------------------------
+
+
+def _run_statement(d: Double, text: str) -> dict[str, Any]:
+    """Start a statement; what `query` answers is ready at the next question for it."""
+    if d.query is not None:
+        try:
+            rows = d.query(text)
+        except Refused as refused:
+            failed = {"state": "FAILED", "error": {"message": refused.body["message"]}}
+            d.statement = {"statement_id": "s", "status": failed}
+        else:
+            d.statement = {
+                "statement_id": "s",
+                "status": {"state": "SUCCEEDED"},
+                "manifest": {"schema": {"columns": [{"name": name} for name in (rows[0] if rows else ())]}},
+                "result": {"data_array": [list(row.values()) for row in rows]},
+            }
+    return {"statement_id": "s", "status": {"state": "RUNNING"}}
 
 
 def _get_statement(d: Double) -> dict[str, Any]:
@@ -374,7 +394,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/2.2/jobs/runs/list", lambda d, q, b: {"runs": list(reversed(d.runs.values()))}),
     ("POST", "/api/2.2/jobs/runs/repair", lambda d, q, b: _repair(d, b)),
     ("GET", "/api/2.0/sql/warehouses", lambda d, q, b: {"warehouses": d.warehouses}),
-    ("POST", "/api/2.0/sql/statements", lambda d, q, b: {"statement_id": "s", "status": {"state": "RUNNING"}}),
+    ("POST", "/api/2.0/sql/statements", lambda d, q, b: _run_statement(d, json.loads(b)["statement"])),
     ("GET", "/api/2.0/sql/statements/s", lambda d, q, b: _get_statement(d)),
     ("GET", r"/api/2.0/sql/statements/s/result/chunks/(\d+)", lambda d, q, b, chunk: _get_chunk(d, int(chunk))),
     ("GET", "/api/2.0/dbfs/list", lambda d, q, b: _dbfs_list(d, q)),

@@ -1,9 +1,10 @@
-"""Reads a table of a workspace from outside, through a SQL warehouse."""
+"""Runs SQL in a workspace from outside, through a SQL warehouse."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import ConfigError, MlopsError
@@ -28,33 +29,51 @@ def query_rows(table: str, column: str, value: str) -> list[dict[str, Any]]:
         ConfigError: there is no warehouse that the login may use.
         MlopsError: the statement failed.
     """
+    statement = f"SELECT * FROM IDENTIFIER(:name) WHERE {column} = :value"  # noqa: S608 (the column is ours)
+    return run_statement(f"reading {table}", statement, {"name": table, "value": value})
+
+
+def run_statement(
+    doing: str, statement: str, values: Mapping[str, str] = MappingProxyType({}), timeout: int = _TIMEOUT
+) -> list[dict[str, Any]]:
+    """Run one SQL statement on a warehouse; returns the rows of its answer, every field as text or None.
+
+    Args:
+        doing: what it is for, as errors name it.
+        statement: SQL.
+        values: of its parameters, by name.
+        timeout: seconds for a warehouse to start and to answer.
+
+    Raises:
+        ConfigError: there is no warehouse that the login may use.
+        MlopsError: the statement failed, or its answer was cut.
+    """
     from databricks.sdk.service.sql import State, StatementState
     from databricks.sdk.service.sql import StatementParameterListItem as Parameter
 
-    with sdk.translate_errors(f"reading {table}"):
+    with sdk.translate_errors(doing):
         workspace = sdk.workspace_client()
         known = sorted(workspace.warehouses.list(), key=lambda one: one.state != State.RUNNING)
         if not known:
-            raise ConfigError(f"no SQL warehouse can be used to read {table}: ask for one, or query it in a notebook")
+            raise ConfigError(f"{doing}: no SQL warehouse can be used: ask for one, or run it in a notebook")
         answer = workspace.statement_execution.execute_statement(
-            f"SELECT * FROM IDENTIFIER(:name) WHERE {column} = :value",  # noqa: S608 (the column is ours)
+            statement,
             str(known[0].id),
-            parameters=[Parameter("name", value=table), Parameter("value", value=value)],
+            parameters=[Parameter(name, value=value) for name, value in values.items()],
             wait_timeout="50s",
         )
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + timeout
         while answer.status.state in {StatementState.PENDING, StatementState.RUNNING} and time.monotonic() < deadline:
             time.sleep(1)
             answer = workspace.statement_execution.get_statement(answer.statement_id)
         if answer.status.state != StatementState.SUCCEEDED:
             problem = answer.status.error.message if answer.status.error else answer.status.state.value
-            raise MlopsError(f"reading {table} failed: {sdk.redact_secrets(str(problem))}")
-        names = [column.name for column in answer.manifest.schema.columns]
+            raise MlopsError(f"{doing} failed: {sdk.redact_secrets(str(problem))}")
+        manifest = answer.manifest
+        names = [column.name for column in (manifest.schema.columns if manifest and manifest.schema else None) or ()]
         rows = [dict(zip(names, row, strict=True)) for row in _read_chunks(workspace.statement_execution, answer)]
-    if answer.manifest.truncated or len(rows) != (answer.manifest.total_row_count or len(rows)):
-        raise MlopsError(
-            f"reading {table} failed: the warehouse answered {len(rows)} rows and holds more; use a notebook"
-        )
+    if manifest and (manifest.truncated or len(rows) != (manifest.total_row_count or len(rows))):
+        raise MlopsError(f"{doing} failed: the warehouse answered {len(rows)} rows and holds more; use a notebook")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""`mlops bootstrap`, `doctor`, `copy-dbfs` and `link` set up a workspace and check it."""
+"""`mlops bootstrap`, `doctor`, `copy-dbfs`, `copy-tables` and `link` set up a workspace and check it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mlops.contract import MlopsError
 from mlops.platform.registry import Registry
 from mlops_cli import options, resolved, storage
 from mlops_cli.bundle_targets import list_deployed_targets
+from mlops_cli.copy_tables import copy_tables
 from mlops_cli.forge import GitHub
 from mlops_cli.workspace import account, doctor_facts
 from mlops_cli.workspace.bootstrap import MissingSteps, list_missing_steps
@@ -189,4 +190,4 @@ def link(target: str, *, undo: bool) -> None:
     click.echo(f"{deployed.model} {now}{'' if changed else ', as before'}")
 
 
-COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs, link)
+COMMANDS: tuple[click.Command, ...] = (bootstrap, doctor, copy_dbfs, copy_tables, link)

@@ -153,7 +153,7 @@ def test_an_answer_that_was_cut_is_no_answer(workspace: Double, short: dict[str,
 
 def test_a_workspace_without_a_warehouse_is_told(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_args(["history", "--target", "prod"]) == 1
-    assert "no SQL warehouse can be used to read prod.toy.audit" in capsys.readouterr().err
+    assert "reading prod.toy.audit: no SQL warehouse can be used" in capsys.readouterr().err
 
 
 def test_a_statement_that_fails_is_told(workspace: Double, capsys: pytest.CaptureFixture[str]) -> None:
