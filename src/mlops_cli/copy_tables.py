@@ -99,7 +99,7 @@ def _treat_table(
     names, statements = (".".join(old), ".".join(new)), list[str]()
     source, target = quote_name(*old), quote_name(*new)
 
-    def failed(problem: str) -> TableResult:
+    def make_failure(problem: str) -> TableResult:
         return TableResult(*names, "failed", problem=problem, statements=statements)
 
     try:
@@ -114,9 +114,9 @@ def _treat_table(
         before, after = (_ask(f"counting {name}", proof)[0] for name, proof in zip(names, proofs, strict=True))
         problem = describe_difference((facts, before), (_describe(target, names[1]), after))
     except MlopsError as error:
-        return failed(str(error))
+        return make_failure(str(error))
     if problem:
-        return failed(
+        return make_failure(
             f"{names[1]} is not the copy of {names[0]}: {problem}; drop it and run this again, or give --prefix"
         )
     return TableResult(
