@@ -171,6 +171,10 @@ class Policy:
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
     """Time after a training in which no other training starts, so that one cause starts one training."""
+    max_collected_rows: int = field(default=1_000_000, repr=False)
+    """Largest number of rows that gate and monitoring bring to the driver at once: 1.1 KB each for flights. Above it,
+    the gate scores the holdout in parts, and monitoring brings sums of a yes/no question. No figure depends on it, so
+    `repr` leaves it out."""
     max_group_rows: int = field(default=1_000_000, repr=False)
     """Largest number of rows that a worker computes features of at once, with the history that they see: 0.4 KB each
     for the flights. Above it, blocks of 28 days are cut into families of features, shorter blocks and shards."""
@@ -191,7 +195,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Raise ConfigError unless extra rules are functions with own names and limits of rows are positive."""
-        for limit in ("max_group_rows", "max_training_rows"):
+        for limit in ("max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
         for rule in self.extra_rules:

@@ -17,15 +17,16 @@ from mlops.data import scoring, table_schemas
 from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
-from mlops.modeling.volume import find_unjudged
 from mlops.monitoring import alerts, history, retraining, store
 from mlops.monitoring.alerts import Alert, Finding
 from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
-from mlops.monitoring.quality import NAN, Quality, compare_models, measure_slices
-from mlops.monitoring.store import Job, to_naive
+from mlops.monitoring.predicted_rows import Predicted, PredictedRows
+from mlops.monitoring.predicted_sums import load_sums
+from mlops.monitoring.quality import NAN, ModelComparison, Quality
+from mlops.monitoring.store import Baseline, Job, to_naive
 from mlops.platform import profiling, runtime
-from mlops.questions import Question, question_of
-from mlops.release.version_record import AuditRow
+from mlops.questions import question_of
+from mlops.questions.binary import BinaryQuestion
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
@@ -48,20 +49,20 @@ def run(job: Job) -> None:
     # Listed once: every version costs a call to the registry, and nothing below adds a version.
     trainings = store.list_trainings(job)
     monday = window.start - timedelta(days=window.start.weekday())
-    versions = store.find_input_versions(job)
-    predicted = store.load_predictions(job, monday, store.load_baseline(job, champion, first), versions)
+    unscored, versions = store.count_unscored(job, window, first), store.find_input_versions(job)
+    predicted = _load_predicted(job, monday, store.load_baseline(job, champion, first), versions, expected=unscored[0])
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
     # Labels that are late or cannot be right must not start a training on them.
     labels = alerts.check_labels(whole, usual, policy)
     decision = _decide_retraining(job, champion, trainings.values(), whole, labels.evidence if labels.firing else "")
-    store.count_weeks(job, weeks, stored["counts"]["week"], predicted)
+    store.count_weeks(job, weeks, stored["counts"]["week"], predicted.count_bins)
     judged = store.evaluate_weeks(job, weeks, past["drift"])
     findings = [
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
-        *_find_unscored(job, window, first),
+        *_find_unscored(job, window, unscored),
         *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
     next_run = store.to_utc(history.find_next_run(stored, as_of))
@@ -72,16 +73,16 @@ def run(job: Job) -> None:
     _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
-    page = _render_report(job, known, trainings, _find_unjudged(job, predicted, window))
+    page = _render_report(job, known, trainings, predicted.find_unjudged(window.start, window.end))
     _log_run(job, champion, window, versions, figures=_finite_figures(job, whole), page=page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
 
 
-def _find_unscored(job: Job, window: Span, first: AuditRow) -> list[Finding]:
+def _find_unscored(job: Job, window: Span, unscored: tuple[int, int]) -> list[Finding]:
     broken = scoring.count_broken(job.own, window.start, job.config.as_of)
     return [
-        alerts.find_unscored(*store.count_unscored(job, window, first), job.use_case.policy),
+        alerts.find_unscored(*unscored, job.use_case.policy),
         alerts.find_broken(broken, window.start),
     ]
 
@@ -110,11 +111,24 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     return judgements[judgements["week"] > to_naive(window.start - WEEK)]
 
 
-def _find_unjudged(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[str, ...]:
-    inside = (predicted["event_time"] >= to_naive(window.start)) & (predicted["event_time"] < to_naive(window.end))
-    labelled = predicted[inside & predicted["label"].notna()]
-    policy = job.use_case.policy
-    return find_unjudged(question_of(job.use_case.label), labelled, policy.window, policy) if len(labelled) else ()
+def _load_predicted(
+    job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int], *, expected: int
+) -> Predicted:
+    """Load the predictions for events since `start`: their rows, or only sums where about `expected` rows are many."""
+    policy, question = job.use_case.policy, question_of(job.use_case.label)
+    is_large = expected > policy.max_collected_rows
+    if is_large and isinstance(question, BinaryQuestion):
+        job.log.info(
+            "%d rows are more than max_collected_rows, %d: Spark sums them up", expected, policy.max_collected_rows
+        )
+        return load_sums(job, question, start, baseline, versions, expected=expected)
+    if is_large:
+        job.log.warning(
+            "a label of kind %s has no sums: about %d rows come to the driver", job.use_case.label.kind, expected
+        )
+    else:
+        job.log.info("about %d rows come to the driver", expected)
+    return PredictedRows(store.load_predictions(job, start, baseline, versions), question, policy)
 
 
 def _render_report(
@@ -158,48 +172,39 @@ def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _measure_quality(job: Job, predicted: pd.DataFrame, window: Span) -> tuple[list[Quality], list[dict[Any, Any]]]:
+def _measure_quality(job: Job, predicted: Predicted, window: Span) -> tuple[list[Quality], list[dict[Any, Any]]]:
     """Measure the matured window, its slices and, by expectation only, the days since.
 
     Returns:
         Quality of the window and of its slices, and rows of the table `metrics`, which also hold the days since.
     """
-    policy, question = job.use_case.policy, question_of(job.use_case.label)
-    matured, since = (
-        predicted[(predicted["event_time"] >= to_naive(a)) & (predicted["event_time"] < to_naive(b))]
-        for a, b in ((window.start, window.end), (window.end, job.config.as_of))
-    )
-    if matured.empty:
+    qualities = predicted.measure(window.start, window.end, due=True)
+    if not qualities:
         raise DataError(
             f"there is no prediction for events of {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: "
             "run the job 'inference'"
         )
-    qualities = list(measure_slices(question, matured, window.start, window.end, policy, due=True))
-    early = int(matured.loc[matured["label"].notna(), "early"].sum())
+    early = predicted.count_early(window.start, window.end)
     early_reason = describe_early(early, qualities[0].labelled, job.use_case)
     qualities[0] = replace(qualities[0], implausible=early_reason or qualities[0].implausible)
-    rows = [_metrics_row(job, quality, matured) for quality in qualities]
-    if qualities[0].state == "judged" and matured["day"].nunique() > 1 and matured["baseline"].notna().all():
-        rows[0] |= _compare_with_baseline(question, matured[matured["label"].notna()])
-    if len(since):
-        waiting = next(measure_slices(question, since, window.end, job.config.as_of, policy, due=False))
-        rows.append(_metrics_row(job, waiting, since))
+    rows = [_metrics_row(job, quality, predicted.usual_version(window.start, window.end)) for quality in qualities]
+    if qualities[0].state == "judged" and (comparison := predicted.compare(window.start, window.end)):
+        rows[0] |= _comparison_columns(comparison)
+    since = (window.end, job.config.as_of)
+    rows += [_metrics_row(job, each, predicted.usual_version(*since)) for each in predicted.measure(*since, due=False)]
     return qualities, rows
 
 
-def _metrics_row(job: Job, quality: Quality, rows: pd.DataFrame) -> dict[Any, Any]:
+def _metrics_row(job: Job, quality: Quality, version: int) -> dict[Any, Any]:
     unstored = {"others", "words"}
     figures = {name: value for name, value in vars(quality).items() if name not in unstored} | dict(quality.others)
     key = {"window_start": figures.pop("start"), "window_end": figures.pop("end")}
-    version = int(rows["model_version"].mode().iloc[0])
     # A window that is not judged has no figures, and no comparison with the first champion.
     unknown = {column.field: NAN for column in question_of(job.use_case.label).metric_columns()}
     return {"model_name": job.config.model_name, **key, "model_version": version, **unknown, **figures}
 
 
-def _compare_with_baseline(question: Question, rows: pd.DataFrame) -> dict[str, float]:
-    champion, baseline = (question.unpack_scores(rows[name]) for name in (question.score_column, "baseline"))
-    comparison = compare_models(question, rows["label"], champion, baseline, rows["day"])
+def _comparison_columns(comparison: ModelComparison) -> dict[str, float]:
     return {
         "baseline_ranking": comparison.ranking,
         "baseline_loss": comparison.loss,

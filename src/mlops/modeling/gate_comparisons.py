@@ -89,8 +89,9 @@ def _check_slice(case: Case, *, column: str) -> Finding:
     if not large:
         minimum = question.describe_minimum(policy)
         return True, None, None, f"not judged: none of the {len(names)} groups of {column!r} has {minimum}"
-    differences = [_ranking_difference(case, group == number) for number in large]
-    value, limit, worst = min(differences), -policy.slice_margin_ranking, names[large[int(np.argmin(differences))]]
+    # Of equally bad groups the first by name, so that the order of the rows does not matter.
+    value, worst = min((_ranking_difference(case, group == number), str(names[number])) for number in large)
+    limit = -policy.slice_margin_ranking
     words = question.names.ranking_words
     judged = f"{len(large)} of {len(names)} groups are large enough"
     reason = (

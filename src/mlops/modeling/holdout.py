@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from pyspark.sql import functions as F
 
 from mlops.config import DeploymentConfig, ValidationConfig
 from mlops.context import Context
+from mlops.contract import DataError
 from mlops.contract.model_version import Version, require_fact
 from mlops.data import feature_blocks, labels, predictions
 from mlops.modeling import splits
@@ -28,20 +31,15 @@ Job = Context[ValidationConfig | DeploymentConfig]
 class Holdout:
     """The rows that versions are judged on, and counts of the entities that they should come from."""
 
-    rows: pd.DataFrame
-    """Key, event_time, features and label of every matured entity, sorted by key."""
+    read_parts: Callable[[], Iterable[pd.DataFrame]]
+    """Reads the rows, part by part, so that features of a large holdout are never here at once: key, event_time,
+    features and label of every matured entity, sorted by key within a part."""
     coverage: Coverage
     tables: Mapping[str, int]
     """Versions of the tables that they were read from."""
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 over rows and counts: it differs as soon as one value differs."""
-        digest = hashlib.sha256()
-        for frame in (self.rows, self.coverage.days):
-            digest.update(repr(list(frame.columns)).encode())
-            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-        return digest.hexdigest()
+    digest: str
+    """SHA-256 over rows and counts: it differs as soon as one value differs."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,34 @@ def read_holdout(job: Job) -> Holdout:
     names = ("features", *labels.label_sources(use_case), use_case.entity.source)
     tables = {name: job.data.newest_version(name) for name in dict.fromkeys(names)}
     features = job.data.read_table("features", tables["features"])
-    rows = labels.select_event_times(features, windows.holdout_from, windows.holdout_until)
-    labelled = labels.join_labels(rows.drop("batch"), job.data, use_case, job.config.as_of, versions=tables)
-    return Holdout(labelled, _count_days(job, windows, tables), tables)
+    rows = labels.select_event_times(features, windows.holdout_from, windows.holdout_until).drop("batch")
+    coverage, limit = _count_days(job, windows, tables), use_case.policy.max_collected_rows
+    count = int(coverage.holdout["featured"].sum())
+    if count <= limit:
+        job.log.info("%d rows of the holdout come to the driver at once", count)
+        labelled = labels.join_labels(rows, job.data, use_case, job.config.as_of, versions=tables)
+        return Holdout(lambda: [labelled], coverage, tables, _compute_digest([labelled], coverage))
+    parts = ceil(count / limit)
+    job.log.info("%d rows are more than max_collected_rows, %d: they are scored in %d parts", count, limit, parts)
+    part = F.pmod(F.xxhash64(*use_case.entity.key), F.lit(parts))
+
+    def read_parts() -> Iterator[pd.DataFrame]:
+        for number in range(parts):
+            labelled = labels.join_labels(
+                rows.where(part == number), job.data, use_case, job.config.as_of, versions=tables
+            )
+            if len(labelled):
+                yield labelled
+
+    return Holdout(read_parts, coverage, tables, _compute_digest(read_parts(), coverage))
+
+
+def _compute_digest(parts: Iterable[pd.DataFrame], coverage: Coverage) -> str:
+    digest = hashlib.sha256()
+    for frame in chain(parts, [coverage.days]):
+        digest.update(repr(list(frame.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _count_days(job: Job, windows: Windows, tables: Mapping[str, int]) -> Coverage:
@@ -98,11 +121,47 @@ def _count_days(job: Job, windows: Windows, tables: Mapping[str, int]) -> Covera
 
 def score_holdout(job: Job, version: Version, champion: Version | Exception | None, holdout: Holdout) -> HoldoutScores:
     """Score both versions on the holdout; `champion` None: there is none, an exception: it could not be loaded."""
-    challenger, contract = _check_serving(job, version, holdout.rows)
+    challenger_parts: list[Scored | Exception] = []
+    champion_parts: list[Scored | Exception] = []
+    contracts: list[ServingChecks | Exception] = []
+    for rows in holdout.read_parts():
+        scored, contract = _check_serving(job, version, rows)
+        challenger_parts.append(scored)
+        contracts.append(contract)
+        if isinstance(champion, Version):
+            champion_parts.append(_score_champion(job, champion, rows))
+    if not contracts:
+        raise DataError("no row of the holdout has a label")
+    against = _join_parts(champion_parts) if isinstance(champion, Version) else champion
     tables = {job.data.full_name(name): number for name, number in holdout.tables.items()}
-    if isinstance(champion, Version):
-        return HoldoutScores(challenger, contract, _score_champion(job, champion, holdout.rows), tables)
-    return HoldoutScores(challenger, contract, champion, tables)
+    return HoldoutScores(_join_parts(challenger_parts), _join_checks(contracts), against, tables)
+
+
+def _join_checks(parts: Sequence[ServingChecks | Exception]) -> ServingChecks | Exception:
+    """Join the checks of all parts: every problem once, and the largest figures; the first error if there is one."""
+    checks = []
+    for part in parts:
+        if isinstance(part, Exception):
+            return part
+        checks.append(part)
+    problems = dict.fromkeys(problem for check in checks for problem in check.problems)
+    return ServingChecks(tuple(problems), max(c.latency_ms for c in checks), max(c.size_mb for c in checks))
+
+
+def _join_parts(parts: Sequence[Scored | Exception]) -> Scored | Exception:
+    """Join the scores of all parts; the first error if there is one."""
+    scores = []
+    for part in parts:
+        if isinstance(part, Exception):
+            return part
+        scores.append(part)
+    return Scored(
+        y=np.concatenate([part.y for part in scores]),
+        p=np.concatenate([part.p for part in scores]),
+        day=np.concatenate([part.day for part in scores]),
+        slices=pd.concat([part.slices for part in scores], ignore_index=True),
+        trained_until=scores[0].trained_until,
+    )
 
 
 def _check_serving(

@@ -16,8 +16,9 @@ from mlops.contract import Policy
 from mlops.questions import Array, Question, bootstrap_paired_days, draw_days
 
 NAN = float("nan")
-_REPLICATES, _SEED = 200, 0
-_LEVELS = (0.025, 0.975)
+DRAWS, SEED = 200, 0
+"""Number of draws of days, and their seed."""
+_LEVELS, _ENDS = (0.025, 0.975), ("low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ def _compute_figures(question: Question, y: Array, p: Array, day: Array, expecte
     }
     if len(np.unique(day)) < 2:
         return figures
-    index, drawn = draw_days(day, len(y), _REPLICATES, _SEED)
+    index, drawn = draw_days(day, len(y), DRAWS, SEED)
     # `drawn` counts how often each day was drawn, shape (replicates, n_days). Sums per day give the means of every draw
     # by two matrix products.
     rows = drawn @ np.bincount(index)
@@ -146,9 +147,13 @@ def _compute_figures(question: Question, y: Array, p: Array, day: Array, expecte
         "loss": drawn @ np.bincount(index, question.row_losses(y, p)) / rows,
         "gap": drawn @ np.bincount(index, question.row_residuals(y, p)) / np.where(scales > 0, scales, np.nan),
     }
-    for name, values in draws.items():
-        figures[f"{name}_low"], figures[f"{name}_high"] = (float(v) for v in np.nanquantile(values, _LEVELS))
-    return figures
+    return figures | find_interval(draws)
+
+
+def find_interval(draws: Mapping[str, Array]) -> dict[str, float]:
+    """Find both ends of each figure's 95 % interval, as `<name>_low` and `<name>_high`; draws that are NaN are none."""
+    ends = {name: np.nanquantile(values, _LEVELS) for name, values in draws.items()}
+    return {f"{name}_{end}": float(v) for name, both in ends.items() for end, v in zip(_ENDS, both, strict=True)}
 
 
 def _offset_error(question: Question, whole: pd.DataFrame, part: pd.DataFrame) -> float:
@@ -168,8 +173,13 @@ def _offset_error(question: Question, whole: pd.DataFrame, part: pd.DataFrame) -
         residual = residual - residual.sum() / scale.sum() * scale
         day_index = np.searchsorted(days, known["day"].to_numpy())
         shares.append(np.bincount(day_index, residual, len(days)) / scale.sum())
-    contributions = shares[0] - shares[1]  # of each day to the difference, shape (n_days,)
-    return float(math.sqrt((contributions**2).sum() * len(days) / (len(days) - 1)))
+    return find_offset_error(shares[0] - shares[1])
+
+
+def find_offset_error(contributions: Array) -> float:
+    """Standard error of a sum over days, of what each day contributes to it, shape (n_days,), at least 2."""
+    days = len(contributions)
+    return float(math.sqrt((contributions**2).sum() * days / (days - 1)))
 
 
 @dataclass(frozen=True)
@@ -203,7 +213,7 @@ def compare_models(
     metrics = question.compute_metrics(y, baseline)
     gain = metrics.loss - question.compute_metrics(y, champion).loss
     _, drawn_gains = bootstrap_paired_days(
-        question, y=y, challenger=baseline, champion=champion, day=day, replicates=_REPLICATES, seed=_SEED
+        question, y=y, challenger=baseline, champion=champion, day=day, replicates=DRAWS, seed=SEED
     )
     low, high = (float(v) for v in np.quantile(drawn_gains, _LEVELS))
     return ModelComparison(metrics.ranking, metrics.loss, gain, low, high)

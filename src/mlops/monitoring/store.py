@@ -7,13 +7,13 @@ A run sees and writes only what precedes its own moment (`mlops.monitoring.histo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
@@ -36,7 +36,7 @@ Job = Context[MonitoringConfig]
 type Baseline = Pipeline | Literal["champion"] | None
 """The first champion: a fitted model, "champion" if it still serves, or None if it cannot be loaded."""
 PREDICTION, BASELINE = "prediction", "baseline"
-_COUNTS = "week timestamp, column string, slice string, bin string, rows bigint"
+COUNTS = "week timestamp, column string, slice string, bin string, rows bigint"
 
 
 def to_naive(moment: datetime) -> pd.Timestamp:
@@ -125,14 +125,8 @@ def find_input_versions(job: Job) -> dict[str, int]:
     }
 
 
-def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> pd.DataFrame:
-    """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
-
-    Returns:
-        One row per entity, with the question's score columns, model_version, baseline (score of the baseline model;
-        missing: none), label (a number; NaN: none), reported, early (True: the label was known at the prediction time),
-        event_time, day and week (UTC without zone), and the policy's slices.
-    """
+def query_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> DataFrame:
+    """Query the predictions for events since `start`, each with every version of its outcome, on Spark."""
     use_case, key = job.use_case, list(job.use_case.entity.key)
     stored = job.own.read_table("predictions", versions["predictions"])
     scored = labels.select_event_times(stored, start, job.config.as_of)
@@ -141,15 +135,26 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Ma
     known = job.data.read_table("features", versions["features"])
     features = labels.select_event_times(known, start, job.config.as_of)
     rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
-    outcomes = labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left", versions=versions)
-    predicted: pd.DataFrame = outcomes.toPandas()
+    return labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left", versions=versions)
+
+
+def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> pd.DataFrame:
+    """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
+
+    Returns:
+        One row per entity, with the question's score columns, model_version, baseline (score of the baseline model;
+        missing: none), label (a number; NaN: none), reported, early (True: the label was known at the prediction time),
+        event_time, day and week (UTC without zone), and the policy's slices.
+    """
+    key = list(job.use_case.entity.key)
+    predicted: pd.DataFrame = query_predictions(job, start, baseline, versions).toPandas()
     # An entity can be scored more than once and have several outcome versions: the newest of both counts.
     predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
     predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
     reported = predicted.pop(labels.KNOWN)
     predicted["early"] = labels.find_early(reported, predicted["prediction_time"])
     predicted["reported"] = reported.notna()
-    predicted[labels.LABEL] = question_of(use_case.label).encode_labels(predicted[labels.LABEL])
+    predicted[labels.LABEL] = question_of(job.use_case.label).encode_labels(predicted[labels.LABEL])
     day = predicted["event_time"].dt.floor("D")
     return predicted.assign(day=day, week=day - pd.to_timedelta(day.dt.dayofweek, "D"))
 
@@ -187,7 +192,9 @@ def _score_columns(use_case: UseCase) -> list[str]:
     return [name for name, _, _ in question_of(use_case.label).score_columns]
 
 
-def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], predicted: pd.DataFrame) -> None:
+def count_weeks(
+    job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], count_bins: Callable[[Sequence[datetime]], Any]
+) -> None:
     """Count the bins of features and predictions for the weeks that are not in `counted`, in one pass over the rows."""
     missing = [week for week in weeks if to_naive(week) not in set(counted)]
     if not missing:
@@ -204,17 +211,17 @@ def count_weeks(job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], 
     rows = rows.select(F.date_trunc("week", F.col("event_time")).alias("week"), *names)
     rows = rows.where(F.col("week").isin(missing))
     cell = ["week", "column", "slice", "bin"]
-    counted = rows.mapInPandas(tally, _COUNTS).groupBy(*cell).agg(F.sum("rows").alias("rows"))
+    counted = rows.mapInPandas(tally, COUNTS).groupBy(*cell).agg(F.sum("rows").alias("rows"))
     # A column of a million texts would be a million rows a week.
     rank = F.row_number().over(Window.partitionBy(*cell[:-1]).orderBy(F.desc("rows"), "bin"))
     is_rare = F.col("bin").startswith("=") & (rank > drift.KEPT_CATEGORIES)
     counted = counted.withColumn("bin", F.when(is_rare, F.lit(drift.OTHERS)).otherwise(F.col("bin")))
     counted = counted.groupBy(*cell).agg(F.sum("rows").alias("rows"))
-    seen = predicted[predicted["week"].isin([to_naive(week) for week in missing])]
-    if len(seen):
-        counted = counted.unionByName(
-            job.own.spark.createDataFrame(drift.count_bins(seen[[PREDICTION]], seen["week"].to_numpy()), _COUNTS)
-        )
+    bins = count_bins(missing)
+    if not isinstance(bins, pd.DataFrame):
+        counted = counted.unionByName(bins)
+    elif len(bins):
+        counted = counted.unionByName(job.own.spark.createDataFrame(bins, COUNTS))
     job.own.append_rows("counts", counted.withColumn("as_of", F.lit(job.config.as_of)))
 
 
@@ -262,11 +269,10 @@ def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataF
     writable = history.select_writable(table, past, fresh, as_of)
     if writable.empty:
         return fresh
-    if table == "metrics":
-        names = {column.field: column.name for column in question_of(job.use_case.label).metric_columns()}
-        frame = table_schemas.describe_table(job.own, columns, writable.rename(columns=names))
-    else:
-        frame = table_schemas.describe_table(job.own, columns, writable)
+    # The other tables have no columns of these names.
+    figures = question_of(job.use_case.label).metric_columns() if table == "metrics" else ()
+    named = writable.rename(columns={column.field: column.name for column in figures})
+    frame = table_schemas.describe_table(job.own, columns, named)
     if len(history.replace_rows(table, past, writable)) < len(past) + len(writable):
         job.own.merge_rows(table, frame, key)
     else:
@@ -279,11 +285,7 @@ def parse_alerts(rows: pd.DataFrame) -> list[Alert]:
     """Convert rows of the table `alerts` to alerts."""
     return [
         Alert(
-            rule=row["rule"],
-            subject=row["subject"],
-            severity=row["severity"],
-            owner=row["owner"],
-            evidence=row["evidence"],
+            **{name: row[name] for name in ("rule", "subject", "severity", "owner", "evidence")},
             first_seen=_add_time_zone(row["first_seen"]),
             last_seen=_add_time_zone(row["last_seen"]),
             resolved=to_utc(row["resolved"]),

@@ -194,7 +194,11 @@ class Question(ABC):
             f"{names.loss_words} {metrics.loss:.4f}{expected}",
             f"{names.gap_words} {metrics.gap:+.4f}{names.describe_side(metrics.gap)}",
             f"{self.skill_words} {metrics.skill:.4f}",
-            *(f"{words} {metrics.figures[name]:.4f}" for name, words in names.known_figures.items()),
+            *(
+                f"{words} {metrics.figures[name]:.4f}"
+                for name, words in names.known_figures.items()
+                if name in metrics.figures
+            ),
         ]
         return ", ".join(figures)
 

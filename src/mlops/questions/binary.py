@@ -106,14 +106,21 @@ class BinaryQuestion(ProbabilityQuestion):
 
     def estimate_loss(self, p: Array) -> float:
         """Mean entropy of the predictions, nats."""
+        return float(self.row_entropies(p).mean())
+
+    def row_entropies(self, p: Array) -> Array:
+        """Entropy of each prediction, nats, shape (n_rows,): its expected loss if it is calibrated."""
         p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)
-        return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
+        return np.asarray(-(p * np.log(p) + (1 - p) * np.log1p(-p)))
 
     def is_measurable(self, y: Array, policy: Policy) -> bool:
         """Enough rows, and enough of each class: the rarer class decides how uncertain an AUC is."""
-        positives = int(y.sum())
-        rarer = min(positives, len(y) - positives)
-        return len(y) >= policy.slice_min_rows and rarer >= policy.slice_min_positives
+        return self.has_enough(len(y), int(y.sum()), policy)
+
+    def has_enough(self, rows: int, positives: int, policy: Policy) -> bool:
+        """As `is_measurable`, from counts."""
+        rarer = min(positives, rows - positives)
+        return rows >= policy.slice_min_rows and rarer >= policy.slice_min_positives
 
     def describe_rows(self, y: Array) -> str:
         """As `Question`."""
@@ -121,8 +128,11 @@ class BinaryQuestion(ProbabilityQuestion):
 
     def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
         """The odds of label 1 may differ from the predicted odds by `factor`, plus three standard errors."""
-        expected, rate = float(p.mean()), float(y.mean())
-        low, high = plausible_rates(expected, len(y), factor)
+        return self.describe_implausible_rate(float(y.mean()), len(y), float(p.mean()), factor)
+
+    def describe_implausible_rate(self, rate: float, rows: int, expected: float, factor: float) -> str:
+        """As `describe_implausible`, from the rate of `rows` labels and the mean prediction."""
+        low, high = plausible_rates(expected, rows, factor)
         if low <= rate <= high:
             return ""
         return (

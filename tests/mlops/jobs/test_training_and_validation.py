@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import mlflow
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kinds import BINARY
-from toy import TOY, orders_of
+from toy import TOY, frame_of, orders_of
 
 from mlops import config
 from mlops.context import Context
@@ -21,9 +21,13 @@ from mlops.contract import DataError, ModelError
 from mlops.contract.model_version import VersionFacts
 from mlops.data import feature_blocks, large_features, table_schemas, training_sample
 from mlops.data import labels as data_labels
+from mlops.data import predictions as prediction_tables
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
+from mlops.monitoring import predicted_sums, store
+from mlops.monitoring.predicted_rows import PredictedRows
 from mlops.platform import runtime
+from mlops.questions import question_of
 from mlops.release import audit_log
 from mlops.release.version_record import TrainingRun
 from mlops.reports import pages
@@ -178,6 +182,65 @@ def test_a_sample_on_spark_holds_rows_of_all_and_weights_that_add_up_to_them(toy
         pd.testing.assert_frame_equal(part.set_index("id")[expected.columns], expected)
     weights = training_sample.weigh_rows(sample, plan, job.use_case)
     assert weights is None or np.allclose(sorted(set(weights)), sorted(plan.weights.values()))
+
+
+@pytest.mark.nightly
+def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled_rows(toy, spark, monkeypatch):
+    monkeypatch.setattr(predicted_sums, "_ROWS", 100)
+    given = {
+        "catalog": "watched",
+        "model_name": "watched.toy.failing",
+        "as_of": "2024-02-20T00:00:00Z",
+        "data_profiling": "off",
+    }
+    job = toy.job("monitoring", replace(TOY, policy=replace(TOY.policy, slices=("kind",), slice_min_rows=30)), **given)
+    features, question, start = table_rows(30)[0], question_of(TOY.label), datetime(2024, 1, 3, tzinfo=UTC)
+    rng, rows = np.random.default_rng(3), features[["id", "event_time", "prediction_time"]]
+    versions = [
+        rows.assign(
+            prediction=rng.beta(2, 3, len(rows)).round(2),
+            model_version=number,
+            scored_at=rows["prediction_time"] + timedelta(hours=number),
+        ).sample(frac=share, random_state=0)
+        for number, share in ((1, 1.0), (2, 0.3))
+    ]
+    table_schemas.create_predictions(job.own, TOY)
+    job.own.append_rows("predictions", spark.createDataFrame(pd.concat(versions)))
+    inputs = prediction_tables.model_input(features, TOY)
+    fitted = TOY.model.build({}).fit(inputs, rng.integers(0, 2, len(inputs)))
+    pinned = store.find_input_versions(job)
+    for baseline in (None, fitted):
+        here = PredictedRows(store.load_predictions(job, start, baseline, pinned), question, job.use_case.policy)
+        there = predicted_sums.load_sums(job, question, start, baseline, pinned, expected=len(rows))
+        for span in ((start, start + timedelta(days=14)), (start + timedelta(days=14), job.config.as_of)):
+            for due in (True, False):
+                expected, found = here.measure(*span, due=due), there.measure(*span, due=due)
+                assert [each.slice for each in found] == [each.slice for each in expected]
+                for one, other in zip(expected, found, strict=True):
+                    figures = [{**vars(each), **each.others, "others": None, "words": None} for each in (one, other)]
+                    assert {k: v for k, v in figures[0].items() if not isinstance(v, float)} == {
+                        k: v for k, v in figures[1].items() if not isinstance(v, float)
+                    }
+                    floats = [{k: v for k, v in each.items() if isinstance(v, float)} for each in figures]
+                    assert floats[1] == pytest.approx(floats[0], rel=1e-9, abs=1e-12, nan_ok=True)
+            assert there.usual_version(*span) == here.usual_version(*span)
+            assert there.count_early(*span) == here.count_early(*span)
+            assert there.find_unjudged(*span) == here.find_unjudged(*span)
+            compared = [each.compare(*span) for each in (here, there)]
+            assert (compared[0] is None) == (compared[1] is None) == (baseline is None)
+            assert baseline is None or vars(compared[1]) == pytest.approx(vars(compared[0]), rel=1e-9, abs=1e-12)
+    weeks, cell = (
+        (datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 15, tzinfo=UTC)),
+        ["week", "column", "slice", "bin"],
+    )
+    counted, summed = here.count_bins(weeks), there.count_bins(weeks).toPandas()
+    expected, found = (each.sort_values(cell, ignore_index=True)[[*cell, "rows"]] for each in (counted, summed))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    table_schemas.create_tables(job.own, TOY, "counts")
+    store.count_weeks(job, weeks, pd.Series(dtype="object"), there.count_bins)
+    stored = frame_of(job.own, "counts")
+    assert {"prediction", "kind", "due_around"} <= set(stored["column"])
+    assert stored.loc[stored["column"] == "prediction", "rows"].sum() == counted["rows"].sum()
 
 
 @pytest.mark.nightly
@@ -346,6 +409,26 @@ def test_a_report_that_cannot_be_written_is_a_refusal_that_is_not_kept_for_the_c
     assert "disk full" in version.description
     monkeypatch.undo()
     assert toy.judge(unjudged.number)[0] == "accepted"
+
+
+@pytest.mark.nightly
+def test_a_holdout_that_is_scored_in_parts_gets_the_verdict_of_the_rows_that_are_not_sampled(toy, unjudged, caplog):
+    caplog.set_level("INFO")
+    made_champion(toy, toy.train("other_champion"))
+    documents = []
+    for limit in (100, 10**6):
+        few = replace(TOY, policy=replace(TOY.policy, max_collected_rows=limit))
+        verdict, version = toy.judge(unjudged.number, few)
+        assert verdict == "accepted"
+        documents.append({rule["name"]: rule for rule in refused(toy, version)[1]["rules"]})
+    assert "they are scored in 5 parts" in caplog.text
+    parts, whole = documents
+    assert parts.keys() == whole.keys()
+    for name in parts.keys() - {"latency"}:
+        assert (parts[name]["value"] is None) == (whole[name]["value"] is None), name
+        figures = [np.array([rule["value"], rule["limit"]], "float64") for rule in (parts[name], whole[name])]
+        assert figures[0] == pytest.approx(figures[1], rel=1e-9, abs=1e-12, nan_ok=True), name
+        assert parts[name]["reason"] == whole[name]["reason"]
 
 
 @pytest.mark.parametrize("what", ["holdout", pytest.param("contract", marks=pytest.mark.nightly)])

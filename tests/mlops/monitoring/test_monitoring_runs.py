@@ -207,7 +207,7 @@ def no_engine():
         )
         patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(scoring, "count_broken", lambda *_: 0)
-        patch.setattr(quality, "_REPLICATES", 5)
+        patch.setattr(quality, "DRAWS", 5)
         for name in ("load_history", "load_predictions", "find_input_versions", "count_unscored", "evaluate_weeks"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
