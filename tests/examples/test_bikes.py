@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import bikes
@@ -12,14 +13,16 @@ import pandas as pd
 import pytest
 from bikes import USE_CASE
 from honesty import files_of, frames_of, made, moments_of, served_differently, unstable
+from sklearn.pipeline import Pipeline
 
-from mlops.contract import feature
+from mlops.contract import Model, feature
 from mlops.contract.model_version import VersionFacts
 from mlops.data.predictions import pick_example
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import Scored
 from mlops.modeling.gates import decide_verdict
 from mlops.modeling.isolated_scoring import run_trial
+from mlops.platform import model_scan
 from mlops.platform.model_scan import artifact_digest
 from mlops.platform.registry import Registry
 from mlops.questions import question_of
@@ -97,18 +100,18 @@ def score(half_year, tmp_path_factory):
     columns = [each.name for each in USE_CASE.features]
     holdout = half_year[half_year["day"].between("2011-06-02", "2011-06-29")].reset_index()
 
-    def fit_and_score(until):
+    def fit_and_score(until, model=USE_CASE.model):
         rows = half_year[half_year["day"] < until]
-        model, example = USE_CASE.model.build({}).fit(rows[columns], rows["label"]), pick_example(rows[columns])
+        fitted, example = model.build({}).fit(rows[columns], rows["label"]), pick_example(rows[columns])
+        packages = (*model_scan.PACKAGES, *model.packages)
         with registry.open_run("/bikes", "training", {}):
             version = registry.register_model(
-                "dev.bikes.rentals", model, example,
-                method=question.method, trusted_types=USE_CASE.model.trusted_types,
-                requirements=["skops==0.16.0", "lightgbm==4.7.0"], facts=VersionFacts(), tags={},
+                "dev.bikes.rentals", fitted, example, method=question.method, trusted_types=model.trusted_types,
+                requirements=[f"{name}=={version_of(name)}" for name in packages], facts=VersionFacts(), tags={},
             )  # fmt: skip
         with registry.fetch_files(version) as folder:
             facts = VersionFacts(artifact_digest=artifact_digest(folder))
-        trial = run_trial(registry, replace(version, facts=facts), USE_CASE, holdout)
+        trial = run_trial(registry, replace(version, facts=facts), replace(USE_CASE, model=model), holdout)
         assert trial.contract.problems == ()
         trained = datetime.fromisoformat(f"{until}T00:00:00+00:00")
         days = holdout["day"].to_numpy("datetime64[D]")
@@ -133,6 +136,24 @@ def test_a_version_is_accepted_and_one_of_winter_alone_does_not_replace_it(score
     trial, stale = score("2011-03-01")
     refused = {rule.name for rule in decide(trial, stale, good).rules if not rule.passed}
     assert {"non_inferior_absolute_error", "non_inferior_concordance"} <= refused
+
+
+def build_xgboost(parameters):
+    from xgboost import XGBRegressor
+
+    inputs = USE_CASE.model.build({})[:-1]
+    trees = XGBRegressor(n_estimators=200, max_depth=4, learning_rate=0.1, n_jobs=1, random_state=0, **parameters)
+    return Pipeline([*inputs.steps, ("trees", trees)])
+
+
+@pytest.mark.nightly
+def test_a_model_of_xgboost_with_ones_own_transformer_goes_from_training_to_the_gate(score, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(bikes.__file__).parents[1]))
+    types = ("bikes.transformers.HourCircle", "xgboost.core.Booster", "xgboost.sklearn.XGBRegressor")
+    model = Model(build=build_xgboost, trusted_types=types)
+    assert model.packages == ("xgboost-cpu",)
+    trial, scored = score("2011-06-02", model)
+    assert [rule.reason for rule in decide(trial, scored, None).rules if not rule.passed] == []
 
 
 def test_an_example_of_the_inputs_has_every_text_if_some_row_has():
