@@ -19,7 +19,7 @@ from mlops_cli.adopt import (
     read_names,
 )
 from mlops_cli.checkout import run_program
-from mlops_cli.checkout_checks import check_checkout, write_generated
+from mlops_cli.checkout_checks import check_checkout, find_failures, write_generated
 
 OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
 """What a fork owns whole: it stays as the fork has it, whatever the template did."""
@@ -129,16 +129,17 @@ def update(reference: str, *, merge_only: bool, output: str) -> None:
     Example: mlops update template/main
     """
     must_be_clean()
-    unmerged = merge_template(reference)
+    before = {} if merge_only else find_failures()
+    unmerged, notes = merge_template(reference), list[str]()
     if not unmerged and not merge_only:
         write_generated()
         run_program("git", "add", "--update")
-        check_checkout()
+        notes = check_checkout(before)
     changed = run_program("git", "diff", "--cached", "--name-only", "HEAD").split()
     if output == "json":
-        click.echo(json.dumps({"merged": reference, "changed": changed, "conflicts": unmerged}, indent=2))
+        click.echo(json.dumps({"merged": reference, "changed": changed, "conflicts": unmerged, "failed_before": notes}))
     else:
-        options.print_line(f"merged {reference}: {len(changed)} files changed", *unmerged)
+        options.print_line(f"merged {reference}: {len(changed)} files changed", *unmerged, *notes)
     if unmerged:
         raise MlopsError(
             f"{len(unmerged)} files have lines that both sides changed: mend them and `git add` them, then run "

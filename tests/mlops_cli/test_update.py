@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli import cli
+from mlops_cli import checkout_checks, cli
 
 ROOT = Path(__file__).parents[2]
 NAMES = {"MLproject": r"(?<=^name: ).+", ".azure/prod.yml": r"(?<=source: ).+(?=-staging)"}
@@ -75,6 +75,7 @@ def test_an_update_changes_nothing_that_the_fork_owns_and_takes_all_else(tmp_pat
 @pytest.fixture
 def template(tmp_path, monkeypatch):
     """A small template with a fork of it, in which one line is changed; the current folder is the fork."""
+    monkeypatch.setattr(checkout_checks, "run_tool", lambda _: (False, ""))  # takes a minute
     folder = tmp_path / "template"
     (folder / "src/usecase").mkdir(parents=True)
     for file in ("databricks.yml", "src/usecase/model.py", "README.md", "other.txt"):
