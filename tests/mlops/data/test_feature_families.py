@@ -116,8 +116,6 @@ def test_a_family_sees_rows_as_long_as_its_features_read_them():
     families = {family.keys: family for family in find_families(SHOP)}
     assert families["kind",].reach == {"orders": DAY, "visits": DAY, "prices": DAY / 2, "kinds": None}
     assert families[()].reach == {"visits": 2 * DAY}  # by another time than that since when a row is known
-    (alone,) = (family for family in find_families(USE_CASE) if not family.keys)
-    assert alone.reach == {"outcomes": DAY}  # of 28 days of history
 
 
 def test_a_family_without_keys_is_cut_by_time_as_far_as_its_reach_allows():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import joblib
 import numpy as np
@@ -11,6 +11,7 @@ from benchmarks.bare import features
 from honesty import made
 from threadpoolctl import threadpool_limits
 
+from mlops.data.feature_families import find_families
 from usecase import USE_CASE
 
 SINCE, UNTIL = USE_CASE.replay.tested
@@ -75,3 +76,8 @@ def test_the_year_is_replayed_in_ten_windows_and_april_is_the_first():
     windows = list(USE_CASE.replay.list_windows(date(2013, 12, 31)))
     assert len(windows) == 10
     assert windows[0] == (date(2013, 4, 1), date(2013, 4, 30))
+
+
+def test_the_figures_of_all_flights_read_one_day_of_28_days_of_history():
+    (alone,) = (family for family in find_families(USE_CASE) if not family.keys)
+    assert alone.reach == {"outcomes": timedelta(days=1)}
