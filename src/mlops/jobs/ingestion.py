@@ -27,7 +27,7 @@ from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
 from mlops.data.quarantine import FILE_MODIFIED, BatchResult
 from mlops.data.readers import header_error
-from mlops.platform import staging
+from mlops.platform import run_links, staging
 from mlops.platform.tables import rows_of
 from mlops.reports import pages
 
@@ -222,7 +222,8 @@ def _log_report(
     }
     tags = {"job": "ingestion", "job_run": job.config.run_id, "blocked": str(bool(problems)).lower()}
     with job.registry.open_run(job.config.experiment, f"ingestion-{batch}", tags):
-        job.registry.log_to_run(job.config.model_dump(mode="json"), counts, {"data.html": page})
+        linked = run_links.add_links(page)
+        job.registry.log_to_run(job.config.model_dump(mode="json"), counts, {"data.html": linked})
 
 
 def _write_quarantine(job: Context[IngestionConfig], results: Sequence[BatchResult], *, first: bool) -> None:

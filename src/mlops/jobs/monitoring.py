@@ -24,7 +24,7 @@ from mlops.monitoring.predicted_rows import Predicted, PredictedRows
 from mlops.monitoring.predicted_sums import load_sums
 from mlops.monitoring.quality import NAN, ModelComparison, Quality
 from mlops.monitoring.store import Baseline, Job, to_naive
-from mlops.platform import profiling, runtime
+from mlops.platform import profiling, run_links, runtime
 from mlops.questions import question_of
 from mlops.questions.binary import BinaryQuestion
 from mlops.reports.model_life import ModelLife, render_page
@@ -162,7 +162,8 @@ def _log_run(
     with job.registry.open_run(job.config.experiment, name, {"version": str(champion)}):
         job.registry.log_tables(tables, "monitoring")
         linked = job.registry.link_model(champion)
-        job.registry.log_to_run({}, figures, {"report.html": page}, model_id=linked)
+        pages = {"report.html": run_links.add_links(page, champion)}
+        job.registry.log_to_run({}, figures, pages, model_id=linked)
 
 
 def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.contract import Forbidden
 from mlops.contract.model_version import Version
+from mlops.platform import run_links
 from mlops.platform.home_store import FILE, check_store, explain_store_errors
 from mlops.platform.uc_limits import translate_permission_errors
 
@@ -86,6 +87,7 @@ class Runs:
         mlflow.log_metrics(dict(metrics), model_id=model_id)
         for name, text in documents.items():
             mlflow.log_text(text, name)
+        run_links.note_pages(documents)
 
     def read_document(self, run_id: str, name: str) -> str:
         """Read a text file of a run."""

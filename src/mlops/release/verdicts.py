@@ -13,6 +13,7 @@ from mlops.contract.model_version import Version
 from mlops.modeling import splits
 from mlops.modeling.gate_case import Scored
 from mlops.modeling.holdout import HoldoutScores, Job
+from mlops.platform import run_links
 from mlops.questions import Question, question_of
 from mlops.release import aliases, audit_log
 from mlops.release.aliases import CHALLENGER
@@ -105,6 +106,7 @@ def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutS
     with job.registry.open_run(
         job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}
     ) as run_id:
+        page = run_links.add_links(page, version)
         if evidence is not None:
             job.registry.log_tables(evidence.tables, "validation")
         settings, linked = job.config.model_dump(mode="json"), job.registry.link_model(version)
