@@ -200,7 +200,14 @@ class DeploymentConfig(ReadingConfig, EndpointConfig):
     """digests: an approval counts for these files and this verdict only; platform: the platform's tag counts, too."""
 
 
-class InferenceConfig(ReadingConfig, ModelConfig):
+class _Scores(ReadingConfig, ModelConfig):
+    champion_share: Annotated[int, Field(ge=1, le=100)] = 100
+    """Per cent of the entities that a new champion answers for; the version before it answers for the others."""
+    shadow: Literal["on", "off"] = "off"
+    """on: a challenger that the gate has accepted scores the same rows into a table of its own."""
+
+
+class InferenceConfig(_Scores):
     """Parameters of the job inference: score entities that have no prediction."""
 
     job: Literal["inference"]
@@ -249,7 +256,7 @@ class ReviewConfig(ModelConfig):
     reason: Reason
 
 
-class IntegrationConfig(_Fits):
+class IntegrationConfig(_Fits, _Scores):
     """Parameters of the job integration: the whole loop on sample data in a schema of its own."""
 
     job: Literal["integration"]

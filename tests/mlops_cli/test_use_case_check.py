@@ -70,7 +70,7 @@ def test_a_misspelled_name_is_told_with_the_one_that_is_meant():
 
 
 def test_the_reserved_names_are_those_of_the_tables():
-    assert {*TABLES, "features", "predictions"} == RESERVED
+    assert {*TABLES, "features", "predictions", "shadow_predictions"} == RESERVED
 
 
 def loaded(monkeypatch, tmp_path, make):

@@ -12,6 +12,7 @@ from mlops.contract.policy import Policy
 
 RESERVED = frozenset({
     "alerts", "audit", "counts", "decisions", "drift", "features", "ledger", "metrics", "predictions", "quarantine",
+    "shadow_predictions",
 })  # fmt: skip
 """Names of the tables that the jobs write beside those of the sources."""
 _TIMES = ("event_time", "prediction_time", "batch")

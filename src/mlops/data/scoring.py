@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
 from mlops.contract import UseCase
 from mlops.data import table_schemas
 from mlops.data.row_contract import score_valid_rows
+from mlops.data.table_schemas import SHADOW
 from mlops.platform.tables import SQL_TYPES, Schema
 from mlops.questions import question_of
 
@@ -38,6 +39,8 @@ class Scorer:
     trained_as_of: datetime
     """What was asked until then may be part of the training."""
     as_of: datetime
+    table: str = "predictions"
+    """Where its predictions go: `predictions`, in which each row is answered once, or SHADOW."""
 
 
 def score_rows(
@@ -89,12 +92,12 @@ def _to_arrow(values: Any, type_: pa.DataType, missing: np.ndarray[Any, Any]) ->
 
 
 def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scorer) -> int:
-    """Score the rows that have no prediction, and append the predictions in one commit.
+    """Score the rows that have no prediction in the scorer's table, and append the predictions in one commit.
 
     Rows that cannot be scored go to the table `quarantine`, once per rule; each call tries them again.
 
     Args:
-        own: whose tables `predictions` and `quarantine` are written.
+        own: whose tables are written.
         features: full name of the table that the rows are of.
         rows: rows with the features; those up to the training of the scorer's model are left out.
         scorer: what scores them.
@@ -106,16 +109,21 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
         Conflict: another run has appended predictions meanwhile; nothing was written.
     """
     observation = Observation()
-    version = own.newest_version("predictions")
+    version = own.newest_version(scorer.table)
     scored = _score_new_rows(own, rows, scorer, version)
     counted = scored.observe(observation, F.count_if(F.col(BROKEN).isNotNull()).alias("broken"))
     # No other run has appended since `version`, so no row is scored twice; a merge would read the table once more.
-    own.append_once("predictions", counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
+    own.append_once(scorer.table, counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
     broken = int(observation.get["broken"] or 0)
     if broken:
-        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version("predictions"), _ROW)
+        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version(scorer.table), _ROW)
         _quarantine_rows(own, features, rest.where(F.col(BROKEN).isNotNull()), scorer)
     return broken
+
+
+def is_in_share(key: Sequence[str], share: int) -> Column:
+    """Whether an entity belongs to the first `share` per cent of all, by a hash of its key: the same one each time."""
+    return F.pmod(F.xxhash64(*key), F.lit(100)) < share
 
 
 def count_broken(own: Schema, since: datetime, until: datetime) -> int:
@@ -127,12 +135,15 @@ def count_broken(own: Schema, since: datetime, until: datetime) -> int:
 
 
 def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, *kept: str) -> DataFrame:
-    """Score the rows that have no prediction in a version of the table of predictions."""
+    """Score the rows that have no prediction in a version of the scorer's table."""
     use_case, asked = scorer.use_case, F.col("prediction_time")
     columns = [column.name for column in table_schemas.entity_columns(use_case)]
     key = [name for name in columns if name != "event_time"]
     is_new = asked > F.lit(scorer.trained_as_of)
-    done = own.read_table("predictions", version).where(is_new).select(*key)
+    done = own.read_table(scorer.table, version).where(is_new)
+    if scorer.table == SHADOW:  # each challenger is compared by what it says itself
+        done = done.where(F.col("model_version") == scorer.version)
+    done = done.select(*key)
     # A row without prediction time is due, too: it is broken, and told.
     new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
@@ -148,9 +159,10 @@ def _with_text(rows: DataFrame) -> DataFrame:
 
 def _quarantine_rows(own: Schema, features: str, broken: DataFrame, scorer: Scorer) -> None:
     table_schemas.create_tables(own, scorer.use_case, "quarantine")
+    source = SHADOW if scorer.table == SHADOW else SOURCE
     rules = broken.select(_ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
     frame = rules.select(
-        F.lit(SOURCE).alias("source"), F.lit(features).alias("file"), F.sha2(_ROW, 256).alias("sha256"),
+        F.lit(source).alias("source"), F.lit(features).alias("file"), F.sha2(_ROW, 256).alias("sha256"),
         F.lit(0).cast("bigint").alias("line"), F.split("rule", ":")[0].alias("column"), "rule",
         F.col(_ROW).alias("row"), F.lit(scorer.as_of).alias("as_of"),
     )  # fmt: skip

@@ -7,6 +7,7 @@
 | quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
 | features     | entity at a prediction time                        | entity key, prediction_time                     |
 | predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
+| shadow_predictions | entity scored by a challenger                | entity key, prediction_time, model_version      |
 | counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
 | metrics      | window of a model's predictions, and each slice    | model_name, window_start, window_end, slice     |
 | drift        | column of a week, and each slice                   | week, column, slice                             |
@@ -58,6 +59,8 @@ def metric_table(question: Question) -> tuple[TableColumn, ...]:
     )
 
 
+SHADOW = "shadow_predictions"
+"""Table of predictions that a challenger made beside the champion, and that answer nobody."""
 TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
         TableColumn("source", "string", "Source", required=True),
@@ -234,8 +237,8 @@ def feature_columns(use_case: UseCase) -> list[TableColumn]:
     ]
 
 
-def create_predictions(schema: Schema, use_case: UseCase) -> None:
-    """Create the table of predictions if it does not exist."""
+def create_predictions(schema: Schema, use_case: UseCase, table: str = "predictions") -> None:
+    """Create the table of predictions, or SHADOW, if it does not exist."""
     columns = [
         *entity_columns(use_case),
         TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
@@ -243,7 +246,7 @@ def create_predictions(schema: Schema, use_case: UseCase) -> None:
           for name, type_, words in question_of(use_case.label).score_columns),
         TableColumn("model_version", "long", "Version that scored it", required=True),
     ]  # fmt: skip
-    schema.create_table("predictions", columns, f"Predictions of: {use_case.question}", owner=use_case.name)
+    schema.create_table(table, columns, f"Predictions of: {use_case.question}", owner=use_case.name)
 
 
 def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:

@@ -16,7 +16,8 @@ def run(job: Context[IntegrationConfig]) -> None:
         raise ConfigError(
             f"schema {job.config.schema_name!r} may not be emptied: only a schema whose name ends with {SUFFIX} may"
         )
-    for table in (*(source.name for source in job.use_case.sources), "features", "predictions", *table_schemas.TABLES):
+    made = ("features", "predictions", table_schemas.SHADOW, *table_schemas.TABLES)
+    for table in (*(source.name for source in job.use_case.sources), *made):
         if job.own.exists(table):
             job.own.delete_rows(table, job.config.model_name)
     for version in job.registry.list_versions(job.config.model_name):

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from pyspark import cloudpickle
+from test_jobs_loop import DATA, laptop_in
 from toy import TOY, frame_of
 
 from mlops.contract import Conflict
 from mlops.data import scoring, table_schemas
 from mlops.data.scoring import Scorer
 from mlops.platform.tables import Schema
+from mlops.release import champion_scorer
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers cannot import this file
 TRAINED = datetime(2024, 3, 1, tzinfo=UTC)
@@ -80,3 +82,53 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
     with pytest.raises(Conflict, match="another run wrote"):
         scoring.append_predictions(late, "prod.toy.features", mended, scorer)
     assert len(frame_of(own, "predictions")) == 51
+
+
+class Constant:
+    """Answers one number."""
+
+    feature_names_in_ = ("size", "kind", "due_around")
+    classes_ = (0, 1)
+
+    def __init__(self, p):
+        self.p = p
+
+    def predict_proba(self, rows):
+        return np.column_stack([np.full(len(rows), 1 - self.p), np.full(len(rows), self.p)])
+
+
+@pytest.mark.nightly
+def test_a_batch_is_split_by_the_hash_of_the_key_and_a_shadow_answers_nothing(spark, tmp_path, monkeypatch):
+    laptop = laptop_in(tmp_path, monkeypatch)
+    job = laptop.job("inference", **DATA, model_name="prod.toy.failing", champion_share=25, shadow="on")
+    own, asked = job.own, TRAINED + timedelta(hours=1)
+    table_schemas.create_features(own, TOY)
+    ddl = own.read_table("features").schema
+    own.append_rows("features", spark.createDataFrame([(n, asked, asked, 1.0, "x", 1.0, 1) for n in range(400)], ddl))
+
+    def scorer(version, table="predictions"):
+        return lambda *_: Scorer(TOY, Constant(version / 10), version, TRAINED, AS_OF, table)
+
+    monkeypatch.setattr(champion_scorer, "load_scorer", scorer(2))
+    monkeypatch.setattr(champion_scorer, "load_previous", scorer(1))
+    monkeypatch.setattr(champion_scorer, "load_challenger", scorer(3, "shadow_predictions"))
+    laptop.task("inference", job)
+    there = frame_of(own, "predictions")
+    shares = there.groupby("model_version").size().to_dict()
+    assert sum(shares.values()) == len(set(there["id"])) == 400
+    assert 60 < shares[2] < 140
+    assert (there["prediction"] * 10 == there["model_version"]).all()
+    shadow = frame_of(own, "shadow_predictions")
+    assert set(shadow["id"]) == set(range(400))
+    assert set(shadow["model_version"]) == {3}
+    champions = set(there.loc[there["model_version"] == 2, "id"])
+    frame = own.read_table("features")
+    for share, nested in ((5, True), (25, False), (100, False)):
+        ids = {row["id"] for row in frame.where(scoring.is_in_share(["id"], share)).select("id").collect()}
+        assert ids < champions if nested else ids >= champions  # who was in a small share stays in a larger one
+    laptop.task("inference", job)
+    assert frame_of(own, "predictions").equals(there)
+    monkeypatch.setattr(champion_scorer, "load_challenger", scorer(4, "shadow_predictions"))
+    laptop.task("inference", job)
+    assert len(frame_of(own, "shadow_predictions")) == 800
+    assert frame_of(own, "predictions").equals(there)
