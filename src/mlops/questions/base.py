@@ -43,8 +43,8 @@ class FigureNames:
     """What a gap below 0 means, and what one above 0 does."""
 
     def describe_side(self, gap: float) -> str:
-        """Say which way a gap goes, in brackets; "" for no gap."""
-        return f" ({self.gap_sides[gap > 0]})" if gap else ""
+        """Say which way a gap goes, in brackets; "" for one that is printed as 0.0000."""
+        return f" ({self.gap_sides[gap > 0]})" if round(gap, 4) else ""
 
 
 @dataclass(frozen=True)

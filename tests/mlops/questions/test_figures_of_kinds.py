@@ -248,6 +248,7 @@ def test_labels_far_from_every_prediction_cannot_be_right(question, y, p, said):
         (NUMBER, [1.0, 2.0, 3.0], [2.0, 3.0, 4.0], "mean absolute error 1.0000, bias +0.5000 (it predicts too much)"),
         (NUMBER, [1.0, 2.0, 3.0], [0.0, 1.0, 2.0], "mean absolute error 1.0000, bias -0.5000 (it predicts too little)"),
         (NUMBER, [1.0, 3.0], [2.0, 2.0], "mean absolute error 1.0000, bias +0.0000, explained"),
+        (NUMBER, [1.0, 3.0], [2.0, 1.9999], "bias -0.0000, explained"),
         (BINARY, [0, 0, 1], [0.5, 0.5, 0.9], "calibration gap +0.3000 (it predicts too much)"),
         (BINARY, [0, 1, 1], [0.1, 0.5, 0.5], "calibration gap -0.3000 (it predicts too little)"),
         (BINARY, [0, 0, 1], [0.5, 0.5, 0.9], "average precision 1.0000"),
