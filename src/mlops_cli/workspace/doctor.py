@@ -21,6 +21,17 @@ _SECRETS = {
 }
 """Ways to log in that keep a secret somewhere, by the SDK's names."""
 _MEND_FIRST = "mend what stands above first"
+_NETWORK = (
+    (
+        re.compile(r"IP ACL|IP access list|blocked by|unauthorized network access", re.IGNORECASE),
+        "it lets in other addresses only: use its network or VPN, or its admin's IP access list (docs/how-to/setup.md)",
+    ),
+    (
+        re.compile(r"resolve|name resolution|not known|getaddrinfo", re.IGNORECASE),
+        "check the host; with Private Link its name resolves inside of the network only (docs/how-to/setup.md)",
+    ),
+)
+"""What an answer says that comes from a network and not from a login, and its cure."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ def run_checks(facts: Facts) -> tuple[Check, ...]:
         ("login", _check_login),
         ("bundle", _check_bundle),
         ("metastore", _check_metastore),
+        ("account", _check_account),
         ("catalogs", _check_catalogs),
         ("rights", _check_rights),
         ("serverless", _check_serverless),
@@ -105,7 +117,9 @@ def _version_numbers(version: str) -> tuple[int, ...]:
 
 def _check_login(facts: Facts) -> Check:
     if facts.login is None:
-        return Check("login", "bad", facts.trouble, "databricks auth login --host https://WORKSPACE")
+        cures = (cure for words, cure in _NETWORK if words.search(facts.trouble))
+        cure = next(cures, "databricks auth login --host https://WORKSPACE")
+        return Check("login", "bad", facts.trouble, cure)
     return Check("login", "good", f"{facts.login.name} in {facts.login.host}")
 
 
@@ -122,6 +136,21 @@ def _check_metastore(facts: Facts) -> Check | None:
         cure = "an account admin assigns one, in the account console under Catalog"
         return Check("metastore", "bad", "the workspace has no metastore, so no Unity Catalog", cure)
     return Check("metastore", "good", "the workspace has Unity Catalog")
+
+
+def _check_account(facts: Facts) -> Check | None:
+    """Check whether the account can be read, which a trial without its admin and Free Edition do not let you."""
+    if facts.state is None or facts.needs is None:
+        return None
+    if not any(identity.kind == "service principal" for identity in facts.needs.identities):
+        what = f"target {facts.target} has no service principal: Free Edition and a trial without an admin can hold it"
+        return Check("account", "good", what)
+    unread = [policies for policies in facts.state.policies.values() if isinstance(policies, Unreadable)]
+    if unread:
+        what = f"you may not read the account ({unread[0].why}); Free Edition has none that you could administer"
+        cure = f"ask an account admin to run mlops bootstrap --target {facts.target}; without one, work in target dev"
+        return Check("account", "unknown", what, cure)
+    return Check("account", "good", "you may read whom the account trusts to log in as a service principal")
 
 
 def _check_catalogs(facts: Facts) -> Check | None:

@@ -14,11 +14,14 @@ from test_bootstrap import DEPLOY, SERVE, document, ready
 
 from mlops_cli import cli
 from mlops_cli.workspace import commands
+from mlops_cli.workspace.doctor import Facts, run_checks
 from mlops_cli.workspace.protection import Environment
+from mlops_cli.workspace.requirements import TargetRequirements
+from mlops_cli.workspace.state import Principal, WorkspaceState
 
 CHECKS = (
-    "cli", "login", "bundle", "metastore", "catalogs", "rights", "serverless", "environment", "registry", "aliases",
-    "secrets", "approvals",
+    "cli", "login", "bundle", "metastore", "account", "catalogs", "rights", "serverless", "environment", "registry",
+    "aliases", "secrets", "approvals",
 )  # fmt: skip
 PROTECTED = Environment(reviewers=1, self_review=False, bypass=False, branches=("main",))
 GUARDED = {f"staging{role}": PROTECTED for role in ("", "-plan", "-promote")}
@@ -128,6 +131,37 @@ def test_a_token_that_has_ended_is_a_matter_of_the_login(without_secret: Double,
     assert "Token is expired" in findings["login"]["what"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "cure"),
+    [
+        ("Source IP address: 1.2.3.4 is blocked by Databricks IP ACL for workspace: 7", "IP access list"),
+        ("Unauthorized network access to workspace: 7", "use its network or VPN"),
+        ("Failed to resolve 'adb-7.azuredatabricks.net' ([Errno -2] Name or service not known)", "Private Link"),
+        ("User is not a member of this workspace", "databricks auth login"),
+    ],
+)
+def test_a_network_that_lets_nobody_in_is_no_matter_of_the_login(
+    without_secret: Double, install: Install, ask: Ask, answer: str, cure: str
+) -> None:
+    install()
+    without_secret.refuse("GET", "/scim/v2/Me", Refused(403, "PERMISSION_DENIED", answer))
+    code, findings = ask()
+    assert (code, states(findings, "bad")) == (1, ["login"])
+    assert answer.partition(" (")[0] in findings["login"]["what"]
+    assert cure in findings["login"]["cure"]
+
+
+def test_a_target_of_people_alone_needs_no_account() -> None:
+    needs = TargetRequirements(document())
+    state = WorkspaceState(host="", workspace_id=1, account_id="", me=Principal("ada", "1"))
+    facts = Facts(target="dev", needs=needs, state=state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TargetRequirements, "identities", ())
+        checks = {check.check: check for check in run_checks(facts)}
+    assert checks["account"].state == "good"
+    assert "Free Edition" in checks["account"].what
+
+
 def _no_catalog(double: Double) -> None:
     del double.catalogs["prod"]
 
@@ -193,7 +227,8 @@ def test_a_person_who_may_read_little_is_told_what_is_unknown_and_not_what_is_no
         without_secret.refuse("GET", path, denied("that right"))
     code, findings = ask()
     assert code == 0
-    assert states(findings, "unknown") == ["rights", "serverless", "environment", "secrets"]
+    assert states(findings, "unknown") == ["account", "rights", "serverless", "environment", "secrets"]
+    assert "without one, work in target dev" in findings["account"]["cure"]
 
 
 def test_a_workspace_without_the_environments_api_is_unknown(
