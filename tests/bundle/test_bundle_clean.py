@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 import zlib
 from pathlib import Path
@@ -147,3 +149,9 @@ def test_every_node_of_the_resolved_bundle_knows_its_file(bundle: Bundle, root: 
         lines.setdefault(place.file, (root / place.file).read_text().splitlines())
         assert place.file == Path(f"resources/{job}.job.yml")
         assert lines[place.file][place.line - 1].strip() == f"{job}:"
+
+
+def test_the_bundle_names_no_cloud(bundle: Bundle) -> None:
+    """Only resources/extras/classic.py, which is off by default, has a node type and attributes of Azure."""
+    words = re.compile(r"azure|abfss|aws|s3://|gcp|gs://|google|node_type|instance_pool|Standard_", re.IGNORECASE)
+    assert sorted(set(words.findall(json.dumps(bundle.jobs, default=str)))) == []
