@@ -39,19 +39,19 @@ def find_entity(deployed: DeployedBundle, use_case: UseCase, key: str) -> Scored
         [deployed.parameter_default("inference", name) for name in names]
         for names in (("data_catalog", "data_schema"), ("catalog", "schema"))
     )
-    scored = _read_entity(deployed, (*own, f"{use_case.table_prefix}predictions"), given)
+    scored = read_entity(deployed, (*own, f"{use_case.table_prefix}predictions"), given)
     newest = max(scored, key=lambda row: (parse_moment(row["scored_at"]), int(row["model_version"])), default=None)
     at = None if newest is None else parse_moment(newest["prediction_time"])
-    features = _read_entity(deployed, (*data, f"{use_case.table_prefix}features"), given)
+    features = read_entity(deployed, (*data, f"{use_case.table_prefix}features"), given)
     features = [row for row in features if at in {None, parse_moment(row["prediction_time"])}]
     if not features:
         moment = f" at {at}, when it was scored" if at else ""
         cure, table = "check the key, or run the job 'ingestion'", f"{'.'.join(data)}.{use_case.table_prefix}features"
-        raise DataError(f"{table} has no row with {_words(given)}{moment}: {cure}")
+        raise DataError(f"{table} has no row with {describe_key(given)}{moment}: {cure}")
     rows = audit_records.read_rows(deployed)
     number = champion_of(rows) if newest is None else int(newest["model_version"])
     if number is None:
-        raise ModelError(f"{_words(given)} was not scored yet, and {deployed.model} has no champion to score it")
+        raise ModelError(f"{describe_key(given)} was not scored yet, and {deployed.model} has no champion to score it")
     chosen = max(features, key=lambda row: parse_moment(row["prediction_time"]))
     return ScoredEntity(chosen, newest, replace(read_record(rows, number), model_name=deployed.model))
 
@@ -64,7 +64,7 @@ def _split_key(names: Sequence[str], key: str) -> dict[str, str]:
     return dict(zip(names, parts, strict=True))
 
 
-def _read_entity(deployed: DeployedBundle, table: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
+def read_entity(deployed: DeployedBundle, table: Sequence[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
     """Read the rows of an entity without Spark; in a workspace a SQL warehouse reads them."""
     from mlops_cli import home_tables, warehouse
 
@@ -82,5 +82,6 @@ def parse_moment(value: datetime | str) -> datetime:
     return to_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 
-def _words(given: Mapping[str, str]) -> str:
+def describe_key(given: Mapping[str, str]) -> str:
+    """Name an entity by its key, in words."""
     return ", ".join(f"{name} {value}" for name, value in given.items())

@@ -7,6 +7,7 @@ import shlex
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import click
 from mlops.contract import ConfigError
 from mlops.platform.scoring_server import load_served, make_app, read_example, serve_app
 from mlops_cli import options
+from mlops_cli.key_requests import accept_keys, find_features
 from mlops_cli.request_page import render_requests
 from mlops_cli.served_champion import open_champion
 
@@ -47,7 +49,8 @@ def serve(home: Path, target: str, port: int) -> None:
 
     Example: laptop serve -t prod
     """
-    with _free_port(port), open_champion(options.resolve_target(target, home)) as (folder, card, use_case):
+    deployed = options.resolve_target(target, home)
+    with _free_port(port), open_champion(deployed) as (folder, card, use_case):
         served, body = load_served(folder, card), read_example(folder)
         place = home.resolve() / "serving" / target
         place.mkdir(parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ def serve(home: Path, target: str, port: int) -> None:
         )
         page = render_requests(served, card, use_case, body, curl)
         (place / "requests.html").write_text(page)
-    app = make_app(served)
+    app = accept_keys(make_app(served), use_case, partial(find_features, deployed, use_case))
     app.get("/", include_in_schema=False)(_page_of(page))
     options.print_line(f"{card.name} answers at {url}", f"page: {url}/ and {place}/requests.html")
     click.echo(f"try: {curl}")  # as it is, to be copied
