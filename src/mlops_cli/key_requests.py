@@ -50,10 +50,10 @@ def fill_features(body: bytes, use_case: UseCase, find: Callable[[Row], Row]) ->
         return body
     if not rows or any(set(row) != set(use_case.entity.key) for row in rows):
         return body
-    found = [find(row) for row in rows]
+    features = [find(row) for row in rows]
     names = [feature.name for feature in use_case.features]
     types = {feature.name: feature.input_type for feature in use_case.features}
-    data = [[_to_input(row[name], types[name]) for name in names] for row in found]
+    data = [[_to_input(row[name], types[name]) for name in names] for row in features]
     return json.dumps({"dataframe_split": {"columns": names, "data": data}}).encode()
 
 
