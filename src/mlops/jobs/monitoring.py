@@ -100,7 +100,12 @@ def _profile_predictions(job: Job) -> None:
         return
     if runtime.home() is not None:
         job.log.info("data profiling is a service of the platform: the laptop skips it")
-    elif profiling.profile_table(job.own.full_name("predictions"), "event_time"):
+        return
+    prediction, type_, _ = question_of(job.use_case.label).score_columns[0]
+    if profiling.profile_table(
+        job.own.full_name("predictions"), moment="event_time", version="model_version", prediction=prediction,
+        of_classes=type_ == "string",
+    ):  # fmt: skip
         job.log.info("the platform profiles the table predictions from now on")
 
 
