@@ -162,21 +162,27 @@ def _gather_facts(target: str, file: Path | None) -> Facts:
 @click.command("copy-dbfs", epilog="Exit codes: 0 all is there and verified, 1 a file is not, 2 wrong arguments.")
 @click.argument("source")
 @click.argument("target")
-def copy_dbfs(source: str, target: str) -> None:
+@options.output
+def copy_dbfs(source: str, target: str, output: str) -> None:
     """Copy a folder of DBFS root into a volume.
 
     Every file's checksum is verified; a second run continues an interrupted one. The source stays as it is.
 
     Example: mlops copy-dbfs dbfs:/FileStore/FOLDER /Volumes/CATALOG/SCHEMA/landing/old
     """
-    done = storage.copy_folder(source, target, click.echo)
+    with options.only_result(output):
+        done = storage.copy_folder(source, target, click.echo)
+    if output == "json":
+        click.echo(json.dumps(asdict(done)))
+        return
     click.echo(f"{done.copied} files copied, {done.there} were there; {done.size:,} bytes verified by sha256")
 
 
 @click.command(epilog=options.EXITS)
 @options.target
 @click.option("--undo", is_flag=True, help="Take the link away.")
-def link(target: str, *, undo: bool) -> None:
+@options.output
+def link(target: str, *, undo: bool, output: str) -> None:
     """Let Databricks start job deployment for a new version.
 
     A second run changes nothing.
@@ -186,6 +192,9 @@ def link(target: str, *, undo: bool) -> None:
     deployed = options.resolve_target(target, None)
     job = "" if undo else deployed.job_id("deployment")
     changed = Registry(None).link_job(deployed.model, job)
+    if output == "json":
+        click.echo(json.dumps({"model": deployed.model, "job": job or None, "changed": changed}))
+        return
     now = f"starts job {job} for each new version" if job else "starts no job"
     click.echo(f"{deployed.model} {now}{'' if changed else ', as before'}")
 

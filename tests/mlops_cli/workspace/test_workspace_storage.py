@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -196,6 +197,8 @@ def test_the_command_copies_and_tells_what_it_did(double: Double, capsys: pytest
     told = capsys.readouterr().out.splitlines()
     assert told[0].split() == ["copied", "4", "a.csv"]
     assert told[1] == "1 files copied, 0 were there; 4 bytes verified by sha256"
+    assert cli.run_args(["copy-dbfs", "dbfs:/FileStore/flights", f"{VOLUME}/old", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"copied": 0, "there": 1, "size": 4}
     double.files[f"{VOLUME}/old/a.csv"] = b"else"
     assert cli.run_args(["copy-dbfs", "dbfs:/FileStore/flights", f"{VOLUME}/old"]) == 1
     assert "is there with another content" in capsys.readouterr().err
