@@ -49,7 +49,6 @@ LEGAL = {
     "dangle variables.*.description": "free text",
     "dangle resources.jobs.*.description": "free text",
     "dangle resources.*.*.comment": "free text",
-    "dangle resources.volumes.*.name": "a volume may have any name",
     "dangle resources.jobs.*.parameters.*.default": "a default is free text where the configuration says so",
     "dangle resources.jobs.*.tasks.*.task_key": "only a task that others name, or with an entry point, is bound",
     "delete resources.jobs.*.parameters.*": "its configuration has a default",
