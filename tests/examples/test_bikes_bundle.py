@@ -56,7 +56,7 @@ def test_the_whole_loop_runs_from_its_own_environment(tmp_path):
     clean = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"}
     done = subprocess.run(command, cwd=BIKES, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    for words in ("1 of 1: 1 July to 28 July", "prod.bikes.rentals", "MAE", "2011-07-"):
+    for words in ("1 of 1: 1 July to 28 July", "prod.bikes.rentals", "mean absolute error", "2011-07-"):
         assert words in done.stdout
     champions = [line for line in done.stdout.splitlines() if "rentals" in line and "│" in line]
     assert len(champions) == 3
