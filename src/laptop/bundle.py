@@ -39,7 +39,7 @@ __all__ = [
 
 
 class BundleError(Exception):
-    """The bundle cannot be used; `problems` has every reason."""
+    """The bundle cannot be used; `problems` lists every reason."""
 
     def __init__(self, problems: Iterable[Diagnostic]) -> None:
         self.problems = tuple(problems)
@@ -55,11 +55,11 @@ class BundleSource:
     laptop: Node
     """laptop.yml: what only a laptop needs."""
     problems: tuple[Diagnostic, ...]
-    """What cannot be read or merged."""
+    """Parts that cannot be read or merged."""
     files: tuple[Node, ...]
     """The files one by one, before they were merged."""
     misfits: tuple[Misfit, ...] = ()
-    """What the CLI drops when it reads the files."""
+    """Values that the CLI drops when it reads the files."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Bundle:
     target: str
     tree: Node = field(repr=False)
     misfits: tuple[Misfit, ...] = ()
-    """What the CLI drops when references are resolved."""
+    """Values that the CLI drops when it resolves references."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Bundle:
         return dict(self.document.get("resources", {}).get("jobs", {}))
 
     def locate(self, *path: str | int) -> Location:
-        """Where that path of the document is written, or its nearest ancestor that is written at all."""
+        """Find the place where a path of the document is written, or that of its nearest written ancestor."""
         return self.tree.locate(*path)
 
 
@@ -117,7 +117,7 @@ def _without_nothing(value: Any) -> Any:
 
 
 def read_source(root: Path) -> BundleSource:
-    """Read databricks.yml and every file that it includes; what cannot be read is in `problems`, nothing is raised."""
+    """Read databricks.yml and every file that it includes; unreadable parts are in `problems`, nothing is raised."""
     forget_git()
     main, problems = parse_yaml(root, root_file(root))
     files = [main]
@@ -160,7 +160,7 @@ def merge_files(root: Path, files: tuple[Node, ...], laptop: Node, problems: Ite
 
 
 def _with_some_target(tree: Node) -> Node:
-    """The CLI takes `environments` for targets, the name that they once had, and makes `default` if there is none."""
+    """Add the target `default` if there is none; like the CLI, read `environments`, the old name of targets."""
     named = tree.get("targets") or tree.get("environments")
     if named and isinstance(named.value, dict) and named.value:
         return tree.with_value("targets", named)
@@ -173,7 +173,7 @@ def list_targets(root: Path) -> tuple[str, ...]:
 
 
 def all_job_ids(root: Path) -> dict[str, tuple[str, str]]:
-    """Job and target by the ids that the jobs of all targets have on a laptop."""
+    """Return job and target by job id, for the jobs of all targets; the ids are those of a laptop."""
     tree = read_source(root).tree
     names = [name for name, _ in (tree.get("targets") or tree).items()]
     groups = [tree.get("resources", "jobs"), *(tree.get("targets", name, "resources", "jobs") for name in names)]
@@ -193,7 +193,7 @@ def load_bundle(
         overrides: whether the laptop's values of variables count.
 
     Raises:
-        BundleError: with everything that cannot be read, merged or resolved.
+        BundleError: lists everything that cannot be read, merged or resolved.
     """
     source = read_source(root)
     problems = (*source.problems, *(misfit.problem for misfit in source.misfits))
@@ -214,7 +214,7 @@ def resolve_target(
     overrides: bool = True,
     deployed: bool = False,
 ) -> tuple[Bundle, list[Diagnostic]]:
-    """Merge the target in and resolve every reference; what cannot be resolved stays as text and is a problem.
+    """Merge the target in and resolve every reference; an unresolved one stays as text and is a problem.
 
     Args:
         source: the bundle as it is written.
@@ -249,7 +249,7 @@ def resolve_target(
 
 
 def _check_duplicate_keys(part: Node, owners: dict[str, Location]) -> list[Diagnostic]:
-    """Resources of a file whose key another one has, whatever their kinds: the CLI wants each key once."""
+    """Find resources whose key another resource has, of any kind: the CLI requires unique keys."""
     taken = []
     resources, scripts = part.get("resources"), part.get("scripts")
     groups = [group for _, group in resources.items()] if resources else []

@@ -1,7 +1,7 @@
-"""The command `laptop`: checks the bundle and runs its jobs on this machine.
+"""The command `laptop`, which checks the bundle and runs its jobs on this machine.
 
-Exit codes: 0 all went well; 1 a task failed; 2 what was asked for, or the bundle, cannot be used as it is;
-130 and 143 interrupted by Ctrl-C and by SIGTERM.
+Exit codes: 0 success; 1 a task failed; 2 the arguments or the bundle are invalid; 130 and 143 interrupted by Ctrl-C and
+by SIGTERM.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def validate(targets: tuple[str, ...], schema: Path | None, *, write_plans: bool
     from laptop.lint import lint_bundle
     from laptop.lint.sarif import to_sarif
 
-    with bundle_errors(), start_check(_find_root()) as check:  # it runs beside the linter
+    with bundle_errors(), start_check(_find_root()) as check:  # runs in parallel with the linter
         problems = lint_bundle(_find_root(), targets or None, schema)
         problems += tuple(check.find_problems()) if check else ()
         if write_plans and not problems:
@@ -307,7 +307,7 @@ def open_home(home: Path | None) -> Home:
 
 @contextmanager
 def bundle_errors() -> Iterator[None]:
-    """Turn a BundleError into an error that the user reads."""
+    """Convert a BundleError into a click error, which is shown without a stack trace."""
     from laptop.bundle import BundleError
 
     try:
@@ -328,12 +328,12 @@ def load_checked(target: str) -> Bundle:
 
 
 def write_summaries(home: Home) -> None:
-    """Write the summary of every target: promotion reads that of its target before any job ran there."""
+    """Write the summary of every target: promotion reads the summary of a target in which no job has run yet."""
     from laptop.bundle import BundleError, list_targets, load_bundle
     from laptop.summary import write_summary
 
     for target in list_targets(_find_root()):
-        with suppress(BundleError):  # the target that runs is checked; the mistakes of the others do not stop it
+        with suppress(BundleError):  # mistakes in other targets do not stop this one, which was checked before
             write_summary(load_bundle(_find_root(), target), home)
 
 

@@ -1,7 +1,8 @@
 """The keys that the pinned CLI knows: every key of a bundle with its type, as cli_keys.json lists them.
 
-The file was taken from CLI 1.13.0, whose own `bundle validate` tells the same: a key that is not listed is dropped, a
-value of another type too. databricks-bundles lists fewer kinds, and in its newer versions keys that this CLI drops.
+The file was made from CLI 1.13.0. Its `bundle validate` agrees with the file: it drops a key that is not listed, and a
+value of another type. (Rejected: databricks-bundles, which lists fewer kinds and, in newer versions, keys that this CLI
+drops.)
 
 A type is written as `str`, `int`, `float`, `bool`, `any`, `=A|B` (one of these texts), `[T]` (a list of T), `{T}` (a
 mapping of names to T), or the name of a structure. `attributes` are what the workspace adds to each kind of resource.
@@ -31,13 +32,13 @@ class Structure:
     keys: dict[str, str]
     """The type of each key."""
     required: tuple[str, ...]
-    """Keys without which the CLI warns; the platform refuses most of these."""
+    """Keys whose absence makes the CLI warn; the platform refuses most such resources."""
     needed: tuple[str, ...] = ()
-    """Further keys that the CLI or the API requires, and not empty."""
+    """Further keys that the CLI or the API requires, with a value that is not empty."""
     reserved: tuple[str, ...] = ()
     """Keys that the CLI sets itself, and refuses in a bundle."""
     elsewhere: str = ""
-    """The key of a file that may hold what is required."""
+    """A key that may name a file with the required keys."""
 
 
 @cache
@@ -63,7 +64,7 @@ def load_root() -> Structure:
 
 
 def find_type(path: Iterable[str | int]) -> str | None:
-    """The type of what stands at a path of databricks.yml, None if the CLI knows no such path."""
+    """Return the type of the value at a path of databricks.yml; None if the CLI knows no such path."""
     written = load_root().name
     for step in path:
         if written in load_structures():
@@ -76,7 +77,7 @@ def find_type(path: Iterable[str | int]) -> str | None:
 
 
 def is_attribute(kind: str, name: str) -> bool:
-    """Whether a workspace tells this of a resource once it is there, beside what the bundle says of it."""
+    """Whether a name is an attribute that the workspace adds to a deployed resource of that kind."""
     return name in _load()["attributes"].get(kind, ())
 
 

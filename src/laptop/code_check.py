@@ -1,4 +1,4 @@
-"""Runs the check of the code that laptop.yml names, beside the linter: a process of its own, which imports the code."""
+"""Runs the code check that laptop.yml names, in a separate process that imports the code, parallel to the linter."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _RULE = "code"
 
 @dataclass(frozen=True)
 class CodeCheck:
-    """A check that runs: a module that prints a JSON list of problems (file, line, summary, reason, fix)."""
+    """A running check: a module that prints a JSON list of problems (file, line, summary, reason, fix)."""
 
     module: str
     location: Location
     process: subprocess.Popen[str]
 
     def find_problems(self) -> Iterator[Diagnostic]:
-        """Wait for the check to end, and yield what it has found; a check that fails is a problem, too."""
+        """Wait for the check to end, and yield its problems; a check that fails is itself a problem."""
         out, errors = self.process.communicate()
         try:
             problems = json.loads(out) if self.process.returncode == 0 else None
@@ -44,7 +44,7 @@ class CodeCheck:
 
 @contextmanager
 def start_check(root: Path) -> Iterator[CodeCheck | None]:
-    """Start the check of a bundle, None if laptop.yml names none; it does not outlive the block."""
+    """Start the check of a bundle, and end it with the block; None if laptop.yml names no check."""
     settings = LaptopSettings(read_laptop(root, []))
     module, node = settings.module("check"), settings.tree.get("check")
     if not module or node is None:

@@ -1,4 +1,4 @@
-"""Names of targets and jobs for a shell that completes a command."""
+"""Completes names of targets and jobs in a shell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """The targets of the bundle that begin with what is typed."""
+    """List the targets of the bundle that begin with the typed text."""
     from laptop.bundle import list_targets
     from laptop.includes import find_root
 
@@ -18,7 +18,7 @@ def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 
 def complete_job(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """The jobs of the bundle, of any target, that begin with what is typed."""
+    """List the jobs of the bundle, in any target, that begin with the typed text."""
     from laptop.bundle import read_source
     from laptop.includes import find_root
 

@@ -1,9 +1,9 @@
-"""YAML as a tree in which every node knows its file and line, also after files and targets were merged.
+"""A YAML tree in which every node keeps its file and line, also after files and targets are merged.
 
 The rules of merging are those of the Databricks CLI (libs/dyn/merge): mappings merge key by key, lists are joined, the
-incoming scalar wins if it is of the same kind, nothing (null) changes nothing. Files are merged when their scalars have
-the types of their fields (laptop.normalize), so that `60` over `"60"` is a whole number over a whole number, and over
-`${var.limit}` is not.
+incoming scalar wins if it is of the same kind, and null changes nothing. Files are merged after their scalars are cast
+to the types of their fields (laptop.normalize). So `60` merges with `"60"`, since both are whole numbers there, and not
+with `${var.limit}`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from laptop.text import printable
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """Where something is written."""
+    """File and line of a value."""
 
     file: Path
     """Relative to the root of the bundle."""
@@ -32,7 +32,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A problem of the bundle: which rule, where, what it is, why it matters and how to correct it."""
+    """A problem of the bundle: the rule, the place, a summary, the reason why it matters and the fix."""
 
     rule: str
     location: Location
@@ -45,7 +45,7 @@ class Diagnostic:
 
 
 class Moment(str):
-    """A day or a time without quotes: text in a field of text, and no text where the CLI looks for any value."""
+    """A day or time without quotes. It is text in a text field; where any value is allowed, the CLI cannot read it."""
 
     __slots__ = ()
 
@@ -58,10 +58,10 @@ class Node:
     """dict of str to Node, list of Node, or a plain str, int, float, bool or None."""
     place: Location
     anchor: bool = False
-    """Whether the YAML gives it a name (`&name`); the CLI lets such a value stand under any key."""
+    """Whether it has an anchor (`&name`); the CLI accepts such a value under any key."""
 
     def get(self, *path: str | int) -> Node | None:
-        """The node below this one at that path, None if there is none."""
+        """Return the node at a path below this one; None if there is none."""
         node: Node | None = self
         for step in path:
             value = node.value if node else None
@@ -74,7 +74,7 @@ class Node:
         return node
 
     def items(self) -> Iterator[tuple[str, Node]]:
-        """Its entries if it is a mapping, else nothing."""
+        """Iterate over the entries of a mapping; any other node has none."""
         yield from self.value.items() if isinstance(self.value, dict) else ()
 
     def walk(self) -> Iterator[Node]:
@@ -89,7 +89,7 @@ class Node:
                 stack += node.value
 
     def locate(self, *path: str | int) -> Location:
-        """Where that path is written, or its nearest ancestor that is written at all."""
+        """Find the place of the node at a path, or of its nearest ancestor that exists."""
         node = self
         for step in path:
             below = node.get(step)
@@ -103,7 +103,7 @@ class Node:
         return Node({**self.value, step: child}, self.place, self.anchor)
 
     def plain(self) -> Any:
-        """The same as plain dicts, lists and scalars."""
+        """Convert the tree to plain dicts, lists and scalars."""
         match self.value:
             case dict() as entries:
                 return {key: node.plain() for key, node in entries.items()}
@@ -116,7 +116,7 @@ class Node:
 
 
 def merge_nodes(base: Node, overlay: Node, problems: list[Diagnostic]) -> Node:
-    """`other` laid over `base`; a value of another kind is noted as a problem and left out."""
+    """Merge `overlay` over `base`; a value of another kind is added to `problems` and left out."""
     match base.value, overlay.value:
         case None, _:
             return overlay
@@ -140,20 +140,20 @@ def merge_nodes(base: Node, overlay: Node, problems: list[Diagnostic]) -> Node:
 
 
 def merge_by_key(items: Node, key: str, problems: list[Diagnostic]) -> Node:
-    """A list of mappings in which those with the same `key` are one, the later laid over the earlier."""
+    """Merge the mappings of a list that have the same `key`, the later over the earlier."""
     if not isinstance(items.value, list):
         return items
     merged: dict[Any, Node] = {}
     for position, item in enumerate(items.value):
         name = item.get(key)
-        # Without a usable name an item stays apart (the CLI would merge all of those); the linter asks for the name.
+        # An item without a usable name is not merged (the CLI would merge all such items); the linter reports it.
         slot = name.value if name and isinstance(name.value, str) else position
         merged[slot] = merge_nodes(merged[slot], item, problems) if slot in merged else item
     return Node(list(merged.values()), items.place)
 
 
 def describe_kind(node: Node) -> str:
-    """What sort of value a node is, in words."""
+    """Describe the kind of a node's value, for messages."""
     match node.value:
         case dict():
             return "a mapping"
@@ -170,7 +170,7 @@ def describe_kind(node: Node) -> str:
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """The cure for a wrong name: the nearest right one, else all of them."""
+    """Suggest the most similar known name for an unknown one, else list all known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there is {', '.join(names) or 'none'}"

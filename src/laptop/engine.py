@@ -1,12 +1,13 @@
-"""The warm engine of a home: one Spark server that a keeper holds for the commands that follow (`laptop up`).
+"""The engine of a home: a Spark server that a keeper process keeps running for later commands (`laptop up`).
 
 All of it lies in `engine/` of the home, which only its owner can read:
 
     keeper.lock  locked while the keeper (`laptop.keeper`) lives    engine.json  where the server is, and its token
     clients/     one locked file per command that uses the server   stop         made to ask the keeper to end
 
-The system frees a lock when its process ends in any way, so a file whose lock is free is of a dead process. (Rejected:
-process id and start time, which each system tells in its own way, and which say nothing of the commands in between.)
+The system frees a lock when its process ends in any way, so a file whose lock is free belongs to a dead process.
+(Rejected: process id and start time, which each system reports differently, and which do not cover commands that came
+and went in between.)
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from laptop import spark_command
 from laptop.home import LaptopError, disk_errors
 
 POLL = 0.2
-"""Seconds between two looks of the keeper: so long after its death a server may still seem to be there."""
+"""Seconds between two checks by the keeper. For this long a server that died may still seem to run."""
 _KEEPER = (sys.executable, "-m", "laptop.keeper")
 _started: list[subprocess.Popen[bytes]] = []
-"""Keepers of this process, which outlive it: Python warns of a process that is forgotten."""
+"""Keepers that this process started. They outlive it; without a reference to them Python would warn."""
 _END_LIMIT = 30.0
-"""Seconds that a keeper has to end, with its server."""
+"""Seconds within which a keeper and its server must end."""
 
 
 @dataclass(frozen=True)
 class EngineState:
-    """What engine.json says of a server that answers."""
+    """Content of engine.json, about a server that answers."""
 
     pid: int
-    """Of the keeper."""
+    """Process id of the keeper."""
     home: str
-    """Absolute; a copied or moved home has no engine."""
+    """Absolute path; a home that was copied or moved has no engine."""
     address: str
     """Value of SPARK_REMOTE, with the token."""
     fingerprint: str
-    """What the server was started with; a command that would start it in another way does not use it."""
+    """Digest of the server's settings and versions; a command with another one does not use this server."""
     idle_limit: float
     """Seconds without a command after which the keeper ends."""
     since: str
@@ -76,7 +77,7 @@ class Seat:
         return self.engine.read_state() == self.state
 
     def leave(self) -> None:
-        """Say that the command asks no more of the engine."""
+        """Release the seat: the command no longer uses the engine."""
         self.file.unlink(missing_ok=True)
         os.close(self.descriptor)
 
@@ -105,17 +106,17 @@ class Engine:
         return None
 
     def is_kept(self) -> bool:
-        """Whether a keeper of this user lives."""
+        """Whether a keeper of this user is running."""
         try:
             return self.folder.lstat().st_uid == os.geteuid() and _is_locked(self.folder / "keeper.lock")
         except OSError:
             return False
 
     def join(self, say: Callable[[str], None]) -> Seat | None:
-        """Take a seat at the engine; None if the command has to start a server of its own.
+        """Take a seat at the engine; None if the command must start its own server.
 
         Raises:
-            LaptopError: the engine has to end, since a command was killed, and does not.
+            LaptopError: the engine must end, because a command was killed, but does not.
         """
         self._wait_for_end()
         state = self.read_state()
@@ -132,13 +133,13 @@ class Engine:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             file.with_name(f".{name}").rename(file)  # locked before it has its name: never taken for a dead command's
         seat = Seat(self, state, file, descriptor)
-        if seat.is_alive():  # a keeper that ends withdraws its state before it looks for seats a last time
+        if seat.is_alive():  # a keeper withdraws its state before its last check for seats
             return seat
         seat.leave()
         return None
 
     def _wait_for_end(self) -> None:
-        """Wait for the end of an engine that is about to end: what a killed command asked for must not go on."""
+        """Wait until an engine has ended that must end, since statements of a killed command must not go on."""
         begin = time.monotonic()
         while self.is_kept() and (self.list_clients()[1] or not (self.folder / "engine.json").exists()):
             if time.monotonic() - begin > _END_LIMIT:
@@ -155,7 +156,7 @@ class Engine:
             The engine, and whether this call started it.
 
         Raises:
-            LaptopError: the keeper ended; its last words.
+            LaptopError: the keeper ended; contains the last line of its log.
         """
         state = self.read_state()
         if state and (state.fingerprint, state.idle_limit) == (spark_command.fingerprint(), idle_limit):
@@ -199,7 +200,7 @@ class Engine:
 
     @contextmanager
     def keep(self) -> Iterator[int]:
-        """Be the keeper within the context; yields the descriptor of its lock.
+        """Hold the keeper's lock within the context; yields the descriptor of the lock.
 
         Raises:
             LaptopError: there is another, or the folder is another user's.
@@ -210,7 +211,7 @@ class Engine:
             (self.folder / "clients").mkdir(exist_ok=True)
         tries = 0
         while (lock := _take_lock(self.folder / "keeper.lock", os.O_CREAT)) is None and tries < 20:
-            tries += 1  # who asks whether there is a keeper takes the lock for a moment
+            tries += 1  # `is_kept` holds the lock for a moment
             time.sleep(0.05)
         if lock is None:
             raise LaptopError(f"another keeper holds the engine of {self.home}")
@@ -240,7 +241,7 @@ class Engine:
         (self.folder / "engine.json").unlink(missing_ok=True)
 
     def list_clients(self) -> tuple[list[Path], list[Path]]:
-        """The files of the commands that use the server, and of those that died."""
+        """List the files of the commands that use the server, and of those that died."""
         living: list[Path] = []
         dead: list[Path] = []
         for file in (self.folder / "clients").glob("[!.]*"):

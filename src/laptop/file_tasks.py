@@ -1,7 +1,7 @@
 """Tasks that run a file of the bundle: a notebook, a Python script or SQL.
 
-They see what they see on the platform: the folder of the file is the working directory and the first place of imports.
-Both belong to the process, so that such tasks run one at a time, even those of a for_each_task.
+As on the platform, the folder of the file is the working directory and the first place of imports. Both belong to the
+process, so such tasks run one at a time, also those of a for_each_task.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_file_task(  # noqa: PLR0917 - bound in this order before there is a sess
         kind: notebook_task, spark_python_task or sql_task.
         what: the value of that key.
         file: absolute.
-        scope: what its references may speak of.
+        scope: the values that its references may name.
         home: keeps the figures that a notebook displays, in `notebooks`.
         get_session: waits for Spark and returns its session; None where nothing needs it.
 
@@ -84,7 +84,7 @@ def _run_sql(file: Path, values: dict[str, str], session: Any) -> None:
 
 
 def find_task_file(bundle: Bundle, job: str, key: str, kind: str) -> Path:
-    """The file that a task names, seen from the file of the bundle in which it is written; absolute."""
+    """Return the absolute path of a task's file, which is relative to the bundle's file that declares the task."""
     for number, task in enumerate(bundle.jobs[job]["tasks"]):
         nested = task.get("for_each_task", {}).get("task", {})
         if key in {task["task_key"], nested.get("task_key")} and kind in {**task, **nested}:

@@ -1,7 +1,7 @@
 """Values of variables from outside the bundle's files, where the Databricks CLI looks for them, in its order.
 
 First the environment variable `BUNDLE_VAR_<name>`, the name spelled as the bundle spells it, then the file
-`.databricks/bundle/<target>/variable-overrides.json`. Both beat what databricks.yml says
+`.databricks/bundle/<target>/variable-overrides.json`. Both override databricks.yml
 (bundle/config/mutator/set_variables.go).
 """
 
@@ -20,13 +20,13 @@ PREFIX = "BUNDLE_VAR_"
 def read_given_values(
     root: Path, target: str, variables: Node | None, problems: list[Diagnostic]
 ) -> list[dict[str, Node]]:
-    """Two mappings of names to values, the stronger first.
+    """Read the values as two mappings of variable to value; the first overrides the second.
 
     Args:
         root: folder of databricks.yml.
         target: whose values.
         variables: the bundle's; the environment may hold values for other bundles.
-        problems: where to note what the CLI refuses.
+        problems: receives what the CLI refuses.
     """
     declared = dict(variables.items()) if variables else {}
     file = Path(".databricks/bundle") / target / "variable-overrides.json"
@@ -55,7 +55,7 @@ def _from_file(root: Path, file: Path, declared: Mapping[str, Node], problems: l
     for name, value in node.items():
         variable = declared.get(name)
         if variable and variable.get("lookup"):
-            continue  # the CLI asks the workspace all the same
+            continue  # the CLI looks it up in the workspace nevertheless
         if variable and _is_complex(variable) != isinstance(value.value, dict | list):
             what = f"{describe_kind(value)} stands for the variable {name!r}"
             why = "the CLI takes a mapping or a list for a complex variable, and for no other"

@@ -1,7 +1,7 @@
-"""File patterns as Go's filepath.Glob reads them, which decides what the CLI includes.
+"""Matches file patterns like Go's filepath.Glob, by which the CLI includes files.
 
 `*` and `?` stay within one level (`**` is `*`), hidden files match like others, `[^a]` negates and `[!a]` does not.
-A pattern that is malformed is refused only where matching reads so far, as in Go.
+As in Go, a malformed pattern is refused only if matching reads up to the malformed part.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import os
 from pathlib import Path
 
 META = set("*?[\\")
-"""What makes a pattern of a text; a text without them is the name of a file."""
+"""Characters that make a text a pattern; a text without them is a file name."""
 
 
 class BadPatternError(ValueError):
-    """The pattern is none: a class is not closed or empty, or it ends with a backslash."""
+    """The pattern is malformed: a class is empty or not closed, or the pattern ends with a backslash."""
 
 
 def find_files(root: Path, pattern: str) -> list[str]:
-    """The paths that match, relative to a folder, sorted.
+    """List the matching paths, relative to a folder, sorted.
 
     Args:
         root: where the pattern begins; a pattern may leave it by `..`.
@@ -72,7 +72,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def _chunk_length(pattern: str) -> int:
-    """How far it is to the next star that is no part of a class and not escaped."""
+    """Length of the pattern up to the next star that is neither in a class nor escaped."""
     at, within = 0, False
     while at < len(pattern):
         match pattern[at]:
@@ -87,9 +87,9 @@ def _chunk_length(pattern: str) -> int:
 
 
 def _match_chunk(chunk: str, name: str) -> str | None:
-    """What is left of a name behind a chunk that fits its begin; None if the chunk does not fit.
+    """Return the rest of a name after a chunk that matches its start; None if the chunk does not match.
 
-    A chunk that does not fit is read to its end all the same, since it may be malformed.
+    A chunk that does not match is still read to its end, since it may be malformed.
     """
     at, fits = 0, True
     while at < len(chunk):
@@ -108,7 +108,7 @@ def _match_chunk(chunk: str, name: str) -> str | None:
 
 
 def _read_class(chunk: str, at: int, character: str) -> tuple[bool, int]:
-    """Whether a character is in a class that begins here, and the position behind the class."""
+    """Whether a character is in the class that begins at a position, and the position after the class."""
     negated = chunk[at : at + 1] == "^"
     at, within, ranges = at + negated, False, 0
     while not (ranges and chunk[at : at + 1] == "]"):

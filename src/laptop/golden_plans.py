@@ -1,7 +1,7 @@
 """Golden plans: the resolved resources of each target, as files for reviewers.
 
-They show a change of YAML in every target that it reaches. `{{...}}` stays, since a run fills it in; for values that
-only a workspace knows, they hold the laptop's.
+A reviewer sees in them what a change of YAML changes in each target. `{{...}}` stays, since a run fills it in. Values
+that only a workspace knows are replaced by the laptop's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def render_plan(root: Path, target: str) -> str:
     Raises:
         BundleError: something cannot be resolved.
     """
-    # The plan of dev has the name of no person, and a file that holds its own commit could never be committed.
+    # The plan of dev must not depend on the person, and a file cannot contain the hash of its own commit.
     with set_environment(LOGNAME="you", GIT_DIR="/nowhere"):
         document = load_bundle(root, target).document
     emitter, text = YAML(typ="safe", pure=True), StringIO()

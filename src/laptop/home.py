@@ -30,14 +30,14 @@ class LaptopError(click.ClickException):
 
 
 def job_identity(job: Mapping[str, Any]) -> str:
-    """Who a resolved job runs as: its `run_as`, else the user of this machine."""
+    """Return the identity that a resolved job runs as: its `run_as`, else the user of this machine."""
     run_as = job.get("run_as", {})
     return str(run_as.get("service_principal_name") or run_as.get("user_name") or getpass.getuser())
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a sentence, as that the disk is full.
+    """Convert an OSError, such as a full disk, into a sentence.
 
     Raises:
         LaptopError: the block raised an OSError.
@@ -53,7 +53,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole: a reader, or a crash, sees the old text or the new one.
+    """Replace a file atomically: a reader or a crash sees either the old text or the new one.
 
     Raises:
         LaptopError: there is no room for it; the old text stays.
@@ -115,10 +115,10 @@ class Home:
 
     @property
     def _environment(self) -> Mapping[str, str | None]:
-        """What tasks find in the environment.
+        """Return the environment variables of tasks.
 
-        MLflow writes into the home, and its telemetry, which would write beside it, is off. `mlflow run` hands down its
-        own run and experiment, which are of another store.
+        MLflow writes into the home. Its telemetry is off, since it would write elsewhere. The run and experiment that
+        `mlflow run` sets are removed, since they belong to another store.
         """
         return {
             "LAPTOP_HOME": str(self.path),
@@ -156,7 +156,7 @@ class Home:
             lock.release()
 
     def remove(self, stop_users: Callable[[], object] = lambda: None) -> None:
-        """Remove the folder, after a call of `stop_users`: nothing may write there meanwhile.
+        """Call `stop_users`, then remove the folder: no other process may write there meanwhile.
 
         Raises:
             LaptopError: it is not a home, or another command uses it.

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 JOB_RUN = "job_run"
 """The tag of an MLflow run that names the job run which made it."""
 _NO_SCRIPT = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
-"""A page is what jobs logged: it shares this server with MLflow, and may run nothing."""
+"""Header of logged pages: they are served beside MLflow, so no script may run in them."""
 _NEWEST = 1000
-"""So many MLflow runs are looked at."""
+"""Largest number of MLflow runs that are searched for pages."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def find_file(folder: Path, name: str, ending: str) -> Path | None:
 
 
 def add_links(home: Path, page: Path) -> str:
-    """Return a page with links to the index and to its run in MLflow, which stand in no file."""
+    """Add links to the index and to the page's MLflow run; the page's file has no such links."""
     import mlflow
     from mlflow.exceptions import MlflowException
 

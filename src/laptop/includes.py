@@ -1,4 +1,4 @@
-"""Which files make the bundle: those that `include` names, as the CLI finds them, and laptop.yml."""
+"""Finds the files of the bundle: those that `include` names, as the CLI finds them, and laptop.yml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from laptop.go_glob import BadPatternError, find_files
 from laptop.yaml_loader import parse_yaml
 
 LAPTOP = Path("laptop.yml")
-"""What only a laptop needs; the CLI does not read it."""
+"""Settings that only a laptop needs; the CLI does not read this file."""
 LAPTOP_KEYS = ("variables", "house_rules", "configurations", "repeatable", "tables", "check", "demo", "serve", "docs")
 ROOTS = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
 """Names of the root file; the CLI never includes them."""
@@ -29,7 +29,7 @@ def root_file(root: Path) -> Path:
 
 
 def list_included_files(root: Path, main: Node, problems: list[Diagnostic]) -> list[Path]:
-    """The files that the root file includes, each once and in the CLI's order.
+    """List the files that the root file includes, each once and in the CLI's order.
 
     Args:
         root: folder of the bundle.
@@ -71,11 +71,11 @@ def _matches(root: Path, entry: Node, problems: list[Diagnostic]) -> list[str]:
 
 
 def read_laptop(root: Path, problems: list[Diagnostic]) -> Node:
-    """laptop.yml as a tree, empty if there is none.
+    """Read laptop.yml as a tree; empty if there is no such file.
 
     Args:
         root: folder of the bundle.
-        problems: where to note what is wrong with the file.
+        problems: receives the problems of the file.
     """
     if not (root / LAPTOP).exists():
         return Node({}, Location(LAPTOP, 1))

@@ -1,7 +1,7 @@
 """The keeper of an engine: starts the Spark server of a home and ends it when nobody needs it any more.
 
-`python -m laptop.keeper HOME IDLE_SECONDS`, which `laptop up` starts as a process of its own. If it is killed, the
-server ends, too, as with any command that starts one.
+`laptop up` starts it as a separate process: `python -m laptop.keeper HOME IDLE_SECONDS`. If the keeper is killed, its
+server ends, too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _watch(engine: Engine, state: EngineState, lock: int) -> str:
     engine.publish(state)
     used, seats, has_workers = time.monotonic(), _last_change(engine), False
     while not (why := _reason_to_end(engine, lock)):
-        if (newest := _last_change(engine)) != seats:  # a short command comes and goes between two looks
+        if (newest := _last_change(engine)) != seats:  # a short command can come and go between two checks
             seats, has_workers = newest, True
         if engine.list_clients()[0]:
             used = time.monotonic()
@@ -57,7 +57,7 @@ def _watch(engine: Engine, state: EngineState, lock: int) -> str:
 
 
 def _last_change(engine: Engine) -> int:
-    """When a command last came or went, in ns; 0 if the home is gone."""
+    """Time at which a command last came or went, ns since 1970; 0 if the home is gone."""
     with suppress(FileNotFoundError):
         return (engine.folder / "clients").stat().st_mtime_ns
     return 0
@@ -74,11 +74,11 @@ def _reason_to_end(engine: Engine, lock: int) -> str:
 
 
 def _end_python_workers(engine: Engine) -> bool:
-    """End the Python processes that the server keeps for sessions that are over, 50 MB each; False if one is not over.
+    """End the server's Python processes of ended sessions, 50 MB each; False if a session has not ended.
 
-    They are listed before the clients are: so none of them is of a command that joins meanwhile.
+    The processes are listed before the clients, so none of them belongs to a command that joins meanwhile.
     """
-    ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]  # -ww: whole lines, however narrow COLUMNS is
+    ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]  # -ww: whole lines, whatever the value of COLUMNS is
     listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words only
     if engine.list_clients()[0]:
         return False

@@ -84,12 +84,13 @@ def test_nine_of_ten_changes_of_the_judges_are_noticed(tmp_path, names):
     MUTATE names other modules, as in MUTATE="drift model_life"; -s shows the counts.
     """
     modules = [find_source(name) for name in os.environ.get("MUTATE", "").split() or names]
-    for name in ("src", "tests", "benchmarks", "pyproject.toml"):
+    beside = ["benchmarks", "databricks.yml", "laptop.yml", "resources"]
+    for name in ("src", "tests", *beside, "pyproject.toml"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     with (tmp_path / "pyproject.toml").open("a") as settings:
         settings.write(
             "\n[tool.mutmut]\n"
-            'source_paths = ["src"]\nalso_copy = ["benchmarks"]\n'
+            f'source_paths = ["src"]\nalso_copy = {json.dumps(beside)}\n'
             f"only_mutate = {json.dumps(modules)}\n"
             'pytest_add_cli_args = ["-n", "0"]\n'
             f"pytest_add_cli_args_test_selection = {json.dumps(TESTS)}\n"

@@ -1,14 +1,15 @@
-"""Every problem of the bundle for every target, without a workspace: where it is, what, why it matters, how to mend it.
+"""Lists every problem of a bundle for every target, without a workspace: place, summary, reason and fix.
 
     structure, laptop.normalize   keys and types          graph, calls   tasks on tasks, jobs on jobs
     deployment, paths, compute    what the CLI refuses    dynamic        {{...}}
     policy, environments, catalog, wiring                 what this house asks for
 
-RULES are what the CLI or the platform refuses, or drops without an error; they hold for any bundle. HOUSE_RULES are
-what this house asks for; they hold where laptop.yml says `house_rules: true`. `${...}` is checked where it is resolved,
-in laptop.resolution.
+RULES report what the CLI or the platform refuses, or drops without an error; they apply to any bundle. HOUSE_RULES are
+conventions of this project; they apply if laptop.yml has `house_rules: true`. `${...}` is checked in laptop.resolution,
+where it is resolved.
 
-A rule is a function from a View to problems; adding one means writing it and naming it in its module's lists.
+A rule is a function from a LintTarget to problems, whose docstring states what must hold. To add a rule, write the
+function and add it to its module's list.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ HOUSE_RULES = (
 def lint_bundle(
     root: Path, targets: Sequence[str] | None = None, schema: Path | None = None, *, house: bool = True
 ) -> tuple[Diagnostic, ...]:
-    """All problems of the bundle, each once, by file and line; those of some targets only name these.
+    """List all problems of the bundle, each once, by file and line. A problem of some targets only names them.
 
     Args:
         root: folder of databricks.yml.
-        targets: which targets to look at; all if not given.
-        schema: what `databricks bundle schema` printed, to hold the bundle against as well.
-        house: whether the rules of the house count, where laptop.yml asks for them.
+        targets: the targets to check; all if not given.
+        schema: output of `databricks bundle schema`, against which the bundle is checked, too.
+        house: whether HOUSE_RULES apply, if laptop.yml has switched them on.
 
     Raises:
         BundleError: a target does not exist.
@@ -70,7 +71,7 @@ def lint_bundle(
 def lint_source(
     source: BundleSource, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
 ) -> tuple[Diagnostic, ...]:
-    """The same for a bundle that has been read; problems that one correction ends are one."""
+    """List the problems of a bundle that was read; problems that one correction would end are merged into one."""
     problems = find_problems(source, project, targets, house=house)
     if {problem.rule for problem in problems} & {"yaml", "include"}:
         return problems
@@ -85,9 +86,9 @@ def lint_source(
 def find_problems(
     source: BundleSource, project: Project, targets: Sequence[str] | None = None, *, house: bool = True
 ) -> tuple[Diagnostic, ...]:
-    """Every problem of a bundle, whatever caused it."""
+    """List every problem of a bundle, without merging those of one cause."""
     if any(problem.rule == "yaml" for problem in source.problems):
-        return _sort_diagnostics(source.problems)  # what is missing from such a file would be reported all over
+        return _sort_diagnostics(source.problems)  # everything that such a file defines would be reported as missing
     wanted = tuple(targets or source.targets)
     unknown = [entry for file in source.files for entry in structure.unknown_keys(file)]
     unknown += [entry for file in source.files for entry in structure.wrong_words(file)]
@@ -108,15 +109,15 @@ def find_problems(
     ]
     problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
     if includes := [problem for problem in problems if problem.rule == "include"]:
-        return _sort_diagnostics([*source.problems, *includes])  # what such a file should bring is missing all over
+        return _sort_diagnostics([*source.problems, *includes])  # its contents would be reported as missing
     problems += [*project.problems, *policy.default_target(source)] if house else []
-    if house and not problems:  # where something is missing, reads would miss it too
+    if house and not problems:  # a missing part would be reported again as a missing table
         problems += tables.check_reads(source, project)
     return _sort_diagnostics(problems)
 
 
 def _sort_diagnostics(problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """By place; a wrong or missing value is told once, however many ways lead to it (an anchor, a target, an order)."""
+    """Sort by place. A wrong or missing value is reported once, even if several rules or targets meet it."""
     once = {_cause_of(problem): problem for problem in reversed(list(dict.fromkeys(problems)))}
     return tuple(sorted(once.values(), key=lambda problem: (problem.location, problem.summary)))
 
@@ -126,13 +127,13 @@ def _cause_of(problem: Diagnostic) -> object:
     value = rest.partition(" and has to be ")[0].removeprefix("the text ")
     if problem.rule == "variables" and re.search("has (no|neither a default nor a) value", problem.summary):
         return (problem.location, "value")
-    if told := re.search(r"is told '[^']*', which", problem.summary):  # by each task that gets the job's parameter
+    if told := re.search(r"is told '[^']*', which", problem.summary):  # once per task
         return (problem.location, told[0])
     return (problem.location, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 
 def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:
-    """One target at most is meant when none is named."""
+    """At most one target is the default."""
     defaults = [
         node for name in source.targets if (node := source.tree.get("targets", name, "default")) and node.value is True
     ]
@@ -144,7 +145,7 @@ def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:
 def _of_target(
     source: BundleSource, project: Project, target: str, known: Sequence[tuple[Steps, Diagnostic]], *, house: bool
 ) -> Iterator[Diagnostic]:
-    """What is wrong with what is deployed, and what cannot be resolved with the laptop's own values."""
+    """List the problems of one target: as deployed, and resolved with the laptop's own values."""
     bundle, unresolved = resolve_target(source, target, deployed=True)
     _, on_laptop = resolve_target(source, target)
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
@@ -161,7 +162,7 @@ def _of_target(
 
 
 def _field_of(path: Steps) -> tuple[str | int, ...]:
-    """The resource and the field of a path, since a target and a merge move what stands between them."""
+    """Return resource and field of a path; targets and merges change the steps between them."""
     below = path[2:] if path[:1] == ("targets",) else path
     return (*below[:3], path[-1])
 

@@ -12,7 +12,7 @@ from laptop.lint.model import LintTarget, Rule, Task, text_at
 from laptop.resolution import job_id
 
 PLATFORM_LEVELS, HOUSE_LEVELS = 3, 2
-"""The platform ends at three levels of run_job; the house keeps one in hand (design rule 5)."""
+"""Largest nesting of run_job: on the platform, and in this project, which keeps one level in reserve."""
 
 
 def check_called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
@@ -32,7 +32,7 @@ def flat_calls(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def _find_deep_calls(view: LintTarget, levels: int, most: int | None) -> Iterator[Diagnostic]:
-    """Tasks that start more levels of run_job than allowed, up to `most`; without it circles, too."""
+    """Find tasks that start more levels of run_job than allowed, up to `most`; without `most` also circles."""
     for task in view.tasks:
         node, called = task.node.get("run_job_task", "job_id"), _find_called_job(view, task)
         depth, circle = _call_depth(view, called, (task.job.key,)) if called else (0, ())
@@ -51,7 +51,7 @@ def _find_called_job(view: LintTarget, task: Task) -> str | None:
 
 
 def _call_depth(view: LintTarget, job: str, way: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    """How many levels of run_job start in a job, or the circle that is met."""
+    """Return the number of levels of run_job that start in a job, or the circle that they form."""
     if job in way:
         return 0, (*way, job)
     called = [_find_called_job(view, task) for task in (view.jobs[job].tasks if job in view.jobs else ())]
@@ -61,7 +61,7 @@ def _call_depth(view: LintTarget, job: str, way: tuple[str, ...]) -> tuple[int, 
 
 
 def check_passed_parameters(view: LintTarget) -> Iterator[Diagnostic]:
-    """A job's parameters reach the jobs that it runs, and win there (jobs/job-parameters): they have to be known."""
+    """A job declares the parameters of its caller, which are passed down and override its own (jobs/job-parameters)."""
     for task in view.tasks:
         called = view.jobs.get(_find_called_job(view, task) or "")
         if called is None:

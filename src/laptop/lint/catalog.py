@@ -11,7 +11,7 @@ from laptop.lint.model import LintTarget, Rule, list_items, text_at
 
 DESCRIBED = ("schemas", "volumes", "registered_models")
 NAMING = ("catalog_name", "schema_name", "name", "default")
-"""Keys whose values may name something in a catalog; `default` is that of a parameter."""
+"""Keys whose values may be names in a catalog; `default` is the default of a parameter."""
 NOT_YET = {
     "model_serving_endpoints": "the model version that it serves does not exist at the first deployment",
     "quality_monitors": "the table that it watches does not exist at the first deployment",
@@ -67,7 +67,7 @@ def hard_coded(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
-    """No resource of the bundle needs what only a run makes."""
+    """No resource of the bundle needs a table or model version that only a run creates."""
     for kind, why in NOT_YET.items():
         for key, node in view.resources(kind):
             what = f"{kind}.{key} is declared in the bundle"

@@ -1,8 +1,8 @@
-"""One cause, one message: problems that end when one name is corrected are reported as that one.
+"""Merges problems of one cause: problems that one corrected name would end are reported as one.
 
-The linter finds the cause by experiment. It corrects one name that the problems speak of, at one place of the bundle,
-and lints the corrected bundle: problems that are gone had that cause. A correction that brings a new problem proves
-nothing, and is dropped.
+The linter finds the cause by experiment. It corrects one name that the problems mention, at one place of the bundle,
+and lints the corrected bundle. Problems that are gone had that name as their cause. A correction that adds a new
+problem is dropped.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from laptop.bundle import BundleSource, merge_files
 from laptop.document import Diagnostic, Location, Node
 
 TRIALS = 40
-"""Corrections that are tried at most."""
+"""Largest number of corrections that are tried."""
 PATIENCE = 6
-"""Corrections that are tried beyond the best one, before the next cause is looked for."""
+"""Number of further corrections that are tried after the best one, before the search for the next cause."""
 BUDGET = 60_000
-"""Nodes that may be linted for them: a bundle of more than 2,000 nodes gets fewer trials, so that they take seconds."""
+"""Largest number of nodes that are linted for them: a bundle of more than 2,000 nodes gets fewer trials."""
 PLACES = 3
-"""A name that stands at more places of the bundle is a slip only where a problem quotes it."""
+"""A name at more places than this is taken for a typing error only where a problem quotes it."""
 SIMILAR = 0.75
-"""The least similarity of a name and the one that it may be meant for (difflib's ratio)."""
+"""Smallest similarity of a name to the one that was probably meant (difflib's ratio)."""
 MEANT = 10
-"""Names that problems quote most, of which a name without a similar one may stand for any."""
+"""Number of names, those that problems quote most, that are tried for a name without a similar one."""
 UPPER_KEYS = ("resources", "variables", "targets", "include")
-"""Keys of the root and of targets that bring the most."""
+"""Keys of the root and of targets whose loss causes the most problems."""
 _NAME = re.compile(r"[\w-]+")
 _QUOTED = re.compile(r"'[\w-]+'|\{[^{}]*\}")
 _UPPER_KEY = re.compile(r"(?:databricks\.yml|targets\.[\w-]+) has no key '([\w-]+)'")
-"""An unknown key of the root or of a target, without which everything below it is missing."""
+"""Message about an unknown key of the root or of a target; everything below such a key is missing."""
 _REFERENCE = re.compile(r"\{[^{}]*\}")
 Written = dict[str, set[Location]]
 
@@ -52,11 +52,11 @@ class _Correction:
 def merge_consequences(
     source: BundleSource, problems: Sequence[Diagnostic], lint: Callable[[BundleSource], Sequence[Diagnostic]]
 ) -> list[Diagnostic]:
-    """The causes of several problems each, then the problems that are left; both in the order of `problems`.
+    """Return the causes of several problems each, then the other problems; both in the order of `problems`.
 
     Args:
         source: the bundle that was linted.
-        problems: what is wrong with it.
+        problems: its problems.
         lint: finds the problems of a corrected bundle.
     """
     causes: list[Diagnostic] = []
@@ -78,7 +78,7 @@ def merge_consequences(
 
 
 def _may_have_cause(problems: Collection[Diagnostic]) -> bool:
-    """Whether another message could say more: of several problems, or of a resource or artifact that is not whole."""
+    """Whether a search can help: there are several problems, or a resource or artifact is incomplete."""
     return len(problems) > 1 or any(problem.rule in {"required", "wheel"} for problem in problems)
 
 
@@ -87,7 +87,7 @@ def _trees(source: BundleSource) -> list[Node]:
 
 
 def _report_cause(correction: _Correction, ended: Sequence[Diagnostic]) -> Diagnostic:
-    """The problem that is reported of the name at its place, if it is one; else a new one that counts them all."""
+    """Return the problem that is reported at the name's place; else a new one that counts the ended problems."""
     cure = f"did you mean {correction.right!r}?"
     here = [
         problem for problem in ended if problem.location == correction.place and correction.wrong in problem.summary
@@ -102,7 +102,7 @@ def _report_cause(correction: _Correction, ended: Sequence[Diagnostic]) -> Diagn
 
 
 def _corrections(source: BundleSource, problems: Sequence[Diagnostic]) -> Iterator[_Correction]:
-    """Bundles with one correction each, the most likely first."""
+    """Yield bundles with one correction each, the most likely first."""
     trees = _trees(source)
     written: Written = {}
     for tree in trees:
@@ -122,10 +122,10 @@ def _corrections(source: BundleSource, problems: Sequence[Diagnostic]) -> Iterat
 
 
 def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, str]]:
-    """Names and those that they may stand for, the most likely first.
+    """List pairs of a written name and the name that may be meant, the most likely first.
 
-    These are similar ones, by how many problems speak of the two; a name that is written once may stand for any that
-    problems quote often.
+    Similar names come first, ordered by the number of problems that mention the two. A name that is written once is
+    also paired with each name that problems quote often.
     """
     texts = [problem.summary + problem.fix * problem.fix.startswith("did you mean") for problem in problems]
     spoken = Counter(name for text in texts for name in set(_NAME.findall(text)))
@@ -146,7 +146,7 @@ def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, 
 
 
 def _names(node: Node) -> Iterator[tuple[str, Location]]:
-    """The keys of a tree, the texts that are a name, and the names in the references of other texts."""
+    """Yield the keys of a tree, its texts that are names, and the names in references within texts."""
     for below in node.walk():
         yield from ((key, child.place) for key, child in below.items())
         if isinstance(below.value, str):
@@ -155,7 +155,7 @@ def _names(node: Node) -> Iterator[tuple[str, Location]]:
 
 
 def _rename_at(node: Node, place: Location, wrong: str, right: str) -> Node:
-    """A tree with one name for another wherever it stands at a place."""
+    """Return a tree in which one name at a place is replaced by another."""
     value = node.value
     if isinstance(value, dict):
         value = {

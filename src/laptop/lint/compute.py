@@ -1,4 +1,4 @@
-"""Rules of the CLI about clusters: those of one node, and those that a wheel of the bundle runs on."""
+"""Rules of the CLI about clusters with a single node, and clusters that run a wheel of the bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OLDEST = (13, 1)
 
 
 def check_single_nodes(view: LintTarget) -> Iterator[Diagnostic]:
-    """A cluster without workers says that it is meant to be one."""
+    """A cluster without workers is declared as a single-node cluster."""
     for cluster in _clusters(view):
         workers = cluster.get("num_workers")
         named = {

@@ -13,7 +13,7 @@ _SPECIAL = {"day of month": r"\?|L|LW|L-\d+|\d+W", "day of week": r"\?|L|(\d|[A-
 
 
 def cron_error(expression: str) -> str | None:
-    """What is wrong with an expression, None if nothing."""
+    """Describe the error of an expression; None if it is valid."""
     values = expression.upper().split()
     if len(values) not in {6, 7}:
         return f"{expression!r} has {len(values)} fields, not 6 or 7"

@@ -1,4 +1,4 @@
-"""Rules of the CLI about a deployment as a whole: where it goes, as whom, in which mode, by which CLI."""
+"""Rules of the CLI about a whole deployment: its place, identity, mode and CLI version."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LOGIN = (
 _VERSION = r"(\d+\.\d+\.\d+(-\w+)?|\d+\.\d+\.\*|\d+\.\*)"
 CONSTRAINT = re.compile(rf"(>=|<=|>|<|!=)? ?{_VERSION}(, (>=|<=|>|<|!=)? {_VERSION})?")
 PINNED = (1, 13, 0)
-"""The CLI whose word counts here."""
+"""Version of the CLI whose behaviour these rules describe."""
 NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
-"""Kinds that act as whoever deploys them."""
+"""Kinds of resource that act with the identity that deploys them."""
 
 
 def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
@@ -50,7 +50,7 @@ def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_scripts(view: LintTarget) -> Iterator[Diagnostic]:
-    """A script says what to do, and takes values of the bundle by its environment only."""
+    """A script has content, and takes values of the bundle only from its environment."""
     scripts = view.source.tree.get("scripts")
     for key, script in scripts.items() if scripts else ():
         content = script.get("content")
@@ -89,7 +89,7 @@ def check_apps(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
-    """An artifact says how it is built, or which files it is; of a wheel the CLI knows both."""
+    """An artifact has a build command or files; for a wheel the CLI knows both."""
     artifacts = view.tree.get("artifacts")
     for key, artifact in artifacts.items() if artifacts else ():
         if text_at(artifact, "type") != "whl" and not text_at(artifact, "build") and not list_items(artifact, "files"):
@@ -98,7 +98,7 @@ def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def early_references(view: LintTarget) -> Iterator[Diagnostic]:
-    """What the CLI reads first holds no reference."""
+    """Keys that the CLI reads before it resolves references hold none."""
     root, target = view.source.tree, view.source.tree.get("targets", view.bundle.target)
     for path in (*(("bundle", key) for key in FACTS), *(("workspace", key) for key in LOGIN)):
         node = (target.get(*path) if target else None) or root.get(*path)
@@ -108,7 +108,7 @@ def early_references(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def cli_version(view: LintTarget) -> Iterator[Diagnostic]:
-    """The constraint on the CLI's version is written as the CLI reads it."""
+    """The constraint on the CLI's version has the CLI's syntax and includes the pinned version."""
     node = view.tree.get("bundle", "databricks_cli_version")
     if not node or REFERENCE.search(text_at(view.source.tree, "bundle", "databricks_cli_version")):
         return
@@ -122,7 +122,7 @@ def cli_version(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def _holds(constraint: str) -> bool:
-    """Whether the pinned CLI fulfils one constraint; `1.*` stands for every 1."""
+    """Whether the pinned CLI satisfies one constraint; `1.*` means any version 1."""
     operator, numbers = re.fullmatch(r"\s*([<>=!]*)\s*(.*)", constraint).groups()  # type: ignore[union-attr]
     wanted = tuple(int(part) for part in re.findall(r"\d+", numbers.partition("-")[0]))[:3]
     ours = PINNED[: len(wanted)]
@@ -131,7 +131,7 @@ def _holds(constraint: str) -> bool:
 
 
 def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
-    """A lookup asks for one thing, which hangs on no other lookup."""
+    """A lookup names one thing, and does not depend on another lookup."""
     declared = view.source.tree.get("variables")
     assigned = view.source.tree.get("targets", view.bundle.target, "variables")
     variables = {**dict(declared.items() if declared else ()), **dict(assigned.items() if assigned else ())}
@@ -148,7 +148,7 @@ def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
-    """A target is written out: the CLI resolves no reference to a whole one."""
+    """A target is a mapping: the CLI does not resolve a reference to a whole target."""
     node = view.source.tree.get("targets", view.bundle.target)
     if node and not isinstance(node.value, dict | None):
         what = f"target {view.bundle.target!r} is {describe_kind(node)} and has to be a mapping"
@@ -169,7 +169,7 @@ def volumes_as_roots(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_development(view: LintTarget) -> Iterator[Diagnostic]:
-    """In mode development nothing fires by itself, and all names and paths hold the name of the person."""
+    """In mode development no trigger fires, and all names and paths contain the name of the person."""
     if text_at(view.tree, "bundle", "mode") != "development":
         return
     pause = view.tree.get("presets", "trigger_pause_status")
@@ -184,7 +184,7 @@ def check_development(view: LintTarget) -> Iterator[Diagnostic]:
     for key in PATHS:
         node, written = view.tree.get("workspace", key), _as_written(view, key)
         path = text_at(node) if node else ""
-        if key == "root_path" and path.startswith("~/"):  # the CLI knows no other home, and none in the other paths
+        if key == "root_path" and path.startswith("~/"):  # the CLI accepts the name only here, not in the other paths
             path = getpass.getuser() + path[1:]
         if node and path and "${workspace." not in written and not _is_own(posixpath.normpath(path)):
             what = f"workspace.{key} {text_at(node)!r} does not hold the user's name"
@@ -204,7 +204,7 @@ def _is_own(value: str) -> bool:
 
 
 def check_production(view: LintTarget) -> Iterator[Diagnostic]:
-    """In mode production there is one copy, which runs on its own compute."""
+    """In mode production there is one deployment, with its own compute."""
     if text_at(view.tree, "bundle", "mode") != "production":
         return
     target = view.source.tree.get("targets", view.bundle.target)
@@ -224,7 +224,7 @@ def check_production(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def source_linked(view: LintTarget) -> Iterator[Diagnostic]:
-    """Jobs run files of the deployment, unless it is made from within the workspace."""
+    """Jobs run the deployed files, unless the deployment is made from within the workspace."""
     node = view.tree.get("presets", "source_linked_deployment")
     if node and text_at(node) == "true":
         what = "presets.source_linked_deployment is true"
@@ -258,7 +258,7 @@ def run_as(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_schedules(view: LintTarget) -> Iterator[Diagnostic]:
-    """A job is started in one way; a schedule can be read and names its zone."""
+    """A job has at most one trigger; a schedule is valid and names a valid time zone."""
     for job in view.jobs.values():
         given = [(key, node) for key in TRIGGERS if (node := job.node.get(key))]
         if len(given) > 1:

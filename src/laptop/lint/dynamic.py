@@ -37,7 +37,7 @@ KNOWN = {
 
 
 def in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
-    """What a task refers to is there when the task starts."""
+    """Values that a task refers to exist when the task starts."""
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
@@ -47,7 +47,7 @@ def in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
-    """What stands in double braces in a task is something that the platform fills in."""
+    """Text in double braces in a task is a reference that the platform fills in."""
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
@@ -61,17 +61,17 @@ def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
-    """What a job's parameter refers to is known before any task runs."""
+    """Values that a job's parameter refers to are known before any task runs."""
     yield from _wrong_in_jobs(view, "the run ends there", plain=False)
 
 
 def plain_in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
-    """What stands in double braces in a job's parameter is something that the platform fills in."""
+    """Text in double braces in a job's parameter is a reference that the platform fills in."""
     yield from _wrong_in_jobs(view, "the task would get it as plain text", plain=True)
 
 
 def _wrong_in_jobs(view: LintTarget, why: str, *, plain: bool) -> Iterator[Diagnostic]:
-    """The references of job parameters that name nothing: those that the platform takes for text, or the others."""
+    """Find invalid references in job parameters: those that the platform takes for text if `plain`, else the others."""
     known = [name for name in KNOWN if not name.startswith("task")]
     for job in view.jobs.values():
         for name, default in job.parameters.items():
@@ -104,12 +104,12 @@ def _references(node: Node) -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_misspelled(parts: list[str]) -> bool:
-    """Whether it was meant for the platform, which takes it for plain text since its syntax is wrong."""
+    """Whether it is probably a reference with wrong syntax, which the platform takes for plain text."""
     return not parts[0] and re.split(r"\W", parts[-1])[0] in NAMESPACES
 
 
 def _wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
-    """What is wrong with a reference, why it matters and the cure; None if it is right."""
+    """Return summary, reason and fix of a wrong reference; None if it is right."""
     match parts:
         case ["job", "parameters", name]:
             if name in task.job.parameters:
@@ -151,7 +151,7 @@ def _wrong_upstream(view: LintTarget, task: Task, key: str, rest: list[str]) -> 
 
 
 def check_unused_values(view: LintTarget) -> Iterator[Diagnostic]:
-    """A task value is read somewhere, and in every job whose configuration has a field for it."""
+    """A task value is read by some task, and in every job whose configuration has a field for it."""
     read = {(task.job.key, *reference) for task in view.tasks for node in task.dynamic for reference in _read(node)}
     configs = view.project.configs or {}
     for entry_point, keys in view.project.task_values.items() if view.complete else ():
@@ -174,7 +174,7 @@ RULES: tuple[Rule, ...] = (in_tasks, in_jobs)
 
 
 def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
-    """What looks like a reference of the bundle is one that the CLI resolves."""
+    """Text that looks like a reference of the bundle is one that the CLI resolves."""
     for node in view.source.tree.walk():
         if not isinstance(node.value, str) or "${" not in node.value:
             continue

@@ -1,4 +1,4 @@
-"""Rules about what a serverless task finds installed."""
+"""Rules about the packages of serverless tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLDS = {
     "5": {"pyspark": "4.1", "pandas": "2.2.3", "numpy": "2.1.3", "scikit-learn": "1.6.1"},
     "6": {"pyspark": "4.2", "pandas": "2.3.3", "numpy": "2.3.4", "scikit-learn": "1.7.2"},
 }
-"""What an environment version holds of what the lock has too (release-notes/serverless/environment-version)."""
+"""Versions of the lock's packages in each environment version (release-notes/serverless/environment-version)."""
 SPARK = ("pyspark", "pyspark-client", "pyspark-connect", "delta-spark", "databricks-connect")
 CLASSIC = (
     "job_clusters", "new_cluster", "existing_cluster_id", "job_cluster_key", "libraries", "spark_jar_task",
@@ -41,7 +41,7 @@ def check_serverless(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_lock(view: LintTarget) -> Iterator[Diagnostic]:
-    """Environments install the versions of uv.lock, which is what the tests run."""
+    """Environments install the versions of uv.lock, with which the tests run."""
     lock, seen = view.project.lock_versions, set[str]()
     specs = [
         spec
@@ -127,7 +127,7 @@ def _wheel_files(view: LintTarget) -> Iterator[tuple[str, Location]]:
 
 
 def _check_file(dependency: Node) -> str:
-    """The file that a dependency names, below the root of the bundle; empty for what comes from an index."""
+    """Return the file that a dependency names, relative to the bundle's root; empty for a package of an index."""
     path = text_at(dependency).partition("[")[0]
     return _is_plain_path(PurePosixPath(dependency.place.file.parent.as_posix(), path)) if path.endswith(".whl") else ""
 

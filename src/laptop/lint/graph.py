@@ -37,7 +37,7 @@ def check_empty(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_target_jobs(view: LintTarget) -> Iterator[Diagnostic]:
-    """A target changes a job by the key that the job has: another key makes one more job, without tasks."""
+    """A target overrides a job by the job's key: with another key it would declare a second job without tasks."""
     declared = view.source.tree.get("resources", "jobs")
     known = [key for key, _ in declared.items()] if declared else []
     for key, job in view.jobs.items():
@@ -80,7 +80,7 @@ def _find_repeated(job: str, node: Node, lists: dict[str, str]) -> Iterator[Diag
 
 
 def check_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
-    """depends_on names other tasks of the job, and no circle."""
+    """depends_on names other tasks of the job, and forms no circle."""
     for task in view.tasks:
         for entry in task.depends_on:
             dependency, node = text_at(entry, "task_key"), entry.get("task_key") or entry
@@ -207,7 +207,7 @@ def check_limits(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_compute(view: LintTarget) -> Iterator[Diagnostic]:
-    """What runs code says where, and that place exists."""
+    """A task that runs code names its compute, which exists."""
     for task in view.tasks:
         for key, group in (("environment_key", "environments"), ("job_cluster_key", "job_clusters")):
             node, known = task.node.get(key), _keys(task.job, group, key)

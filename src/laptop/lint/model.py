@@ -1,4 +1,4 @@
-"""A resolved bundle as its rules look at it: jobs and tasks whose structure is sound, and the project beside them."""
+"""The view that rules have of a resolved bundle: jobs and tasks with a valid structure, and the project's code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TASK_TYPES = "_task"
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a job; the task inside a for_each_task is one too."""
+    """One task of a job, or the task inside a for_each_task."""
 
     job: Job
     node: Node
@@ -40,12 +40,12 @@ class Task:
 
     @cached_property
     def types(self) -> tuple[str, ...]:
-        """The keys that say what it does."""
+        """The keys that give it a type, such as python_wheel_task."""
         return tuple(key for key, _ in self.node.items() if key.endswith(TASK_TYPES))
 
     @cached_property
     def entry_point(self) -> str:
-        """Of a wheel task, else empty."""
+        """Entry point of a wheel task; empty for others."""
         return self.text("python_wheel_task", "entry_point")
 
     @cached_property
@@ -58,14 +58,14 @@ class Task:
 
     @cached_property
     def dynamic(self) -> tuple[Node, ...]:
-        """Its texts with `{{`; those of the task inside a loop are that task's."""
+        """Its texts with `{{`, without those of a task inside its loop."""
         inner = self.node.get("for_each_task", "task")
         inside = {id(node) for node in inner.walk()} if inner else set()
         return tuple(node for node in self.node.walk() if is_dynamic(node) and id(node) not in inside)
 
     @cached_property
     def wheel_parameters(self) -> Node | None:
-        """Where a wheel task's own parameters stand, or would stand."""
+        """The node of a wheel task's own parameters, or of its wheel task if it has none."""
         return self.node.get("python_wheel_task", "named_parameters") or self.node.get("python_wheel_task")
 
     @cached_property
@@ -74,7 +74,7 @@ class Task:
         return tuple(list_items(self.node, "depends_on"))
 
     def problem(self, rule: str, node: Node | None, what: str, why: str, cure: str) -> Diagnostic:
-        """A problem at a node of it, or at its first line; `what` continues its name."""
+        """Make a problem at a node of the task, or at its first line; `what` follows the task's name."""
         return Diagnostic(rule, (node or self.node).place, f"{self} {what}", why, cure)
 
 
@@ -119,7 +119,7 @@ class Job:
 
     @cached_property
     def upstream(self) -> dict[str, frozenset[str]]:
-        """For each task the tasks that have ended before it starts; a circle ends where it closes."""
+        """For each task, the tasks that end before it starts. A circle is followed once."""
         direct = {key: [text_at(node, "task_key") for node in task.depends_on] for key, task in self.outer.items()}
 
         def before(key: str, seen: frozenset[str]) -> frozenset[str]:
@@ -135,7 +135,7 @@ class Job:
 
 @dataclass(frozen=True)
 class LintTarget:
-    """What a rule sees."""
+    """A target as a rule sees it."""
 
     source: BundleSource
     bundle: Bundle
@@ -143,7 +143,7 @@ class LintTarget:
     jobs: dict[str, Job]
     """Jobs whose structure is sound."""
     complete: bool
-    """Whether these are all jobs; a rule about what no job does needs that."""
+    """Whether `jobs` has every job. Rules about things that no job does apply only then."""
 
     @property
     def tree(self) -> Node:
@@ -172,7 +172,7 @@ class LintTarget:
         yield from node.items() if node else ()
 
     def locate(self, *path: str | int) -> Location:
-        """Where that path is written, or its nearest ancestor that is."""
+        """Find the place of a path, or of its nearest written ancestor."""
         return self.tree.locate(*path)
 
 
@@ -180,7 +180,7 @@ Rule = Callable[[LintTarget], Iterator[Diagnostic]]
 
 
 def is_dynamic(node: Node) -> bool:
-    """Whether it is a text that the platform may have to fill in."""
+    """Whether it is a text with references that the platform fills in."""
     return isinstance(node.value, str) and "{{" in node.value
 
 

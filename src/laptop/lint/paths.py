@@ -1,7 +1,7 @@
-"""Rules about files that the bundle names: the CLI looks for them, and tells notebooks from other files.
+"""Rules about files that the bundle names: the CLI checks that they exist, and whether they are notebooks.
 
-A path is relative to the file in which it is written. The CLI takes absolute paths, and those with a scheme, for files
-of the workspace; of a job with `git_source` it takes all for files of that repository.
+A path is relative to the file in which it is written. The CLI takes absolute paths and paths with a scheme for files of
+the workspace. In a job with `git_source` it takes all paths for files of that repository.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ RESOURCE_PATHS = {
 }
 """Where paths are written; `*` stands for each key or item."""
 PIP_FLAG = re.compile(r"-[re] ")
-"""Before a file of requirements in the dependencies of an environment."""
+"""Option before a requirements file in the dependencies of an environment."""
 HEADS = {".py": "#", ".r": "#", ".scala": "//", ".sql": "--"}
-"""How a comment begins, by the ending of a notebook that is written as source."""
+"""Comment sign by file ending, for notebooks in source format."""
 ENDINGS = (".py", ".ipynb", ".sql", ".scala", ".r", ".R")
 
 
 def check_named_files(view: LintTarget) -> Iterator[Diagnostic]:
-    """What a job, a pipeline or another resource names as a file is there, is of its kind, and is deployed."""
+    """A file that a resource names exists, is of the right kind, and is deployed."""
     root = view.source.root.absolute()
     folders = _sync_folders(view)
     top = Path(os.path.commonpath([root, *(folders or ())]))
@@ -73,7 +73,7 @@ def check_named_files(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def _paths(view: LintTarget) -> Iterator[tuple[Node, str, str]]:
-    """Every path: where it is written, what is written, and what has to be there."""
+    """Yield every path: its node, its text, and the kind of file that it must name."""
     jobs = [job for job in view.jobs.values() if not job.node.get("git_source")]
     trees = [(task.node, TASK_PATHS) for job in jobs for task in job.tasks]
     trees += [(job.node, RESOURCE_PATHS["jobs"]) for job in jobs]
@@ -106,7 +106,7 @@ def _nodes_at(node: Node, pattern: Sequence[str]) -> Iterator[Node]:
 
 
 def _expand(view: LintTarget, node: Node) -> list[str]:
-    """The files that a library of a pipeline names by a pattern, as the CLI takes them one by one."""
+    """List the files that match the pattern of a pipeline's library, as the CLI expands it."""
     try:
         return find_files(view.source.root.absolute() / node.place.file.parent, text_at(node))
     except BadPatternError:
@@ -114,7 +114,7 @@ def _expand(view: LintTarget, node: Node) -> list[str]:
 
 
 def _sync_folders(view: LintTarget) -> list[str] | None:
-    """The folders that `sync.paths` sends; without such a list everything is sent, with an empty one nothing."""
+    """List the folders that `sync.paths` uploads; None, without the list: everything; empty: nothing."""
     paths = view.tree.get("sync", "paths")
     if not paths or not isinstance(paths.value, list):
         return None
@@ -122,7 +122,7 @@ def _sync_folders(view: LintTarget) -> list[str] | None:
 
 
 def _beside(view: LintTarget, node: Node) -> str:
-    """A path of `sync`, which is relative to its file even if it begins with a slash."""
+    """Return a path of `sync`, which is relative to its file even if it begins with a slash."""
     return f"{view.source.root.absolute() / node.place.file.parent}/{text_at(node)}"
 
 
@@ -132,7 +132,7 @@ def _wrong_place(root: Path, path: str) -> tuple[str, str]:
 
 
 def _wrong_file(file: Path, kind: str, path: str) -> tuple[str, str] | None:
-    """What is wrong with a file, and the cure."""
+    """Return what is wrong with a file and the fix; None if nothing is."""
     if kind == PATTERN:
         return None
     if kind in {FOLDER, ARTIFACT}:
@@ -151,7 +151,7 @@ def _wrong_file(file: Path, kind: str, path: str) -> tuple[str, str] | None:
 
 
 def is_notebook(file: Path) -> bool:
-    """Whether the CLI takes a file for a notebook: by its first line, or as JSON with cells."""
+    """Whether the CLI takes a file for a notebook, by its first line or as JSON with cells."""
     try:
         if file.suffix.lower() == ".ipynb":
             document = json.loads(file.read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def is_notebook(file: Path) -> bool:
 
 
 def sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
-    """Every path of `sync` is there, and every pattern matches a file."""
+    """Every path of `sync` exists, and every pattern matches a file."""
     for node in list_items(sync, "paths") if (sync := view.tree.get("sync")) else ():
         if not Path(_beside(view, node)).exists():
             what = f"there is no folder {text_at(node)!r}"
@@ -184,7 +184,7 @@ def sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def _matches_some(root: Path, pattern: str) -> bool:
-    """Whether a pattern, as .gitignore has them, matches a file below a folder."""
+    """Whether a pattern with the syntax of .gitignore matches a file below a folder."""
     anchored = pattern.startswith("/") or re.search(r"[^/]/.*\*\.", pattern)
     steps = re.split(r"(\*\*/?|\*)", pattern.lstrip("/"))
     regex = "".join({"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*"}.get(step) or re.escape(step) for step in steps)

@@ -1,4 +1,4 @@
-"""Rules of this house, on what the platform allows; each says why."""
+"""Conventions of this project, stricter than the platform; each rule gives its reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLD = {
 }
 """Notifications that a job needs, and why."""
 APPROVAL = "approval"
-"""A task whose key begins so is the approval of a Databricks deployment job (mlflow/deployment-job)."""
+"""Prefix of the key of a task that is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
 
 def default_target(source: BundleSource) -> Iterator[Diagnostic]:
@@ -30,7 +30,7 @@ def default_target(source: BundleSource) -> Iterator[Diagnostic]:
 
 
 def check_deployment(view: LintTarget) -> Iterator[Diagnostic]:
-    """The bundle deploys with the direct engine, from a CLI that knows it, to a target that says what it is."""
+    """The bundle uses the direct engine, and requires a CLI version that has it."""
     bundle = view.tree.get("bundle") or view.tree
     if text_at(bundle, "engine") != "direct":
         place = (bundle.get("engine") or bundle).place
@@ -97,7 +97,7 @@ def check_sync(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_root_paths(view: LintTarget) -> Iterator[Diagnostic]:
-    """The login names the host, and nothing of production lies in the home of a person."""
+    """The bundle names no host, and nothing of production lies in the home of a person."""
     for node in (view.source.tree, view.source.tree.get("targets", view.bundle.target)):
         if (host := node.get("workspace", "host") if node else None) and text_at(host):
             what, why = f"{text_at(host)!r} is the host", "whoever forks this would deploy there"
@@ -129,7 +129,7 @@ def check_separation(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_variables(view: LintTarget) -> Iterator[Diagnostic]:
-    """A variable is described, of the type of its value, and used."""
+    """A variable has a description, the type of its value, and a use."""
     declared = view.tree.get("variables")
     for name, variable in declared.items() if declared else ():
         if not text_at(variable, "description"):

@@ -1,4 +1,4 @@
-"""What the linter has to know of the code: read as text, since the laptop imports neither mlops nor usecase."""
+"""Facts about the code that the linter checks, read from its text: the laptop imports neither mlops nor usecase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTER = "set_task_value"
 """The function whose first argument, or `key`, names a task value; so does taskValues.set."""
 
 _WHOLE_NUMBER = r"[+-]?[0-9]+(_[0-9]+)*(\.0+)?"
-"""A text that pydantic takes as a whole number."""
+"""Pattern of texts that pydantic accepts as whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Parameter:
     allowed: frozenset[str]
     """The values that it may have; empty for any."""
     form: str | None = None
-    """Regular expression that is found in every value; None for any text."""
+    """Regular expression that every value contains; None: any text."""
     least: int | None = None
     most: int | None = None
 
     def explain_refusal(self, value: str) -> str | None:
-        """Say how the configuration would take the value; None: as it stands, or nobody knows it before the run."""
+        """Say how to correct a value that the configuration refuses; None: it is accepted, or only a run knows it."""
         if value == "" or "{{" in value or "${" in value:
             return None
         if self.allowed and value not in self.allowed:
@@ -65,7 +65,7 @@ class Project:
 
     @cached_property
     def settings(self) -> LaptopSettings:
-        """What laptop.yml beside it says."""
+        """The settings in laptop.yml beside it."""
         return LaptopSettings(read_laptop(self.root, []))
 
     @cached_property
@@ -84,7 +84,7 @@ class Project:
 
     @property
     def problems(self) -> tuple[Diagnostic, ...]:
-        """Why the file cannot be read, if so, and that there is no module of configurations where one is named."""
+        """Problems: the file cannot be read, or the named module of configurations does not exist."""
         return tuple(filter(None, (self._read_pyproject[1], self._check_configurations())))
 
     def _check_configurations(self) -> Diagnostic | None:
@@ -155,7 +155,7 @@ class Project:
 
     @cached_property
     def constants(self) -> dict[str, frozenset[str]]:
-        """The texts that stand in the module of each entry point, for those whose module can be read."""
+        """The string constants in the module of each entry point, for those whose module can be read."""
         return {name: frozenset(_texts(tree)) for name, tree in self._entry_modules.items()}
 
     @cached_property
@@ -217,7 +217,7 @@ def _read_parameters(name: str, classes: dict[str, ast.ClassDef], named: dict[st
 
 
 def _read_type(annotation: ast.expr, named: dict[str, ast.expr]) -> Parameter:
-    """What a type says of its values: a list of words, the pattern of a text, or a whole number and its limits."""
+    """Read the allowed values from a type: a list of words, a text pattern, or a whole number with limits."""
     parts = list(_expand(annotation, named))
     options = {
         (ast.unparse(part.func), word.arg): word.value
@@ -234,7 +234,7 @@ def _read_type(annotation: ast.expr, named: dict[str, ast.expr]) -> Parameter:
 
 
 def _expand(annotation: ast.expr, named: dict[str, ast.expr]) -> Iterator[ast.AST]:
-    """Every node of an annotation, and of the types that the module itself gives the names in it."""
+    """Yield every node of an annotation, and of the types in the same module that it names."""
     for node in ast.walk(annotation):
         yield node
         if isinstance(node, ast.Name) and node.id in named:
@@ -242,7 +242,7 @@ def _expand(annotation: ast.expr, named: dict[str, ast.expr]) -> Iterator[ast.AS
 
 
 def _read_text(node: ast.expr, named: dict[str, ast.expr]) -> str | None:
-    """The text of a constant, or of an f-string of the module's own constants; None if only running it tells."""
+    """Return the text of a constant, or of an f-string of the module's constants; None if it must be run."""
     match node:
         case ast.Constant(value=str(text)):
             return text

@@ -1,4 +1,4 @@
-"""Problems as SARIF 2.1.0, which code hosts show as annotations in the files."""
+"""Converts problems to SARIF 2.1.0, which code hosts show as annotations in the files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from laptop.document import Diagnostic
 
 
 def to_sarif(problems: Iterable[Diagnostic]) -> dict[str, Any]:
-    """The document; every problem is an error, its rule the linter's."""
+    """Make the SARIF document. Every problem has the level error and the linter's rule as its id."""
     diagnostics = list(problems)
     rules = [{"id": rule} for rule in sorted({problem.rule for problem in diagnostics})]
     return {

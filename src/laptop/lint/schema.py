@@ -1,4 +1,4 @@
-"""The bundle against the CLI's own JSON schema, which `databricks bundle schema` prints."""
+"""Checks the bundle against the CLI's own JSON schema, which `databricks bundle schema` prints."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from laptop.home import LaptopError
 
 
 def schema_errors(source: BundleSource, file: Path) -> Iterator[Diagnostic]:
-    """What the schema refuses in the merged files, before a target is laid over them.
+    """Yield the schema's errors in the merged files, before a target is merged in.
 
     Args:
         source: the bundle as it is written.
         file: the schema.
 
     Raises:
-        LaptopError: the file is no JSON schema, or what reads one is not installed.
+        LaptopError: the file is no JSON schema, or the package that reads one is not installed.
     """
     for error in _validator(file).iter_errors(source.tree.plain()):
         for cause in _causes(error):
             path = list(cause.absolute_path)
             if cause.validator == "required" and path[:1] == ["targets"]:
-                continue  # what a target lays over a resource need not be whole
+                continue  # a target's part of a resource may be incomplete
             what = f"{'.'.join(map(str, path)) or 'databricks.yml'}: {cause.message[:300]}"
             yield Diagnostic("schema", source.tree.locate(*path), what, "the CLI's schema refuses it", "mend it")
 
 
 def _causes(error: Any) -> Iterator[Any]:
-    """The schema offers most things twice, as themselves and as a reference: only the former is worth a word."""
+    """Yield the errors worth reporting. The schema allows most values twice, as themselves or as a reference."""
     first = [cause for cause in error.context or () if cause.schema_path[0] == 0]
     if not error.context:
         yield error
@@ -56,7 +56,7 @@ def _validator(file: Path) -> Any:
 
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
-        anything = jsonschema.FormatChecker(formats=())  # its patterns are no regular expressions of Python's
+        anything = jsonschema.FormatChecker(formats=())  # its patterns have JavaScript's syntax
         jsonschema.Draft202012Validator.check_schema(schema, format_checker=anything)
     except (OSError, ValueError, jsonschema.SchemaError) as error:
         raise LaptopError(f"{file} is no JSON schema: {str(error).splitlines()[0]}") from None

@@ -11,7 +11,7 @@ from laptop.normalize import Path, spell_path, type_below
 
 
 def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
-    """What the CLI drops of a file since it knows no such key."""
+    """Yield the keys of a file that the CLI drops, since it does not know them."""
     for path, node, expected in _walk(load_root(), file, ()):
         for key, child in node.items():
             if key not in expected.keys and not _is_spare(path, key, child, expected.keys):
@@ -23,7 +23,7 @@ def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
 
 
 def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
-    """What a resolved bundle lacks, and the keys in it that only the CLI may set."""
+    """Yield the required keys that a resolved bundle lacks, and the keys that only the CLI may set."""
     for path, node, expected in _walk(load_root(), tree, ()):
         if node.value is None and (path[:1], len(path)) in {(("resources",), 3), (("artifacts",), 2)}:
             yield path, _wrong_kind(path, node, "a mapping", "write it or remove its key")
@@ -41,7 +41,7 @@ def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
 
 
 def wrong_words(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
-    """The texts of a file, or of a resolved bundle, that are none of a key's few."""
+    """Yield the texts that are not among the allowed words of their key, in a file or a resolved bundle."""
     for path, node, expected in _walk(load_root(), tree, ()):
         for key, child in node.items():
             written = expected.keys.get(key, "any")
@@ -55,7 +55,7 @@ def wrong_words(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
 
 
 def _texts(written: str, node: Node) -> Iterator[tuple[Path, Node]]:
-    """The texts of which there are only a few: the node itself, or its items."""
+    """Yield the texts that have a list of allowed words: the node itself, or its items."""
     if written.startswith("=") and node.value is not None:
         yield (), node
     elif written.startswith("[=") and isinstance(node.value, list):
@@ -63,7 +63,7 @@ def _texts(written: str, node: Node) -> Iterator[tuple[Path, Node]]:
 
 
 def _walk(expected: Structure, node: Node, path: Path) -> Iterator[tuple[Path, Node, Structure]]:
-    """Every structure of a tree, with its path."""
+    """Yield every structure of a tree, with its path."""
     if isinstance(node.value, dict | None):
         yield path, node, expected
     for key, child in node.items():
@@ -82,13 +82,13 @@ def _below(written: str, node: Node, path: Path) -> Iterator[tuple[Path, Node, S
 
 
 def _is_spare(path: Path, key: str, node: Node, known: Iterable[str]) -> bool:
-    """Whether a key is meant to be dropped: it holds anchors only, and is no slip of a key below the root."""
+    """Whether a key may be dropped on purpose: it holds only anchors, and is no misspelt key below the root."""
     slip = path and difflib.get_close_matches(key, known, n=1, cutoff=0.85)
     return _holds_anchors(node) and not slip
 
 
 def _holds_anchors(node: Node) -> bool:
-    """Whether it only gives names to parts of the file: the CLI lets such keys stand, wherever they are."""
+    """Whether a node only declares anchors: the CLI accepts such keys anywhere."""
     below = [child for _, child in node.items()] or (node.value if isinstance(node.value, list) else [])
     return node.anchor or (bool(below) and all(map(_holds_anchors, below)))
 

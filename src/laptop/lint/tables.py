@@ -1,4 +1,4 @@
-"""The rule that what a job reads some job writes: as the laptop resolves both, over all targets.
+"""Checks that some job of some target writes each schema that a job reads, as the laptop resolves them.
 
 laptop.yml names the parameters: `tables: {written: [catalog, schema], read: [data_catalog, data_schema]}`.
 """
@@ -13,11 +13,11 @@ from laptop.lint.model import list_items, text_at
 from laptop.lint.project import Project
 
 Read = tuple[tuple[str, ...], str, tuple[Location, ...]]
-"""Catalog and schema, the job that reads them, and where each of them is written."""
+"""Catalog and schema, the job that reads them, and the place where each of them is written."""
 
 
 def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
-    """Every pair of catalog and schema that a job reads is one that a job of some target writes."""
+    """A job of some target writes each pair of catalog and schema that a job reads."""
     written, read = project.settings.tables
     if not written or not read:
         return
@@ -27,7 +27,7 @@ def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
     readers: dict[tuple[str, ...], dict[str, Location]] = {}
     for job_key, job in jobs:
         for values, reader, at in _values(job_key, job, read):
-            # The place of the first name that nobody writes: of the schema if only the catalog is written.
+            # The place of the first name that no job writes: that of the schema, if some job writes the catalog.
             written_so_far = [any(pair[: n + 1] == values[: n + 1] for pair in known) for n in range(len(values))]
             readers.setdefault(values, {}).setdefault(reader, at[min(sum(written_so_far), len(at) - 1)])
     for values, places in readers.items():
@@ -39,7 +39,7 @@ def check_reads(source: BundleSource, project: Project) -> Iterator[Diagnostic]:
 
 
 def _values(key: str, job: Node, names: tuple[str, ...]) -> Iterator[Read]:
-    """The defaults of some parameters of a job, if it has them all."""
+    """Yield the defaults of the named parameters of a job, if it has all of them."""
     parameters = {text_at(item, "name"): item for item in list_items(job, "parameters")}
     if all(name in parameters for name in names):
         places = tuple((parameters[name].get("default") or job).place for name in names)

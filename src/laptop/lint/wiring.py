@@ -1,4 +1,4 @@
-"""Rules that hold the bundle against the code: entry points, their parameters, the wheel."""
+"""Rules that compare the bundle with the code: entry points, their parameters, the wheel."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from laptop.lint.model import LintTarget, Rule, Task, text_at
 from laptop.lint.project import Parameter
 
 OWN = ("job", "run_id")
-"""What every job has and no job may hand on: the platform pushes a job's parameters down to the jobs that it runs, and
-lets them win (jobs/job-parameters)."""
+"""Parameters that each job has and none may pass on: the platform passes a job's parameters to the jobs that it runs,
+where they override the jobs' own (jobs/job-parameters)."""
 
 
 def entry_points(view: LintTarget) -> Iterator[Diagnostic]:
-    """A wheel task runs an entry point of this wheel, and one name means the task, the entry point and the module."""
+    """A wheel task runs an entry point of this wheel; task, entry point and module have the same name."""
     known = view.project.entry_points
     for task in view.tasks if view.project.name else ():
         package, entry = (task.node.get("python_wheel_task", key) for key in ("package_name", "entry_point"))
@@ -38,7 +38,7 @@ def entry_points(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_modules(view: LintTarget) -> Iterator[Diagnostic]:
-    """Behind every entry point that a task runs there is a function."""
+    """Every entry point that a task runs names an existing function."""
     used = {task.entry_point for task in view.tasks}
     for name, target in view.project.entry_points.items():
         module, _, function = target.partition(":")
@@ -69,7 +69,7 @@ def check_unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
-    """A wheel task gets all parameters by name: job parameters reach no other one (jobs/task-parameters)."""
+    """A wheel task has named parameters: job parameters reach no other tasks (jobs/task-parameters)."""
     for task in view.tasks:
         wheel = task.node.get("python_wheel_task")
         if wheel and (listed := wheel.get("parameters")):
@@ -81,7 +81,7 @@ def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def own_parameters(view: LintTarget) -> Iterator[Diagnostic]:
-    """What is each job's own never stands among a job's parameters."""
+    """The parameters in OWN are not among a job's parameters."""
     for job in view.jobs.values():
         for name in OWN:
             if node := job.parameters.get(name):
@@ -91,7 +91,7 @@ def own_parameters(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_parameters(view: LintTarget) -> Iterator[Diagnostic]:
-    """What the bundle tells a task is what its job's configuration takes: all of it, and nothing else."""
+    """A task gets exactly the parameters that its job's configuration has."""
     configs = view.project.configs
     for task in view.tasks if configs is not None else ():
         if not task.entry_point or configs is None:
@@ -136,7 +136,7 @@ def check_unused_configurations(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
-    """A condition compares a task value with something that the task can say."""
+    """A condition compares a task value with a text that occurs in the module that sets it."""
     for task in view.tasks:
         sides = [task.text("condition_task", side) for side in ("left", "right")]
         setter = re.fullmatch(r"\{\{\s*tasks\.([\w-]+)\.values\.[\w-]+\s*\}\}", sides[0])
@@ -150,7 +150,7 @@ def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
-    """A parameter that both a job and its task have is the job's: the task's value would be lost."""
+    """A task has no parameter that its job has, too: the job's value would replace the task's."""
     for task in view.tasks:
         for name in task.own_parameters.keys() & task.job.parameters.keys():
             task_value, job_value = task.own_parameters[name], task.job.parameters[name]
