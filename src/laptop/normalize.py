@@ -2,8 +2,8 @@
 
 The rules are those of libs/dyn/convert/normalize.go: `60`, `60.0` and `"60"` are one value of a field of whole numbers.
 The CLI casts each file when it has read it, and the whole again when its references are resolved; so does the laptop,
-and its linter and its runner read one document. The CLI drops what does not fit, with a warning. Here it is dropped
-too, and returned as a misfit: the linter reports it, and no job runs with it.
+whose linter and runner read the same document. The CLI drops a value that does not fit, with a warning. Here it is also
+dropped, and returned as a misfit: the linter reports it, and no job runs with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Misfit:
     """A value that its field cannot take."""
 
     path: Path
-    """Of the value, in the tree that was normalized."""
+    """Path of the value in the tree that was normalized."""
     problem: Diagnostic
 
 
@@ -51,7 +51,7 @@ def normalize_tree(tree: Node, *, resolved: bool = False) -> tuple[Node, tuple[M
             need not be there, are left out, as the CLI does (mutator/drop_empty_strings.go).
 
     Returns:
-        The tree without what does not fit, and what did not fit. Unknown keys stay as they are.
+        The tree without the misfits, and the misfits. Unknown keys stay as they are.
     """
     walk = _Walk([], drop_empty=resolved)
     normal = walk.cast(load_root().name, tree, ())
@@ -59,7 +59,7 @@ def normalize_tree(tree: Node, *, resolved: bool = False) -> tuple[Node, tuple[M
 
 
 def cast_scalar(expected: type, value: Any) -> Any:
-    """A scalar as the CLI sends it in a field of type str, int, float or bool.
+    """Convert a scalar as the CLI does for a field of type str, int, float or bool.
 
     Raises:
         DoesNotFitError: the CLI drops the value.
@@ -73,7 +73,7 @@ def cast_scalar(expected: type, value: Any) -> Any:
 
 
 def format_scalar(value: Any) -> str:
-    """A scalar as the text that the CLI makes of it in a field of text."""
+    """Convert a scalar to text as the CLI does for a text field."""
     match value:
         case bool():
             return str(value).lower()
@@ -123,7 +123,7 @@ class _Walk:
         self.misfits, self.drop_empty = misfits, drop_empty
 
     def cast(self, expected: str, node: Node, path: Path) -> Node | None:
-        """The node as the CLI would send it; None for what the CLI drops."""
+        """Convert a node as the CLI would send it; None if the CLI drops it."""
         container = (
             list if expected[0] == "[" else dict if expected[0] == "{" or expected in load_structures() else None
         )
@@ -146,7 +146,7 @@ class _Walk:
         return Node(left, node.place, node.anchor)
 
     def _anything(self, node: Node, path: Path, *, inside: bool = False) -> Node:
-        """A value of any kind. A moment alone is text; inside a mapping or a list the CLI cannot read it."""
+        """Convert a value of any kind. A moment alone is text; inside a mapping or a list the CLI cannot read it."""
         match node.value:
             case dict() as entries:
                 value: Any = {key: self._anything(child, (*path, key), inside=True) for key, child in entries.items()}
@@ -179,10 +179,10 @@ class _Walk:
 
 
 def type_below(expected: str, key: str, child: Node) -> str:
-    """The type of what stands under a key of a mapping."""
+    """Return the type of the value under a key of a mapping."""
     if expected[0] != "{":
         return load_structures()[expected].keys.get(key, "any")
-    # A moment is no short definition: the CLI looks for text, numbers, truth values, mappings and lists.
+    # A moment is no short definition: the CLI accepts text, numbers, truth values, mappings and lists.
     short = (
         expected == "{variable.TargetVariable}"
         and not isinstance(child.value, Moment)

@@ -23,20 +23,20 @@ from laptop.sql_text import bind_parameters, split_statements
 
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _NO_EFFECT = {"md", "html", "load_ext", "reload_ext", "autoreload", "matplotlib", "config"}
-"""Magic words that change nothing of what a notebook computes."""
+"""Magic commands that do not change the results of a notebook; they are skipped."""
 
 
 class NotebookExit(BaseException):
-    """Raised by `dbutils.notebook.exit`; no Exception, so that no cell takes it for an error of its own."""
+    """Raised by `dbutils.notebook.exit`. Not an Exception, so that no cell catches it as an error."""
 
 
 @dataclass
 class Widgets:
-    """`dbutils.widgets`, filled in beforehand."""
+    """`dbutils.widgets` with values that were given before the start."""
 
     given: dict[str, str]
     person: bool = False
-    """Whether a person started the notebook, who is asked for a value that is empty."""
+    """Whether a person started the notebook: the error about a missing value then suggests `-p`."""
     _defaults: dict[str, str] = field(default_factory=dict)
 
     def text(self, name: str, defaultValue: str, label: str = "") -> None:  # noqa: N803, ARG002 - Databricks' signature
@@ -50,10 +50,10 @@ class Widgets:
     combobox = multiselect = dropdown
 
     def get(self, name: str) -> str:
-        """The value of a widget: the one that was given, else its default.
+        """Return the given value of a widget, else its default.
 
         Raises:
-            LaptopError: there is none.
+            LaptopError: it has neither.
         """
         value = self.given[name] if self.given.get(name) else self._defaults.get(name, self.given.get(name))
         if value is None or (self.person and not value):
@@ -66,7 +66,7 @@ class Widgets:
         return {name: self.get(name) for name in {*self._defaults, *self.given}}
 
     def list_values(self) -> dict[str, str]:
-        """Every value that is there; SQL names a widget as `:name`."""
+        """Return all values that are set, for SQL, which names a widget as `:name`."""
         return {**self._defaults, **{name: value for name, value in self.given.items() if value}}
 
     def remove(self, name: str) -> None:
@@ -79,7 +79,7 @@ class Widgets:
 
 
 class _Utilities(SimpleNamespace):
-    """`dbutils` of a notebook; what a laptop does not have says so."""
+    """`dbutils` of a notebook. An attribute that a laptop lacks raises an error that says so."""
 
     def __getattr__(self, name: str) -> Any:
         have = ", ".join(f"dbutils.{known}" for known in vars(self))
@@ -92,17 +92,17 @@ def run_notebook(
     """Run a notebook from top to bottom.
 
     Args:
-        notebook: in Databricks' source format, or Jupyter's.
-        widgets: with the values that it asks for.
-        pictures: folder in which the figures that it displays are kept as PNG; made if need be.
-        session: what it finds as `spark`.
-        skip_pip: pass over `%pip`, for a person whose environment has the packages.
+        notebook: file in Databricks' source format, or Jupyter's.
+        widgets: the widgets, with the values that the notebook needs.
+        pictures: folder for the displayed figures, as PNG; created if needed.
+        session: Spark session, the notebook's variable `spark`.
+        skip_pip: skip `%pip`, for a person whose environment has the packages.
 
     Returns:
-        What it gave to `dbutils.notebook.exit`; None if it ran to its end.
+        The argument of `dbutils.notebook.exit`; None if it ran to its end.
 
     Raises:
-        LaptopError: the file is no notebook, asks for a value that is not given, or raised: says where and what.
+        LaptopError: the file is no notebook, needs a value that is not given, or raised; names place and error.
     """
     run = _NotebookRun(widgets, pictures, session, skip_pip=skip_pip)
     try:
@@ -113,7 +113,7 @@ def run_notebook(
 
 
 class _NotebookRun:
-    """One namespace, and what runs in it."""
+    """One run of a notebook, with its namespace."""
 
     def __init__(self, widgets: Widgets, pictures: Path, session: Any, *, skip_pip: bool) -> None:
         self._widgets, self._pictures, self._session, self._skip_pip = widgets, pictures, session, skip_pip
@@ -164,7 +164,7 @@ class _NotebookRun:
                 raise LaptopError(f"{cell.name}:{cell.line}: %{kind} does not run on a laptop; {cure}")
 
     def _run_other(self, path: str, timeout_seconds: int = 0, arguments: Mapping[str, str] | None = None) -> str | None:  # noqa: ARG002
-        """`dbutils.notebook.run`: another notebook, with names of its own."""
+        """Run another notebook in a separate namespace, as `dbutils.notebook.run`."""
         other = _find_notebook(self._files[-1].parent, path)
         given = Widgets({name: str(value) for name, value in (arguments or {}).items()})
         return run_notebook(other, given, self._pictures, session=self._session, skip_pip=self._skip_pip)
@@ -187,7 +187,7 @@ def _exit_notebook(value: object = "") -> None:
 
 
 def describe_exception(error: BaseException) -> str:
-    """An error of a notebook or a script in one sentence."""
+    """Describe an error of a notebook or a script in one sentence."""
     cure = ""
     if isinstance(error, ModuleNotFoundError):
         cure = "; a laptop installs nothing for a task: add the package that has it, and run `uv sync`"

@@ -1,4 +1,4 @@
-"""Reads a notebook of a workspace as cells: source with `COMMAND` lines in Python or SQL, or Jupyter's JSON."""
+"""Splits a notebook into cells: source format with `COMMAND` lines in Python or SQL, or Jupyter's JSON."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from laptop.home import LaptopError
 
 _COMMENTS = {".py": "#", ".sql": "--"}
 _WHOLE_CELL = {"md", "sql", "sh", "scala", "r", "fs", "html", "javascript"}
-"""Magic words that say what the rest of the cell is; the others are one line."""
+"""Magic commands that apply to the rest of the cell; the others apply to one line."""
 _LEADING_COMMENT = re.compile(r"(?:#|--) DBTITLE .*")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell, or the part of one that a magic word rules."""
+    """One cell, or the part of a cell that belongs to a magic command."""
 
     kind: str
-    """python, sql, or the magic word: md, run, pip, …"""
+    """python, sql, or the magic command: md, run, pip, …"""
     text: str
-    """Of a magic word what follows it."""
+    """The code, or the text after the magic command."""
     name: str
     """File, and cell number where the file has no lines of its own."""
     line: int
-    """Of the text's first line in the file, or in its cell; 1-based."""
+    """Number of the text's first line in the file, or in its cell; 1-based."""
 
 
 def read_cells(file: Path) -> list[Cell]:
@@ -74,7 +74,7 @@ def _read_jupyter(file: Path, text: str) -> Iterator[Cell]:
 
 
 def _split_cell(lines: Sequence[str], language: str, name: str, start: int) -> Iterator[Cell]:
-    """Yield the magic lines with which a cell begins, then what is left in the notebook's language."""
+    """Yield the magic lines at the start of a cell, then the rest in the notebook's language."""
     for number, line in enumerate(lines):
         words = line.strip()
         if not words:

@@ -14,15 +14,15 @@ Check = Callable[[Sequence[str]], object]
 
 
 class InvalidRunError(LaptopError):
-    """A run cannot be what was asked for; nothing of it ran."""
+    """A run's parameters or tasks are invalid; nothing of it ran."""
 
 
 def wheel_arguments(task: Mapping[str, Any], scope: Scope) -> list[str]:
-    """The argv of a python_wheel_task: job parameters are pushed down to named ones, and beat them.
+    """Build the argv of a python_wheel_task: job parameters are added to named parameters, and override them.
 
     Args:
         task: the value of `python_wheel_task`.
-        scope: what its references may speak of.
+        scope: the values that its references may name.
     """
     if "named_parameters" in task:
         named = {name: scope.fill_references(value) for name, value in task["named_parameters"].items()}
@@ -47,9 +47,9 @@ def loop_inputs(text: str, key: str, scope: Scope) -> list[Any]:
 
 
 def check_parameters(tasks: Sequence[Mapping[str, Any]], run: Run, find_check: Callable[[str], Check | None]) -> None:
-    """Check the arguments of every wheel task by its package's own check, as far as they are known before the run.
+    """Check the arguments of every wheel task that are known before the run, by its package's own check.
 
-    The check takes milliseconds; the task itself would refuse them only after Spark has started.
+    The check takes milliseconds. The task itself would refuse the arguments only after Spark has started.
 
     Raises:
         InvalidRunError: a package refuses them.

@@ -1,7 +1,7 @@
 """Applies `presets`, `mode: development` and the root's `run_as` to resources that do not set them.
 
-The names are those of the CLI (bundle/config/mutator/resourcemutator/apply_presets.go): what reads or writes another
-one fails on a laptop as it does in a workspace.
+The names are the same as the CLI's (bundle/config/mutator/resourcemutator/apply_presets.go), so code that uses another
+name fails on a laptop as it does in a workspace.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from laptop.document import Node, merge_nodes
 from laptop.resolution import normalize_name, short_name, spell
 
 DEVELOPMENT_RUNS = 4
-"""How many runs of a job may overlap in development mode, where neither job nor presets say it."""
+"""Number of runs of a job that may overlap in development mode, if neither job nor presets set it."""
 _NAMES = {
     "jobs": "name", "pipelines": "name", "models": "name", "clusters": "cluster_name",
     "instance_pools": "instance_pool_name", "dashboards": "display_name", "genie_spaces": "title",
     "alerts": "display_name", "sql_warehouses": "name", "model_serving_endpoints": "name", "registered_models": "name",
     "schemas": "name",
 }  # fmt: skip
-"""The field that gets the prefix; volumes, catalogs, monitors and apps have none."""
+"""Field that gets the prefix, by kind; volumes, catalogs, monitors and apps get none."""
 _PLAIN = ("model_serving_endpoints", "registered_models", "schemas")
-"""Their names take letters, digits and underscores only."""
+"""Kinds whose names may contain only letters, digits and underscores."""
 
 
 def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
@@ -45,7 +45,7 @@ def prefix_names(root: Node, resolve: Callable[[Node, Node], Node]) -> Node:
     root = root.with_value("resources", resources)
 
     def in_folder(experiment: Node) -> Node:
-        """An experiment is named by a path, whose last part gets the prefix; so it has to be resolved before."""
+        """Prefix the last part of an experiment's name, which is a path; so its references are resolved first."""
         name = experiment.get("name")
         path = resolve(root, name) if name else None
         if not path or not isinstance(path.value, str):
@@ -67,7 +67,7 @@ def _is_development(root: Node) -> bool:
 
 
 def _plain_name(prefix: str, kind: str) -> str:
-    """`[dev ada] ` before a name that takes letters, digits and underscores only: `dev_ada_`."""
+    """Convert a prefix for names of letters, digits and underscores only: `[dev ada] ` becomes `dev_ada_`."""
     if kind not in _PLAIN:
         return prefix
     bare = prefix.replace("[", "").strip(" ")
@@ -88,7 +88,7 @@ def _add_path_prefix(path: str, prefix: str) -> str:
 
 
 def apply_presets(root: Node) -> Node:
-    """Fill in what the jobs of a resolved bundle do not say: pause status, tags, overlapping runs, run_as."""
+    """Fill in the unset fields of a resolved bundle's jobs: pause status, tags, overlapping runs, run_as."""
     development = _is_development(root)
     pause, runs = (
         _drop_empty(root.get("presets", key)) for key in ("trigger_pause_status", "jobs_max_concurrent_runs")
@@ -114,12 +114,12 @@ def apply_presets(root: Node) -> Node:
 
 
 def _drop_empty(node: Node | None) -> Node | None:
-    """The node, if it says something: for the CLI `0` and `""` are as good as not there."""
+    """Return the node; None if it is `0` or `""`, which the CLI treats as not set."""
     return node if node and node.value else None
 
 
 def each_job(root: Node, change: Callable[[Node], Node]) -> Node:
-    """The bundle with each of its jobs changed."""
+    """Return the bundle after applying a change to each job."""
     resources = root.get("resources")
     return root.with_value("resources", _change_each(resources, "jobs", change)) if resources else root
 

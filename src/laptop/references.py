@@ -1,4 +1,4 @@
-"""Fills `{{...}}`, which refers to values of the run (docs.databricks.com, jobs/dynamic-value-references)."""
+"""Fills in `{{...}}`, which refers to values of the run (docs.databricks.com, jobs/dynamic-value-references)."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Scope:
     run: Run
     task: TaskRun | None = None
     input: Any = None
-    """Of an iteration of a for_each_task."""
+    """Input of an iteration of a for_each_task."""
 
     def fill_references(self, text: Any, *, scalars: bool = False) -> str:
-        """The text with every reference replaced; braces that are no reference stay.
+        """Replace every reference in a text by its value; other braces stay.
 
         Args:
-            text: from the bundle; numbers and truth values become text.
-            scalars: refuse lists and mappings, as conditions do.
+            text: a value of the bundle; numbers and truth values become text.
+            scalars: refuse lists and mappings as values, as conditions do.
 
         Raises:
-            LaptopError: a reference to something that is not there, or not on a laptop.
+            LaptopError: a reference names a value that does not exist, or not on a laptop.
         """
         return _REFERENCE.sub(lambda match: self._resolve_match(match, scalars=scalars), to_platform_text(text))
 
@@ -76,7 +76,7 @@ class Scope:
 
 
 def split_reference(text: str) -> list[str] | None:
-    """The parts of what stands between the braces; None if its syntax is wrong and the platform keeps it as text.
+    """Split the text between the braces into its parts; None if its syntax is wrong, so that it stays text.
 
     A name with other characters than letters, digits and underscores stands in back-ticks or in brackets:
     job.parameters.[my-name].
@@ -94,7 +94,7 @@ def split_reference(text: str) -> list[str] | None:
 
 
 def to_platform_text(value: Any) -> str:
-    """A value as the text that the platform makes of it: JSON, but for text itself."""
+    """Convert a value to text as the platform does: text stays as it is, other values become JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

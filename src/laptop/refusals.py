@@ -1,4 +1,4 @@
-"""Refuses, before anything starts, what a laptop cannot run and what the platform does not take."""
+"""Refuses jobs before they start: parts that a laptop cannot run, and values that the platform refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from laptop import task_states
 from laptop.bundle import Bundle, BundleError
 from laptop.document import Diagnostic
 
-# What has no effect on a laptop stands here too: it changes when, where or for whom a job runs, never what it does.
+# These include keys without effect on a laptop: they change when, where or for whom a job runs, never its results.
 _JOB = {
     "name", "description", "tasks", "parameters", "timeout_seconds", "run_as", "tags", "schedule", "trigger", "queue",
     "max_concurrent_runs", "environments", "permissions", "health", "performance_target", "budget_policy_id",
@@ -24,7 +24,7 @@ _TASK = {
 }  # fmt: skip
 _FIELDS = {
     "python_wheel_task": {"package_name", "entry_point", "named_parameters", "parameters"},
-    # A warehouse decides where SQL runs, not what it does.
+    # A warehouse decides where SQL runs, not its result.
     "notebook_task": {"notebook_path", "base_parameters", "source", "warehouse_id"},
     "spark_python_task": {"python_file", "parameters", "source"},
     "sql_task": {"file", "parameters", "warehouse_id"},
@@ -38,10 +38,10 @@ Path = tuple[str | int, ...]
 
 
 def refuse_unsupported(bundle: Bundle, job: str) -> None:
-    """Stop before anything runs if the job, or one that it runs, has what cannot run here or nowhere.
+    """Refuse a job if it, or a job that it runs, has parts that cannot run here, or that the platform refuses.
 
     Raises:
-        BundleError: with the place of each such thing.
+        BundleError: lists each such part with its place.
     """
     jobs, problems = [job], []
     for job_key in jobs:
@@ -86,7 +86,7 @@ def _inner_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[Path]:
-    """The keys of a task that only the platform can serve."""
+    """Find the keys of a task that need the platform."""
     yield from ((key,) for key in task if key not in _TASK)
     for kind in task_states.KINDS:
         yield from ((kind, key) for key in task.get(kind, {}) if key not in _FIELDS[kind])
@@ -104,7 +104,7 @@ def _find_unsupported_fields(task: Mapping[str, Any], job: Mapping[str, Any]) ->
 
 
 def _find_distant_files(task: Mapping[str, Any]) -> Iterator[Path]:
-    """The paths of files that lie in no checkout: in the workspace, a volume, a bucket or another repository."""
+    """Find the paths of files outside of the checkout: in the workspace, a volume, a bucket or another repository."""
     for kind, (path, _) in task_states.FILE_KINDS.items():
         value: Any = task.get(kind, {})
         if value.get("source", "WORKSPACE") != "WORKSPACE" or value.get("file", {}).get("source") == "GIT":
@@ -116,7 +116,7 @@ def _find_distant_files(task: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _impossible_values(task: Mapping[str, Any], conditions: Container[str]) -> Iterator[tuple[Path, object, str]]:
-    """Values that skip a branch silently, or break a run, because the platform has no such value."""
+    """Find values that the platform does not have: they would silently skip a branch, or break the run."""
     for number, on in enumerate(task.get("depends_on", [])):
         path: Path = ("depends_on", number, "outcome")
         if "outcome" in on and on["outcome"] not in {"true", "false"}:

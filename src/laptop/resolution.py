@@ -19,50 +19,50 @@ from laptop.document import Diagnostic, Location, Node, describe_kind, suggest_n
 
 _PART = r"[^\W\d_](?:[\w-]*[^\W_])?(?:\[\d+\])*"
 REFERENCE = re.compile(rf"\$\{{({_PART}(?:\.{_PART})*)\}}")
-"""What the CLI takes for a reference (libs/dyn/dynvar/ref.go); anything else in braces it leaves as text."""
+"""Pattern of a reference of the CLI (libs/dyn/dynvar/ref.go); other text in braces stays."""
 VARIABLE = re.compile(r"\$\{(?:var|variables)\.([\w-]+)")
 CHAIN = 50
-"""Variables that name one another in a row; each takes a few levels of Python's recursion."""
+"""Longest chain of variables that refer to one another; each takes a few levels of Python's recursion."""
 ROOTS = ("artifacts", "bundle", "resources", "var", "variables", "workspace")
 
 
 def job_id(target: str, job: str) -> str:
-    """The id that `${resources.jobs.<job>.id}` has on a laptop: decimal digits."""
+    """Compute the id of a job on a laptop, `${resources.jobs.<job>.id}`: decimal digits."""
     return str(zlib.crc32(f"{target}.{job}".encode()))
 
 
 def resolve_references(tree: Node, root: Path, target: str, problems: list[Diagnostic]) -> Node:
-    """The tree with every reference resolved; one that names nothing stays as text and is noted as a problem.
+    """Resolve every reference of a tree; one that names nothing stays as text and becomes a problem.
 
     Args:
         tree: the bundle with the target merged in and every variable's `value` set.
         root: folder of databricks.yml.
         target: the target's name; the laptop's job ids depend on it.
-        problems: where to note them.
+        problems: receives the problems.
     """
     return _Resolver(tree, root, target, problems).resolve_node(tree)
 
 
 def resolve_value(tree: Node, value: Node, root: Path, target: str) -> Node:
-    """One value with its references resolved; what names nothing stays as text, and the whole tree's turn notes it."""
+    """Resolve the references of one value. One that names nothing stays; `resolve_references` reports it later."""
     return _Resolver(tree, root, target, []).resolve_node(value)
 
 
 def short_name() -> str:
-    """The user of this machine as the CLI writes people into names: what stands before the @, in letters and digits."""
+    """Return the user of this machine as the CLI shortens names: the part before the @, in letters and digits."""
     return normalize_name(getpass.getuser().partition("@")[0])
 
 
 def normalize_name(text: str) -> str:
-    """Lower case, and one underscore for whatever is no letter and no digit (libs/textutil/textutil.go)."""
-    lower = (letter.lower()[0] for letter in text)  # Go lowers letter by letter: one of them stays one
+    """Convert to lower case, with one _ per character that is no letter and no digit (libs/textutil/textutil.go)."""
+    lower = (letter.lower()[0] for letter in text)  # Go converts letter by letter: one letter stays one letter
     return re.sub(
         "_+", "_", "".join(letter if letter.isalpha() or letter.isdecimal() else "_" for letter in lower)
     ).strip("_")
 
 
 def _friendly_name() -> str:
-    """The user of this machine as a name of a host: letters without marks, digits and dashes."""
+    """Return the user of this machine as a host name: letters without accents, digits and dashes."""
     bare = "".join(
         letter for letter in unicodedata.normalize("NFD", short_name()) if unicodedata.category(letter) != "Mn"
     )
@@ -70,19 +70,19 @@ def _friendly_name() -> str:
 
 
 class _Unresolved(Exception):
-    """A reference has no value; the reason is noted as a problem already."""
+    """A reference has no value; the reason was added to the problems."""
 
 
 @dataclass(frozen=True)
 class _Missing:
-    """Why a reference has no value; `what` is empty if the reason is noted where the value is declared."""
+    """Reason why a reference has no value; `what` is empty if the problem is reported at the declaration."""
 
     what: str = ""
     fix: str = ""
 
 
 class _Resolver:
-    """Replaces every `${...}` of a tree by its value, and notes each one without a value as a problem."""
+    """Replaces every `${...}` of a tree by its value, and adds a problem for each one without a value."""
 
     def __init__(self, tree: Node, root: Path, target: str, problems: list[Diagnostic]) -> None:
         self.tree, self.root, self.target, self.problems = tree, root, target, problems
@@ -104,7 +104,7 @@ class _Resolver:
                 return node
 
     def _resolve_text(self, text: str, place: Location) -> Node:
-        """A text that is one reference becomes the value itself, of whatever type; else values are written into it."""
+        """Resolve a text. A text that is one reference becomes the value, of any type; else values are inserted."""
         whole = REFERENCE.fullmatch(text)
         if whole and is_resolved(whole):
             return Node(self._resolve_name(whole[1], place).value, place)
@@ -159,7 +159,7 @@ class _Resolver:
         return any(is_resolved(match) and not self._is_unset(match[1]) for match in named)
 
     def _is_unset(self, reference: str) -> bool:
-        """Whether it is a variable without a value, which is noted where it is declared; the reference stays."""
+        """Whether it is a variable without a value, which is reported at its declaration; the reference stays."""
         root, _, name = reference.partition(".")
         variable = self.tree.get("variables", name) if root == "var" else None
         return variable is not None and variable.get("value") is None
@@ -176,7 +176,7 @@ class _Resolver:
         for position, step in enumerate(path):
             below = node.get(step) or (_by_terraform_name(node, step) if position > 2 else None)
             if below is None and path[0] == "variables" and step in {"value", ""}:
-                # What has no value is noted where it is declared; of `${var}` CLI 1.13.0 dies.
+                # A variable without a value is reported at its declaration; CLI 1.13.0 crashes on `${var}`.
                 return _Missing("" if step else "it names no variable", "write ${var.NAME}")
             if below is None and node is self.tree and step == "variables":
                 return _Missing("the bundle declares no variables", "declare it")
@@ -190,7 +190,7 @@ class _Resolver:
 
 
 def _by_terraform_name(node: Node, step: str | int) -> Node | None:
-    """What Terraform calls `task[0]` for `tasks[0]` and `git_source[0].branch` for `git_source.git_branch`."""
+    """Find a node by Terraform's name: `task[0]` for `tasks[0]`, `git_source[0].branch` for `git_source.git_branch`."""
     if step == 0:
         return node if isinstance(node.value, dict) else None
     names = (f"{step}s", f"{str(step)[:-1]}ies", f"git_{step}")
@@ -198,7 +198,7 @@ def _by_terraform_name(node: Node, step: str | int) -> Node | None:
 
 
 def _find_default(tree: Node, path: list[str | int], position: int) -> Node | None:
-    """The value of a key that is not written: empty as the CLI has it, a description for a value of the workspace."""
+    """Return the value of an unset key: the CLI's empty value, or a description of a value of the workspace."""
     written = find_type(path)
     if path[0] == "resources" and (position < 3 or not tree.get(*path[:3])):
         return None
@@ -215,12 +215,12 @@ def _find_default(tree: Node, path: list[str | int], position: int) -> Node | No
 
 
 def is_resolved(reference: re.Match[str]) -> bool:
-    """Whether the CLI replaces it; it leaves `${HOME}` and the like as they are."""
+    """Whether the CLI resolves it; the CLI leaves `${HOME}` and the like as they are."""
     return re.split(r"[.\[]", reference[1])[0] in ROOTS
 
 
 def spell(value: Any) -> str:
-    """A scalar inside a text, as Go prints it: nothing is `<nil>`, a large number is 1e+06."""
+    """Format a scalar inside a text as Go prints it: null is `<nil>`, a large number is 1e+06."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, float) or not math.isfinite(value):
@@ -234,7 +234,7 @@ def spell(value: Any) -> str:
 
 
 def _workspace_value(resolver: _Resolver, path: tuple[str, ...]) -> str | None:
-    """The laptop's value for what a workspace would know; None for everything that is written in the bundle."""
+    """Return the laptop's value for a value that a workspace would provide; None if it is in the bundle."""
     match path:
         case ("workspace", "current_user", "userName" | "displayName"):
             return getpass.getuser()
@@ -267,7 +267,7 @@ def _resource_field(resolver: _Resolver, group: str, key: str, name: str) -> str
 
 
 def forget_git() -> None:
-    """Drop the answers of git, since the bundle is read again."""
+    """Clear the cached answers of git, before the bundle is read again."""
     _ask_git.cache_clear()
 
 
@@ -280,6 +280,6 @@ _GIT = {
 
 @cache
 def _ask_git(root: Path, *options: str) -> str:
-    """The answer of git, cached for one reading of a bundle, since the linter resolves it several times."""
+    """Ask git. The answer is cached for one reading of a bundle, which the linter resolves several times."""
     command = ["git", "-C", str(root), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

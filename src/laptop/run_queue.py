@@ -1,4 +1,4 @@
-"""The requests of tasks for job runs: one file each in `queue/` of a home, until the run has ended."""
+"""Requests of tasks for job runs: one file each in `queue/` of a home, until the run has ended."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Request:
 
     path: Path
     job_id: str
-    """Empty if the file is no request."""
+    """Id of the job; empty if the file is no request."""
     parameters: dict[str, str]
 
     @property
     def name(self) -> str:
-        """The file's name; a run keeps it, so that a request whose run was killed is not run a second time."""
+        """The file's name. A run records it, so that a request whose run was killed does not start a second run."""
         return self.path.name
 
     def finish(self) -> None:
@@ -38,9 +38,10 @@ class Request:
 
 
 def next_request(home: Path, bundle: Bundle, say: Callable[[str], None], left: set[str]) -> Request | None:
-    """The oldest request for a job of the bundle's target.
+    """Return the oldest request for a job of the bundle's target; None if there is none.
 
-    One for a job of another target stays, is told once and noted in `left`. One that no target can run is set aside.
+    A request for a job of another target stays; it is reported once and added to `left`. One that no target can run is
+    set aside.
     """
     for request in _read_requests(home):
         if task_states.job_of(bundle, request.job_id):

@@ -1,4 +1,4 @@
-"""The job runs of a home with parameters and results: one JSON file and one log per run, in `runs/`."""
+"""Job runs of a home with parameters and results: one JSON file and one log per run, in `runs/`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State = Literal[
     "SUCCESS", "EXCLUDED", "SUCCESS_WITH_FAILURES",
     "FAILED", "TIMEDOUT", "CANCELED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED",
 ]  # fmt: skip
-"""The platform's result states, after its two states of what has not ended. Only a job is SUCCESS_WITH_FAILURES."""
+"""Two states before the end, and the platform's result states. Only a job can be SUCCESS_WITH_FAILURES."""
 GOOD: tuple[State, ...] = get_args(State)[2:5]
 _WAITING = "ApprovalPending"
 """Class of the error of a task that a person has to let through. The platform calls such a task failed, and so does its
@@ -27,12 +27,12 @@ _writing = Lock()
 
 
 def format_time(time: datetime) -> str:
-    """A time as text, UTC: 2026-11-24T08:30:00.000Z."""
+    """Format a time, UTC, as in 2026-11-24T08:30:00.000Z."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def current_time() -> str:
-    """The present moment as text."""
+    """Return the current time as text, see `format_time`."""
     return format_time(datetime.now(UTC))
 
 
@@ -44,20 +44,20 @@ class TaskRun:
     run_id: str
     state: State = "PENDING"
     start: str = ""
-    """UTC; "" before it starts. Of the last attempt."""
+    """Start of the last attempt, UTC; "" before it starts."""
     duration: float = 0.0
-    """Seconds, all attempts together."""
+    """Duration of all attempts, seconds."""
     attempts: int = 0
     values: dict[str, Any] = field(default_factory=dict)
     """Task values."""
     outcome: str = ""
-    """"true" or "false" of a condition_task."""
+    """Outcome of a condition_task: "true" or "false"."""
     error: dict[str, str] | None = None
-    """Of the last attempt: `type` and `message`."""
+    """Error of the last attempt: `type` and `message`."""
     output: str = ""
-    """What a notebook gave to `dbutils.notebook.exit`."""
+    """Argument of the notebook's `dbutils.notebook.exit`."""
     child: str = ""
-    """The job run that a run_job_task started."""
+    """Id of the job run that a run_job_task started."""
     iterations: list[TaskRun] = field(default_factory=list)
 
     @property
@@ -72,7 +72,7 @@ class Run:
 
     run_id: str
     job: str
-    """Key in the bundle."""
+    """Key of the job in the bundle."""
     name: str
     job_id: str
     target: str
@@ -84,12 +84,12 @@ class Run:
     tasks: dict[str, TaskRun] = field(default_factory=dict)
     state: State = "RUNNING"
     duration: float = 0.0
-    """Seconds, of the run or of its last repair."""
+    """Duration of the run or of its last repair, seconds."""
     repair_count: int = 0
     pid: int = field(default_factory=os.getpid)
-    """The process that runs it, or ran it last."""
+    """Process id that runs it, or ran it last."""
     request: str = ""
-    """The file in the queue that asked for it; stays there until the run has ended."""
+    """Name of the queue's file that requested it; the file stays until the run has ended."""
 
     def display_state(self, task: TaskRun | None = None) -> str:
         """The state of the run, or of one of its tasks, in the word that a person reads.
@@ -122,16 +122,16 @@ class RunStore:
         return str(number)
 
     def log_path(self, run_id: str) -> Path:
-        """The file that takes what the tasks of a run log and print."""
+        """Return the file for the logs and prints of a run's tasks."""
         return self.folder / f"{run_id}.log"
 
     def save_run(self, run: Run) -> None:
-        """Write the run's file whole; called at every change of state."""
+        """Write the run's file atomically; called at every change of state."""
         with _writing:
             write_atomically(self.folder / f"{run.run_id}.json", json.dumps(asdict(run), indent=2))
 
     def list_runs(self) -> Iterator[Run]:
-        """Every run, newest first. A run whose process was killed is saved as canceled here."""
+        """Yield every run, newest first. A run whose process was killed is saved as canceled."""
         for path in sorted(self.folder.glob("*.json"), key=lambda path: -int(path.stem)):
             run = _read(path)
             gone = run.run_id not in self.active if run.pid == os.getpid() else not _is_alive(run.pid)
@@ -141,12 +141,12 @@ class RunStore:
             yield run
 
     def latest_run(self, job: str, target: str, given: Mapping[str, str]) -> Run | None:
-        """The newest run of a job in a target that had these parameters."""
+        """Find the newest run of a job in a target that had the given parameters; None if there is none."""
         of_job = (run for run in self.list_runs() if (run.job, run.target) == (job, target))
         return next((run for run in of_job if given.items() <= run.parameters.items()), None)
 
     def of_request(self, request: str) -> Run | None:
-        """The run that was started for a request of the queue."""
+        """Find the run that was started for a request of the queue; None if there is none."""
         return next((run for run in self.list_runs() if run.request == request), None)
 
 
@@ -161,7 +161,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _cancel_run(run: Run) -> None:
-    """Mark a run as canceled whose process has ended."""
+    """Mark a run whose process has ended as canceled."""
     run.state = "CANCELED"
     for task in run.tasks.values():
         if task.state == "RUNNING":

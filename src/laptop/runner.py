@@ -5,7 +5,7 @@
         │                                         ├─ condition_task     compares two texts
         └── its own Run in the journal            ├─ for_each_task      _attempts, `concurrency` at a time
                                                   └─ run_job_task       _execute
-Independent tasks run one after another in this process: two cores gain nothing, and each process would start Spark.
+Independent tasks run one after another in this process: each further process would start its own Spark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from laptop.run_store import GOOD, Run, RunStore, State, TaskRun, current_time
 from laptop.task_errors import describe_error, is_error
 from laptop.task_thread import Limits, Main, entry_point, parameter_check, run_interruptible
 
-_RESUMES = 3  # how often a run that was cut off goes on by itself; one that always ends the process would never stop
+_RESUMES = 3  # resumptions of an interrupted run: a run that always ends its process would be resumed for ever
 
 
 @dataclass
@@ -48,23 +48,23 @@ class Runner:
     home: Home
     show: Console
     spark: ModuleType | None = None
-    """`laptop.spark`, or None for tasks that have no use for it."""
+    """`laptop.spark`; None for tasks that need no Spark."""
     resolve: Callable[[str, str], Main] = entry_point
-    """From package and entry point to the function; tests put theirs here."""
+    """Returns the function of a package's entry point; tests replace it."""
     find_check: Callable[[str], Main | None] = parameter_check
-    """From package to the function that refuses malformed parameters; tests put theirs here."""
+    """Returns a package's function that refuses malformed parameters; tests replace it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set it and everything stops as soon as it can."""
+    """Setting it stops all tasks as soon as possible."""
 
     def __post_init__(self) -> None:
         self.journal = RunStore(self.home.path / "runs")
 
     def check_request(self, job: str, parameters: Mapping[str, str]) -> None:
-        """Refuse, before anything is touched, what could not be run.
+        """Refuse a run that cannot succeed, before anything is changed.
 
         Raises:
             LaptopError: an unknown job or parameter.
-            BundleError: something that cannot run on a laptop.
+            BundleError: the job has parts that cannot run on a laptop.
         """
         if job not in self.bundle.jobs:
             raise InvalidRunError(f"there is no job {job!r}: {suggest_name(job, self.bundle.jobs)}")
@@ -91,12 +91,12 @@ class Runner:
             parameters: job parameters that differ from their defaults.
 
         Raises:
-            LaptopError, BundleError: as `check` does. Nothing ran.
+            LaptopError, BundleError: as `check_request`. Nothing ran.
         """
         return self._execute_run(self._new_run(job, parameters, "onetime"), Limits(), 0)
 
     def repair_job(self, job: str, given: Mapping[str, str]) -> Run:
-        """Run again what did not succeed in the newest run of a job, with its parameters and task values.
+        """Run the tasks again that did not succeed in the newest run of a job, with its parameters and task values.
 
         Args:
             job: its key in the bundle.
@@ -125,9 +125,9 @@ class Runner:
         return self._execute_run(run, Limits(), 0)
 
     def work_off_queue(self) -> Iterator[Run]:
-        """Run what tasks have asked for, oldest first, until nothing is left that this target knows.
+        """Run the requests in the queue, oldest first, until none is left for a job of this target.
 
-        A request leaves the queue when its run has ended: if this process is killed before, the next one goes on there.
+        A request leaves the queue after its run. If this process is killed before, the next command resumes the run.
         """
         left: set[str] = set()
         while (request := self._next_request(left)) and not self.cancelled.is_set():
@@ -209,7 +209,7 @@ class Runner:
         return run
 
     def _stop_state(self, limits: Limits) -> State | None:
-        """Why something with these limits has to stop."""
+        """Return the state with which a task or run with these limits must stop; None: it may go on."""
         moment = time.monotonic()
         if self.cancelled.is_set() or moment > limits.outer:
             return "CANCELED"
@@ -223,9 +223,9 @@ class Runner:
     # --- tasks -------------------------------------------------------------------------------------------------------
 
     def _run_attempts(self, step: _Step, limits: Limits) -> None:
-        """Run a task, again as often as its retries allow; never raises, the record says how it ended.
+        """Run a task, and retry it as often as it allows. Never raises; the run's record has the result.
 
-        The platform tries again whatever went wrong; here an error that a user has to mend is final.
+        The platform retries after every error; here an error that a user must mend is final.
         """
         task, spec = step.task, step.spec
         retries = spec.get("max_retries", 0)
@@ -294,7 +294,7 @@ class Runner:
 
         def stop() -> None:
             for session in sessions:
-                with suppress(Exception):  # it may be about to end by itself
+                with suppress(Exception):  # it may be ending by itself
                     session.interruptTag(tag)
 
         run_interruptible(body, lambda: self._stop_state(limits), stop)
@@ -325,7 +325,7 @@ class Runner:
         if job is None:
             raise LaptopError(f"task {step.task.key!r} runs job {what['job_id']}, which is not in this bundle")
         given = {name: step.scope.fill_references(value) for name, value in what.get("job_parameters", {}).items()}
-        # Pushed down, and over the task's own, as to every task with named parameters (jobs/job-parameters).
+        # Job parameters override the task's own, as for every task with named parameters (jobs/job-parameters).
         given |= {name: step.run.parameters[name] for name in self._job_parameters(job) if name in step.run.parameters}
         run = self._new_run(job, given, "run_job_task")
         step.task.child = run.run_id
@@ -336,7 +336,7 @@ class Runner:
 
 @dataclass(frozen=True)
 class _Step:
-    """One task to run, in its run."""
+    """One task of a run, to be executed."""
 
     run: Run
     spec: Mapping[str, Any]

@@ -1,8 +1,8 @@
 """Provides `dbutils.jobs.taskValues`, the part of Databricks' runtime that a task may use.
 
-`databricks.sdk.runtime` takes `dbutils` from a module `dbruntime` if there is one: `install_runtime` puts one there, so
-the wheel has one way to set a task value. The calling thread tells which task calls; a thread that a task starts itself
-cannot set values.
+`databricks.sdk.runtime` takes `dbutils` from a module `dbruntime` if there is one. `install_runtime` installs such a
+module, so that the wheel sets task values in the same way everywhere. The calling thread identifies the task; a thread
+that a task starts itself cannot set values.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ dbutils = SimpleNamespace(jobs=SimpleNamespace(taskValues=_TaskValues()))
 
 
 def install_runtime() -> None:
-    """Make `from databricks.sdk.runtime import dbutils` give the one above, if nobody imported it earlier."""
+    """Make `from databricks.sdk.runtime import dbutils` return the one above, unless it was imported before."""
 
     class UserNamespaceInitializer:
         @staticmethod

@@ -1,4 +1,4 @@
-"""What laptop.yml says beside the values of variables: what the linter checks, and what demo, serve and docs run."""
+"""The settings of laptop.yml except variables: for the linter, and for the commands demo, serve and docs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from laptop.document import Node
 
 @dataclass(frozen=True)
 class LaptopSettings:
-    """laptop.yml; what it does not say is empty or false."""
+    """Settings of laptop.yml; a missing one is empty or false."""
 
     tree: Node
 
     @property
     def has_house_rules(self) -> bool:
-        """Whether the rules of the house hold for the bundle."""
+        """Whether HOUSE_RULES apply to the bundle."""
         node = self.tree.get("house_rules")
         return node is not None and node.value is True
 
     @property
     def configurations(self) -> str:
-        """The module with one class per job, and CONFIGS from job to class."""
+        """The module with one class per job, and CONFIGS, a mapping of job to class."""
         return self._name("configurations")
 
     def module(self, command: str) -> str:
@@ -35,7 +35,7 @@ class LaptopSettings:
 
     @property
     def repeatable(self) -> tuple[str, ...]:
-        """The entry points that may run twice and leave the same; all others do something once."""
+        """The idempotent entry points; only their tasks may have retries."""
         return self._names("repeatable")
 
     @property

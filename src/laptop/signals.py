@@ -1,4 +1,4 @@
-"""Stops a command in order on Ctrl-C and SIGTERM."""
+"""Stops a command cleanly on Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Starts a Spark Connect server with Delta Lake, the laptop's stand-in for serverless compute.
 
 A task only calls `SparkSession.builder.getOrCreate()`; pyspark reads the address of the server from SPARK_REMOTE.
-(Rejected: `remote("local[2]")`, which starts the server inside the task's process: always on port 15002, so that two
-homes collide, with the JVM's output on the screen and with the first caller's settings.)
+(Rejected: `remote("local[2]")`, which starts the server inside the task's process. It always uses port 15002, so that
+two homes collide; it prints the JVM's output; and it keeps the first caller's settings.)
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ class _Server:
     guard: subprocess.Popen[bytes] | None = None
     """A shell that ends the server when this process ends in any way, because that closes the shell's input."""
     seat: Seat | None = None
-    """At the home's engine, in place of a process of its own."""
+    """Seat at the home's engine, which replaces an own process."""
     name: str = "spark"
-    """Of its log; that of an engine is `engine`."""
+    """Name of its log; an engine's is `engine`."""
     starts: int = 1
-    """How often it was started before it answered."""
+    """Number of starts until it answered."""
     answered: bool = False
     session: Any = None
 
     @property
     def log(self) -> Path:
-        """What it prints."""
+        """File with the server's output."""
         return _log(self.home, self.name)
 
     def has_ended(self) -> bool:
-        """Whether it does not run any more."""
+        """Whether it has ended."""
         if self.process:
             return self.process.poll() is not None
         return self.seat is None or not self.seat.is_alive()
@@ -66,15 +66,15 @@ _task: ContextVar[tuple[str, list[Any]] | None] = ContextVar("_task", default=No
 """Tag and sessions of the task that runs in this thread."""
 _downloading: FileLock | None = None
 _FOLDERS = {"spark": "spark", "engine": "engine/spark"}
-"""Where a server keeps temporary files: a command with a server of its own leaves those of an engine alone."""
+"""Folder of a server's temporary files; a command's own server and an engine use different ones."""
 _STARTS = 3
-"""A start fails when another program takes the port meanwhile; then it is tried again."""
+"""Largest number of starts: one fails if another program takes the port meanwhile."""
 
 
 def start_server(home: Path, say: Callable[[str], None]) -> None:
-    """Start the server in the background, once in a process (and its children); it ends when this process ends.
+    """Start the server in the background, once per process (and its children); it ends with this process.
 
-    Its temporary files and its log are kept in `home`. If the home has an engine, that is used instead.
+    Its temporary files and its log are in `home`. If the home has an engine, that is used instead.
     """
     global _server  # noqa: PLW0603
     if os.environ.get("SPARK_REMOTE", "").startswith("sc://localhost:"):
@@ -101,7 +101,7 @@ def start_kept_server(home: Path, say: Callable[[str], None]) -> str:
 
 
 def has_ended() -> bool:
-    """Whether the server does not run any more."""
+    """Whether the server has ended."""
     return _server is None or _server.has_ended()
 
 
@@ -111,7 +111,7 @@ def server_pid() -> int | None:
 
 
 def kill_server() -> None:
-    """End the server at once, with whatever it does."""
+    """End the server at once, and with it all its statements."""
     if _server and _server.process:
         _server.process.kill()
     stop_server()
@@ -149,7 +149,7 @@ def _launch(home: Path, say: Callable[[str], None], name: str = "spark") -> _Ser
 
 
 def _set_address(address: str) -> None:
-    # The second one is pyspark's mark that functions of columns are those of Connect, before there is a session.
+    # By the second variable pyspark uses Connect's column functions, also before there is a session.
     os.environ |= {"SPARK_REMOTE": address, "SPARK_CONNECT_MODE_ENABLED": "1"}
 
 
@@ -178,10 +178,10 @@ def _wait_for_download(say: Callable[[str], None]) -> None:
 
 
 def wait_for_server() -> None:
-    """Wait until the server answers; start it again if it ended before it ever did, or since.
+    """Wait until the server answers; start it again if it has ended.
 
     Raises:
-        LaptopError: it ends before it answers, time and again.
+        LaptopError: it ended _STARTS times before it answered.
     """
     global _downloading, _server  # noqa: PLW0603
     begin, minutes_reported = time.monotonic(), 0
@@ -211,7 +211,7 @@ def _restart(server: _Server) -> _Server:
         raise LaptopError(f"Spark did not start, {_STARTS} times: {why}")
     server.say(f"Spark {'has ended' if server.answered else 'did not start'}: {why}; it is started again")
     if server.session:
-        server.session.client.close()  # else everybody would get the session of the server that has ended
+        server.session.client.close()  # else every task would get the session of the server that has ended
     _release(server)
     fresh = _launch(server.home, server.say, server.name if server.process else "spark")
     fresh.starts = 1 if server.answered else server.starts + 1
@@ -219,7 +219,7 @@ def _restart(server: _Server) -> _Server:
 
 
 def _end_of(server: _Server) -> str:
-    """How the server ended, and the first error of its log."""
+    """Describe how the server ended, with the first error of its log."""
     if server.process is None:
         return f"the home's engine has gone ({server.log})"
     code = server.process.returncode
@@ -232,7 +232,7 @@ def _end_of(server: _Server) -> str:
 
 
 def get_session() -> Any:
-    """The session that tasks share, once the server answers.
+    """Return the session that tasks share, after the server answers.
 
     Raises:
         LaptopError: the server does not start.
@@ -243,17 +243,17 @@ def get_session() -> Any:
 
 
 def offer_session(tag: str, sessions: list[Any]) -> None:
-    """Let the task of this thread have the session by `getOrCreate`, which then waits for the server.
+    """Make `getOrCreate` in this thread's task wait for the server and return the shared session.
 
-    So a task that needs no Spark does not wait for it, and another one imports what it needs meanwhile.
+    So a task without Spark does not wait for it, and other tasks import their modules meanwhile.
 
     Args:
-        tag: of what the task asks of Spark.
-        sessions: receives the session that the task got.
+        tag: tag of the task's Spark operations, by which they can be interrupted.
+        sessions: receives the session that the task was given.
     """
     _task.set((tag, sessions))
     _original_builder()
-    if _server and _server.session and not _server.has_ended():  # the task may hold it from an earlier one
+    if _server and _server.session and not _server.has_ended():  # the task may have it from an earlier task
         _tag_session(_server.session)
 
 
@@ -264,7 +264,7 @@ def _tag_session(session: Any) -> None:
 
 
 def _original_builder() -> Callable[[Any], Any]:
-    """`getOrCreate` as pyspark has it; in its class stands one that waits for the server if a task calls it."""
+    """Return pyspark's own `getOrCreate`, after replacing it in its class by one that waits for the server."""
     from pyspark.sql import SparkSession
 
     original = getattr(SparkSession.Builder.getOrCreate, "__wrapped__", None)

@@ -1,4 +1,4 @@
-"""What a Spark server is started with: the command, its port, its jars and its Java."""
+"""Builds the command that starts a Spark server: its settings, port, jars and Java."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _JARS = (
     *(f"io.delta_delta-kernel-{name}-4.4.0" for name in ("api", "defaults", "unitycatalog")),
     *(f"io.unitycatalog_unitycatalog-{name}-0.6.0" for name in ("client", "hadoop")),
 )
-"""Of what the package needs, the jars that Spark does not have itself."""
-IVY = Path.home() / ".ivy2.5.2"  # Spark's own place: jars are kept for all homes, as uv keeps wheels
+"""The jars that Delta needs and Spark does not include."""
+IVY = Path.home() / ".ivy2.5.2"  # Spark's default folder: all homes share the jars, as they share uv's wheels
 _SHIM = """#!/usr/bin/env bash
 # The JDK from PyPI lacks one module that pyspark asks for and that nothing here needs.
 arguments=()
@@ -39,9 +39,9 @@ def complete_mark() -> Path:
 
 
 def _delta_settings() -> dict[str, str]:
-    """Where Spark gets Delta: from the cache of jars, else it resolves the package, which fills the cache.
+    """Return the settings by which Spark finds Delta: the cached jars, else the package, which fills the cache.
 
-    Resolving takes two seconds at each start, and Spark then copies all jars, of which it has most itself.
+    Resolving takes two seconds at each start, and Spark then copies all jars, most of which it already has.
     """
     jars = [IVY / "jars" / f"{name}.jar" for name in _JARS]
     if complete_mark().exists() and all(jar.exists() for jar in jars):
@@ -50,7 +50,7 @@ def _delta_settings() -> dict[str, str]:
 
 
 def server_command(folder: Path, port: int) -> list[str]:
-    """The words that start a server whose temporary files lie in `folder`.
+    """Return the command that starts a server whose temporary files are in `folder`.
 
     Raises:
         LaptopError: pyspark is not installed.
@@ -58,8 +58,9 @@ def server_command(folder: Path, port: int) -> list[str]:
     settings = {
         "spark.master": "local[2]",
         "spark.driver.memory": "1500m",
-        # Java's own 48 MB for compiled code without its second compiler are full after a window or two: then it throws
-        # away and compiles again without end. Small first sizes cost full collections until they have grown.
+        # Without its second compiler Java reserves 48 MB for compiled code. They are full after a window or two, and
+        # Java then discards and recompiles code without end. Small initial sizes cause full garbage collections until
+        # they have grown.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
         "-Xms1500m -XX:MetaspaceSize=256m -Duser.timezone=UTC "
         f"-Djava.io.tmpdir={folder / 'tmp'}",
@@ -74,9 +75,9 @@ def server_command(folder: Path, port: int) -> list[str]:
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
-        "spark.sql.codegen.cache.maxEntries": "5000",  # a window compiles more than the 100 that are kept otherwise
-        "spark.databricks.delta.snapshotPartitions": "1",  # 50 tiny tasks per snapshot otherwise
-        # Every tenth commit waits for a checkpoint otherwise, 1 to 2 s; a year makes 100 commits to a table at most.
+        "spark.sql.codegen.cache.maxEntries": "5000",  # a window compiles more classes than the default of 100
+        "spark.databricks.delta.snapshotPartitions": "1",  # the default is 50 tiny tasks per snapshot
+        # By default every tenth commit waits 1 to 2 s for a checkpoint; a year makes at most 100 commits to a table.
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
         "spark.local.dir": str(folder / "tmp"),
         "spark.log.level": "WARN",
@@ -91,19 +92,19 @@ def server_command(folder: Path, port: int) -> list[str]:
 
 
 def fingerprint() -> str:
-    """What the server depends on: a server with another one does not serve this command.
+    """Compute a digest of the server's settings and versions. A command uses only a server with the same digest.
 
-    Python code is no part of it: each session has Python workers of its own, which import the code anew.
+    Python code is not included: each session has its own Python workers, which import the code again.
     """
     words = [sys.executable, sys.version, *server_command(Path(), 0)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 
 def free_port() -> int:
-    """A port below those that the system gives to connections.
+    """Find a free port below those that the system assigns to connections.
 
-    From theirs, one that is free now may be taken by any connection in the seconds until Spark binds it, even by our
-    own attempts to reach it: a connection from a port to itself succeeds.
+    A free port in the system's range may be taken by any connection in the seconds until Spark binds it, even by our
+    own attempts to connect, since a connection from a port to itself succeeds.
     """
     while True:
         port = 20_000 + secrets.randbelow(12_000)
@@ -113,7 +114,7 @@ def free_port() -> int:
 
 
 def java_environment(folder: Path) -> dict[str, str]:
-    """Environment variables that lead to Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
+    """Return the environment variables for Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java:

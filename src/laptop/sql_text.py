@@ -15,11 +15,11 @@ _TOKEN = re.compile(
 )
 
 _MARKER = re.compile(r"(?<![\w:\])]):([A-Za-z_]\w*)")
-"""A named marker; `a:b` is a path into a column, and `a::b` a cast."""
+"""Pattern of a named marker `:name`. It excludes `a:b`, a path into a column, and `a::b`, a cast."""
 
 
 def split_statements(text: str) -> list[str]:
-    """Split at the semicolons that stand in no text, name or comment; comments are left out."""
+    """Split at the semicolons outside of texts, names and comments; comments are left out."""
     statements = [""]
     for part in _TOKEN.findall(text):
         if part == ";":
@@ -32,12 +32,12 @@ def split_statements(text: str) -> list[str]:
 
 
 def fill_parameters(text: str, values: Mapping[str, str]) -> str:
-    """Replace each `{{name}}` whose value is known by that value as SQL text; a value cannot end its text."""
+    """Replace each `{{name}}` whose value is known by that value as SQL text, with its quotes escaped."""
     return _fill(re.compile(r"\{\{\s*([\w.-]+)\s*\}\}"), text, values)
 
 
 def bind_parameters(statement: str, values: Mapping[str, str]) -> str:
-    """Replace each `:name` whose value is known by that value as SQL text, but in no text, name or comment.
+    """Replace each `:name` outside of texts, names and comments, if its value is known, by that value as SQL text.
 
     (Rejected: the arguments of `session.sql`. With Delta's parser a server of Spark 4.2 leaves them unbound.)
     """

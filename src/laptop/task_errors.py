@@ -1,4 +1,4 @@
-"""Says what went wrong in a task."""
+"""Describes errors of tasks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _STOPPED = {"TIMEDOUT": "it took more than {} s", "CANCELED": "it was stopped wi
 
 
 def is_error(error: BaseException | None, *names: str) -> bool:
-    """Whether an error is of one of these classes, by name: nothing here imports the wheel, whose errors are meant."""
+    """Whether an error has one of these class names. The classes are the wheel's, which the laptop does not import."""
     return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def describe_error(error: BaseException, state: State, timeout: int | None, log: Path) -> dict[str, str]:
-    """An error in words; of one that no user can mend the stack trace goes to the run's log."""
+    """Describe an error; the stack trace of an unexpected error is written to the run's log."""
     if state in _STOPPED:
         return {"type": state, "message": _STOPPED[state].format(timeout)}
     message = error.message if isinstance(error, LaptopError) else str(error)
     if isinstance(error, SystemExit):
         message = f"the task ended with exit code {error.code}"
     elif not is_error(error, "LaptopError", "MlopsError"):
-        with suppress(OSError), log.open("a") as file:  # on a full disk the message has to do
+        with suppress(OSError), log.open("a") as file:  # on a full disk there is only the message
             file.write("".join(traceback.format_exception(error)))
             message += f" (stack trace in {log})"
     return {"type": type(error).__name__, "message": message}

@@ -1,4 +1,4 @@
-"""When a task runs, and what a job's tasks make of the job: the platform's rules as plain functions.
+"""The platform's rules on when a task runs, and on a job's state after its tasks, as pure functions.
 
 Pages of docs.databricks.com: jobs/run-if (dependencies, states, leaf tasks) and jobs/if-else (operators).
 """
@@ -28,10 +28,10 @@ FILE_KINDS = {
     "spark_python_task": (("python_file",), "parameters"),
     "sql_task": (("file", "path"), "parameters"),
 }
-"""Tasks that run a file of the bundle: where its path stands, and where its parameters."""
+"""Types of task that run a file of the bundle: the keys of its path, and the key of its parameters."""
 KINDS = ("python_wheel_task", *FILE_KINDS, "condition_task", "run_job_task", "for_each_task")
 RUN_JOB_LEVELS = 3
-"""How deep run_job_tasks may nest (jobs/tasks/run-job)."""
+"""Largest nesting of run_job_tasks (jobs/tasks/run-job)."""
 OPERATORS = ("EQUAL_TO", "NOT_EQUAL", *NUMERIC)
 RUN_IF = ("ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED")
 LIMITS: dict[tuple[str, ...], tuple[int, float]] = {
@@ -40,17 +40,17 @@ LIMITS: dict[tuple[str, ...], tuple[int, float]] = {
     ("min_retry_interval_millis",): (0, math.inf),
     ("for_each_task", "concurrency"): (1, 100),
 }
-"""The least and the most that the platform takes, by the place in a task."""
+"""Smallest and largest value that the platform accepts, by path in a task."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def job_of(bundle: Bundle, wanted: object) -> str | None:
-    """The job that has an id."""
+    """Return the key of the job with an id; None if there is none."""
     return next((job for job in bundle.jobs if job_id(bundle.target, job) == str(wanted)), None)
 
 
 def runs_code(bundle: Bundle, tasks: Iterable[Mapping[str, Any]], depth: int = 0) -> bool:
-    """Whether any task, or any of a job that one starts, may need Spark; conditions alone do not."""
+    """Whether any task, or any task of a job that one starts, may need Spark; conditions do not."""
     for task in tasks:
         spec = task.get("for_each_task", {}).get("task", task)
         job = job_of(bundle, spec.get("run_job_task", {}).get("job_id", ""))
@@ -61,17 +61,17 @@ def runs_code(bundle: Bundle, tasks: Iterable[Mapping[str, Any]], depth: int = 0
 
 
 def _task_dependencies(tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Which tasks each task depends on."""
+    """Return the keys of the tasks that each task depends on, by key."""
     return {task["task_key"]: [on["task_key"] for on in task.get("depends_on", [])] for task in tasks}
 
 
 def in_order(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys of tasks, each after those it depends on; otherwise as written."""
+    """Sort the keys of tasks so that each follows its dependencies; otherwise in the written order."""
     return list(TopologicalSorter(_task_dependencies(tasks)).static_order())
 
 
 def skip_state(task: Mapping[str, Any], ended: Mapping[str, TaskRun]) -> State | None:
-    """Whether a task runs once all it depends on has ended: None, or the state that it gets without running."""
+    """Decide, after all dependencies have ended, whether a task runs: None, or its state without running."""
     edges = [_edge_state(ended[on["task_key"]], on.get("outcome")) for on in task.get("depends_on", [])]
     if not edges:
         return None
@@ -97,20 +97,20 @@ def _edge_state(dependency: TaskRun, outcome: str | None) -> str:
 
 
 def evaluate_condition(op: str, left: str, right: str) -> bool:
-    """A condition: EQUAL_TO and NOT_EQUAL compare text, the others numbers.
+    """Evaluate a condition: EQUAL_TO and NOT_EQUAL compare text, the others numbers.
 
     Raises:
         LaptopError: an operand of a numeric comparison is not a number.
     """
     if op in {"EQUAL_TO", "NOT_EQUAL"}:
         return (left == right) == (op == "EQUAL_TO")
-    if not _NUMBER.fullmatch(left) or not _NUMBER.fullmatch(right):  # float() takes nan and 1_0, too
+    if not _NUMBER.fullmatch(left) or not _NUMBER.fullmatch(right):  # float() also accepts nan and 1_0
         raise LaptopError(f"{op} compares numbers, not {left!r} and {right!r}")
     return bool(NUMERIC[op](float(left), float(right)))
 
 
 def job_state(tasks: Sequence[Mapping[str, Any]], ended: Mapping[str, TaskRun]) -> State:
-    """What a job run is when its tasks have ended: its leaf tasks decide."""
+    """Return the state of a job run whose tasks have ended; its leaf tasks decide."""
     inner = {key for keys in _task_dependencies(tasks).values() for key in keys}
     if any(task.state not in GOOD for key, task in ended.items() if key not in inner):
         return "FAILED"

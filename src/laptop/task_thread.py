@@ -1,4 +1,4 @@
-"""A task in a thread of its own, which can be made to stop; and how long it may take."""
+"""Runs a task in a thread that can be interrupted, within time limits."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Main = Callable[[Sequence[str]], object]
 
 
 class Interrupted(BaseException):
-    """Raised inside a task that has to stop; no Exception, so that no task takes it for one of its own."""
+    """Raised inside a task that must stop. Not an Exception, so that no task catches it as its own error."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Until when something may run: its own limit, and those of what it is part of. Monotonic seconds."""
+    """End times of a task and of the runs that it is part of, seconds of the monotonic clock."""
 
     own: float = float("inf")
     outer: float = float("inf")
 
     def within(self, seconds: int | None) -> Limits:
-        """Of a part, which may take so long; 0 and None are no limit."""
+        """Return the limits of a part that may take `seconds`; 0 and None are no limit."""
         return Limits(time.monotonic() + seconds if seconds else float("inf"), min(self.own, self.outer))
 
 
 def entry_point(package: str, name: str) -> Main:
-    """The function that an installed distribution offers under a name.
+    """Load the function of an installed distribution's entry point.
 
     Raises:
         LaptopError: there is no such distribution or name.
@@ -48,34 +48,35 @@ def entry_point(package: str, name: str) -> Main:
 
 
 def parameter_check(package: str) -> Main | None:
-    """What an installed distribution offers to check a task's arguments with; None if it offers nothing.
+    """Load the function of an installed distribution that checks a task's arguments; None if it has none.
 
     An entry point `check` of the group `task_parameters`: it takes argv and raises if a task would refuse it.
     """
     try:
         entry_points = metadata.distribution(package).entry_points.select(group="task_parameters", name="check")
     except metadata.PackageNotFoundError:
-        return None  # the task says so
+        return None  # the task itself reports it
     return next((point.load() for point in entry_points), None)
 
 
 def run_interruptible(body: Callable[[], None], stopping: Callable[[], object], stop: Callable[[], None]) -> None:
-    """Call `body` in a thread and wait for its end; once `stopping` says so, make it end.
+    """Call `body` in a thread and wait for its end; interrupt it when `stopping` returns True.
 
-    Only what runs Python or Spark can be stopped at once: a call into C ends first, so that nothing is left half done.
+    Only Python code and Spark operations stop at once. A call into C is completed first, so that nothing is left half
+    done.
 
     Args:
-        body: what to call.
-        stopping: asked many times a second.
-        stop: stops what the thread waits for elsewhere; called until the thread has ended.
+        body: the function to call.
+        stopping: called many times a second.
+        stop: stops an operation elsewhere that the thread waits for; called until the thread has ended.
 
     Raises:
-        BaseException: what `body` raised; Interrupted if it was made to end, whatever it did about that.
+        BaseException: the error of `body`; Interrupted if it was interrupted, also if it caught that.
     """
     raised: list[BaseException] = []
 
     def run() -> None:
-        with suppress(Interrupted):  # one that comes when the body has ended
+        with suppress(Interrupted):  # one that arrives after the body has ended
             try:
                 body()
             except BaseException as error:  # noqa: BLE001 - handed to the caller

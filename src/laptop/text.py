@@ -12,7 +12,7 @@ _GITHUB = re.compile(r"^(\s*):(?=:)")
 
 
 def printable(text: str) -> str:
-    """One line in which neither a terminal nor a CI system reads a command; control characters are spelled out."""
+    """Escape control characters, so that neither a terminal nor a CI system finds a command in the text."""
     line = "".join(character if character.isprintable() else _escape(character) for character in text)
     return _GITHUB.sub(r"\1: ", _AZURE.sub("# #", line))
 

@@ -1,4 +1,4 @@
-"""The value of each variable for a target, as the CLI assigns it."""
+"""Assigns each variable its value for a target, in the CLI's order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Layer = Mapping[str, Node]
 def assign_values(
     tree: Node, assigned: Node | None, first: Iterable[Layer], last: Iterable[Layer], problems: list[Diagnostic]
 ) -> Node:
-    """Set every variable's `value`; a variable without one is noted as a problem.
+    """Set every variable's `value`; a variable without one becomes a problem.
 
     Args:
         tree: the bundle with the target merged in.
-        assigned: what the target says of variables.
-        first: values by name that beat those of the bundle.
-        last: values by name for variables that the bundle gives none.
+        assigned: the variables of the target.
+        first: values by name that override those of the bundle.
+        last: values by name for variables without a value in the bundle.
         problems: where to note them.
     """
     declared = tree.get("variables")
@@ -48,13 +48,13 @@ def assign_values(
 
 
 def _own_values(variable: Node, assigned: Node | None) -> list[Node]:
-    """What the bundle gives: the target's value or lookup, else the root's; at most one."""
+    """Return the bundle's value: the target's value or lookup, else the root's; at most one."""
     if assigned and not is_full_definition(assigned):
         return [assigned] if assigned.value is not None else _own_values(variable, None)
     if written := variable.get("value"):
         return [written]
     for node in filter(None, (assigned, variable)):
-        if sought := node.get("lookup"):  # the CLI asks the workspace for its id; no laptop needs that
+        if sought := node.get("lookup"):  # the CLI looks its id up in the workspace, which a laptop does not need
             return [_make_lookup_id(what, name) for what, name in sought.items()]
         if (default := node.get("default")) and default.value is not None:
             return [default]
@@ -62,6 +62,6 @@ def _own_values(variable: Node, assigned: Node | None) -> list[Node]:
 
 
 def _make_lookup_id(what: str, name: Node) -> Node:
-    """What stands for the id that a workspace would find: digits where a job's id is a number."""
+    """Make a substitute for an id that only a workspace can look up; digits where the id must be a number."""
     text = job_id("lookup", str(name.value)) if what == "job" else f"id of {what} {name.value}"
     return Node(text, name.place)

@@ -1,4 +1,4 @@
-"""`laptop watch`: starts a job when a file arrives where its trigger looks.
+"""The command `laptop watch`, which starts a job when a file arrives in the folder of its trigger.
 
 On the platform, `trigger.file_arrival` of a job does so. A laptop sees a volume as a folder of the home.
 """
@@ -30,17 +30,17 @@ class FileTrigger:
     job: str
     folder: Path
     wait: float = 0
-    """Seconds without a new file before the job starts."""
+    """Time without a new file after which the job starts, seconds."""
     pause: float = 0
-    """Seconds between two starts, at least."""
+    """Shortest time between two starts, seconds."""
     known: set[str] = field(default_factory=set)
-    """The files of the last look."""
+    """The files at the last check."""
     _pending: bool = False
     _changed: float = 0
     _fired: float = float("-inf")
 
     def is_due(self, files: set[str], now: float) -> bool:
-        """Note the files that are there now; returns whether the job has to start, which then counts as done."""
+        """Record the current files; returns True if the job must start now, and records the start."""
         if files - self.known:
             self._pending, self._changed = True, now
         self.known = files
@@ -90,7 +90,7 @@ def wait_for_files(
 ) -> Iterator[str]:
     """Yield the job of each trigger that is due, in the order of the triggers, until `sleep` returns True.
 
-    A file that arrives while a job runs is new at the next look.
+    A file that arrives while a job runs is new at the next check.
     """
     while True:
         for trigger in triggers:
@@ -126,7 +126,7 @@ def watch(target: str, home: Path | None) -> int:
     with cli.bundle_errors():
         show = Console(sys.stdout)
         runner = Runner(cli.load_checked(target), cli.open_home(home), show, spark=spark)
-        with runner.home.hold(show.print_line):  # makes the home, which tasks of other commands will write to
+        with runner.home.hold(show.print_line):  # creates the home, into which tasks of other commands write
             cli.write_summaries(runner.home)
         triggers = find_file_triggers(runner.bundle, runner.home.path)
         for trigger in triggers:
@@ -134,7 +134,7 @@ def watch(target: str, home: Path | None) -> int:
             show.print_line(f"job {trigger.job} starts when a file arrives in {trigger.folder}; Ctrl-C ends this")
         with handle_signals(runner.cancelled) as received:
             for job in wait_for_files(triggers, time.monotonic, runner.cancelled.wait):
-                # Held for the run only, so that other commands can use the home in between.
+                # Locked only during the run, so that other commands can use the home between runs.
                 with runner.home.hold(show.print_line), show.capture_output():
                     runner.run_job(job, {})
                     list(runner.work_off_queue())

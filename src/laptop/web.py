@@ -1,4 +1,4 @@
-"""Serves pages to this machine alone: those of a home, and the documentation of a bundle's project."""
+"""Serves pages to this machine only: those of a home, and the documentation of a bundle's project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def serve_home(home: Home, port: int) -> int:
         raise LaptopError(f"there is no {database} yet; run a job first: {cure}")
     click.echo(f"http://127.0.0.1:{port}/home  jobs and their pages\nhttp://127.0.0.1:{port}       MLflow")
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "laptop", "--workers", "1"]
-    # Without job execution, which starts eight more processes, and without a line for each request.
+    # Job execution is off, since it starts eight more processes, and so is the log line per request.
     quiet = {
         "LAPTOP_HOME": str(home.path),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -43,7 +43,7 @@ def serve_home(home: Home, port: int) -> int:
                     _open_browser(process, port)
                 return process.wait()
             finally:
-                process.terminate()  # a signal may have reached this process alone
+                process.terminate()  # a signal may have reached only this process
 
 
 def _open_browser(process: subprocess.Popen[bytes], port: int) -> None:
@@ -56,7 +56,7 @@ def _open_browser(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def serve_docs(root: Path, name: str, port: int) -> int:
-    """Serve the documentation until Ctrl-C, built anew at each change; returns the exit code.
+    """Serve the documentation until Ctrl-C, and rebuild it at each change; returns the exit code.
 
     Args:
         root: folder of the bundle.

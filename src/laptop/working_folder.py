@@ -1,4 +1,4 @@
-"""The folder and the imports of a file that a task runs. Both belong to the process: one file runs at a time."""
+"""Sets working directory and import path for a task's file. Both belong to the process: one file at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _alone = Lock()
 
 @contextmanager
 def work_beside(file: Path, arguments: Sequence[str]) -> Iterator[None]:
-    """Work in the folder of a file; what it imported from there and from places that it added is forgotten again."""
+    """Work in the folder of a file; afterwards drop the modules imported from there and from paths that it added."""
     with _alone:
         folder, path, argv, known = Path.cwd(), list(sys.path), list(sys.argv), set(sys.modules)
         os.chdir(file.parent)

@@ -1,7 +1,8 @@
-"""YAML files as trees of nodes, read as the CLI reads them (libs/dyn/yamlloader, on yaml.v3).
+"""Reads YAML files as trees of nodes, like the CLI (libs/dyn/yamlloader, on yaml.v3).
 
-ruamel finds the nodes. What a plain scalar means, which keys are allowed and what `<<` takes is decided here, since
-yaml.v3 differs: `yes` is text, `0o17` and `017` are numbers, a key has to be text, `<<` stands once and takes aliases.
+ruamel finds the nodes. This module decides the meaning of plain scalars, the allowed keys and the values of `<<`, since
+yaml.v3 differs from ruamel: `yes` is text, `0o17` and `017` are numbers, a key must be text, and `<<` may occur once
+and takes aliases.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ruamel.yaml.scanner import Scanner
 from laptop.document import Diagnostic, Location, Moment, Node, describe_kind
 
 DEPTH = 100
-"""Levels of nesting; a bundle of this CLI's types has about 20, and recursion over many more would end Python."""
+"""Largest depth of nesting; a bundle has about 20 levels, and Python's recursion is limited."""
 SIZE = 200_000
-"""Nodes of one file, each alias counted as what it stands for; aliases of aliases can mean billions."""
+"""Largest number of nodes of one file, with aliases expanded: nested aliases can expand to billions."""
 _LITERALS = {
     **dict.fromkeys(("true", "True", "TRUE"), True), **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL")), **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
@@ -46,7 +47,7 @@ _TAGS = {"null", "bool", "int", "float", "timestamp", "str"}
 
 
 def parse_yaml(root: Path, file: Path) -> tuple[Node, list[Diagnostic]]:
-    """Read one YAML file into a tree, with what is wrong in it; a file that cannot be read gives an empty mapping."""
+    """Read one YAML file into a tree, and list its problems; an unreadable file gives an empty mapping."""
     try:
         node, problems = _parse_text(file, (root / file).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -59,7 +60,7 @@ def parse_yaml(root: Path, file: Path) -> tuple[Node, list[Diagnostic]]:
 
 @lru_cache(maxsize=64)
 def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
-    """The same text is read once: a demo loads the bundle for every job it runs."""
+    """Parse a text; cached, since a demo loads the bundle for every job that it runs."""
     empty = Node({}, Location(file, 1))
     try:
         documents = _make_reader().compose_all(text)
@@ -83,7 +84,7 @@ def _parse_text(file: Path, text: str) -> tuple[Node, tuple[Diagnostic, ...]]:
 
 
 class _Scanner(Scanner):
-    """Takes a tab for a blank where yaml.v3 does: between the words of a line, and before what ends it."""
+    """Treats a tab as a blank where yaml.v3 does: between the words of a line, and before its end."""
 
     def scan_to_next_token(self) -> None:
         super().scan_to_next_token()
@@ -106,7 +107,7 @@ class _Scanner(Scanner):
 def _make_reader() -> YAML:
     reader = YAML(typ="safe", pure=True)
     reader.Scanner = _Scanner
-    reader.composer.warn_double_anchors = False  # YAML lets a name be given anew, and so does the CLI
+    reader.composer.warn_double_anchors = False  # YAML and the CLI allow an anchor to be defined again
     return reader
 
 
@@ -121,7 +122,7 @@ class _TooBigError(Exception):
 
 
 class _Builder:
-    """Turns the nodes that ruamel composes into ours, and notes what the CLI refuses."""
+    """Converts ruamel's nodes to ours, and collects what the CLI refuses."""
 
     def __init__(self, file: Path, text: str) -> None:
         self.file, self.text = file, text
@@ -130,7 +131,7 @@ class _Builder:
         self._size = 0
 
     def refuse_more(self, documents: Iterator[YamlNode]) -> None:
-        """Note what stands in later documents of a file; the CLI reads the first one and drops the others."""
+        """Report further documents of a file; the CLI reads the first one and drops the others."""
         try:
             line = next((_line_of(later) for later in documents if not _is_nothing(later)), 0)
         except MarkedYAMLError as error:
@@ -197,7 +198,7 @@ class _Builder:
         return (merged or {}) | entries
 
     def _merge_entries(self, key: ScalarNode, value: YamlNode) -> dict[str, Node]:
-        """What `<<` brings: the mapping of an alias, or of each item of a list; a later item wins."""
+        """Return the entries of `<<`: the mapping of an alias, or of each item of a list; a later item wins."""
         alias = value.start_mark.index < key.start_mark.index  # an alias is the node that stands at its anchor
         listed = isinstance(value, SequenceNode)
         sources = [value] if alias else value.value if listed else []
@@ -219,7 +220,7 @@ class _Builder:
         return not node.style and not self._tag(node)
 
     def _tag(self, node: ScalarNode) -> str:
-        """The tag that is written before it, empty if there is none."""
+        """Return the tag of a node; empty if there is none."""
         written = _TAGGED.match(self.text, node.start_mark.index)
         if not written or not written[1]:  # `!` alone says nothing
             return ""
@@ -256,7 +257,7 @@ class _Builder:
             self._refuse(place, f"{odd[1]} is no escape", "the CLI cannot read it", "write the character itself")
 
     def _check_plain(self, text: str, value: Any, place: Location) -> None:
-        """Plain text that yaml.v3 takes for something that the CLI then cannot read."""
+        """Report plain text that yaml.v3 reads as a value that the CLI cannot use."""
         if text == "<<":
             self._refuse(place, "<< stands for a value", "the CLI reads it as a merge", "put it in quotes")
         elif "_" in text and isinstance(value, int | float) and not _UNDERSCORES.fullmatch(text):
@@ -264,7 +265,7 @@ class _Builder:
             self._refuse(place, f"{text!r} is no number", why, "write the digits alone, or put it in quotes")
 
     def _check_flow(self, node: YamlNode, place: Location, *, flow: bool) -> None:
-        """Within { } and [ ] a question mark ends plain text for yaml.v3."""
+        """Report a question mark in plain text within { } or [ ], where it ends the text for yaml.v3."""
         if flow and isinstance(node, ScalarNode) and not node.style and "?" in node.value:
             why = "inside { } or [ ] the CLI reads ? as the mark of a key"
             self._refuse(place, f"{node.value!r} holds a ? without quotes", why, "put the text in quotes")
@@ -274,7 +275,7 @@ class _Builder:
 
 
 def read_scalar(text: str) -> Any:
-    """What plain text means to yaml.v3: nothing, a truth value, a number, or the text itself (moments too)."""
+    """Convert plain text as yaml.v3 does: to null, a truth value, a number, or the text itself (also for moments)."""
     if text in _LITERALS:
         return _LITERALS[text]
     if _TIME.fullmatch(text) and _is_day(text):
