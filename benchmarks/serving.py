@@ -80,7 +80,7 @@ def _write_version(place: Path) -> Path:
         shutil.copytree(files, folder / MODEL)
     types = USE_CASE.model.trusted_types
     card = VersionCard(name=str(version), artifact_digest=facts.artifact_digest, trusted_types=types)
-    card.write(folder / CARD)
+    card.write_card(folder / CARD)
     shutil.copy(scoring_server.__file__, folder / "serve.py")
     return folder
 

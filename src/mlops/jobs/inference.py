@@ -7,7 +7,6 @@ from pyspark.sql import functions as F
 
 from mlops.config import InferenceConfig
 from mlops.context import Context, task
-from mlops.contract import MlopsError
 from mlops.data import scoring, table_schemas
 from mlops.data.scoring import Scorer
 from mlops.data.table_schemas import SHADOW
@@ -54,8 +53,8 @@ def _score_shadow(job: Context[InferenceConfig], rows: DataFrame) -> None:
             return
         table_schemas.create_predictions(job.own, job.use_case, SHADOW)
         _score(job, rows, challenger)
-    except MlopsError as error:
-        job.log.warning("the challenger does not score in the shadow: %s", error)
+    except Exception as error:  # noqa: BLE001 (the champion's predictions are there: nothing here may fail the run)
+        job.log.warning("the challenger does not score in the shadow: %s: %s", type(error).__name__, error)
 
 
 main = task(run)

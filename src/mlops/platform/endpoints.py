@@ -116,9 +116,9 @@ class WorkspaceEndpoint:
                 self._check_model(there)
             if not self._is_changed:
                 self._before, self._is_changed = there and there.config, True
-            there = self._apply_config(entities, TrafficConfig(routes))
-            self._change_gateway(there)
-            self._let_users_query(there)
+            changed = self._apply_config(there, entities, TrafficConfig(routes))
+            self._change_gateway(changed)
+            self._let_users_query(changed)
 
     def restore(self) -> None:
         """Put back what was served before the first `set_traffic`, see `Endpoint.restore`."""
@@ -135,7 +135,7 @@ class WorkspaceEndpoint:
                     return
             else:
                 given = [ServedEntityInput.from_dict(e.as_dict()) for e in self._before.served_entities or []]
-                self._apply_config(given, self._before.traffic_config)
+                self._apply_config(self._find_endpoint(), given, self._before.traffic_config)
 
     def ask(self, request: Mapping[str, Any], version: int | None = None) -> Answer:
         """Send one request, see `Endpoint.ask`."""
@@ -192,20 +192,25 @@ class WorkspaceEndpoint:
             )
 
     def _apply_config(
-        self, entities: list[ServedEntityInput], traffic: TrafficConfig | None
+        self, there: ServingEndpointDetailed | None, entities: list[ServedEntityInput], traffic: TrafficConfig | None
     ) -> ServingEndpointDetailed:
         """Create or change the endpoint and wait until it is ready; do nothing if it already has this configuration.
 
         Waits first for a change that somebody else or a killed run has started.
+
+        Args:
+            there: the endpoint as `_find_endpoint` has just read it; None: it is created.
+            entities: what it serves.
+            traffic: each entity's share of the requests.
         """
         from databricks.sdk.service.serving import EndpointCoreConfigInput, EndpointStateConfigUpdate
 
         name = self._settings.name
-        if self._find_endpoint() is None:
+        if there is None:
             config = EndpointCoreConfigInput(name, served_entities=entities, traffic_config=traffic)
             self._client.serving_endpoints.create(name, config=config, ai_gateway=self._gateway())
             return self._wait_until_ready()
-        there = self._wait_until_idle()
+        there = self._wait_until_idle(there)
         same = there.config is not None and (_facts_of(entities), _shares_of(traffic)) == (
             _facts_of(there.config.served_entities or []), _shares_of(there.config.traffic_config)
         )  # fmt: skip
@@ -213,16 +218,16 @@ class WorkspaceEndpoint:
             self._client.serving_endpoints.update_config(name, served_entities=entities, traffic_config=traffic)
         return self._wait_until_ready()
 
-    def _wait_until_idle(self) -> ServingEndpointDetailed:
-        """Wait until no change is under way, whether it succeeded or failed."""
+    def _wait_until_idle(self, there: ServingEndpointDetailed | None = None) -> ServingEndpointDetailed:
+        """Wait until no change is under way, whether it succeeded or failed; `there`: the endpoint as just read."""
         from databricks.sdk.service.serving import EndpointStateConfigUpdate
 
         deadline, pause = time.monotonic() + _PATIENCE, 1.0
-        while True:
-            there = self._client.serving_endpoints.get(self._settings.name)
-            if there.state is None or there.state.config_update != EndpointStateConfigUpdate.IN_PROGRESS:
-                return there
+        there = there or self._client.serving_endpoints.get(self._settings.name)
+        while there.state is not None and there.state.config_update == EndpointStateConfigUpdate.IN_PROGRESS:
             pause = self._pause(deadline, pause, "is being changed")
+            there = self._client.serving_endpoints.get(self._settings.name)
+        return there
 
     def _wait_until_ready(self) -> ServingEndpointDetailed:
         """Wait until the change has ended and every served version is ready."""

@@ -170,8 +170,7 @@ def find_faults(evidence: Evidence, latency_ms: float) -> Sequence[str]:
         )
     if evidence.skew:
         faults.append(evidence.skew)
-    if not evidence.latency_ms <= latency_ms:  # NaN is a fault, too
-        faults.append(f"a request takes {evidence.latency_ms:.0f} ms (median), at most {latency_ms:.0f} are allowed")
+    faults += find_latency_fault(evidence.latency_ms, latency_ms)
     if evidence.shift is not None and not evidence.shift <= MAX_SHIFT:
         faults.append(
             f"its predictions are {evidence.shift:.2f} standard deviations off those of the version before, at most "
@@ -179,3 +178,10 @@ def find_faults(evidence: Evidence, latency_ms: float) -> Sequence[str]:
         )
     faults += [f"{rule.name}: {rule.reason}" for rule in evidence.rules if not rule.passed]
     return faults
+
+
+def find_latency_fault(median_ms: float, limit_ms: float) -> list[str]:
+    """Find whether the median time of a request is above its limit, or unknown (NaN)."""
+    if median_ms <= limit_ms:
+        return []
+    return [f"a request takes {median_ms:.0f} ms (median), at most {limit_ms:.0f} are allowed"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlops.platform.endpoints import Answer
+from mlops.serving.rollout import find_latency_fault
 
 CALLS = 5
 """Number of timed requests. One untimed request is sent before them, since it may start a machine."""
@@ -28,9 +29,7 @@ def find_faults(expected: Any, answers: Sequence[Answer], version: int, latency_
         faults.append(f"version {', '.join(map(str, others))} answered, not version {version}")
     faults += sorted({describe_difference(np.asarray(expected), answer.predictions) for answer in answers} - {""})
     median = float(np.median([answer.seconds for answer in answers])) * 1000
-    if median > latency_ms:
-        faults.append(f"a request takes {median:.0f} ms (median of {len(answers)}), at most {latency_ms} are allowed")
-    return faults
+    return faults + find_latency_fault(median, latency_ms)
 
 
 def describe_difference(expected: np.ndarray[Any, Any], predictions: Any) -> str:

@@ -64,9 +64,11 @@ def test_what_is_not_ready_in_time_is_an_error(double: Double, monkeypatch) -> N
 def test_a_repeat_changes_nothing(double: Double) -> None:
     given = {"inference_table": True, "calls_per_minute": 60}
     opened(**given).set_traffic({1: 100})
+    read = double.count("GET", "/late$")
     opened(**given).set_traffic({1: 100})
     assert double.count("POST", "/serving-endpoints$") == 1
     assert double.count("PUT", "/serving-endpoints") == 0
+    assert double.count("GET", "/late$") - read == 2  # what is there, and that it is ready
 
 
 def test_size_gateway_limits_and_users_are_what_the_bundle_says(double: Double) -> None:

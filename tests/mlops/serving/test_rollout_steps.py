@@ -30,9 +30,10 @@ DATA = {"data_catalog": "prod", "data_schema": "toy"}
 
 @cache
 def pipeline_of(version):
-    """Versions 1 and 2 are as good as each other; 3 learned the opposite."""
+    """Versions 1 and 2 are as good as each other; 3 learned the opposite, and 4 does so for kind x alone."""
     features, label = life.rows(version)
-    return TOY.model.build({}).fit(features, 1 - label if version == 3 else label)
+    opposite = {3: np.full(len(label), True), 4: (features["kind"] == "x").to_numpy()}.get(version, False)
+    return TOY.model.build({}).fit(features, np.where(opposite, 1 - label, label))
 
 
 @cache
@@ -198,12 +199,20 @@ def test_a_failure_ends_with_the_champion_answering_and_a_row_that_explains_it(w
     assert (world.platform.traffic, champion_of(world.rows)) == ({1: 100}, 1)
 
 
-def test_a_worse_version_is_taken_back_by_the_gates_statistics(monkeypatch):
-    """Its answers are right, fast and complete; the labels say that it is worse."""
-    world = World(monkeypatch, newest=3)
+@pytest.mark.parametrize(
+    ("newest", "rule"),
+    [
+        (3, "non_inferior_auc: with 95.0% confidence"),
+        (4, "slice_kind: 2 of 2 groups are large enough; in the worst, x, AUC is"),
+    ],
+    ids=["everywhere", "on one slice"],
+)
+def test_a_worse_version_is_taken_back_by_the_gates_statistics(monkeypatch, newest, rule):
+    """Its answers are right, fast and complete; the labels say that it is worse, for all rows or for one slice."""
+    world = World(monkeypatch, newest)
     world.run()
     assert (world.platform.traffic, champion_of(world.rows)) == ({1: 100}, 1)
-    assert "non_inferior_auc: with 95.0% confidence" in world.rows[-1].reason
+    assert rule in world.rows[-1].reason
 
 
 def test_too_few_rows_hold_the_step(world, monkeypatch):
@@ -243,5 +252,9 @@ def test_a_killed_driver_leaves_what_the_next_run_ends(kills, share, failure):
         champion = champion_of(world.rows)
         assert world.platform.traffic == {champion: 100}
         assert world.jobs.world.aliases["champion"] == champion
-        if not failure:
+        newest = [row for row in world.rows if row.move == "endpoint" and row.to_version == 2][-1]
+        assert (newest.verdict, champion) in {("serves", 2), ("failed", 1)}
+        if failure:  # where the first run that lived found it healed, the rollout went on
+            assert newest.verdict == "serves" or FAILURES[failure][1] in newest.reason
+        else:
             assert champion == 2
