@@ -30,10 +30,9 @@ _INTERPRETED = {
 }
 """A test asks for hundreds of queries of a few rows: compiling each takes a quarter of the processor time of all."""
 _SLOWEST = (
-    "jobs/test_jobs_loop.py", "flights/test_flight_feeds.py", "jobs/test_monitoring_in_the_past.py",
-    "jobs/test_kinds_in_jobs.py", "jobs/test_ingestion.py", "jobs/test_training_and_validation.py",
-    "jobs/test_promotion.py", "mlops_cli/test_mlops_cli.py", "jobs/test_row_versions_on_spark.py",
-    "bundle/test_bundle_defects.py",
+    "jobs/test_jobs_loop.py", "flights/test_flight_feeds.py", "jobs/test_kinds_in_jobs.py",
+    "jobs/test_ingestion.py", "jobs/test_training_and_validation.py", "jobs/test_promotion.py",
+    "mlops_cli/test_mlops_cli.py", "bundle/test_bundle_defects.py",
 )  # fmt: skip
 """The files that take longest, the longest first; one that needs no Spark begins beside one that does."""
 

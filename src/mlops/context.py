@@ -88,7 +88,7 @@ def task[C: JobConfig](run: Callable[[Context[C]], None]) -> Callable[[Sequence[
     """Make a task's entry point: `main(argv=None)`, which raises on failure and returns nothing.
 
     A parameter that is missing, unknown or malformed raises ConfigError before anything is touched. A table that Spark
-    cannot read raises DataError with its name and the cure.
+    cannot read raises DataError with its name and the cure; an error of ours in a Spark worker is raised as itself.
     """
 
     def main(argv: Sequence[str] | None = None) -> None:

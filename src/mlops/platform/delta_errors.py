@@ -1,4 +1,4 @@
-"""Translate Spark's errors about a table into one sentence that names the table and the fix."""
+"""Translate Spark's errors into one sentence: about a table that it cannot read, or from our own code in a worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlops.contract import Conflict, DataError
+from mlops.contract import Conflict, DataError, MlopsError, errors
 
 BEATEN = "another run wrote {} at the same moment; nothing was written: run again"
 _CONFLICT = re.compile(r"DELTA_(CONCURRENT|PROTOCOL_CHANGED|METADATA_CHANGED|CREATE_TABLE_WITH_NON_EMPTY_LOCATION)")
@@ -19,11 +19,12 @@ _VERSION = re.compile(r"DELTA_VERSION_NOT_FOUND\W.*?version (\d+).*?\[(\d+), (\d
 _DATA = re.compile(r"FAILED_READ_FILE|DELTA_FILE_NOT_FOUND")
 _FILE = re.compile(r"[\w.-]+\.(?:parquet|json|crc)\b")
 _LAPTOP = re.compile(r"/warehouse/(\w+)/(\w+)/(\w+)")
+_IN_WORKER = re.compile(r"^mlops\.contract\.errors\.(\w+): (.+)$", re.MULTILINE)
 _CATALOG = re.compile(r"`(\w+)`\.`(\w+)`\.`(\w+)`|\b(\w+)\.(\w+)\.(\w+)/_delta_log")
 
 
-def explain_error(error: BaseException, table: str = "") -> DataError | None:
-    """Translate a Spark error about a table; None: the error is about something else.
+def explain_error(error: BaseException, table: str = "") -> MlopsError | None:
+    """Translate a Spark error about a table, or one that our code raised in a Python worker; None: something else.
 
     Args:
         error: the error as it was raised.
@@ -32,6 +33,10 @@ def explain_error(error: BaseException, table: str = "") -> DataError | None:
     if not type(error).__module__.startswith("pyspark."):
         return None
     text = str(error).partition("JVM stacktrace")[0]
+    if ours := _IN_WORKER.findall(text):
+        name, sentence = ours[-1]
+        kind: type[MlopsError] = getattr(errors, name)
+        return kind(sentence)
     named = f"table {table or _table_in(text)}"
     if version := _VERSION.search(text):
         asked, first, last = version.groups()

@@ -18,6 +18,8 @@ from mlops.monitoring.history import KEYS
 from mlops.platform.tables import Schema
 from mlops.release import audit_log
 
+# The decisions themselves are held in each run, without an engine: test_monitoring_runs.py, against an oracle.
+pytestmark = pytest.mark.nightly
 WATCHED = ("metrics", "drift", "decisions", "alerts")
 LAST = "2024-03-20T00:00:00Z"
 
@@ -129,7 +131,6 @@ class Cut(BaseException):
     """A process that is killed."""
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("written", range(5))
 def test_a_run_that_is_cut_short_between_any_two_tables_is_completed_by_the_next(life, monkeypatch, written):
     as_of = f"2024-03-{13 + written:02}T00:00:00Z"

@@ -148,6 +148,7 @@ def check_watched(monitoring, oracle, wanted):
         assert (None if np.isnan(row["label"]) else row["label"]) == label
 
 
+@pytest.mark.nightly
 def test_a_packing_in_two_runs_out_of_order_ends_as_the_oracle_says(shop):
     check(shop, Runs(29, 0.4, 2, 2))
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
+from mlops.contract import ModelError, errors
 from mlops.platform.delta_errors import explain_error
 
 HOME = "/home/ada/.mlops/warehouse/prod/flights/features"
@@ -56,3 +57,25 @@ def test_a_table_of_the_catalog_is_named_by_the_catalogs_name():
 @pytest.mark.parametrize("error", [raised("[UNRESOLVED_COLUMN] no column"), ValueError(f"_delta_log/ of {HOME}")])
 def test_any_other_error_stays_what_it_is(error):
     assert explain_error(error) is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type)])
+def test_an_error_of_ours_in_a_worker_reaches_the_user_as_itself(kind):
+    text = f"""An exception was thrown from the Python worker. Please see the stack trace below.
+Traceback (most recent call last):
+  File "/srv/mlops/serving/scoring.py", line 7, in score
+    raise {kind.__name__}("the model of version 3 is gone: _delta_log/ names it no more")
+{kind.__module__}.{kind.__qualname__}: the model of version 3 is gone: _delta_log/ names it no more
+"""
+    told = explain_error(raised(text), "prod.flights.features")
+    assert type(told) is kind
+    assert str(told) == "the model of version 3 is gone: _delta_log/ names it no more"
+
+
+def test_of_two_errors_in_a_worker_the_last_is_told():
+    first = "mlops.contract.errors.DataError: no column delay"
+    told = explain_error(
+        raised(f"{first}\n\nDuring handling of the above:\n\nmlops.contract.errors.ModelError: unread")
+    )
+    assert isinstance(told, ModelError)
+    assert str(told) == "unread"
