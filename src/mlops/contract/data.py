@@ -279,6 +279,10 @@ class Entity:
     event_time: str
     lead: timedelta
     """Time from the prediction to the event."""
+    expectations: Callable[[], Sequence[Expectation]] = tuple
+    """Makes the expectations on rows that are scored: on their features, key, event time and prediction time. Each has
+    the action quarantine and judges single rows; what a batch is as a whole is for monitoring. The function is called
+    only where rows are scored, since Great Expectations takes seconds and 200 MB."""
 
 
 Kind = Literal["binary", "classes", "number"]

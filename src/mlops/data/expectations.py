@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlops.contract import ConfigError, Expectation, Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +43,20 @@ def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tu
     whole = iter(_run(definition, remaining, [e for e in expectations if e.action != "quarantine"]))
     single = iter(rows)
     return tuple(next(single if e.action == "quarantine" else whole) for e in expectations)
+
+
+def find_broken_rows(rows: pa.Table, expectations: Sequence[Expectation]) -> dict[str, np.ndarray[Any, Any]]:
+    """Find the positions of rows that break an expectation on single rows, by the name of the rule.
+
+    Raises:
+        ConfigError: as `run_expectations`, or an expectation has another action than quarantine.
+    """
+    if others := [rule_name(e) for e in expectations if e.action != "quarantine"]:
+        raise ConfigError(
+            f"expectations {', '.join(others)} of the entity must have the action quarantine: rows are scored in "
+            "parts, and a rule on a whole batch belongs to a source"
+        )
+    return {o.rule: np.array(o.positions, "int64") for o in run_expectations(rows, expectations)}
 
 
 def _definition() -> Any:

@@ -1,12 +1,13 @@
 """Score rows with a model so that a row that cannot be scored stops no other row. Imports no Spark.
 
-A row is broken if it breaks the contract of a feature that the model reads, if the model raises for it alone, or if its
-score is none of its kind of question. Each rule that it breaks has a name, as at ingestion: `<column>:<rule>`.
+A row is broken if it breaks the contract of a feature that the model reads or an expectation of the entity, if the
+model raises for it alone, or if its score is none of its kind of question. Each rule that it breaks has a name, as at
+ingestion: `<column>:<rule>`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ type Positions = np.ndarray[Any, Any]
 
 
 def score_valid_rows(
-    pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase, incomplete: dict[str, Positions]
+    pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase, breaks: Mapping[str, Positions]
 ) -> tuple[np.ndarray[Any, Any], dict[int, list[str]]]:
     """Score the rows that can be scored.
 
@@ -31,7 +32,7 @@ def score_valid_rows(
         pipeline: the fitted model.
         rows: rows with the features, n_rows of them.
         use_case: whose features and kind of question.
-        incomplete: positions of rows that lack a required column, by column.
+        breaks: positions of rows that break a rule that this function does not judge, by the rule's name.
 
     Returns:
         Scores, of the shape `Question.score_shape(n_rows)`, NaN for broken rows; and by position of a broken row the
@@ -43,10 +44,7 @@ def score_valid_rows(
     """
     question, inputs = question_of(use_case.label), model_input(rows, use_case, pipeline)
     broken: dict[int, list[str]] = {}
-    for rule, positions in [
-        *_find_limit_breaks(inputs, use_case),
-        *((f"{n}:required", at) for n, at in incomplete.items()),
-    ]:
+    for rule, positions in [*_find_limit_breaks(inputs, use_case), *breaks.items()]:
         for position in positions.tolist():
             broken.setdefault(position, []).append(rule)
     scores = np.full(question.score_shape(len(rows)), np.nan)

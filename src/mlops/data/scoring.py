@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
-from mlops.contract import UseCase
+from mlops.contract import Expectation, UseCase
 from mlops.data import table_schemas
+from mlops.data.expectations import find_broken_rows
 from mlops.data.row_contract import score_valid_rows
 from mlops.data.table_schemas import SHADOW
 from mlops.platform.tables import SQL_TYPES, Schema
@@ -44,8 +45,9 @@ class Scorer:
 
 
 def score_rows(
-    rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str]
-) -> DataFrame:
+    rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str],
+    *, expectations: Callable[[], Sequence[Expectation]] = tuple,
+) -> DataFrame:  # fmt: skip
     """Select the columns `kept` of rows with features, and add columns of the model's predictions and BROKEN.
 
     The columns `kept` stay in Arrow, so that they are what they were. (Rejected: `mapInPandas`, which makes floats of
@@ -57,6 +59,7 @@ def score_rows(
         pipeline: the fitted model.
         kept: columns of `rows` to keep.
         names: name of each added column, by its name in `Question.score_columns`.
+        expectations: makes the expectations that each row must meet.
     """
     question = question_of(use_case.label)
     required = [column.name for column in table_schemas.entity_columns(use_case) if column.name in kept]
@@ -72,8 +75,10 @@ def score_rows(
         for part in parts:
             if not part.num_rows:
                 continue
-            lacking = {name: np.flatnonzero(part.column(name).is_null()) for name in required}
-            scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, lacking)
+            breaks = {f"{name}:required": np.flatnonzero(part.column(name).is_null()) for name in required}
+            # Great Expectations is loaded only where there is a row to score and an expectation to run.
+            breaks |= find_broken_rows(pa.Table.from_batches([part]), expectations())
+            scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, breaks)
             packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
             columns = [_to_arrow(packed[column], arrow[types[column]], is_broken) for column in names]
             rules = pa.array([broken.get(at) for at in range(part.num_rows)], pa.list_(pa.string()))
@@ -137,6 +142,7 @@ def count_broken(own: Schema, since: datetime, until: datetime) -> int:
 def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, *kept: str) -> DataFrame:
     """Score the rows that have no prediction in a version of the scorer's table."""
     use_case, asked = scorer.use_case, F.col("prediction_time")
+    expectations = use_case.entity.expectations
     columns = [column.name for column in table_schemas.entity_columns(use_case)]
     key = [name for name in columns if name != "event_time"]
     is_new = asked > F.lit(scorer.trained_as_of)
@@ -147,7 +153,7 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     # A row without prediction time is due, too: it is broken, and told.
     new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
-    scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names)
+    scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names, expectations=expectations)
     # A stream can meet rows of a moment after `as_of`, which a run of that moment must see first.
     scored_at = F.greatest(F.lit(scorer.as_of), asked)
     return scored.withColumn("scored_at", scored_at).withColumn("model_version", F.lit(scorer.version).cast("bigint"))

@@ -79,7 +79,7 @@ def test_each_row_is_scored_or_broken_as_if_it_came_alone(rows, keyless):
     expected = {at: rules for at, row in enumerate(rows) if (rules := rules_of(row, ["id"] if at in lacks else []))}
     raising = [at for at, rules in expected.items() if rules[0] in {"prediction:ValueError", "prediction:KeyError"}]
     tried = [at for at in range(len(rows)) if at not in expected or expected[at][0].startswith("prediction")]
-    incomplete = {"id": np.array(sorted(lacks), "int64")}
+    incomplete = {"id:required": np.array(sorted(lacks), "int64")}
     if len(raising) == len(tried) >= 20:
         with pytest.raises(ModelError, match=f"raises for each of {len(tried)} rows"):
             score_valid_rows(Strict(), frame(rows), CASE, incomplete)

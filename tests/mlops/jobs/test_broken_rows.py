@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from pyspark import cloudpickle
 from test_jobs_loop import DATA, laptop_in
-from toy import TOY, frame_of
+from toy import TOY, frame_of, rule
 
-from mlops.contract import Conflict
+from mlops.contract import Conflict, Expectation
 from mlops.data import scoring, table_schemas
 from mlops.data.scoring import Scorer
 from mlops.platform.tables import Schema
@@ -22,6 +23,14 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Spark's workers c
 TRAINED = datetime(2024, 3, 1, tzinfo=UTC)
 AS_OF = TRAINED + timedelta(days=1)
 LARGE = 2**53 + 1
+
+
+def kind_rules():
+    """What Great Expectations judges in Spark's workers: the model itself knows the kind w."""
+    return [Expectation(rule("ExpectColumnValuesToNotBeInSet", "kind", value_set=["w"]), "quarantine")]
+
+
+CASE = dataclasses.replace(TOY, entity=dataclasses.replace(TOY.entity, expectations=kind_rules))
 
 
 class Strict:
@@ -55,20 +64,24 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
         (3, asked, None, 1.0, "x", 1.0),
         (4, asked, asked, 1.0, "z", 1.0),
         (5, asked, asked, None, None, 0.0),
+        (6, asked, asked, 1.0, "w", 1.0),
     ]
-    scorer = Scorer(TOY, Strict(), 7, TRAINED, AS_OF)
+    scorer = Scorer(CASE, Strict(), 7, TRAINED, AS_OF)
     frame = rows(*good, old, *broken).coalesce(1)
+    unloadable = dataclasses.replace(CASE, entity=dataclasses.replace(CASE.entity, expectations=None))
+    nothing = dataclasses.replace(scorer, use_case=unloadable)
+    assert scoring.append_predictions(own, "prod.toy.features", rows(old), nothing) == 0  # no row asks for them
     for _ in range(2):
-        assert scoring.append_predictions(own, "prod.toy.features", frame, scorer) == 5
+        assert scoring.append_predictions(own, "prod.toy.features", frame, scorer) == 6
         assert set(frame_of(own, "predictions")["id"]) == {row[0] for row in good}
         assert len(frame_of(own, "predictions")) == 50
         quarantine = frame_of(own, "quarantine")
         assert sorted(quarantine["rule"]) == [
-            "event_time:required", "id:required", "prediction:ValueError", "prediction:odd",
+            "event_time:required", "id:required", "kind:not_be_in_set", "prediction:ValueError", "prediction:odd",
             "prediction_time:required", "size:limits",
         ]  # fmt: skip
-        assert set(quarantine["column"]) == {"event_time", "id", "prediction", "prediction_time", "size"}
-        assert {json.loads(row).get("id") for row in quarantine["row"]} == {None, 2, 3, 4, 5}
+        assert set(quarantine["column"]) == {"event_time", "id", "kind", "prediction", "prediction_time", "size"}
+        assert {json.loads(row).get("id") for row in quarantine["row"]} == {None, 2, 3, 4, 5, 6}
     mended = rows((4, asked, asked, 1.0, "y", 1.0))
     assert scoring.append_predictions(own, "prod.toy.features", mended, scorer) == 0
     assert len(frame_of(own, "predictions")) == 51

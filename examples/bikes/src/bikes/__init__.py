@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from bikes.features import FEATURES
 from bikes.model import MODEL
 from bikes.policy import POLICY
+from bikes.rules import feature_rules
 from bikes.sample import sample
 from bikes.sources import SOURCES
 from mlops.contract import Entity, Label, Replay, UseCase
@@ -16,7 +17,13 @@ USE_CASE = UseCase(
     question="How many bikes will be rented in this hour?",
     sample=sample,
     sources=SOURCES,
-    entity=Entity(source="hours", key=("hour_id",), event_time="starts_at", lead=timedelta(hours=3)),
+    entity=Entity(
+        source="hours",
+        key=("hour_id",),
+        event_time="starts_at",
+        lead=timedelta(hours=3),
+        expectations=feature_rules,
+    ),
     features=FEATURES,
     label=Label(name="bikers", source="rentals", value="bikers", matured="bikers IS NOT NULL", kind="number"),
     model=MODEL,

@@ -1,4 +1,4 @@
-"""What is expected of each source."""
+"""What is expected of each source, and of the rows that are scored."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ def weather_rules() -> Sequence[Expectation]:
 def rental_rules() -> Sequence[Expectation]:
     """Counts are not negative."""
     return tuple(_expect_between(column, 0, 2000) for column in ("casual", "registered", "bikers"))
+
+
+def feature_rules() -> Sequence[Expectation]:
+    """Features that repeat a source's column keep what is expected of it."""
+    return (*hour_rules(), *weather_rules())
