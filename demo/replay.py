@@ -207,11 +207,8 @@ class Demo:
 
     def _print_summary(self, seconds: float, until: date) -> None:
         self._print_title("Where things stand")
-        champions = Table("champion", "version", "artifact digest, from the files", "run")
-        for row in self._read_status():
-            if row["alias"] == "champion":
-                champions.add_row(row["model"], str(row["version"]), row["digest"][:24], row["run"][:8])
-        self.console.print(champions, _make_quality_table(self._read_table("metrics")))
+        print_champions(self.console, self._read_status())
+        self.console.print(_make_quality_table(self._read_table("metrics")))
         reports = sorted(self.home.glob("artifacts/**/report.html"), key=lambda path: path.stat().st_mtime)
         lines = [
             f"{seconds:.0f} seconds. Look next at",
@@ -237,6 +234,14 @@ def _find_schema(home: Path) -> tuple[str, str]:
     """Catalog and schema of prod, as the bundle of the newest run names them."""
     bundle = load_deployed("prod", home)
     return bundle.parameter_default("monitoring", "catalog"), bundle.parameter_default("monitoring", "schema")
+
+
+def print_champions(console: Console, status: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line per champion: rows of `mlops status`. A table would cut long names where the screen is narrow."""
+    for row in status:
+        if row["alias"] == "champion":
+            text = f"champion {row['model']} version {row['version']}, artifact digest {row['digest'][:12]}"
+            console.print(f"{text}, run {row['run'][:8]}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,12 +1,14 @@
+import io
 import re
 from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
-from demo.replay import describe_retraining, find_days
+from demo.replay import describe_retraining, find_days, print_champions
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from toy import TOY
 
 from laptop.cli import main
@@ -74,3 +76,11 @@ def test_laptop_hands_its_arguments_to_the_script_that_laptop_yml_names(tmp_path
     (tmp_path / "laptop.yml").write_text("demo: nowhere")
     wrong = CliRunner().invoke(main, ["demo"])
     assert (wrong.exit_code, "No module named 'nowhere'" in wrong.output) == (2, True)
+
+
+@given(st.text("abc_", min_size=1, max_size=120), st.sampled_from([20, 80, 120]))
+def test_names_of_champions_are_whole_on_any_screen(name, width):
+    screen, model = io.StringIO(), f"dev.dev_{name}.dev_{name}"
+    row = {"alias": "champion", "model": model, "version": 3, "digest": "d" * 64, "run": "e" * 32}
+    print_champions(Console(file=screen, width=width), [row, row | {"alias": "challenger"}])
+    assert screen.getvalue() == f"champion {model} version 3, artifact digest {'d' * 12}, run {'e' * 8}\n"

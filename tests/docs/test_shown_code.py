@@ -17,7 +17,11 @@ from shown_commands import ROOT, check_command, read_blocks, read_commands
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "examples").rglob("README.md")),
+    *(
+        page
+        for page in sorted((ROOT / "examples").rglob("README.md"))
+        if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)  # an environment holds other pages
+    ),
 ]
 LANGUAGES = {"console", "python", "yaml", "sql", "text", "mermaid"}
 BROUGHT = {"dbutils", "spark", "questions", "USE_CASE"}

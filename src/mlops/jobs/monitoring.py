@@ -174,7 +174,7 @@ def _log_run(
 def _finite_figures(job: Job, quality: Quality) -> dict[str, float]:
     names = question_of(job.use_case.label).names
     figures = {names.ranking: quality.ranking, names.loss: quality.loss, names.gap: quality.gap}
-    figures["unreported"] = quality.unreported
+    figures |= {"unreported": quality.unreported, **quality.others}
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 

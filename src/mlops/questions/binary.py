@@ -19,6 +19,8 @@ from mlops.questions.ranking import draw_order, measure_order
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+_NOT_SUMMED = "null above max_collected_rows"  # it is no function of sums per day
+
 
 class BinaryQuestion(ProbabilityQuestion):
     """Loss is log-loss, ranking is AUC, the gap is mean prediction - mean label."""
@@ -142,7 +144,7 @@ class BinaryQuestion(ProbabilityQuestion):
 
     def other_figures(self, y: Array, p: Array) -> dict[str, float]:
         """As `Question`."""
-        return {"brier": float(((p - y) ** 2).mean())}
+        return {"average_precision": average_precision(y, p), "brier": float(((p - y) ** 2).mean())}
 
     def count_positives(self, y: Array) -> int:
         """As `Question`."""
@@ -158,7 +160,10 @@ class BinaryQuestion(ProbabilityQuestion):
             unit=", nats",
             gap="Mean prediction - mean label",
             counts=(MetricColumn("positives", "positives", "Of them with label 1", "long"),),
-            others=(MetricColumn("brier", "brier", "Mean squared error"),),
+            others=(
+                MetricColumn("average_precision", "average_precision", f"Mean precision over recall; {_NOT_SUMMED}"),
+                MetricColumn("brier", "brier", "Mean squared error"),
+            ),
         )
 
     def _decide(self, p: Array, value: Value) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
-from mlops.contract import Conflict, MlopsError, Rule, Verdict
+from mlops.contract import Conflict, Metrics, MlopsError, Rule, Verdict
 from mlops.contract.model_version import Version
 from mlops.modeling import splits
 from mlops.modeling.gate_case import Scored
@@ -23,6 +23,8 @@ from mlops.reports import charts, pages
 DOCUMENT = "verdict.json"
 """File of a validation's run: the verdict for programs."""
 _HEADING = "\n\n## Verdict\n\n"
+Measured = Mapping[str, tuple[Scored, Metrics]]
+"""Scores and figures of challenger and champion on the holdout."""
 
 
 def save_verdict(
@@ -43,9 +45,10 @@ def save_verdict(
         The verdict; if its report cannot be written, it becomes a refusal.
     """
     case, champion = judged
+    measured = _measure_scored(question_of(job.use_case.label), evidence)
     run_id = ""
     try:
-        run_id, digest = _log_report(job, version, verdict, evidence)
+        run_id, digest = _log_report(job, version, verdict, evidence, measured)
     except Exception as error:  # noqa: BLE001 (fail closed)
         reason = f"its report could not be written: {type(error).__name__}: {error}"
         verdict = Verdict((*verdict.rules, Rule("report", passed=False, value=None, limit=None, reason=reason)))
@@ -63,9 +66,8 @@ def save_verdict(
     job.registry.set_description(version, words)
     show_verdict(job, version, rows)
     question = question_of(job.use_case.label)
-    for who, scored in _scores_to_draw(question, evidence).items():
-        figures = question.describe_metrics(question.compute_metrics(scored.y, scored.p))
-        job.log.info("%s on the holdout: %s", who, figures)
+    for who, (_, metrics) in measured.items():
+        job.log.info("%s on the holdout: %s", who, question.describe_metrics(metrics))
     for rule in verdict.rules:
         job.log.info("%s %s: %s", "passed " if rule.passed else "REFUSED", rule.name, rule.reason)
     return verdict
@@ -99,10 +101,15 @@ def _verdict_document(version: Version, verdict: Verdict) -> str:
     return json.dumps({"version": str(version), "verdict": answer_of(verdict), **asdict(verdict)}, indent=1)
 
 
-def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None) -> tuple[str, str]:
+def _log_report(
+    job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None, measured: Measured
+) -> tuple[str, str]:
     """Write the report into a run of its own; returns the run's id and the report's digest."""
-    document, page = _verdict_document(version, verdict), _render_page(job, version, verdict, evidence)
+    document, page = _verdict_document(version, verdict), _render_page(job, version, verdict, measured)
     figures = {rule.name: rule.value for rule in verdict.rules if rule.value is not None}
+    for who, (_, metrics) in measured.items():
+        known = question_of(job.use_case.label).names.known_figures
+        figures |= {f"{who}_{name}": metrics.figures[name] for name in known}
     with job.registry.open_run(
         job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}
     ) as run_id:
@@ -114,12 +121,11 @@ def _log_report(job: Job, version: Version, verdict: Verdict, evidence: HoldoutS
     return run_id, report_digest(document, page)
 
 
-def _render_page(job: Job, version: Version, verdict: Verdict, evidence: HoldoutScores | None) -> str:
+def _render_page(job: Job, version: Version, verdict: Verdict, measured: Measured) -> str:
     windows = splits.split_windows(job.config.as_of, job.use_case.policy)
     last = windows.holdout_until - timedelta(days=1)
     question = question_of(job.use_case.label)
-    answers = _scores_to_draw(question, evidence)
-    metrics = {who: question.compute_metrics(scored.y, scored.p).figures for who, scored in answers.items()}
+    answers = {who: scored for who, (scored, _) in measured.items()}
     plots: dict[str, charts.Plot] = {}
     if answers:
         first, scores = next(iter(answers.values())), {who: scored.p for who, scored in answers.items()}
@@ -136,23 +142,22 @@ def _render_page(job: Job, version: Version, verdict: Verdict, evidence: Holdout
         f"{'beside the champion' if 'champion' in answers else 'without a champion to compare with'}.",
         accepted=verdict.is_accepted,
         rules=verdict.rules,
-        metrics=metrics,
+        metrics={who: metrics.figures for who, (_, metrics) in measured.items()},
         plots=plots,
     )
 
 
-def _scores_to_draw(question: Question, evidence: HoldoutScores | None) -> Mapping[str, Scored]:
-    """Select the versions whose scores can be drawn; the gate's rules say what is wrong with the others."""
-    drawn: dict[str, Scored] = {}
+def _measure_scored(question: Question, evidence: HoldoutScores | None) -> Measured:
+    """Measure the versions whose scores can be measured; the gate's rules say what is wrong with the others."""
+    measured: dict[str, tuple[Scored, Metrics]] = {}
     for who in ("challenger", "champion"):
         scored = getattr(evidence, who, None)
         if isinstance(scored, Scored):
             try:
-                question.compute_metrics(scored.y, scored.p)
+                measured[who] = (scored, question.compute_metrics(scored.y, scored.p))
             except (ValueError, MlopsError):
                 continue
-            drawn[who] = scored
-    return drawn
+    return measured
 
 
 def _describe_verdict(verdict: Verdict, row: AuditRow) -> str:

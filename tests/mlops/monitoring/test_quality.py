@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kinds import BINARY
 from policies import PLAIN
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from mlops.contract import DataError
 from mlops.monitoring.quality import Quality, compare_models, measure_slices
@@ -75,7 +75,9 @@ def test_a_judged_window_has_the_figures_of_its_rows_and_the_bounds_of_its_days(
         "gap": p.mean() - y.mean(),
         "excess_loss": log_loss(y, p) - BINARY.estimate_loss(p),
     }
-    assert whole.others == {"brier": pytest.approx(brier_score_loss(y, p))}
+    assert whole.others == pytest.approx(
+        {"average_precision": average_precision_score(y, p), "brier": brier_score_loss(y, p)}
+    )
     measured = [BINARY.compute_metrics(r["label"], r["prediction"]) for r in redrawn(rows)]
     drawn = [(each.ranking, each.loss, each.gap) for each in measured]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
