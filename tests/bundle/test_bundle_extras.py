@@ -16,7 +16,7 @@ from names import SCHEMA
 from laptop.bundle import load_bundle
 from laptop.lint import lint_bundle
 from laptop.watch import find_file_triggers
-from mlops.data.table_schemas import TABLES, metric_table
+from mlops.data.table_schemas import TABLES, metric_columns
 from mlops.questions import Question
 
 EXTRAS = "resources/extras"
@@ -93,7 +93,7 @@ def test_the_dashboard_shows_the_figures_of_every_kind_of_question(root: Path, q
     lines = next(each["queryLines"] for each in board["datasets"] if each["name"] == "metrics")
     shown = {line.split()[-1].strip(","): set(re.findall(r"\$\.(\w+)", line)) for line in lines if "$." in line}
     names = question.names
-    columns = {column.name for column in metric_table(question)}
+    columns = {column.name for column in metric_columns(question)}
     for alias, figure in (("ranking", names.ranking), ("loss", names.loss), ("gap", names.gap)):
         assert shown[alias] & columns == {figure}
 

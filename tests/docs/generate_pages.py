@@ -35,11 +35,12 @@ def _describe_start(cron: str | None) -> str:
 
 def render_tables() -> Iterator[str]:
     """The columns of every table that is the same for each use case."""
-    from mlops.data.table_schemas import TABLES
+    from mlops.data.table_schemas import TABLES, table_columns
+    from usecase import USE_CASE
 
-    for name, columns in TABLES.items():
+    for name in TABLES:
         yield from (f"### {name}", "", "| column | type | required | meaning |", "|---|---|---|---|")
-        for column in columns:
+        for column in table_columns(name, USE_CASE):
             required = "yes" if column.required else ""
             yield f"| `{column.name}` | {column.type} | {required} | {_escape(column.comment)} |"
         yield ""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # they take half a second, and commands import the contract f
 ColumnType = Literal["string", "long", "double", "timestamp"]
 FeatureType = Literal["double", "long", "boolean", "string"]
 Action = Literal["block", "quarantine", "warn"]
+FILE_MODIFIED = "file_modified"
+"""Column that every source's table adds. Of two rows with one key and known-at time, that of the later file stays."""
 
 
 @dataclass(frozen=True, kw_only=True)

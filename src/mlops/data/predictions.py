@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_numeric_dtype
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import DataError, Feature, ModelError, UseCase
 from mlops.questions import question_of
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 def model_input(rows: pd.DataFrame, use_case: UseCase, model: Pipeline | None = None) -> pd.DataFrame:

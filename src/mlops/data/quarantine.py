@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.contract import Outcome, Source
+from mlops.contract.data import FILE_MODIFIED
 from mlops.contract.text import printable
 from mlops.data.file_formats import ROW_RULES, File
 from mlops.data.readers import Rows, valid_mask
 
-FILE_MODIFIED = "file_modified"
-"""Column that every source's table adds. Of two rows with one key and known-at time, that of the later file stays."""
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 _CONTRADICTION = (
     "another row of the same file has the same key and the same {}: either the key does not name one thing, or a "

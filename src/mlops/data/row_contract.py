@@ -8,15 +8,17 @@ ingestion: `<column>:<rule>`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import Feature, MlopsError, ModelError, UseCase
 from mlops.data.predictions import model_input
 from mlops.questions import Question, question_of
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _MOST_BROKEN = 20
 """If a model raises for so many rows and scores none, the model is at fault, and no row."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
-from sklearn.pipeline import Pipeline
 
 from mlops.contract import Expectation, UseCase
 from mlops.data import table_schemas
@@ -22,6 +21,7 @@ from mlops.questions import question_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
 BROKEN = "_broken"
 """Column that `score_rows` adds: the rules that a row breaks; null: it was scored."""

@@ -22,14 +22,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops.contract import Column, ConfigError, Feature, Label, Source, UseCase
-from mlops.data.quarantine import FILE_MODIFIED
+from mlops.contract import Column, ConfigError, Feature, Source, UseCase
+from mlops.contract.data import FILE_MODIFIED
 from mlops.platform.tables import SHARED, SQL_TYPES, Schema, TableColumn
-from mlops.questions import Question, question_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame
+
+    from mlops.questions import Question
 
 _AS_OF = TableColumn("as_of", "timestamp", "Moment of the run that wrote the row, UTC", required=True)
 _MODEL = TableColumn("model_name", "string", "catalog.schema.model", required=True)
@@ -43,20 +44,6 @@ _COLUMN = (
     TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
 )
 _ROWS = TableColumn("rows", "long", "Rows")
-
-
-def metric_table(question: Question) -> tuple[TableColumn, ...]:
-    """List the columns of the table `metrics`: each kind of question has figures of its own."""
-    return (
-        _MODEL,
-        *_WINDOW,
-        TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
-        TableColumn("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
-        TableColumn("model_version", "long", "Version that made most of the predictions"),
-        _ROWS,
-        *(TableColumn(column.name, column.type, column.comment) for column in question.metric_columns()),
-        _AS_OF,
-    )
 
 
 SHADOW = "shadow_predictions"
@@ -84,7 +71,15 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
         _AS_OF,
     ),
     "counts": (_WEEK, *_COLUMN, TableColumn("bin", "string", "Empty: missing; =text; else lower end"), _ROWS, _AS_OF),
-    "metrics": metric_table(question_of(Label(name="label", source="", value="", matured=""))),
+    "metrics": (
+        _MODEL,
+        *_WINDOW,
+        TableColumn("slice", "string", "Empty: all rows; else column=value", required=True),
+        TableColumn("state", "string", "judged; hold: not enough reported; waiting: not due yet", required=True),
+        TableColumn("model_version", "long", "Version that made most of the predictions"),
+        _ROWS,
+        _AS_OF,
+    ),
     "drift": (
         _WEEK,
         *_COLUMN,
@@ -169,8 +164,22 @@ _COMMENTS = {
 
 
 def table_columns(table: str, use_case: UseCase) -> tuple[TableColumn, ...]:
-    """List the columns of a table of TABLES; those of `metrics` depend on the kind of question."""
-    return metric_table(question_of(use_case.label)) if table == "metrics" else TABLES[table]
+    """List the columns of a table of TABLES; `metrics` has the figures of the use case's kind of question, too."""
+    return metric_columns(_question_of(use_case)) if table == "metrics" else TABLES[table]
+
+
+def metric_columns(question: Question) -> tuple[TableColumn, ...]:
+    """List the columns of the table `metrics` for a kind of question: its figures stand before the last column."""
+    *first, last = TABLES["metrics"]
+    figures = (TableColumn(column.name, column.type, column.comment) for column in question.metric_columns())
+    return (*first, *figures, last)
+
+
+def _question_of(use_case: UseCase) -> Question:
+    """Return the kind of question. It needs pandas, and tasks that only read the audit table start without it."""
+    from mlops.questions import question_of
+
+    return question_of(use_case.label)
 
 
 def create_tables(schema: Schema, use_case: UseCase, *tables: str) -> None:
@@ -243,7 +252,7 @@ def create_predictions(schema: Schema, use_case: UseCase, table: str = "predicti
         *entity_columns(use_case),
         TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
         *(TableColumn(name, type_, f"{words}: {use_case.question}", required=True)
-          for name, type_, words in question_of(use_case.label).score_columns),
+          for name, type_, words in _question_of(use_case).score_columns),
         TableColumn("model_version", "long", "Version that scored it", required=True),
     ]  # fmt: skip
     schema.create_table(table, columns, f"Predictions of: {use_case.question}", owner=use_case.name)

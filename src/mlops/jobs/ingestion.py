@@ -22,10 +22,11 @@ from pyspark.sql import functions as F
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import BatchBlocked, DataError
+from mlops.contract.data import FILE_MODIFIED
 from mlops.data import agreement, expectations, landing, quarantine, readers, source_tables, table_schemas
 from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
-from mlops.data.quarantine import FILE_MODIFIED, BatchResult
+from mlops.data.quarantine import BatchResult
 from mlops.data.readers import header_error
 from mlops.platform import run_links, staging
 from mlops.platform.tables import rows_of

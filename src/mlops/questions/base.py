@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from mlops.contract import DataError, Label, Metrics, Policy, Value
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from sklearn.pipeline import Pipeline
 
 Array = np.ndarray[Any, Any]

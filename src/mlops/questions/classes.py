@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from mlops.contract import DataError, Metrics, Policy, Value
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, group_means
@@ -19,6 +18,7 @@ from mlops.questions.probabilities import ProbabilityQuestion, draw_event_curves
 from mlops.questions.ranking import draw_order, measure_order
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from sklearn.pipeline import Pipeline
 
 _BINS = 10

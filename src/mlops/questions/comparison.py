@@ -7,11 +7,15 @@ bootstrap.)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from mlops.contract import DataError
 from mlops.questions.base import Array, Question
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def draw_days(day: ArrayLike, rows: int, replicates: int, seed: int) -> tuple[Array, Array]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from mlops.contract import DataError, Metrics, Policy
 from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question, group_means
@@ -21,6 +20,7 @@ from mlops.questions.columns import figure_columns
 from mlops.questions.ranking import draw_order, group_labels, measure_order
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from sklearn.pipeline import Pipeline
 
 _POINTS = 2000

@@ -80,7 +80,7 @@ class World:
     def __init__(self):
         self.tables = {}
         for name in KEYS:
-            columns = {c.name: c.type for c in table_schemas.TABLES[name]}
+            columns = {c.name: c.type for c in table_schemas.table_columns(name, USE_CASE)}
             frame = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
             times = {c: pd.to_datetime(frame[c]).astype("datetime64[us]") for c in columns if columns[c] == "timestamp"}
             self.tables[name] = frame.assign(**times)
