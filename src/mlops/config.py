@@ -67,6 +67,8 @@ Version = Annotated[int, Field(ge=1)]
 """A model version."""
 Reason = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1, max_length=500)]
 """A person's reason: not blank, on one line and without outer blanks."""
+EndpointName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
+"""Name of a serving endpoint, or off."""
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
@@ -172,7 +174,7 @@ class ValidationConfig(ReadingConfig, ModelConfig):
 class EndpointConfig(ModelConfig):
     """Parameters of the task endpoint. Only the endpoint's name is also a job parameter, which a starter can change."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "off"
+    endpoint: EndpointName = "off"
     """Name of the serving endpoint; off: there is none."""
     endpoint_size: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "Small"
     """Workload size, as the platform names it."""
@@ -203,6 +205,10 @@ class DeploymentConfig(ReadingConfig, EndpointConfig):
 class _Scores(ReadingConfig, ModelConfig):
     champion_share: Annotated[int, Field(ge=1, le=100)] = 100
     """Per cent of the entities that a new champion answers for; the version before it answers for the others."""
+    endpoint: EndpointName = "off"
+    """Endpoint whose answers become predictions; off: none."""
+    endpoint_inference_table: Literal["on", "off"] = "off"
+    """on: the platform keeps the requests of the endpoint, see `EndpointConfig`."""
     shadow: Literal["on", "off"] = "off"
     """on: a challenger that the gate has accepted scores the same rows into a table of its own."""
 

@@ -10,6 +10,9 @@ from typing import Any, Self
 from mlops.contract.errors import ModelError
 from mlops.contract.text import clean_text
 
+CHECK = "mlops-check"
+"""The `client_request_id` of the requests by which jobs check a version at an endpoint."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VersionFacts:

@@ -17,6 +17,8 @@ RESERVED = frozenset({
 """Names of the tables that the jobs write beside those of the sources."""
 _TIMES = ("event_time", "prediction_time", "batch")
 """Columns of the feature table beside the entity's key and the features."""
+_PREDICTED = ("event_time", "prediction_time", "scored_at", "prediction", "model_version", "endpoint_request_id")
+"""Columns of the table of predictions beside the entity's key."""
 
 
 def check_names(
@@ -45,6 +47,11 @@ def check_names(
         problems += _find_no_times(f"the entity's event_time of source {asked.name!r}", [entity.event_time], asked)
         names = [feature.name for feature in features]
         problems += _find_repeated("feature", names)
+        problems += [
+            f"the entity's key {name!r} has the name of another column of the table predictions: rename it"
+            for name in entity.key
+            if name in _PREDICTED
+        ]
         taken = sorted({*names} & {*entity.key, *_TIMES})
         problems += [f"feature {name!r} has the name of a key or time column of the feature table" for name in taken]
         for field in ("slices", "paging"):

@@ -27,7 +27,8 @@ BROKEN = "_broken"
 """Column that `score_rows` adds: the rules that a row breaks; null: it was scored."""
 SOURCE = "features"
 """Under this name, which is the table's, broken rows stand in the quarantine."""
-_ROW = "_row"
+ROW = "_row"
+"""Column with a row's text, for the quarantine."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ def score_rows(
     def score(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        arrow = {"double": pa.float64(), "string": pa.string(), "map": pa.map_(pa.string(), pa.float64())}
         for part in parts:
             if not part.num_rows:
                 continue
@@ -80,13 +80,22 @@ def score_rows(
             breaks |= find_broken_rows(pa.Table.from_batches([part]), expectations())
             scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, breaks)
             packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
-            columns = [_to_arrow(packed[column], arrow[types[column]], is_broken) for column in names]
+            columns = [_to_arrow(packed[column], arrow_type(types[column]), is_broken) for column in names]
             rules = pa.array([broken.get(at) for at in range(part.num_rows)], pa.list_(pa.string()))
             yield pa.RecordBatch.from_arrays(
                 [*(part.column(name) for name in kept), *columns, rules], names=[*kept, *added]
             )
 
     return rows.mapInArrow(score, schema)
+
+
+def arrow_type(type_: str) -> pa.DataType:
+    """Return Arrow's type for one of SQL_TYPES."""
+    import pyarrow as pa
+
+    moment, numbers = pa.timestamp("us", "UTC"), pa.map_(pa.string(), pa.float64())
+    types = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": moment, "map": numbers}
+    return types[type_]
 
 
 def _to_arrow(values: Any, type_: pa.DataType, missing: np.ndarray[Any, Any]) -> pa.Array:
@@ -121,8 +130,10 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
     own.append_once(scorer.table, counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
     broken = int(observation.get["broken"] or 0)
     if broken:
-        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version(scorer.table), _ROW)
-        _quarantine_rows(own, features, rest.where(F.col(BROKEN).isNotNull()), scorer)
+        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version(scorer.table), ROW)
+        rules = rest.select(ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
+        source = SHADOW if scorer.table == SHADOW else SOURCE
+        insert_quarantined(own, scorer.use_case, rules, source=source, table=features, as_of=scorer.as_of)
     return broken
 
 
@@ -131,11 +142,11 @@ def is_in_share(key: Sequence[str], share: int) -> Column:
     return F.pmod(F.xxhash64(*key), F.lit(100)) < share
 
 
-def count_broken(own: Schema, since: datetime, until: datetime) -> int:
-    """Count the rows that runs from `since` to `until` were the first to put into quarantine."""
+def count_broken(own: Schema, since: datetime, until: datetime, source: str = SOURCE) -> int:
+    """Count the rows of a source that runs from `since` to `until` were the first to put into quarantine."""
     if not own.exists("quarantine"):
         return 0
-    rows = own.read_table("quarantine").where((F.col("source") == SOURCE) & F.col("as_of").between(since, until))
+    rows = own.read_table("quarantine").where((F.col("source") == source) & F.col("as_of").between(since, until))
     return int(rows.select("sha256").distinct().count())
 
 
@@ -149,6 +160,8 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     done = own.read_table(scorer.table, version).where(is_new)
     if scorer.table == SHADOW:  # each challenger is compared by what it says itself
         done = done.where(F.col("model_version") == scorer.version)
+    else:  # an entity that somebody asked the endpoint about is still due in the batch
+        done = table_schemas.select_batch(done)
     done = done.select(*key)
     # A row without prediction time is due, too: it is broken, and told.
     new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
@@ -160,16 +173,26 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
 
 
 def _with_text(rows: DataFrame) -> DataFrame:
-    return rows.withColumn(_ROW, F.to_json(F.struct("*")))
+    return rows.withColumn(ROW, F.to_json(F.struct("*")))
 
 
-def _quarantine_rows(own: Schema, features: str, broken: DataFrame, scorer: Scorer) -> None:
-    table_schemas.create_tables(own, scorer.use_case, "quarantine")
-    source = SHADOW if scorer.table == SHADOW else SOURCE
-    rules = broken.select(_ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
+def insert_quarantined(
+    own: Schema, use_case: UseCase, rules: DataFrame, *, source: str, table: str, as_of: datetime
+) -> None:
+    """Insert the broken rows of a table into the table `quarantine`; those that are there stay as they are.
+
+    Args:
+        own: whose table is written.
+        use_case: whose rows.
+        rules: each rule that a row breaks, with the row's text in the column ROW.
+        source: what the rows are, in the column `source`.
+        table: full name of the table that the rows are of.
+        as_of: moment of the run.
+    """
+    table_schemas.create_tables(own, use_case, "quarantine")
     frame = rules.select(
-        F.lit(source).alias("source"), F.lit(features).alias("file"), F.sha2(_ROW, 256).alias("sha256"),
+        F.lit(source).alias("source"), F.lit(table).alias("file"), F.sha2(ROW, 256).alias("sha256"),
         F.lit(0).cast("bigint").alias("line"), F.split("rule", ":")[0].alias("column"), "rule",
-        F.col(_ROW).alias("row"), F.lit(scorer.as_of).alias("as_of"),
+        F.col(ROW).alias("row"), F.lit(as_of).alias("as_of"),
     )  # fmt: skip
     own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"))

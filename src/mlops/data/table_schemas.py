@@ -6,7 +6,7 @@
 | ledger       | landed file                                        | source, sha256                                  |
 | quarantine   | rule that a row broke                              | source, sha256, line, rule                      |
 | features     | entity at a prediction time                        | entity key, prediction_time                     |
-| predictions  | entity scored by one version                       | entity key, prediction_time, model_version      |
+| predictions  | entity scored by a version, or at a request        | entity key, prediction_time, version, request   |
 | shadow_predictions | entity scored by a challenger                | entity key, prediction_time, model_version      |
 | counts       | bin of a column, in a week and a slice             | week, column, slice, bin                        |
 | metrics      | window of a model's predictions, and each slice    | model_name, window_start, window_end, slice     |
@@ -46,6 +46,8 @@ _COLUMN = (
 _ROWS = TableColumn("rows", "long", "Rows")
 
 
+REQUEST_ID = "endpoint_request_id"
+"""Column of `predictions`: the request at which the endpoint answered; empty: a batch or a stream scored the row."""
 SHADOW = "shadow_predictions"
 """Table of predictions that a challenger made beside the champion, and that answer nobody."""
 TABLES: dict[str, tuple[TableColumn, ...]] = {
@@ -61,7 +63,12 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
         _AS_OF,
     ),
     "quarantine": (
-        TableColumn("source", "string", "Source; features: the row could not be scored", required=True),
+        TableColumn(
+            "source",
+            "string",
+            "Source; features: the row could not be scored; requests: of the endpoint",
+            required=True,
+        ),
         TableColumn("file", "string", "File name; of a row of a table the table's name", required=True),
         TableColumn("sha256", "string", "Digest of the file's content, or of a table's row", required=True),
         TableColumn("line", "long", "Line of the file, the header is line 1; 0: a row of a table", required=True),
@@ -248,14 +255,28 @@ def feature_columns(use_case: UseCase) -> list[TableColumn]:
 
 def create_predictions(schema: Schema, use_case: UseCase, table: str = "predictions") -> None:
     """Create the table of predictions, or SHADOW, if it does not exist."""
-    columns = [
+    columns = [column for column in prediction_columns(use_case) if table != SHADOW or column.name != REQUEST_ID]
+    schema.create_table(table, columns, f"Predictions of: {use_case.question}", owner=use_case.name)
+
+
+def prediction_columns(use_case: UseCase) -> list[TableColumn]:
+    """List the columns of the table of predictions."""
+    return [
         *entity_columns(use_case),
         TableColumn("scored_at", "timestamp", "When it was scored, UTC", required=True),
         *(TableColumn(name, type_, f"{words}: {use_case.question}", required=True)
           for name, type_, words in _question_of(use_case).score_columns),
         TableColumn("model_version", "long", "Version that scored it", required=True),
+        TableColumn(REQUEST_ID, "string", "Request that the endpoint answered; empty: a batch or a stream scored it"),
     ]  # fmt: skip
-    schema.create_table(table, columns, f"Predictions of: {use_case.question}", owner=use_case.name)
+
+
+def select_batch(predictions: DataFrame) -> DataFrame:
+    """Select the predictions that a batch or a stream made.
+
+    A table that was created before requests were taken has no column REQUEST_ID until one is.
+    """
+    return predictions.where(f"{REQUEST_ID} IS NULL") if REQUEST_ID in predictions.columns else predictions
 
 
 def entity_columns(use_case: UseCase) -> tuple[TableColumn, ...]:

@@ -1,4 +1,7 @@
-"""Task inference: score with the champion the entities that have no prediction since its training."""
+"""Task inference: score with the champion the entities that have no prediction since its training.
+
+What the endpoint answered becomes predictions, too, where the platform keeps its requests.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pyspark.sql import functions as F
 
 from mlops.config import InferenceConfig
 from mlops.context import Context, task
-from mlops.data import scoring, table_schemas
+from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.data.scoring import Scorer
 from mlops.data.table_schemas import SHADOW
 from mlops.release import champion_scorer
@@ -29,6 +32,7 @@ def run(job: Context[InferenceConfig]) -> None:
         _score(job, rows.where(~is_champions), previous)
     if job.config.shadow == "on":
         _score_shadow(job, rows)
+    endpoint_requests.take_requests(job)
 
 
 def _score(job: Context[InferenceConfig], rows: DataFrame, scorer: Scorer) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from mlops.context import task
 from mlops.contract import DataError, Decision
 from mlops.contract.model_version import Version, require_fact
-from mlops.data import scoring, table_schemas
+from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
@@ -80,10 +80,14 @@ def run(job: Job) -> None:
 
 
 def _find_unscored(job: Job, window: Span, unscored: tuple[int, int]) -> list[Finding]:
-    broken = scoring.count_broken(job.own, window.start, job.config.as_of)
+    broken, requests = (
+        scoring.count_broken(job.own, window.start, job.config.as_of, source)
+        for source in (scoring.SOURCE, endpoint_requests.SOURCE)
+    )
     return [
         alerts.find_unscored(*unscored, job.use_case.policy),
         alerts.find_broken(broken, window.start),
+        alerts.find_broken_requests(requests, window.start),
     ]
 
 

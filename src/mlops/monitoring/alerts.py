@@ -166,6 +166,12 @@ def find_broken(rows: int, since: datetime) -> Finding:
     return Finding("broken", "", "page", rows > 0, evidence)
 
 
+def find_broken_requests(requests: int, since: datetime) -> Finding:
+    """Find requests to the endpoint that could not be read since a moment: their quality is not measured."""
+    evidence = f"{requests:,} requests could not be read since {since:%Y-%m-%d}; the table quarantine says why"
+    return Finding("broken", "requests", "ticket", requests > 0, evidence)
+
+
 @dataclass(frozen=True)
 class Usual:
     """Figures of earlier judged windows, which overlap neither each other nor the current window."""

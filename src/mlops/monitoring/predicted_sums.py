@@ -130,7 +130,7 @@ def load_sums(
 def _newest_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> DataFrame:
     """Of each entity the newest prediction with its newest outcome, as `store.load_predictions` keeps them."""
     key, label = job.use_case.entity.key, F.col(labels.LABEL)
-    newest_first = [F.desc_nulls_last(name) for name in ("prediction_time", "scored_at", labels.KNOWN, labels.LABEL)]
+    newest_first = [F.desc_nulls_last(name) for name in store.NEWEST]
     rows = store.query_predictions(job, start, baseline, versions)
     rows = rows.withColumn("_rank", F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first)))
     known, day = F.col(labels.KNOWN), F.date_trunc("day", F.col("event_time"))

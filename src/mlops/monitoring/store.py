@@ -36,6 +36,8 @@ Job = Context[MonitoringConfig]
 type Baseline = Pipeline | Literal["champion"] | None
 """The first champion: a fitted model, "champion" if it still serves, or None if it cannot be loaded."""
 PREDICTION, BASELINE = "prediction", "baseline"
+NEWEST = ("prediction_time", "scored_at", "model_version", PREDICTION, labels.KNOWN, labels.LABEL)
+"""Order of the predictions of an entity, of batches and requests, with its outcomes: the last one alone counts."""
 COUNTS = "week timestamp, column string, slice string, bin string, rows bigint"
 
 
@@ -148,9 +150,7 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Ma
     """
     key = list(job.use_case.entity.key)
     predicted: pd.DataFrame = query_predictions(job, start, baseline, versions).toPandas()
-    # An entity can be scored more than once and have several outcome versions: the newest of both counts.
-    predicted = predicted.sort_values([*key, "prediction_time", "scored_at", labels.KNOWN, labels.LABEL])
-    predicted = predicted.drop_duplicates(key, keep="last", ignore_index=True)
+    predicted = predicted.sort_values([*key, *NEWEST]).drop_duplicates(key, keep="last", ignore_index=True)
     reported = predicted.pop(labels.KNOWN)
     predicted["early"] = labels.find_early(reported, predicted["prediction_time"])
     predicted["reported"] = reported.notna()
@@ -160,7 +160,7 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Ma
 
 
 def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
-    """Count the entities of a window that a champion had to score, and those of them without a prediction.
+    """Count the entities of a window that a champion had to score in a batch, and those of them without a prediction.
 
     Inference scores prediction times after the champion's training, so earlier entities do not count.
     """
@@ -169,7 +169,8 @@ def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
     key = [*job.use_case.entity.key, "prediction_time"]
     rows = labels.select_event_times(job.data.read_table("features"), window.start, window.end)
     rows = rows.where(F.col("prediction_time") > F.lit(first.trained_as_of)).select(*key)
-    scored = labels.select_event_times(job.own.read_table("predictions"), window.start, window.end)
+    batch = table_schemas.select_batch(job.own.read_table("predictions"))
+    scored = labels.select_event_times(batch, window.start, window.end)
     scored = scored.where(F.col("scored_at") <= F.lit(job.config.as_of)).select(*key).distinct()
     both = rows.join(scored.withColumn("scored", F.lit(1)), key, "left")
     ((asked, answered),) = both.agg(F.count("*"), F.count("scored")).collect()

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops.contract import Conflict, MlopsError
+from mlops.contract.model_version import CHECK
 from mlops.platform import sdk
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ class WorkspaceEndpoint:
         split = DataframeSplitInput.from_dict(dict(request["dataframe_split"]))
         with self._translate("asking"):
             start = time.perf_counter()
-            response = self._client.serving_endpoints.query(self._settings.name, dataframe_split=split)
+            response = self._client.serving_endpoints.query(
+                self._settings.name, client_request_id=CHECK, dataframe_split=split
+            )
             seconds = time.perf_counter() - start
         number = (response.served_model_name or "").rpartition("-")[2]
         return Answer(response.predictions, seconds, int(number) if number.isdecimal() else None)
@@ -156,7 +159,7 @@ class WorkspaceEndpoint:
         path = f"/serving-endpoints/{self._settings.name}/served-models/{self._name_of(version)}/invocations"
         with self._translate(f"asking version {version} of"):
             start = time.perf_counter()
-            response: Any = self._client.api_client.do("POST", path, body=dict(request))
+            response: Any = self._client.api_client.do("POST", path, body={**request, "client_request_id": CHECK})
             seconds = time.perf_counter() - start
         return Answer(response.get("predictions"), seconds, version)
 

@@ -268,7 +268,7 @@ class Schema:
         """
         self._merge(table, frame, key, "", first=first)
 
-    def append_once(self, table: str, frame: DataFrame, after: int) -> None:
+    def append_once(self, table: str, frame: DataFrame, after: int, *, adds_columns: bool = False) -> None:
         """Append rows, provided that no other run has called this since the table's version `after`.
 
         Raises:
@@ -278,6 +278,7 @@ class Schema:
         # Delta stores txnVersion in the commit and silently skips an append whose number is not greater. So the token
         # is searched in the history afterwards.
         options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
+        options |= {"mergeSchema": "true"} if adds_columns else {}
         with delta_errors.raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).options(**options).append()
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()

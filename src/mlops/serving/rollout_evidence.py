@@ -17,6 +17,7 @@ from mlops.context import Context
 from mlops.contract import MlopsError
 from mlops.contract.model_version import Version, require_fact
 from mlops.data import labels, predictions
+from mlops.data.payload import RecordedAnswers
 from mlops.modeling import gates, splits
 from mlops.modeling.gate_case import Scored
 from mlops.monitoring import drift
@@ -54,19 +55,6 @@ class _AskedRows:
     failed: int
     error: str
     seconds: list[float]
-
-
-@dataclass(frozen=True)
-class _Recorded:
-    """Replays recorded answers as a pipeline, so that a kind of question can turn them into scores."""
-
-    raw: np.ndarray[Any, Any]
-    classes_: Any
-
-    def predict(self, _: pd.DataFrame) -> np.ndarray[Any, Any]:
-        return self.raw
-
-    predict_proba = predict
 
 
 def read_rows(job: Job, champion: Version, previous: Version) -> SampledRows:
@@ -134,7 +122,7 @@ def _make_requests(inputs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _score(job: Job, opened: OpenedModel, inputs: pd.DataFrame, raw: list[Any]) -> np.ndarray[Any, Any]:
-    recorded: Any = _Recorded(np.asarray(raw), getattr(opened.pipeline, "classes_", None))
+    recorded: Any = RecordedAnswers(np.asarray(raw), getattr(opened.pipeline, "classes_", None))
     return question_of(job.use_case.label).predict_scores(recorded, inputs)
 
 
