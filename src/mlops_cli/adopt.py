@@ -1,4 +1,4 @@
-"""`mlops adopt`: make the template one's own, in one step that is taken whole or not at all."""
+"""`mlops adopt`: give the template the names of a fork. If a step fails, nothing stays changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLIGHTS = (
 )  # fmt: skip
 """Files and folders of the flights and of the other examples. What `examples/empty` holds takes their place."""
 NOTES = "benchmarks/RESULTS.md"
-"""Figures of the template, which its docs link to: they stay."""
+"""Figures of the template. Its docs link to them, so they stay."""
 _EMPTY = Path("examples/empty")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,40}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
@@ -30,7 +30,7 @@ _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """The names that a repository gives itself."""
+    """The names that a fork chooses."""
 
     bundle: str
     schema: str
@@ -42,7 +42,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Edit:
-    """One name in one file."""
+    """Replaces one name in one file."""
 
     file: str
     pattern: str
@@ -86,11 +86,11 @@ _KINDS: Mapping[str, tuple[Edit, ...]] = {
         Edit("src/usecase/model.py", r"(HistGradientBoosting)Classifier", "Regressor"),
     ),
 }
-"""How the empty use case, which asks a yes/no question, is made one of each kind; `policies/` has a policy for each."""
+"""Changes of the empty use case, a yes/no question, for each kind of question; `policies/` has a policy for each."""
 
 
 def list_edits(old: Names, new: Names) -> Iterator[Edit]:
-    """Every place, outside of generated files, that names the bundle, its schema, model, question or owners."""
+    """List every place outside of generated files that names the bundle, its schema, model, question or owners."""
     yield Edit("databricks.yml", r"^(bundle:\n  name: ).+$", new.bundle)
     yield Edit("databricks.yml", r"^(  schema:\n    description: .+\n    default: ).+$", new.schema)
     yield Edit("databricks.yml", r"^(  model:\n    description: .+\n    default: ).+$", new.model)
@@ -116,7 +116,7 @@ def quote_python(text: str) -> str:
 
 
 def read_names(text: str | None = None) -> Names:
-    """The names that a text of databricks.yml has; of the checkout if none is given."""
+    """Read the names from a text of databricks.yml; without one, from the file of the checkout."""
     text = Path("databricks.yml").read_text() if text is None else text
     matches = [
         re.search(pattern, text, flags=re.MULTILINE)
@@ -133,10 +133,10 @@ def read_names(text: str | None = None) -> Names:
 
 
 def plan_changes(new: Names, empty: str | None = None) -> dict[str, str | None]:
-    """Content of each file that changes; None: it is deleted.
+    """Compute the new content of each file that changes; None: it is deleted.
 
     Args:
-        new: names that it gets.
+        new: the names that it gets.
         empty: kind of the question of an empty use case that takes the flights' place; None: the flights stay.
 
     Raises:
@@ -173,7 +173,7 @@ def _remove_flights(question: str, kind: str) -> Iterator[tuple[str, str | None]
 
 
 def render_diff(changes: Mapping[str, str | None]) -> Iterator[str]:
-    """The changes as a unified diff, a deleted file in one line."""
+    """Format the changes as a unified diff; a deleted file is one line."""
     for file, text in changes.items():
         if text is None:
             yield f"deleted: {file}"
@@ -188,7 +188,7 @@ def apply_changes(changes: Mapping[str, str | None]) -> list[str]:
     """Check the checkout, write and delete files, write what is generated from them, and check the whole again.
 
     Returns:
-        One text for each check that fails as it did before.
+        One text for each check that fails now as it did before.
 
     Raises:
         MlopsError: `laptop validate` fails before anything is changed, another check fails only afterwards, or a file
@@ -210,7 +210,7 @@ def apply_changes(changes: Mapping[str, str | None]) -> list[str]:
         run_program("git", "reset", "--hard", "--quiet")
         run_program("git", "clean", "-fdq", "--", *{file.split("/")[0] for file in changes if "/" in file})
         raise
-    for folder in FLIGHTS:  # git tracks no folders, and an empty one would look forgotten
+    for folder in FLIGHTS:  # git tracks no folders, so an empty one would stay behind
         if Path(folder).is_dir() and not any(file.is_file() for file in Path(folder).rglob("*[!c]")):
             shutil.rmtree(folder)
     return notes
@@ -225,7 +225,7 @@ def must_be_clean() -> None:
 
 
 def list_todos() -> list[str]:
-    """What is left to fill in, as `file:line: text`."""
+    """List what a person has to fill in, as `file:line: text`."""
     return [
         f"{file.as_posix()}:{number}: {line.split('TODO: ')[1].strip()}"
         for file in (*sorted(Path("src/usecase").glob("*.py")), Path("databricks.yml"))

@@ -8,7 +8,7 @@ from mlops_cli.bundle_cli import DeployedBundle
 
 
 def read_rows(deployed: DeployedBundle) -> list[AuditRow]:
-    """All rows about a target's model, oldest first; in a workspace a SQL warehouse reads them.
+    """Read all rows about a target's model, oldest first; in a workspace a SQL warehouse reads them.
 
     Raises:
         ConfigError: the workspace has no warehouse that the login may use.

@@ -1,7 +1,7 @@
-"""Definitions of an Azure ML managed online endpoint that runs the exported container.
+"""Writes the definition of an Azure ML managed online endpoint that runs the exported container.
 
-Azure ML serves it as any other container: its own MLflow images and its tracking server know MLflow 2 only, so that
-neither the no-code deployment of an MLflow model nor its registry takes these files.
+Azure ML runs it as it runs any container. Its own MLflow images and its tracking server support MLflow 2 only, so
+neither its no-code deployment of an MLflow model nor its registry accepts these files.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def render_azure_files(card: VersionCard) -> dict[str, str]:
 
 
 def _make_name(catalog: str, model: str) -> str:
-    """A name that Azure ML takes: 3 to 32 letters, digits and hyphens, a letter first, no hyphen last."""
+    """Make a name that Azure ML accepts: 3 to 32 letters, digits and hyphens, a letter first, no hyphen last."""
     plain = re.sub(r"[^a-z0-9]+", "-", f"{model}-{catalog}".lower()).strip("-")
     return (plain if plain[:1].isalpha() else f"m-{plain}")[:32].rstrip("-")

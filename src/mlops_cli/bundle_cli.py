@@ -28,12 +28,12 @@ _COMPUTED = {
     ("volumes", "volume_path"): "/Volumes/{catalog_name}/{schema_name}/{name}",
 }
 _FOLLOW_LIMIT = timedelta(hours=4)
-"""Longer than the time limit of any job."""
+"""Seconds to wait for a run; longer than the time limit of any job."""
 
 
 @dataclass(frozen=True)
 class DeployedBundle:
-    """One target of the bundle, where it is deployed."""
+    """One deployed target of the bundle."""
 
     target: str
     home: Path | None
@@ -46,14 +46,14 @@ class DeployedBundle:
 
     @property
     def model(self) -> str:
-        """catalog.schema.model of this target."""
+        """Return the model's name in this target: catalog.schema.model."""
         return self.parameter_default("deployment", "model_name")
 
     def parameter_default(self, job: str, parameter: str) -> str:
-        """The default of a job's parameter.
+        """Return the default of a job's parameter.
 
         Raises:
-            ConfigError: the bundle that is deployed has no such job or parameter.
+            ConfigError: the deployed bundle has no such job or parameter.
         """
         defaults = [p["default"] for p in self._find_job(job).get("parameters", ()) if p["name"] == parameter]
         if not defaults:
@@ -61,15 +61,15 @@ class DeployedBundle:
         return str(defaults[0])
 
     def source_model(self, given: Mapping[str, str]) -> str:
-        """The model that promotion into this target copies from: as given to the job, else as deployed."""
+        """Return the model that promotion into this target copies: the job's parameter if given, else its default."""
         return given.get("source_model") or self.parameter_default("promotion", "source_model")
 
     def job_id(self, job: str) -> str:
-        """The id of a job there."""
+        """Return the id of a job in this target."""
         return str(self._find_job(job)["id"])
 
     def command(self, *words: str) -> str:
-        """A command for a person to type, which acts on this target."""
+        """Return a command that a person can type and that acts on this target."""
         return runtime.command_line((*words, "--target", self.target), self.home)
 
     def run_job(self, job: str, parameters: Mapping[str, str], starter: str | None = None) -> None:
@@ -77,11 +77,11 @@ class DeployedBundle:
 
         Args:
             job: its key in the bundle.
-            parameters: that differ from their defaults.
+            parameters: values that differ from the defaults.
             starter: who starts it, in a home only; None: the user. A workspace knows who is logged in.
 
         Raises:
-            MlopsError: it did not end well.
+            MlopsError: it failed.
         """
         if self.home is not None:
             with runtime.set_starter(starter):
@@ -92,10 +92,10 @@ class DeployedBundle:
             _follow_run(started)
 
     def repair_job(self, job: str, parameters: Mapping[str, str]) -> None:
-        """Run again what failed in the newest run of a job that had these parameters.
+        """Repair the newest run of a job that had these parameters: run its failed tasks again.
 
         Raises:
-            MlopsError: there is no such run, or it did not end well.
+            MlopsError: there is no such run, or it failed again.
         """
         if self.home is not None:
             self._call_laptop("repair", job, parameters)
@@ -132,7 +132,7 @@ class DeployedBundle:
 def fill_references(document: Mapping[str, Any]) -> dict[str, Any]:
     """Fill the references `${resources...}` that the Databricks CLI leaves in a document.
 
-    A reference to what the deployment makes stays, as to the id of a job before the first deployment.
+    A reference to something that does not exist yet stays, such as the id of a job before the first deployment.
     """
     resources = document.get("resources", {})
 
@@ -183,7 +183,7 @@ def load_deployed(target: str, home: Path | None) -> DeployedBundle:
     """Read what is deployed for a target.
 
     Raises:
-        ConfigError: nothing is, or the Databricks CLI is missing or not logged in.
+        ConfigError: nothing is deployed, or the Databricks CLI is missing or not logged in.
     """
     if home is not None:
         file = home / "summary" / f"{target}.json"

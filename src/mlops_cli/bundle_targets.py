@@ -1,4 +1,4 @@
-"""The targets of the bundle, which a command reads from databricks.yml when it needs them."""
+"""Reads the names of the bundle's targets from databricks.yml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 
 def _read_modes() -> Mapping[str, Any]:
-    """Each target with its mode, in the order of databricks.yml; empty outside a checkout."""
+    """Read the mode of each target, in the order of databricks.yml; empty outside a checkout."""
     from laptop.bundle import read_source
     from laptop.includes import find_root
 
@@ -24,7 +24,7 @@ def _read_modes() -> Mapping[str, Any]:
 
 
 def list_targets(home: Path | None) -> tuple[str, ...]:
-    """The targets of databricks.yml, then those that only a laptop's home knows.
+    """List the targets of databricks.yml, then those that only a laptop's home knows.
 
     Args:
         home: a laptop's home folder; None: a workspace.
@@ -34,23 +34,25 @@ def list_targets(home: Path | None) -> tuple[str, ...]:
 
 
 def list_deployed_targets() -> tuple[str, ...]:
-    """The targets that pipelines deploy: all but those of `mode: development`, in the order of databricks.yml.
+    """List the targets that pipelines deploy: all but those of `mode: development`, in the order of databricks.yml.
 
-    A release is proved in each before it goes to the next; people review what goes to the last one. Empty outside a
-    checkout.
+    A release must succeed in each before it goes to the next; a person approves what goes to the last one. Empty
+    outside a checkout.
     """
     return tuple(name for name, mode in _read_modes().items() if mode != "development")
 
 
 class _Target(click.ParamType[str]):
-    """A target of the bundle, or one that a laptop's home knows."""
+    """Type of an option whose value is a target of the bundle, or one that a laptop's home knows."""
 
     name = "target"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; fail if neither databricks.yml nor the home has it."""
         home = ctx.params.get("home") if ctx else None
-        names = list_targets(home if isinstance(home, Path) else None)  # click has a mark of its own for "not given"
+        names = list_targets(
+            home if isinstance(home, Path) else None
+        )  # click passes an object of its own if the option is not given
         if not names:
             cure = "run this in the bundle's checkout, or name with --home a laptop's home in which a job has run"
             self.fail(
@@ -66,7 +68,7 @@ class _Target(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002 - click's signature
         incomplete: str,
     ) -> list[CompletionItem]:
-        """The targets that begin with what is typed."""
+        """Return the targets that begin with the typed text."""
         home = ctx.params.get("home")
         names = list_targets(home if isinstance(home, Path) else None)
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -18,7 +18,7 @@ def run_program(*command: str, check: bool = True, **environment: str) -> str:
     """Run a program and return what it printed.
 
     Raises:
-        ConfigError: it is not on the PATH.
+        ConfigError: the program is not on the PATH.
         MlopsError: it failed, and check is true.
     """
     program = shutil.which(command[0])
@@ -34,27 +34,27 @@ def run_program(*command: str, check: bool = True, **environment: str) -> str:
 
 
 def head_commit() -> str:
-    """The commit that is checked out."""
+    """Return the commit that is checked out."""
     return run_program("git", "rev-parse", "HEAD").strip()
 
 
 def project_version() -> str:
-    """The project's version."""
+    """Return the project's version."""
     return str(tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"])
 
 
 def lock_digest() -> str:
-    """sha256 of the lock."""
+    """Return the sha256 of uv.lock."""
     return sha256(Path("uv.lock"))
 
 
 def sha256(file: Path) -> str:
-    """sha256 of a file."""
+    """Return the sha256 of a file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def read_file(file: Path) -> str:
-    """The text of a file that a person names, with or without the byte-order mark that PowerShell writes.
+    """Read the text of a file, with or without the byte-order mark that PowerShell writes.
 
     Raises:
         ConfigError: the file is not UTF-8; `>` in PowerShell 5 writes UTF-16.
@@ -66,7 +66,7 @@ def read_file(file: Path) -> str:
 
 
 def read_texts(*, history: bool) -> Iterator[tuple[str, str]]:
-    """Name and content of every tracked text file; with history, every commit's message and patch, too."""
+    """Yield name and content of every tracked text file; with history, also every commit's message and patch."""
     for name in run_program("git", "ls-files", "-z").split("\0"):
         if name and Path(name).is_file() and not Path(name).is_symlink():
             yield name, Path(name).read_text(errors="ignore")

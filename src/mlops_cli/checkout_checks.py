@@ -1,4 +1,4 @@
-"""Runs what `.ci/run` checks before the tests, and tells what a change broke from what was broken before it."""
+"""Runs the checks of `.ci/run` that come before the tests, before and after a change, and compares the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_generated() -> None:
 
 
 def find_failures() -> dict[str, str]:
-    """Run every check; returns what each that failed has printed, by its command."""
+    """Run every check; returns the output of each failed one, by its command."""
     results = {check: run_tool(check) for check in CHECKS}
     return {check: text for check, (failed, text) in results.items() if failed}
 
@@ -42,7 +42,7 @@ def check_checkout(before: Mapping[str, str] | None = None) -> list[str]:
         One text for each check that fails as it did before.
 
     Raises:
-        MlopsError: a check failed that had not failed before, or says something that it had not said.
+        MlopsError: a check failed that had not failed before, or prints a line that it had not printed before.
     """
     notes = []
     for check, text in find_failures().items():
@@ -54,7 +54,7 @@ def check_checkout(before: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _comparable_lines(text: str) -> set[str]:
-    """Lines without their numbers, since a change moves lines and removes files that are counted."""
+    """Return the lines without numbers, since a change moves lines and removes files that are counted."""
     singular = re.sub(r"(\d \w+?)s\b", r"\1", text)
     return set(re.sub(r"\d+", "N", singular).split("\n"))
 

@@ -86,10 +86,13 @@ def reject(*, version: int, target: str, home: Path | None, approver: str | None
 def _start_review(
     version: int, target: str, home: Path | None, approver: str | None, given: dict[str, str]
 ) -> tuple[DeployedBundle, dict[str, Any]]:
-    """Start the job that records a person's decision; the platform says who the person is. Returns the facts of it.
+    """Start the job that records a person's decision; the platform tells it who that is.
+
+    Returns:
+        The facts of the decision.
 
     Raises:
-        MlopsError: the decision is refused before the job starts, or by it.
+        MlopsError: the decision is refused, before the job starts or by the job.
     """
     if approver is not None and home is None:
         raise click.UsageError("--approver goes with --home only: in a workspace you are who is logged in")
@@ -191,7 +194,7 @@ def promote(
 
 def _parse_given(job: str, param: Sequence[str]) -> dict[str, str]:
     """Parse the parameters of a job and refuse malformed ones before anything is read."""
-    from mlops import config  # pydantic and the classes of all jobs take half of the time of `mlops --help`
+    from mlops import config  # importing pydantic and the classes of all jobs takes half of the time of `mlops --help`
 
     given = options.parse_pairs(param)
     config.check_given(job, given)
@@ -249,5 +252,5 @@ def run_args(args: Sequence[str], entry: click.Command = cli, name: str = "mlops
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of the command; ends with SystemExit, as every command."""
+    """Run the command, and end with SystemExit."""
     sys.exit(run_args(sys.argv[1:] if argv is None else argv))

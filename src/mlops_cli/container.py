@@ -74,7 +74,7 @@ def export(folder: Path, target: str, home: Path | None) -> None:
     with open_champion(options.resolve_target(target, home)) as (files, card, _):
         _write_model(folder, files, card)
     wheel = build_wheel(folder)
-    (folder / ".gitignore").unlink(missing_ok=True)  # of uv, which means its folder dist
+    (folder / ".gitignore").unlink(missing_ok=True)  # uv writes one that ignores the whole folder
     (folder / "requirements.txt").write_text(export_requirements())
     shutil.copy(scoring_server.__file__, folder / "serve.py")
     (folder / "Dockerfile").write_text(_IMAGE)

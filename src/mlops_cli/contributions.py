@@ -25,11 +25,11 @@ class Explanation:
     """The score of one row and what each feature added to it."""
 
     scale: str
-    """What the score is: logit, number, or score of a class."""
+    """Scale of the score: logit, number, or score of a class."""
     base: float
-    """The score of a row of which nothing is known; of a linear model its intercept."""
+    """The score of a row of which nothing is known; for a linear model its intercept."""
     contributions: dict[str, float]
-    """By feature, largest first."""
+    """Contribution by feature, largest first."""
 
     @property
     def score(self) -> float:
@@ -38,14 +38,14 @@ class Explanation:
 
 
 def explain_row(pipeline: Pipeline, inputs: pd.DataFrame) -> Explanation:
-    """Explain the score of one row; of several classes that of the predicted one.
+    """Explain the score of one row; with several classes the score of the predicted class.
 
     Args:
         pipeline: a fitted pipeline.
         inputs: one row, one column per feature that the pipeline was fitted on.
 
     Raises:
-        ModelError: there is no exact way for its last step, or the sum differs from the pipeline's own answer.
+        ModelError: its last step has no exact contributions, or their sum differs from the pipeline's own score.
     """
     model = pipeline[-1]
     names = _input_names(pipeline)
@@ -65,7 +65,7 @@ def explain_row(pipeline: Pipeline, inputs: pd.DataFrame) -> Explanation:
 
 
 def _ask(pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[float, str, int]:
-    """Ask the pipeline itself; returns the score, its scale, and the number of the class that it is of."""
+    """Score the row with the pipeline itself; returns the score, its scale, and the position of the class."""
     if not hasattr(pipeline, "predict_proba"):
         return float(pipeline.predict(inputs)[0]), "number", 0
     chances = pipeline.predict_proba(inputs)[0]
@@ -74,7 +74,7 @@ def _ask(pipeline: Pipeline, inputs: pd.DataFrame) -> tuple[float, str, int]:
     index = int(np.argmax(chances))
     if hasattr(pipeline, "decision_function"):
         return float(pipeline.decision_function(inputs)[0][index]), f"score of {pipeline.classes_[index]}", index
-    raw = pipeline[-1].predict(pipeline[:-1].transform(inputs), raw_score=True)  # LightGBM's name for it
+    raw = pipeline[-1].predict(pipeline[:-1].transform(inputs), raw_score=True)  # the name of LightGBM's attribute
     return float(raw[0][index]), f"score of {pipeline.classes_[index]}", index
 
 
@@ -109,7 +109,7 @@ def _output_owners(step: Any, names: Sequence[str], count: int | None = None) ->
 
 
 def _split_lightgbm(model: Any, row: Array, index: int) -> tuple[float, Array]:
-    """Ask LightGBM for its own contributions: those of each class stand beside each other, its base last."""
+    """Ask LightGBM for its contributions: one block of columns per class, whose last column is the base."""
     given = np.asarray(model.booster_.predict(row[None, :], pred_contrib=True))[0].reshape(-1, len(row) + 1)[index]
     return float(given[-1]), given[:-1]
 
@@ -124,4 +124,4 @@ _SPLITS: dict[str, Callable[[Any, Array, int], tuple[float, Array]]] = {
     **dict.fromkeys(("LGBMClassifier", "LGBMRegressor"), _split_lightgbm),
     **dict.fromkeys(("LogisticRegression", "LinearRegression", "Ridge", "Lasso"), _split_linear),
 }
-"""By the name of the class, since LightGBM is installed only where a use case asks for it."""
+"""By class name: LightGBM is installed only for use cases that need it."""

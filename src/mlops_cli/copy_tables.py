@@ -22,16 +22,16 @@ from mlops_cli.legacy_tables import (
 
 _SCHEMA = re.compile(r"[A-Za-z0-9_]{1,255}\.[A-Za-z0-9_]{1,255}")
 _COPY_LIMIT = 4 * 60 * 60
-"""Seconds for one table; a warehouse goes on after it, and a repeat proves the copy."""
+"""Seconds to wait for one table. The warehouse continues after it, and a second run of the command proves the copy."""
 
 
 class _SchemaName(click.ParamType[str]):
-    """catalog.schema, letters, digits and underscores."""
+    """Type of an argument catalog.schema of letters, digits and underscores."""
 
     name = "catalog.schema"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name; fail if it is none."""
+        """Return the name; fail if it has another form."""
         if not _SCHEMA.fullmatch(value):
             self.fail(f"{value!r} is no schema: write catalog.schema, as in hive_metastore.flights", param, ctx)
         return value
@@ -39,7 +39,7 @@ class _SchemaName(click.ParamType[str]):
 
 @dataclass(frozen=True)
 class TableResult:
-    """What became of one table."""
+    """Result of one table."""
 
     source: str
     target: str
@@ -55,7 +55,7 @@ class TableResult:
 )
 @click.argument("source", type=_SchemaName())
 @click.argument("target", type=_SchemaName())
-@click.option("--prefix", default="", metavar="TEXT", help="Begins the name of each copy, as in old_.")
+@click.option("--prefix", default="", metavar="TEXT", help="Prefix of the name of each copy, as in old_.")
 @click.option("--in-place", is_flag=True, help="Leave the files of external tables where they are (SYNC).")
 @click.option("--run", "runs", is_flag=True, help="Run the statements. Without it they are shown.")
 @options.output
@@ -125,7 +125,7 @@ def _treat_table(
 
 
 def _check_sync(answer: list[dict[str, Any]]) -> None:
-    """SYNC answers with a row that says what became of it; the other statements say nothing like it."""
+    """Raise MlopsError if SYNC failed. Its answer is a row with a status; other statements raise by themselves."""
     for row in answer:
         if row.get("status_code", "SUCCESS") != "SUCCESS":
             raise MlopsError(
@@ -151,7 +151,7 @@ def _ask(doing: str, statement: str, timeout: int = 60 * 60) -> list[dict[str, A
 
 
 def _print_result(result: TableResult) -> None:
-    """One line per table; what is only shown comes as SQL, to be run by a person."""
+    """Print one line per table; a dry run prints the SQL statements, which a person can run."""
     if result.done.startswith("would"):
         options.print_line(f"-- {result.done} {result.source} as {result.target}")
         options.print_line(*(f"{statement};" for statement in result.statements))

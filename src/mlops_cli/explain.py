@@ -57,7 +57,7 @@ def explain(key: str, target: str, home: Path | None, output: str) -> None:
 
 
 def _make_inputs(row: Row, use_case: UseCase) -> pd.DataFrame:
-    """Make the model's input of one row whose values may be text, as a warehouse gives them."""
+    """Make the model's input of one row. Its values may be text, since a warehouse returns text."""
     import pandas as pd
 
     return pd.DataFrame({feature.name: [_input_value(row[feature.name], feature)] for feature in use_case.features})
@@ -72,7 +72,7 @@ def _input_value(value: Any, feature: Feature) -> float | str | None:
 
 
 def _describe_case(case: ScoredEntity, explanation: Explanation) -> list[str]:
-    """Say in lines what was predicted, by which version, and of which rows."""
+    """Write lines that say what was predicted, by which version, and from which rows."""
     record, made, verdict = case.record, case.prediction, case.record.verdict
     judged = f"{verdict.verdict} by verdict {verdict.verdict_digest[:12]}" if verdict else "not judged here"
     approver = record.display_tags.approved_by
@@ -91,7 +91,7 @@ def _show_moment(value: datetime | str) -> str:
 
 
 def _list_inputs(case: ScoredEntity, use_case: UseCase, explanation: Explanation) -> list[str]:
-    """One line per input, largest contribution first."""
+    """Write one line per input, largest contribution first."""
     lines = []
     for name, value, unit, known, added in _inputs(case, use_case, explanation):
         shown = "missing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
@@ -100,7 +100,7 @@ def _list_inputs(case: ScoredEntity, use_case: UseCase, explanation: Explanation
 
 
 def _inputs(case: ScoredEntity, use_case: UseCase, explanation: Explanation) -> list[tuple[str, Any, str, str, float]]:
-    """Name, value, unit, moment from which it is known, and contribution of each input."""
+    """Yield name, value, unit, known-at time and contribution of each input."""
     features = {feature.name: feature for feature in use_case.features}
     listed = []
     for owner, added in explanation.contributions.items():

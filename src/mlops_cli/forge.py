@@ -1,4 +1,4 @@
-"""The REST APIs of GitHub and Azure DevOps: keeps one comment and one issue, each found by its marker."""
+"""Keeps one comment and one issue in GitHub or Azure DevOps through their REST APIs; a marker identifies each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mlops_cli.workspace.protection import PROTECTED, Environment
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _PAGE = 100
 _ENDED = ("Completed", "Removed")
-"""Categories of Azure Boards' states of tasks that are closed."""
+"""Categories of states in which a task of Azure Boards is closed."""
 _TIMEOUT = 30
-"""Seconds."""
+"""Time limit of a call, seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GitHub:
     Args:
         api: as https://api.github.com.
         repository: OWNER/NAME.
-        token: of the run.
+        token: token of the run.
     """
 
     api: str
@@ -65,7 +65,7 @@ class GitHub:
         return f"issue {made['number']} opened"
 
     def environments(self) -> dict[str, Environment]:
-        """The environments of the repository, by name."""
+        """Read the environments of the repository, by name."""
         rows = self._call_github("GET", f"environments?per_page={_PAGE}")["environments"]
         return {str(row["name"]): self._environment(row) for row in rows}
 
@@ -111,7 +111,7 @@ class AzureDevOps:
         collection: as https://dev.azure.com/organisation/.
         project: name or id.
         repository: id.
-        token: of the run.
+        token: token of the run.
     """
 
     collection: str

@@ -27,7 +27,7 @@ ORDER BY r.start_time DESC, r.run_uuid LIMIT 1"""
 
 
 class HomeRegistry:
-    """The questions of `mlops.platform.registry.Registry` that `mlops status` asks, answered from the sqlite file."""
+    """The methods of `mlops.platform.registry.Registry` that `mlops status` calls, on the sqlite file."""
 
     def __init__(self, home: Path) -> None:
         check_store(home)

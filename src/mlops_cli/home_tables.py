@@ -26,7 +26,7 @@ def read_rows(home: Path, catalog: str, schema: str, table: str, where: tuple[st
     if where is not None:
         column, value = where[0], where[1].replace("'", "''")
         statement += f" WHERE CAST(\"{column}\" AS VARCHAR) = '{value}'"
-    # (Rejected: to_pyarrow_table, whose threads may still run when the process ends, and then abort it.)
+    # (Rejected: to_pyarrow_table. Its threads may still run when the process ends, and then abort it.)
     reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute(statement)
-    # (Rejected: pa.table, which imports pandas to see whether it was given one of its frames.)
+    # (Rejected: pa.table. It imports pandas to check whether its argument is a frame.)
     return list(pa.RecordBatchReader.from_stream(reader.read_all()).read_all().to_pylist())

@@ -1,7 +1,7 @@
 """Fills in the features of a request that holds the keys of entities and nothing else.
 
 The features are the row that the batch scores, read from the table `features`: the newest one of the entity that was
-made by now. So `laptop serve` answers such a request as an endpoint does whose model looks its features up.
+made by now. So `laptop serve` answers such a request like an endpoint whose model looks up its features.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The SQL that copies tables of `hive_metastore` into a catalog, and the SQL that proves that nothing was lost."""
+"""Writes the SQL that copies tables of `hive_metastore` into a catalog, and the SQL that compares copy and source."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CLOUDS = ("abfss://", "gs://", "s3://", "s3a://")
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What DESCRIBE TABLE EXTENDED says of a table."""
+    """The facts of a table from DESCRIBE TABLE EXTENDED."""
 
     columns: tuple[tuple[str, str], ...]
-    """Name and type, in their order."""
+    """Name and type of each column, in the table's order."""
     provider: str = ""
     """Format, as in delta or parquet."""
     kind: str = ""
@@ -25,7 +25,7 @@ class TableFacts:
 
     @property
     def may_stay(self) -> bool:
-        """Whether its files lie in a storage of the cloud, from where Unity Catalog can read them."""
+        """Whether its files are in cloud storage that Unity Catalog can read."""
         return self.kind == "EXTERNAL" and self.location.startswith(_CLOUDS)
 
 
@@ -40,12 +40,12 @@ def parse_facts(rows: Sequence[Mapping[str, Any]]) -> TableFacts:
 
 
 def quote_name(*parts: str) -> str:
-    """A name of SQL, each part in backticks, whatever it holds."""
+    """Quote a SQL name: each part in backticks, whatever it contains."""
     return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
 def copy_statement(source: str, target: str, facts: TableFacts, *, in_place: bool) -> str:
-    """The statement that makes the table in the catalog; it fails where there is one of that name.
+    """Write the statement that creates the table in the catalog; it fails if the table exists.
 
     Args:
         source: quoted name.
@@ -61,7 +61,7 @@ def copy_statement(source: str, target: str, facts: TableFacts, *, in_place: boo
 
 
 def proof_statement(table: str, columns: Sequence[tuple[str, str]]) -> str:
-    """The statement that counts the rows of a table, and sums a hash of each row over all columns.
+    """Write the statement that counts the rows of a table, and sums a hash of each row over all columns.
 
     Two tables with the same rows give the same answer, whatever the order of rows; a value that differs, a row that is
     missing and a row that is there twice change it. xxhash64 passes over NULL, so that each column says whether it is
@@ -78,7 +78,7 @@ def proof_statement(table: str, columns: Sequence[tuple[str, str]]) -> str:
 def describe_difference(
     before: tuple[TableFacts, Mapping[str, Any]], after: tuple[TableFacts, Mapping[str, Any]]
 ) -> str | None:
-    """What differs between a table and its copy, in words; None: nothing does.
+    """Describe the difference between a table and its copy; None: there is none.
 
     Args:
         before: columns of the source, and the row that its proof answered.

@@ -1,4 +1,4 @@
-"""Reads through uv which packages the lock holds, what is known against them, and fetches their wheels."""
+"""Asks uv for the packages of the lock and their known vulnerabilities, and downloads their wheels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from mlops_cli.checkout import run_program
 
 
 def audit_lock() -> str:
-    """The vulnerabilities of all locked packages as `uv audit` prints them, JSON; its exit code does not count."""
+    """Return the vulnerabilities of all locked packages, the JSON of `uv audit`; its exit code is ignored."""
     return run_program("uv", "audit", "--locked", "--output-format", "json", check=False)
 
 
 def export_requirements() -> str:
-    """Everything that the wheel needs, pinned and hashed, as a requirements file."""
+    """Write everything that the wheel needs as a requirements file with versions and hashes."""
     return run_program("uv", "export", "--locked", "--no-default-groups", "--no-emit-project", "--quiet")
 
 
 def read_licences() -> dict[str, str]:
-    """The licence that each installed requirement of the wheel declares, by package; empty if it declares none."""
+    """Read the licence that each installed requirement of the wheel declares, by package; empty if it declares none."""
     names = re.findall(r"^([A-Za-z0-9._-]+)==", export_requirements(), flags=re.MULTILINE)
     licences = {}
     for name in names:
         try:
             about = importlib.metadata.metadata(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # of another platform
+            continue  # it is for another platform
         kinds = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or () if c.startswith("License ::")]
         named = ", ".join(kind for kind in kinds if kind != "OSI Approved")
         licences[name] = str(about.get("License-Expression") or named or about.get("License") or "")

@@ -20,7 +20,7 @@ ALIASES = ("champion", "challenger", "previous_champion")
 
 home = click.option(
     "--home",
-    is_eager=True,  # read before --target, whose names it may hold
+    is_eager=True,  # click reads it before --target, since a home may have further targets
     type=click.Path(file_okay=False, path_type=Path, exists=True),
     help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
 )
@@ -31,7 +31,7 @@ dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, 
 
 
 class _Reason(click.ParamType[str]):
-    """A text that is not blank; it is checked before anything starts."""
+    """Type of an option that needs a text; it is checked before anything starts."""
 
     name = "text"
 
@@ -49,7 +49,7 @@ REASON = _Reason()
 
 
 def describe_error(error: Exception) -> str | None:
-    """The error as a sentence for a person; None if it is an error of this code."""
+    """Describe an error in one sentence; None if it is a bug of this code."""
     if isinstance(error, MlopsError):
         return str(error)
     # By its name, since importing MLflow takes seconds.
@@ -72,7 +72,7 @@ def resolve_target(name: str, folder: Path | None) -> DeployedBundle:
 
 @contextmanager
 def only_result(output: str) -> Iterator[None]:
-    """Where a command prints JSON, send everything else that is printed meanwhile to stderr."""
+    """While a command prints JSON, send everything else that is printed to stderr."""
     if output == "json":
         with redirect_stdout(sys.stderr):
             yield
@@ -81,7 +81,7 @@ def only_result(output: str) -> Iterator[None]:
 
 
 def parse_pairs(given: Sequence[str]) -> dict[str, str]:
-    """Parameters that were given as KEY=VALUE."""
+    """Parse parameters of the form KEY=VALUE."""
     parts = [text.partition("=") for text in given]
     wrong = [name for name, equals, _ in parts if not equals]
     if wrong:
@@ -98,6 +98,6 @@ def print_line(*lines: str, err: bool = False) -> None:
 
 
 def escape_control(line: str) -> str:
-    """A line in which nothing begins a logging command of GitHub (::) or Azure DevOps (##)."""
+    """Escape a line so that it contains no logging command of GitHub (::) or Azure DevOps (##)."""
     shown = "".join(c if c.isprintable() or c == "\t" else "?" for c in line)
     return shown.replace("::", ": :").replace("##", "# #")

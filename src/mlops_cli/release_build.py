@@ -12,12 +12,12 @@ from mlops_cli.checkout import run_program, sha256
 RECORD = "release.json"
 BILL = "sbom.cdx.json"
 _CONSTRAINTS = Path(".ci/build-constraints.txt")
-"""The build backend and its requirements with hashes, which uv.lock does not hold."""
+"""The build backend and its requirements with hashes; uv.lock does not contain them."""
 _NOT_RELEASED = {RECORD, ".gitignore"}
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Name and sha256 of each file of a release, without its record."""
+    """Return the sha256 of each file of a release, by name, without its record."""
     return {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name not in _NOT_RELEASED}
 
 
@@ -50,7 +50,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def _strip_time(bill: str) -> str:
-    """The bill without its time stamp and serial number, so that the same lock gives the same bytes."""
+    """Remove time stamp and serial number from the bill, so that the same lock gives the same bytes."""
     document = json.loads(bill)
     document.get("metadata", {}).pop("timestamp", None)
     document.pop("serialNumber", None)

@@ -1,4 +1,4 @@
-"""Renders the page on a version's requests; each response and error on it is one that the version has given."""
+"""Renders the page on a version's requests. The version itself gave each response and error on it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def load_resolved_bundle(target: str, file: Path | None) -> Mapping[str, Any]:
         file: what `databricks bundle validate -o json` printed; None: ask it.
 
     Raises:
-        ConfigError: the file is none such or of another target, or the CLI is missing or refuses the bundle.
+        ConfigError: the file has another form or is of another target, or the CLI is missing or refuses the bundle.
     """
     document = _ask_cli(target) if file is None else _parse_document(checkout.read_file(file), str(file))
     found_target = document.get("bundle", {}).get("target")
@@ -37,7 +37,7 @@ def load_resolved_bundle(target: str, file: Path | None) -> Mapping[str, Any]:
 
 
 def cli_version() -> str | None:
-    """The Databricks CLI's version; None where there is none on the PATH."""
+    """Return the Databricks CLI's version; None: it is not on the PATH."""
     cli = shutil.which("databricks")
     if cli is None:
         return None

@@ -22,17 +22,17 @@ class ScoredEntity:
 
     features: Row
     prediction: Row | None
-    """Its newest row of the table of predictions; None: it was not scored yet."""
+    """Its newest row in the table of predictions; None: it was not scored yet."""
     record: VersionRecord
-    """Of the version that scored it, else of the champion."""
+    """Number of the version that scored it, else of the champion."""
 
 
 def find_entity(deployed: DeployedBundle, use_case: UseCase, key: str) -> ScoredEntity:
     """Read the features and the newest prediction of an entity.
 
     Raises:
-        DataError: there are no features of it.
-        ModelError: it was not scored yet, and there is no champion.
+        DataError: the entity has no features.
+        ModelError: the entity was not scored yet, and there is no champion.
     """
     given = _split_key(use_case.entity.key, key)
     data, own = (
@@ -78,7 +78,7 @@ def read_entity(deployed: DeployedBundle, table: Sequence[str], given: Mapping[s
 
 
 def parse_moment(value: datetime | str) -> datetime:
-    """A moment of a table; a warehouse gives it as text."""
+    """Parse a moment of a table; a warehouse returns it as text."""
     return to_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 

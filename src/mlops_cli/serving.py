@@ -33,7 +33,7 @@ def _default_home() -> Path | None:
 @click.command(epilog=options.EXITS)
 @click.option(
     "--home",
-    is_eager=True,  # read before --target, whose names it may hold
+    is_eager=True,  # click reads it before --target, since a home may have further targets
     type=click.Path(file_okay=False, path_type=Path, exists=True),
     default=_default_home,
     required=True,
@@ -64,7 +64,7 @@ def serve(home: Path, target: str, port: int) -> None:
     app = accept_keys(make_app(served), use_case, partial(find_features, deployed, use_case))
     app.get("/", include_in_schema=False)(_page_of(page))
     options.print_line(f"{card.name} answers at {url}", f"page: {url}/ and {place}/requests.html")
-    click.echo(f"try: {curl}")  # as it is, to be copied
+    click.echo(f"try: {curl}")  # unescaped, so that it can be copied
     serve_app(app, _ADDRESS, port)
 
 

@@ -41,12 +41,12 @@ def copy_folder(source: str, target: str, say: Callable[[str], None]) -> Copied:
 
     Args:
         source: a folder; of DBFS, a volume or the file system.
-        target: a folder, made if it is not there.
+        target: a folder; created if needed.
         say: called with one line per file.
 
     Raises:
-        MlopsError: the source has no file; a target file has another content, and is left alone; or what was written
-            reads back differently.
+        MlopsError: the source has no file; a target file exists with another content, and is
+            kept; or a written file reads back differently.
     """
     (from_, start), (to, end) = resolve_storage(source), resolve_storage(target)
     files = list_tree(source)

@@ -1,4 +1,4 @@
-"""Disk, volumes and DBFS root, each with the same four operations."""
+"""Disk, volumes and DBFS root with the same four operations."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ CHUNK = 1 << 20
 
 
 class Place(Protocol):
-    """One kind of storage. Paths are absolute there, and have been checked."""
+    """One kind of storage. Its paths are absolute and have been checked."""
 
     def size(self, path: str) -> int | None:
-        """Bytes of a file; None where there is no file."""
+        """Return the size of a file in bytes; None: there is no file."""
         ...
 
     def below(self, path: str) -> Iterator[tuple[str, int]]:
-        """Every file below a folder, at any depth: its path below it, and bytes; none where there is no folder."""
+        """Yield every file below a folder, at any depth: its path below the folder, and its bytes."""
         ...
 
     def open(self, path: str) -> IO[bytes]:
-        """A file to read from its start; the caller closes it."""
+        """Open a file for reading; the caller closes it."""
         ...
 
     def put(self, path: str, content: BinaryIO) -> None:
-        """Put a file in place, whole or not at all, over one that is there."""
+        """Write a file atomically; it replaces an existing one."""
         ...
 
 
 def resolve_storage(path: str) -> tuple[Place, str]:
-    """Find the kind of storage that a path is of; returns it and the absolute path there."""
-    """Find the kind of storage that a path is of; returns it and the absolute path there."""
+    """Find the storage of a path; returns it and the absolute path in it."""
+    """Find the storage of a path; returns it and the absolute path in it."""
     kind, clean = normalise_path(path)
     if kind == "dbfs":
         logging.getLogger("mlops.storage").warning("%s is on DBFS root, which is deprecated; %s", path, INSTEAD)
@@ -49,14 +49,14 @@ def resolve_storage(path: str) -> tuple[Place, str]:
         return _Disk(), str(is_local(path))
     if kind == "dbfs":
         return _Dbfs(sdk.workspace_client()), clean
-    # The volume itself, not /Volumes: macOS keeps its disks there.
+    # The volume itself is checked, not /Volumes, where macOS mounts disks.
     if Path(*PurePosixPath(clean).parts[:5]).is_dir():
         return _Disk(), clean
     return _Volume(sdk.workspace_client()), clean
 
 
 class _Disk:
-    """The file system."""
+    """Files of the file system."""
 
     def size(self, path: str) -> int | None:
         file = Path(path)
@@ -84,7 +84,7 @@ class _Disk:
 
 
 def _walk_folder(path: str, entries: Callable[[str], Iterable[Any]], folder: str) -> Iterator[tuple[str, int]]:
-    """Path below a folder and bytes of each file in it; `folder` is the attribute that tells a folder from a file."""
+    """Yield path and bytes of each file below a folder; `folder` is the attribute that marks an entry as a folder."""
     from databricks.sdk.errors import NotFound
 
     folders = [path]
@@ -100,7 +100,7 @@ def _walk_folder(path: str, entries: Callable[[str], Iterable[Any]], folder: str
 
 
 class _Volume:
-    """A volume through the Files API, whose upload puts a file in place whole or not at all."""
+    """Files of a volume through the Files API, whose upload is atomic."""
 
     def __init__(self, client: WorkspaceClient) -> None:
         self._files = client.files
@@ -125,7 +125,7 @@ class _Volume:
 
 
 class _Dbfs:
-    """DBFS root through its own API, in blocks of a megabyte."""
+    """Files of DBFS root through its API, in blocks of a megabyte."""
 
     def __init__(self, client: WorkspaceClient) -> None:
         self._dbfs = client.dbfs

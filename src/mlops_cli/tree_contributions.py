@@ -1,6 +1,6 @@
 """Split the score of trees into Shapley values of the trees themselves.
 
-A feature that is left out sends a row down both branches, in proportion to the training rows there.
+If a feature is left out, a row goes down both branches, weighted by the training rows of each.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def product_shapley(zero: Sequence[float], one: Sequence[float]) -> list[float]:
 
 def split_boosting(model: Any, row: Array, index: int) -> tuple[float, Array]:
     """Explain scikit-learn's gradient boosting on histograms: a start value and a sum of trees."""
-    # Private attributes, here and below: nothing else holds trees, start value and codes of categories.
+    # Private attributes, here and below: only they hold trees, start value and codes of categories.
     order: Array = np.arange(len(row))
     if model._preprocessor is not None:  # noqa: SLF001
-        # It codes categories once more, and puts them before the numbers.
+        # The model encodes categories itself, and puts them before the numbers.
         row = model._preprocessor.transform(row[None, :])[0]  # noqa: SLF001
         order = np.argsort(~model.is_categorical_, kind="stable")
     base, values = float(np.ravel(model._baseline_prediction)[index]), np.zeros(len(row))  # noqa: SLF001
@@ -98,7 +98,7 @@ def split_boosting(model: Any, row: Array, index: int) -> tuple[float, Array]:
 
 
 def _goes_left(node: Any, row: Array, bitsets: Array, known: Array, positions: Array) -> bool:
-    """Whether a row goes left at a node, as scikit-learn decides it: missing and unseen values have their own way."""
+    """Whether a row goes left at a node in scikit-learn: missing and unseen values go where the node says."""
     value = row[node["feature_idx"]]
     if not node["is_categorical"]:
         return bool(node["missing_go_to_left"]) if np.isnan(value) else bool(value <= node["num_threshold"])

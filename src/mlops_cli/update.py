@@ -22,12 +22,12 @@ from mlops_cli.checkout import run_program
 from mlops_cli.checkout_checks import check_checkout, find_failures, write_generated
 
 OWNED = ("src/usecase", "README.md", ".github/CODEOWNERS")
-"""What a fork owns whole: it stays as the fork has it, whatever the template did."""
+"""Files that belong to the fork: they stay unchanged, whatever the template did."""
 GENERATED = (
     "uv.lock", "tests/bundle/golden", "docs/reference/jobs.md", "docs/reference/tables.md",
     "docs/reference/commands.md",
 )  # fmt: skip
-"""What is written anew after the merge: the template's version is taken first."""
+"""Generated files. They are written anew after the merge, so the template's version is taken first."""
 
 
 def merge_template(reference: str) -> list[str]:
@@ -62,13 +62,13 @@ def merge_template(reference: str) -> list[str]:
 
 
 def _merge_renamed(base: str, commit: str) -> None:
-    """Merge files in which `mlops adopt` changed names again, with both sides of the template renamed alike.
+    """Merge files in which `mlops adopt` changed names again, with the same names in both versions of the template.
 
-    Else a line that the template changed beside a name would be a conflict for every fork.
+    Otherwise each line that the template changed beside a name would be a conflict in every fork.
     """
     try:
         names = read_names(_read_file("HEAD", "databricks.yml"))
-    except ConfigError:  # the fork has moved its names elsewhere: then git's merge stands
+    except ConfigError:  # the fork has moved its names elsewhere: keep git's merge
         return
     for file in _list_unmerged():
         edits = [edit for edit in list_edits(names, names) if edit.file == file]
@@ -93,7 +93,7 @@ def _read_file(commit: str, file: str) -> str:
 
 
 def _keep_own(paths: set[str], commit: str) -> None:
-    """Restore the fork's own files, and delete those that the template brings into a place that is the fork's."""
+    """Restore the fork's own files, and delete the template's new files in places that belong to the fork."""
     for path in sorted(paths):
         own, template_files = _list_files("HEAD", path), _list_files(commit, path)
         if own:
@@ -118,7 +118,7 @@ def _list_unmerged() -> list[str]:
 
 @click.command(epilog=options.EXITS)
 @click.argument("reference")
-@click.option("--merge-only", is_flag=True, help="Write and check nothing after the merge.")
+@click.option("--merge-only", is_flag=True, help="Only merge: write no generated files and run no checks.")
 @options.output
 def update(reference: str, *, merge_only: bool, output: str) -> None:
     """Merge a newer template and keep what is yours.

@@ -29,11 +29,11 @@ def main() -> None:
     if stamp.is_file() and stamp.read_text() == digest:
         sys.stdout.write("[]")
         return
-    with redirect_stdout(sys.stderr):  # of the use case's own code
+    with redirect_stdout(sys.stderr):  # an error of the use case's own code
         problems = list(find_problems(folders[0] if folders else Path.cwd()))
     sys.stdout.write(json.dumps(problems))
     if not problems:
-        with suppress(OSError):  # a checkout that cannot be written to is checked each time
+        with suppress(OSError):  # in a read-only checkout the check runs each time
             stamp.parent.mkdir(exist_ok=True)
             stamp.write_text(digest)
 
@@ -44,7 +44,7 @@ def _find_folder(module: str) -> Path:
 
 
 def _digest_code(folders: Sequence[Path]) -> str:
-    """Digest of the modules in folders, of the locked packages and of Python."""
+    """Compute a digest of the modules in folders, of the locked packages and of Python."""
     digest = hashlib.sha256(sys.version.encode())
     for file in [*(file for folder in folders for file in sorted(folder.rglob("*.py"))), Path("uv.lock")]:
         if file.is_file():

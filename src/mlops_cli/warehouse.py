@@ -18,12 +18,12 @@ _TIMEOUT = 600
 
 
 def query_rows(table: str, column: str, value: str) -> list[dict[str, Any]]:
-    """The rows of a table whose column holds a value; every field as text or None.
+    """Query the rows of a table whose column has a value; every field is text or None.
 
     Args:
         table: catalog.schema.name.
-        column: a fixed name of ours, never something from outside.
-        value: given to the warehouse as a parameter.
+        column: a fixed name of our code; it goes into the SQL text.
+        value: passed to the warehouse as a parameter.
 
     Raises:
         ConfigError: there is no warehouse that the login may use.
@@ -39,9 +39,9 @@ def run_statement(
     """Run one SQL statement on a warehouse; returns the rows of its answer, every field as text or None.
 
     Args:
-        doing: what it is for, as errors name it.
+        doing: purpose of the statement, for errors.
         statement: SQL.
-        values: of its parameters, by name.
+        values: values of its parameters, by name.
         timeout: seconds for a warehouse to start and to answer.
 
     Raises:
@@ -78,7 +78,7 @@ def run_statement(
 
 
 def _read_chunks(statements: StatementExecutionAPI, answer: StatementResponse) -> Iterator[list[str | None]]:
-    """Every row of an answer. A long one comes in chunks, and each says which is the next."""
+    """Read every row of an answer. A long answer comes in chunks, of which each names the next one."""
     chunk = answer.result
     while chunk is not None:
         yield from chunk.data_array or []

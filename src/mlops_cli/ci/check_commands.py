@@ -24,7 +24,7 @@ from mlops_cli.ci.secret_scan import find_secrets
 def audit(exceptions: Path, report: Path | None, today: datetime | None) -> None:
     """Stop if a locked package has an open vulnerability.
 
-    Open is what no exception accepts, or whose exception has expired.
+    A vulnerability is open if no exception accepts it, or if its exception has expired.
 
     Example: mlops ci audit
     """

@@ -1,4 +1,4 @@
-"""Reads which targets have a workspace, as the variable DEPLOY_TARGETS names them."""
+"""Reads the variable DEPLOY_TARGETS, which names the targets that have a workspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parse_deploy_targets(text: str, order: Sequence[str]) -> tuple[str, ...]:
 
     Args:
         text: names with spaces or commas between them, as in "staging, prod".
-        order: every target that pipelines deploy, each after the one that has to prove a release first.
+        order: every target that pipelines deploy, each after the one in which a release must succeed first.
 
     Raises:
         ConfigError: a name is no target, or a target is named without those before it.

@@ -1,4 +1,4 @@
-"""Estimate what a change of schedules costs: runs a month, times the minutes that a run took when it was measured."""
+"""Estimates the cost of a change of schedules: runs per month times the measured minutes of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.ci.plan_pages import escape_html
 from mlops_cli.ci.plans import Plan, PlanEntry
 
 _YEAR = [date(2027, 1, 1) + timedelta(days=number) for number in range(365)]
-"""A year of 365 days: a month is the twelfth part of it."""
+"""Days of a year; a month is a twelfth of it."""
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -74,7 +74,7 @@ def _is_day(day: date, of_month: str, of_week: str) -> bool:
 
 
 def _parse_values(text: str, low: int, high: int, names: Mapping[str, int]) -> set[int]:
-    """The values that one field of a Quartz expression names."""
+    """Return the values that one field of a Quartz expression names."""
 
     def number(word: str) -> int:
         return names[word] if word in names else int(word)
@@ -88,7 +88,7 @@ def _parse_values(text: str, low: int, high: int, names: Mapping[str, int]) -> s
         else:
             start = number(first)
             end = number(last) if dash else (high if slash else start)
-        # FRI-MON goes around the end.
+        # FRI-MON passes the end of the week.
         whole = range(start, end + 1) if start <= end else [*range(start, high + 1), *range(low, end + 1)]
         values.update(list(whole)[:: int(step) if slash else 1])
     return values
@@ -98,7 +98,7 @@ def parse_minutes(text: str) -> tuple[str, dict[str, float]]:
     """Parse the file of measured minutes: where they were measured, and minutes by job.
 
     Raises:
-        ConfigError: it is no such file.
+        ConfigError: the file has another form.
     """
     try:
         document = json.loads(text)
@@ -110,11 +110,11 @@ def parse_minutes(text: str) -> tuple[str, dict[str, float]]:
 
 
 def estimate_plan(plan: Plan, minutes: Mapping[str, float], measured: str) -> str:
-    """What a plan changes in the hours that scheduled runs take a month, in Markdown; "" if it changes none.
+    """Describe in Markdown how a plan changes the monthly hours of scheduled runs; "" if it does not change them.
 
     Args:
         plan: the plan.
-        minutes: of one run, by the key of its job.
+        minutes: duration of one run, by the key of its job.
         measured: where they were measured.
     """
     lines = [line for entry in plan.actions for line in _estimate_job(entry, minutes)]
@@ -153,7 +153,7 @@ def _describe_runs(count: float | None, took: float | None) -> str:
 
 
 def _undo_changes(job: Mapping[str, Any], entry: PlanEntry) -> dict[str, Any]:
-    """The job as the workspace has it, as far as its schedule goes."""
+    """Return the job with the schedule that it has in the workspace."""
     before = copy.deepcopy(dict(job))
     for change in entry.changes:
         path = change.path.split(".")

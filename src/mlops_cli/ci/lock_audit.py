@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from mlops.contract import ConfigError
 
 LONGEST_EXCEPTION = timedelta(days=90)
-"""The longest time for which a vulnerability may be accepted; then somebody has to decide again."""
+"""The longest time for which an exception may accept a vulnerability; after it somebody has to decide again."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Vulnerability:
     package: str
     """Name and version."""
     fixed: str
-    """Versions that have a fix; empty: none."""
+    """Versions without the vulnerability; empty: there is none."""
 
 
 @dataclass(frozen=True)
 class AcceptedVulnerability:
-    """A vulnerability that may stay until a day."""
+    """A vulnerability that an exception accepts until a day."""
 
     id: str
     reason: str
@@ -39,7 +39,7 @@ def parse_vulnerabilities(text: str) -> tuple[Vulnerability, ...]:
     """Read what `uv audit --output-format json` printed.
 
     Raises:
-        ConfigError: it is none of that.
+        ConfigError: the text has another form.
     """
     try:
         return tuple(
@@ -76,7 +76,7 @@ def parse_exceptions(text: str) -> tuple[AcceptedVulnerability, ...]:
 def open_vulnerabilities(
     vulnerabilities: Iterable[Vulnerability], accepted: Iterable[AcceptedVulnerability], today: date
 ) -> tuple[str, ...]:
-    """Reasons why the lock has to change; empty if it may stay."""
+    """List the reasons why the lock has to change; empty if it may stay."""
     rows = {row.id: row for row in accepted}
     errors: list[str] = []
     seen = set()
@@ -106,7 +106,7 @@ _COPYLEFT = re.compile(r"\bA?GPL|Affero|\bGNU General|SSPL|Commons Clause|BUSL|p
 
 
 def licence_errors(licences: Mapping[str, str]) -> tuple[str, ...]:
-    """Packages, by name and declared licence, that somebody has to look at: none is declared, or no permissive one."""
+    """List the packages whose licence a person has to judge: they declare none, or one that is not permissive."""
     return tuple(
         f"{name}: {text.splitlines()[0][:80] if text else 'declares no licence'}"
         for name, text in sorted(licences.items())

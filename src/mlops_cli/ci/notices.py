@@ -22,19 +22,19 @@ _PLAN_MARK = "<!-- mlops: plan of {} -->"
 _DRIFT_MARK = "<!-- mlops: drift of {} -->"
 _NIGHTLY_MARK = "<!-- mlops: nightly tests -->"
 _MAX_CHARACTERS = 65_000
-"""Characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps takes more."""
+"""Largest number of characters of a comment or an issue: GitHub refuses more than 65,536, Azure DevOps accepts more."""
 _SUCCESS = ("success", "succeeded")
-"""How GitHub and Azure DevOps name the result of a job that ended well."""
+"""The result of a successful job, as GitHub and as Azure DevOps name it."""
 
 
 def _forge_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options that say where to write."""
     for option in (
-        click.option("--token", envvar="FORGE_TOKEN", help="Of the run. Default: FORGE_TOKEN."),
+        click.option("--token", envvar="FORGE_TOKEN", help="Token of the run. Default: FORGE_TOKEN."),
         click.option(
             "--azure-devops", nargs=3, metavar="COLLECTION PROJECT REPOSITORY", help="The repository in Azure Repos."
         ),
-        click.option("--api", default="https://api.github.com", show_default=True, help="Of GitHub."),
+        click.option("--api", default="https://api.github.com", show_default=True, help="Address of GitHub's API."),
         click.option("--github", metavar="OWNER/NAME", help="The repository on GitHub."),
     ):
         command = option(command)

@@ -1,6 +1,6 @@
-"""The permission lists of a deployment plan, row by row, and how the CLI rewrites them for whoever plans.
+"""Reads the permission lists of a deployment plan row by row, and undoes how the CLI rewrites them for its own user.
 
-The CLI makes its own user owner of each job and manager of everything else with permissions
+The CLI makes the user who plans the owner of each job and the manager of everything else with permissions
 (bundle/config/mutator/resourcemutator/fix_permissions.go). So two identities never plan the same list from one bundle,
 and the plan of one identity never shows which right the bundle gives to that identity. `add_user` is that rule;
 `as_deployer` turns the list that one identity planned into the list that the deployer would plan.
@@ -20,7 +20,7 @@ Principal = tuple[str, str]
 OWNER, MANAGER = "IS_OWNER", "CAN_MANAGE"
 KEYS = ("user_name", "service_principal_name", "group_name")
 _OWNED_KINDS = ("jobs", "pipelines", "sql_warehouses")
-"""Only these know an owner."""
+"""Kinds of resources with the level IS_OWNER."""
 _ROW_PATH = re.compile(rf"\[({'|'.join(KEYS)})='((?:[^']|'')*)'\](?:\.level)?")
 _LIST = "__embed__"
 """The key under which a plan holds the list itself."""
@@ -31,15 +31,15 @@ class Row:
     """The levels of one principal; None where it has no right."""
 
     old: str | None
-    """As it was deployed last."""
+    """Level at the last deployment."""
     new: str | None
-    """As the plan would write it."""
+    """Level that the plan would write."""
     remote: str | None
-    """As the workspace holds it."""
+    """Level in the workspace."""
 
 
 def read_rows(entry: Mapping[str, Any]) -> dict[Principal, Row]:
-    """The rows of one entry of a plan; rows without a change stand in its state only. A deletion has none."""
+    """Read the rows of one entry of a plan; rows without a change stand in its state only. A deletion has none."""
     if entry.get("action") == "delete":
         return {}
     planned = (entry.get("new_state") or {}).get("value") or {}
@@ -56,23 +56,23 @@ def read_rows(entry: Mapping[str, Any]) -> dict[Principal, Row]:
 
 
 def principal_of(path: str) -> Principal | None:
-    """The principal whose row the path of a change names; None: it names something else."""
+    """Return the principal whose row the path of a change names; None: it names something else."""
     match = _ROW_PATH.fullmatch(path)
     return (match[1], match[2].replace("''", "'")) if match else None
 
 
 def path_of(principal: Principal) -> str:
-    """The path of a principal's row, as the CLI writes it."""
+    """Return the path of a principal's row, as the CLI writes it."""
     return f"[{principal[0]}='{principal[1].replace("'", "''")}'].level"
 
 
 def sort_permissions(rows: Mapping[Principal, Row]) -> dict[str, Any]:
-    """The list that a plan would write, in an order that does not depend on who plans."""
+    """Sort the list that a plan would write, so that its order does not depend on who plans."""
     return {"permissions": sorted((*principal, row.new) for principal, row in rows.items() if row.new)}
 
 
 def deployer_of(lists: Sequence[Mapping[Principal, Row]], planner: str) -> str | None:
-    """The identity that would deploy what the planner planned; None if the plan does not show it.
+    """Return the identity that would deploy the plan; None if the plan does not show it.
 
     It is the planner, if the planner deployed last. Else it is the user that the bundle lets manage every resource.
     If there is no such user, it is the user that deployed last.
@@ -93,18 +93,18 @@ def _levels_of(rows: Mapping[Principal, Row], side: Literal["old", "new"]) -> di
 
 
 def _managers_of(lists: Sequence[Mapping[str, str]]) -> set[str]:
-    """The users that manage every resource with permissions."""
+    """Return the users that manage every resource with permissions."""
     managers = [{name for name, level in levels.items() if level in (OWNER, MANAGER)} for levels in lists if levels]
     return set.intersection(*managers) if managers else set()
 
 
 def own_levels(rows: Mapping[Principal, Row], user: str) -> dict[Principal, str]:
-    """The right that a plan would give to one user or service principal."""
+    """Return the right that a plan would give to one user or service principal, by resource."""
     return {principal: row.new for principal, row in rows.items() if row.new and _is_user(principal, user)}
 
 
 def add_user(levels: Mapping[Principal, str], kind: str, user: str) -> dict[Principal, str]:
-    """What the CLI makes of a list of permissions when this user plans: the user owns it, or else manages it."""
+    """Rewrite a list of permissions as the CLI does when this user plans: the user owns it, or else manages it."""
     own = [principal for principal in levels if _is_user(principal, user)]
     managing = [principal for principal in own if levels[principal] == MANAGER]
     if any(levels[principal] == OWNER for principal in own):
@@ -122,7 +122,7 @@ def as_deployer(
     deployer: str | None,
     own: Mapping[Principal, str] | None = None,
 ) -> dict[Principal, Row]:
-    """The rows that the deployer would plan from the bundle from which the planner planned these.
+    """Convert the rows that the planner planned into those that the deployer would plan from the same bundle.
 
     Args:
         rows: as the planner planned them.
@@ -133,7 +133,7 @@ def as_deployer(
     """
     planned = {principal: row.new for principal, row in rows.items() if row.new}
     if planner == deployer or not {OWNER, MANAGER} & set(own_levels(rows, planner).values()):
-        return dict(rows)  # nothing was rewritten, or somebody else planned
+        return dict(rows)  # the CLI rewrote nothing here, or another identity planned
     if own is None:
         own = {principal: row.old for principal, row in rows.items() if row.old and _is_user(principal, planner)}
     new = {principal: level for principal, level in planned.items() if not _is_user(principal, planner)} | dict(own)

@@ -1,4 +1,4 @@
-"""`mlops ci plan`, `same-plan`, `settled` and `drift`: what a deployment would do and what it left."""
+"""`mlops ci plan`, `same-plan`, `settled` and `drift`: what a deployment would do, and what differs after it."""
 
 from __future__ import annotations
 

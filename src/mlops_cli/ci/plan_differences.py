@@ -10,7 +10,7 @@ from mlops_cli.ci.plans import Change, Plan, PlanEntry, as_deployer
 def plan_differences(
     approved: Plan, now: Plan, *, planner: str | None = None, deployer: str | None = None
 ) -> tuple[str, ...]:
-    """What two plans do differently; empty if both do the same.
+    """List what two plans do differently; empty if both do the same.
 
     Args:
         approved: the plan that somebody approved.
@@ -39,7 +39,7 @@ def plan_differences(
 
 
 def _find_hidden_change(entry: PlanEntry | None, planner: str | None) -> str:
-    """The change of the planner's own right, which the planner's own plan does not show."""
+    """Find the change of the planner's own right, which the planner's plan does not show."""
     rows = (entry.rows if entry else None) or {}
     for (key, name), row in rows.items():
         if key != "group_name" and name == planner and row.new != row.old:

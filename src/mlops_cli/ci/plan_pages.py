@@ -16,18 +16,18 @@ _COST = re.compile(
 )
 _RIGHTS = re.compile(r"grants|permissions|run_as|principal|privileges|owner")
 _LONGEST = 200
-"""Characters of a value that a summary shows."""
+"""Largest number of characters of a value in a summary."""
 
 
 def escape_html(value: Any) -> str:
-    """A value as HTML that shows it as text: no page, mail or pipeline log reads a command or a link in it."""
+    """Escape a value so that no page, mail or pipeline log reads a command or a link in it."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     plain = "".join(c if (c.isalnum() and c.isascii()) or c in " -_.,/=+" else f"&#{ord(c)};" for c in text[:_LONGEST])
     return f"<code>{plain}{'…' * (len(text) > _LONGEST)}</code>"
 
 
 def summarise_plan(plan: Plan, target: str) -> str:
-    """The plan for a reviewer, in Markdown: counts, what costs, what gives rights, what destroys, then everything."""
+    """Summarise a plan in Markdown: counts, then costs, rights, what is destroyed, and every action."""
     lines = [f"### Plan for target {escape_html(target)}", ""]
     if not plan.actions:
         return "\n".join([*lines, "Nothing would change.", ""])
@@ -50,7 +50,7 @@ def summarise_plan(plan: Plan, target: str) -> str:
 
 
 def truncate_markdown(page: str, longest: int) -> str:
-    """The first whole lines of a page, with a hint where the rest is, if the page is longer than a limit."""
+    """Cut a page that is longer than a limit after a whole line, and say where the rest is."""
     if len(page) <= longest:
         return page
     hint = "\n\n</details>\n\n**Cut here: all of it is in the summary of the run.**\n"
@@ -77,7 +77,7 @@ def _find_fields(plan: Plan, pattern: re.Pattern[str]) -> Iterator[str]:
 
 
 def _field_names(value: Any) -> Iterator[str]:
-    """The names of all fields of a value, at any depth."""
+    """Yield the names of all fields of a value, at any depth."""
     for key, child in value.items() if isinstance(value, dict) else ():
         yield key
         yield from _field_names(child)
@@ -94,7 +94,7 @@ def _table_rows(entry: PlanEntry) -> Iterator[str]:
 
 
 def report_drift(drift: ConfigDrift, target: str) -> str:
-    """The drift of a target, in Markdown."""
+    """Describe the drift of a target in Markdown."""
     if not drift.drifted:
         waits = ", ".join(map(escape_html, drift.waiting))
         waiting = f" {len(drift.waiting)} changes wait for deployment: {waits}." if waits else ""

@@ -1,4 +1,4 @@
-"""Reads a deployment plan (`databricks bundle plan -o json`), as its planner or as its deployer would see it.
+"""Reads a deployment plan (`databricks bundle plan -o json`), and converts it into its deployer's plan.
 
 `old` is what was deployed last, `new` what the bundle says now, `remote` what the workspace holds. `remote` other than
 `old` is drift, `new` other than `old` is a change that waits for its deployment; a field can have both.
@@ -16,12 +16,12 @@ from mlops_cli.ci import permission_rows
 from mlops_cli.ci.permission_rows import Principal, Row
 
 VERSION = 2
-"""The plan_version of the CLI that databricks.yml names."""
+"""The plan_version that the CLI of databricks.yml writes."""
 ACTIONS = ("skip", "resize", "update", "update_id", "create", "recreate", "delete")
-"""In the CLI's order: what comes later weighs more."""
+"""Actions in the CLI's order: a later one is graver."""
 DESTRUCTIVE = ("recreate", "delete")
 _STATEFUL = ("schemas", "volumes", "registered_models", "experiments", "catalogs", "secret_scopes")
-"""Deleting one of these deletes data, versions or their history."""
+"""Kinds of resources whose deletion deletes data, versions or their history."""
 _SIDES = ("old", "new", "remote")
 
 
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def is_drift(self) -> bool:
-        """Whether the workspace holds something else than what was deployed last."""
+        """Whether the workspace differs from the last deployment in this field."""
         return bool(self.remote != self.old)
 
 
@@ -46,22 +46,22 @@ class PlanEntry:
     """One resource of the plan."""
 
     key: str
-    """As in jobs.training, or jobs.training.permissions."""
+    """Its name, such as jobs.training or jobs.training.permissions."""
     action: str
     changes: tuple[Change, ...]
     wanted: Any
-    """All of the resource as it shall be; None where nothing is written."""
+    """The whole resource after the deployment; None: nothing is written."""
     rows: Mapping[Principal, Row] | None = field(default=None, compare=False, repr=False)
-    """The rows of a list of permissions; None: the entry is none."""
+    """The rows of a list of permissions; None: the entry is no such list."""
 
     @property
     def kind(self) -> str:
-        """As in jobs."""
+        """Return the kind of resource, such as jobs."""
         return self.key.partition(".")[0]
 
     @property
     def destroys(self) -> bool:
-        """Whether data, versions or their history end with it."""
+        """Whether the action deletes data, versions or their history."""
         return self.action in DESTRUCTIVE and self.kind in _STATEFUL and self.key.count(".") == 1
 
 
@@ -70,12 +70,12 @@ class Plan:
     """All that a deployment would do."""
 
     first: bool
-    """True: nothing was deployed before."""
+    """Whether nothing was deployed before."""
     entries: tuple[PlanEntry, ...]
 
     @property
     def actions(self) -> tuple[PlanEntry, ...]:
-        """What is not left as it is."""
+        """List the entries whose resource changes."""
         return tuple(entry for entry in self.entries if entry.action != "skip")
 
 
@@ -83,7 +83,7 @@ def parse_plan(text: str) -> Plan:
     """Read a plan: what `databricks bundle plan -o json` printed.
 
     Raises:
-        ConfigError: it is no plan, or one of another version.
+        ConfigError: the text is no plan, or a plan of another version.
     """
     try:
         document = json.loads(text)
@@ -119,7 +119,7 @@ def _parse_entry(key: str, entry: Mapping[str, Any]) -> PlanEntry:
 
 
 def _row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
-    """The rows that the deployment would write, and those that somebody changed since the last one."""
+    """Yield the rows that the deployment would write, and those that somebody changed since the last deployment."""
     for principal, row in sorted(rows.items()):
         if row.new != row.remote or row.old != row.remote:
             action = "skip" if row.new == row.remote else "update"
@@ -127,7 +127,7 @@ def _row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
 
 
 def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: Plan | None = None) -> Plan:
-    """The plan that the deployer would make of the bundle that the planner planned.
+    """Convert a plan into the one that the deployer would make of the same bundle.
 
     The planner's own right is taken as it was deployed last: the CLI plans its user as owner whatever the bundle says.
 

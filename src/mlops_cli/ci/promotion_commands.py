@@ -1,4 +1,4 @@
-"""`mlops ci targets` and `journal`: where a pipeline deploys, and where a version stands."""
+"""`mlops ci targets` and `journal`: which targets a pipeline deploys, and how far a version's promotion is."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def journal(version: int, target: str, home: Path | None, param: Sequence[str], 
 
     Example: mlops ci journal --version 3 --target prod --home .laptop
     """
-    given = options.parse_pairs(param)  # the words of `mlops promote`, so that both speak of one source
+    given = options.parse_pairs(param)  # the name of the source as `mlops promote` prints it
     deployed = bundle_cli.load_deployed(target, home)
     registry = Registry(deployed.home)
     source = registry.get_version(deployed.source_model(given), version)

@@ -1,4 +1,4 @@
-"""The steps of a version on its way into a target, as tags and aliases show them; no decision depends on this."""
+"""Lists the steps of a version's promotion from tags and aliases. No decision depends on it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class PromotionStep:
 
 @dataclass(frozen=True)
 class Copy:
-    """A version of the target that says it is a copy of the version."""
+    """A version of the target whose tag names the promoted version as its source."""
 
     number: int
     shown: ShownTags
     digest: str
-    """Digest of its files now."""
+    """Current digest of its files."""
 
 
 def promotion_status(
@@ -37,7 +37,7 @@ def promotion_status(
     champion: int | None,
     target_options: Sequence[str],
 ) -> tuple[PromotionStep, ...]:
-    """The steps of a version's promotion into a target, as tags and aliases show them; no decision depends on this.
+    """List the steps of a version's promotion into a target, as tags and aliases show them.
 
     Args:
         source: tags of the version in the target below.

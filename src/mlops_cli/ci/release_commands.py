@@ -1,4 +1,4 @@
-"""`mlops ci build`, `verify` and `notes`: the release, from its commit to its notes."""
+"""`mlops ci build`, `verify` and `notes`: build a release, check it, and write its notes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build(folder: Path) -> None:
 
 @click.command(epilog=EXITS)
 @_folder
-@click.option("--commit", help="That has to have been built. Default: the one that is checked out.")
+@click.option("--commit", help="Commit that must have been built. Default: the one that is checked out.")
 @click.option("--attestations", type=FILE, help="What `gh attestation verify --format json` printed.")
 def verify(folder: Path, commit: str | None, attestations: Path | None) -> None:
     """Stop unless a folder holds what this commit built.
@@ -68,7 +68,7 @@ def _parse_attestations(text: str) -> list[dict[str, object]]:
 
 
 @click.command(epilog=EXITS)
-@click.option("--tag", required=True, help="As v0.1.0.")
+@click.option("--tag", required=True, help="Tag of the release, such as v0.1.0.")
 @out_option
 def notes(tag: str, out: TextIO) -> None:
     """Write what CHANGELOG.md says about a release.

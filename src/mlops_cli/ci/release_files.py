@@ -25,14 +25,14 @@ class Release:
     lock: str
     """sha256 of uv.lock."""
     files: Mapping[str, str]
-    """Name to sha256: wheel, bill of materials, licences."""
+    """The sha256 of wheel, bill of materials and licences, by file name."""
 
 
 def parse_release(text: str) -> Release:
     """Read release.json.
 
     Raises:
-        ConfigError: it is none, or a digest, a commit or a name in it has another form.
+        ConfigError: the text is no such record, or a digest, a commit or a name in it has another form.
     """
     try:
         release = Release(**json.loads(text))
@@ -49,14 +49,14 @@ def parse_release(text: str) -> Release:
 def release_errors(
     record: Release, *, files: Mapping[str, str], commit: str, lock: str, attested: Sequence[Mapping[str, Any]] | None
 ) -> tuple[str, ...]:
-    """Reasons why these files must not be deployed; empty if they were built from this commit.
+    """List the reasons why these files must not be deployed; empty if they were built from this commit.
 
     Args:
-        record: as the build wrote it.
-        files: name to sha256 of what lies there now.
-        commit: that is being deployed.
+        record: what the build wrote.
+        files: sha256 of each file that is there now, by name.
+        commit: the commit that is deployed.
         lock: sha256 of the lock of that commit.
-        attested: what `gh attestation verify --format json` printed for the wheel; None where the system has none.
+        attested: output of `gh attestation verify --format json` for the wheel; None: there are no attestations.
     """
     errors = [f"{name} was not built here" for name in sorted(files.keys() - record.files.keys())]
     for name, digest in sorted(record.files.items()):
@@ -91,7 +91,7 @@ def check_tag(text: str, version: str) -> str:
     """Check a release's tag, as v1.2.3, against the version of the project.
 
     Raises:
-        ConfigError: it has another form, or says another version.
+        ConfigError: the tag has another form, or names another version.
     """
     match = _TAG.fullmatch(text)
     if match is None:
@@ -102,7 +102,7 @@ def check_tag(text: str, version: str) -> str:
 
 
 def release_notes(changelog: str, version: str) -> str:
-    """The section of a version in CHANGELOG.md.
+    """Return the section of a version in CHANGELOG.md.
 
     Raises:
         ConfigError: there is none, or it is empty.

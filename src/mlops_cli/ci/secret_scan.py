@@ -1,4 +1,4 @@
-"""Finds what looks like a credential in a text."""
+"""Finds credentials in a text by their form."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SECRETS: dict[str, re.Pattern[str]] = {
         r"\b[a-z][a-z0-9+]{1,12}://[^\s:/@{}$<>\"']{1,64}:[^\s:/@{}$<>\"']{6,}@[\w.-]+"
     ),
 }
-"""What a credential looks like, by what it is. None of them may stand in a commit, not even one that was revoked."""
+"""Pattern of each kind of credential. No commit may hold one, not even a revoked one."""
 
 
 def find_secrets(text: str) -> tuple[tuple[int, str], ...]:
-    """Line numbers, from 1, and kinds of everything in a text that looks like a credential; never the credential."""
+    """Return line number, from 1, and kind of each credential in a text; never the credential."""
     return tuple(
         (number, kind)
         for number, line in enumerate(text.splitlines(), 1)

@@ -28,7 +28,7 @@ def check_digest(
             digest = artifact_digest(folder)
     except MlopsError as error:
         return None, str(error)
-    recorded = record.facts.artifact_digest if record.facts else digest  # nobody has judged it yet
+    recorded = record.facts.artifact_digest if record.facts else digest  # it has no verdict yet
     return digest, None if digest == recorded else (
         f"the files of {version} have digest {digest[:12]}, not the recorded {recorded[:12]}: they were changed"
     )

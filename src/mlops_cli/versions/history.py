@@ -39,7 +39,7 @@ def history(target: str, home: Path | None, output: str) -> None:
 
 
 def _history_line(row: AuditRow) -> str:
-    """A row on one line; control characters of its texts are replaced, and digests are cut to 12 digits."""
+    """Format a row as one line: control characters are replaced, digests cut to 12 digits."""
     replaced = f" in place of {row.from_version}" if row.move in MOVES and row.from_version is not None else ""
     verdict, digest = row.verdict if row.move == "verdict" else None, (row.verdict_digest or "")[:12]
     named = {"approved by": row.approved_by, "verdict": None if digest in row.reason else digest, "copy of": row.source}

@@ -24,7 +24,7 @@ from mlops_cli.versions.text_tables import format_value, print_rows
 
 @click.command(epilog=options.EXITS)
 @options.home
-@click.option("--target", "-t", "chosen", multiple=True, type=TARGET, help="Default: all.")
+@click.option("--target", "-t", "chosen", multiple=True, type=TARGET, help="Default: all targets.")
 @options.output
 def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
     """Show which version holds which alias in each target.
@@ -64,13 +64,13 @@ def status(home: Path | None, chosen: Sequence[str], output: str) -> None:
 
 
 def _quality(metrics: Mapping[str, float]) -> Mapping[str, float]:
-    """The quality of a version: of a validation the figures of its floors, else what monitoring logged."""
+    """Return the figures of a version's floors if a validation logged them, else all figures of monitoring."""
     floors = {name.removeprefix("floor_"): value for name, value in metrics.items() if name.startswith("floor_")}
     return floors or metrics
 
 
 def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
-    """One row for each alias that a version of a target holds."""
+    """List the alias holders of a target, one row for each alias."""
     deployed = options.resolve_target(target, home)
     registry = Registry(None) if deployed.home is None else HomeRegistry(deployed.home)
     held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
@@ -79,7 +79,7 @@ def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     unread = None
     try:
         rows = audit_records.read_rows(deployed)
-    except MlopsError as error:  # aliases and digests are worth seeing without the record
+    except MlopsError as error:  # aliases and digests are shown even if the record cannot be read
         rows, unread = [], f"the audit table of {target} cannot be read, so its columns stay empty: {error}"
     shown = [_target_status(deployed, registry, rows, alias, version) for alias, version in held if version is not None]
     return [row | {"problem": row["problem"] or unread} for row in shown]

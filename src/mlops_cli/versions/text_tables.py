@@ -1,4 +1,4 @@
-"""Prints rows as columns of text, one line a row."""
+"""Prints rows as aligned columns of text."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a workspace must hold, what it holds, and the commands between."""
+"""Commands that compare what a workspace must contain with what it contains."""

@@ -1,4 +1,4 @@
-"""Reads what `mlops bootstrap` needs to know of a workspace and of the identities of its account; writes nothing."""
+"""Reads the state of a workspace and of the identities of its account for `mlops bootstrap`; writes nothing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def read_state(needs: TargetRequirements, account_id: str | None = None) -> Work
     """Read the state of everything that a target needs.
 
     Args:
-        needs: of the target.
-        account_id: of Databricks; None: as the workspace says.
+        needs: what the target needs.
+        account_id: id of the Databricks account; None: ask the workspace.
 
     Raises:
         ConfigError: no way to log in is configured.
-        MlopsError: the workspace does not answer, or does not know who asks.
+        MlopsError: the workspace does not answer, or refuses the login.
     """
     client = sdk.workspace_client()
     with sdk.translate_errors("asking the workspace who you are"):

@@ -15,11 +15,11 @@ from mlops_cli.workspace.steps import SetupStep
 
 @dataclass(frozen=True)
 class MissingSteps:
-    """All that is missing, as far as it can be known now."""
+    """The steps that are missing, as far as they are known now."""
 
     steps: tuple[SetupStep, ...]
     later: tuple[str, ...]
-    """What can only be told once these steps, or the first deployment, have been taken."""
+    """Steps that are only known after these steps or the first deployment."""
 
 
 def list_missing_steps(
@@ -29,13 +29,13 @@ def list_missing_steps(
     environments: Mapping[str, Environment] | Unreadable | None = None,
     deployed: Sequence[str] = (),
 ) -> MissingSteps:
-    """The commands that are missing: identities, catalogs, rights, then the repository's environments.
+    """List the missing commands: identities, catalogs, rights, then the repository's environments.
 
     Args:
         needs: what the target needs.
         state: what the workspace and the account hold.
-        pipeline: which deploys; None: it is set up by hand.
-        environments: of the repository, by name; None: they are not looked at.
+        pipeline: the pipeline that deploys; None: a person sets it up by hand.
+        environments: environments of the repository, by name; None: they are not checked.
         deployed: the targets that pipelines deploy, in their order; empty: not known, so the target is reviewed.
     """
     later: list[str] = []

@@ -1,4 +1,4 @@
-"""Calls a workspace so that a refusal (403) becomes Unreadable and an absence (404) None: they have different cures."""
+"""Calls a workspace. A refusal (403) becomes Unreadable, an absence (404) None: they have different cures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_cli.workspace.state import Unreadable
 
 
 def try_call[T](doing: str, call: Callable[[], T]) -> T | Unreadable | None:
-    """The result of a call; None if there is nothing, Unreadable if it is refused."""
+    """Return the result of a call; None if the object does not exist, Unreadable if the call is refused."""
     from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied
 
     try:

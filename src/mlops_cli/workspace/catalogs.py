@@ -1,4 +1,4 @@
-"""Steps for catalogs and for the rights that a bundle cannot grant."""
+"""Lists the setup steps for catalogs and for the rights that a bundle cannot grant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _METASTORE_OWNER = "owner of the catalog, or metastore admin"
 
 
 def catalog_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
-    """Steps for the catalog that the target writes to; a catalog that it only reads belongs to somebody else."""
+    """List the steps for the catalog that the target writes to; other catalogs have other owners."""
     for name, writes in _catalogs_used(needs).items():
         catalog, quoted = state.securables.get(("catalog", name)), _quote_name(name)
         if catalog is None and not writes:
@@ -39,13 +39,13 @@ def catalog_steps(needs: TargetRequirements, state: WorkspaceState, later: list[
 
 
 def _catalogs_used(needs: TargetRequirements) -> dict[str, bool]:
-    """The catalogs of the target, and whether it writes there."""
+    """Return the catalogs of the target, and whether the target writes to each."""
     read = (needs.securable_names["data catalog"][1], needs.securable_names["source catalog"][1])
     return {**dict.fromkeys(read, False), needs.securable_names["catalog"][1]: True}
 
 
 def list_binding_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
-    """Steps that bind the target's own catalog to this workspace for writing, and those that it reads for reading."""
+    """List the steps that bind the target's catalog to this workspace for writing, and other catalogs for reading."""
     for name, writes in _catalogs_used(needs).items():
         catalog = state.securables.get(("catalog", name))
         if not isinstance(catalog, Securable):
@@ -64,7 +64,7 @@ def list_binding_steps(needs: TargetRequirements, state: WorkspaceState) -> Iter
 
 
 def ownership_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
-    """The step that gives the model back to the owner that the bundle names, if a person has changed it."""
+    """List the step that makes the bundle's owner own the model again, if a person has changed it."""
     kind, name = needs.securable_names["model"]
     model = state.securables.get((kind, name))
     if needs.owner and isinstance(model, Securable) and model.owner != needs.owner:
@@ -83,7 +83,7 @@ def _bind_step(catalog: str, workspace: int, mode: str, unsure: str) -> SetupSte
 
 
 def grant_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
-    """Privileges that the bundle does not grant itself; on what is not there yet they are noted for later."""
+    """List the steps that grant privileges which the bundle does not grant; on missing objects they are for later."""
     for grant in needs.grants_needed():
         securable = (grant.kind, grant.name)
         absent = state.securables.get(securable) is None and securable != needs.securable_names["catalog"]

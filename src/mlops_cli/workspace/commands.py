@@ -46,7 +46,7 @@ _forge_token = click.option(
 @click.option("--github", metavar="OWNER@ID/REPO@ID", help="The repository whose workflows deploy.")
 @click.option("--azure-devops", metavar="ORG_ID/ORG/PROJECT/PIPELINE", help="The pipeline that deploys.")
 @_forge_token
-@click.option("--account-id", help="Of Databricks. Default: as the workspace says.")
+@click.option("--account-id", help="Id of the Databricks account. Default: ask the workspace.")
 def bootstrap(
     *,
     target: str,
@@ -109,7 +109,7 @@ def doctor(*, target: str, file: Path | None, output: str, github: str | None, f
 
     Example: mlops doctor --target dev
     """
-    # OWNER@ID/REPO@ID, as bootstrap takes it, is taken here, too.
+    # The form of bootstrap, OWNER@ID/REPO@ID, is accepted here, too.
     environments = _read_environments(github and re.sub(r"@\d+", "", github), forge_token)
     facts, deployed = _gather_facts(target, file), list_deployed_targets()
     checks = run_checks(replace(facts, environments_of_repository=environments, deployed=deployed))
@@ -122,7 +122,7 @@ def doctor(*, target: str, file: Path | None, output: str, github: str | None, f
 
 
 def _read_environments(repository: str | None, token: str | None) -> Mapping[str, Environment] | Unreadable | None:
-    """The environments of a repository on GitHub; None if no repository is given."""
+    """Read the environments of a repository on GitHub; None: no repository is given."""
     if not repository:
         return None
     if not token:
@@ -140,7 +140,7 @@ def _format_check(check: Check) -> str:
 
 
 def _gather_facts(target: str, file: Path | None) -> Facts:
-    """Read what the checks need, up to the first thing that cannot be read."""
+    """Read the facts for the checks, and stop at the first one that cannot be read."""
     facts = Facts(target=target, cli=resolved.cli_version())
     try:
         facts = replace(facts, login=doctor_facts.read_login())
@@ -180,7 +180,7 @@ def copy_dbfs(source: str, target: str, output: str) -> None:
 
 @click.command(epilog=options.EXITS)
 @options.target
-@click.option("--undo", is_flag=True, help="Take the link away.")
+@click.option("--undo", is_flag=True, help="Remove the link.")
 @options.output
 def link(target: str, *, undo: bool, output: str) -> None:
     """Let Databricks start job deployment for a new version.

@@ -19,7 +19,7 @@ _SECRETS = {
     "oauth-m2m": "a client secret",
     "azure-client-secret": "a client secret of Entra",
 }
-"""Ways to log in that keep a secret somewhere, by the SDK's names."""
+"""Ways to log in that store a secret, by the SDK's names."""
 _MEND_FIRST = "mend what stands above first"
 _NETWORK = (
     (
@@ -31,12 +31,12 @@ _NETWORK = (
         "check the host; with Private Link its name resolves inside of the network only (docs/how-to/setup.md)",
     ),
 )
-"""What an answer says that comes from a network and not from a login, and its cure."""
+"""Words of an error that the network caused and not the login, and the cure."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who is logged in where, and how by the SDK's names, as in `databricks-cli` or `pat`."""
+    """Who is logged in where, and how: the SDK's name of the way, such as `databricks-cli` or `pat`."""
 
     name: str
     host: str
@@ -45,14 +45,14 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the checks read; None where an earlier problem kept a fact from being read."""
+    """What the checks read; None: an earlier problem made it unreadable."""
 
     target: str
     cli: str | None = None
-    """The Databricks CLI's version; None: there is none on the PATH."""
+    """The Databricks CLI's version; None: it is not on the PATH."""
     login: Login | None = None
     trouble: str = ""
-    """Why the login, or then the bundle, could not be read, in a sentence with its cure."""
+    """Why the login or the bundle could not be read, with the cure."""
     needs: TargetRequirements | None = None
     state: WorkspaceState | None = None
     missing: MissingSteps | None = None
@@ -75,11 +75,11 @@ class Check:
     state: State
     what: str
     cure: str = ""
-    """One command or act; empty where nothing has to be done."""
+    """One command or act; empty: nothing has to be done."""
 
 
 def run_checks(facts: Facts) -> tuple[Check, ...]:
-    """Run all checks; the first bad one is to be corrected first."""
+    """Run all checks, in the order in which a person has to correct them."""
     checks: tuple[tuple[str, Callable[[Facts], Check | None]], ...] = (
         ("cli", _check_cli),
         ("login", _check_login),
@@ -139,7 +139,7 @@ def _check_metastore(facts: Facts) -> Check | None:
 
 
 def _check_account(facts: Facts) -> Check | None:
-    """Check whether the account can be read, which a trial without its admin and Free Edition do not let you."""
+    """Check whether the account can be read. Free Edition does not allow it, nor does a trial without its admin."""
     if facts.state is None or facts.needs is None:
         return None
     if not any(identity.kind == "service principal" for identity in facts.needs.identities):

@@ -1,4 +1,4 @@
-"""Reads what only `mlops doctor` needs to know of a workspace."""
+"""Reads the facts of a workspace that only `mlops doctor` needs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _VERSION = re.compile(r"/databricks_ml_v(\d+)$")
 
 
 def has_metastore() -> bool | Unreadable:
-    """Whether the workspace has one, and with it Unity Catalog."""
+    """Whether the workspace has a metastore, and so Unity Catalog."""
     client = sdk.workspace_client()
     answer = try_call("reading the metastore", client.metastores.current)
     return answer if isinstance(answer, Unreadable) else answer is not None
 
 
 def list_environments() -> tuple[int, ...] | Unreadable:
-    """Versions of the environments that serverless compute offers, as their names tell: databricks_ml_v6."""
+    """List the versions of the environments of serverless compute, from names such as databricks_ml_v6."""
 
     def call() -> tuple[int, ...]:
         names = [e.name or "" for e in sdk.workspace_client().environments.list_workspace_base_environments()]
@@ -35,7 +35,7 @@ def list_environments() -> tuple[int, ...] | Unreadable:
 
 
 def list_secrets(state: WorkspaceState) -> dict[str, tuple[str, ...] | Unreadable]:
-    """Ids of the client secrets of each service principal, by the SCIM id of the principal."""
+    """List the ids of the client secrets of each service principal, by the principal's SCIM id."""
     client = sdk.workspace_client()
     answers: dict[str, tuple[str, ...] | Unreadable] = {}
     for who in state.policies:
@@ -56,8 +56,8 @@ def read_login() -> Login:
     """Read who is logged in.
 
     Raises:
-        ConfigError: nobody is, since no way to log in is configured.
-        MlopsError: the workspace does not answer, or does not know who asks.
+        ConfigError: no way to log in is configured.
+        MlopsError: the workspace does not answer, or refuses the login.
     """
     client = sdk.workspace_client()
     with sdk.translate_errors("asking the workspace who you are"):

@@ -1,4 +1,4 @@
-"""Steps for identities: groups, service principals, memberships, federation and the right to run jobs as one."""
+"""Lists the setup steps for identities: groups, service principals, memberships, federation, right to run jobs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _GITHUB = re.compile(r"([\w.-]+)@(\d+)/([\w.-]+)@(\d+)")
 _AZURE = re.compile(r"([0-9a-f-]{36})/([^/'\"\s]+)/([^/'\"]+)/([^/'\"]+)", re.IGNORECASE)
 _GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 _ASK_GITHUB = """'"\\(.owner.login)@\\(.owner.id)/\\(.name)@\\(.id)"'"""
-"""The filter of jq that writes a repository as `--github` takes it."""
+"""Filter of jq that prints a repository in the form of `--github`."""
 _LOGS_IN = ("deploy", "plan", "promote")
-"""Roles that a pipeline takes; a job's run_as never logs in."""
+"""Roles of a pipeline, which logs in; a job's run_as never does."""
 _USER = "roles/servicePrincipal.user"
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Where a pipeline's tokens come from."""
+    """The issuer and the subjects of a pipeline's tokens."""
 
     issuer: str
     audience: str
     subject: str
-    """With `{target}` where it names one, and `{suffix}`, which tells the planner ("-plan") from the deployer."""
+    """Its places are `{target}` and `{suffix}`, which is "-plan" for the planner and empty for the deployer."""
     repository: str = ""
     """On GitHub, as OWNER/NAME."""
     older: str = ""
@@ -38,16 +38,16 @@ class Pipeline:
 
 
 def pipeline_from_options(github: str | None, azure_devops: str | None, account_id: str) -> Pipeline | None:
-    """Where the pipeline's tokens come from, from what a person gave.
+    """Build the pipeline from the options that a person gave.
 
     Args:
         github: OWNER@OWNER_ID/REPO@REPO_ID.
         azure_devops: ORGANISATION_ID/ORGANISATION/PROJECT/PIPELINE, which deploys; those that plan and promote are
             named after it, as in PIPELINE-plan.
-        account_id: of Databricks; GitHub's tokens are made for it.
+        account_id: id of the Databricks account, the audience of GitHub's tokens.
 
     Raises:
-        ConfigError: it has another form.
+        ConfigError: an option has another form.
     """
     if github is not None:
         match = _GITHUB.fullmatch(github)
@@ -69,12 +69,12 @@ def pipeline_from_options(github: str | None, azure_devops: str | None, account_
 
 
 def display_name(needs: TargetRequirements, identity: Identity) -> str:
-    """What a service principal of this target is called: bundle, target, role."""
+    """Return the display name of a service principal of this target: bundle, target, role."""
     return f"{needs.bundle}-{needs.target}-{identity.role}"
 
 
 def identity_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
-    """Steps for the account's groups and the service principals that the bundle names."""
+    """List the steps for the account's groups and the service principals that the bundle names."""
     for identity in needs.identities:
         principal = state.principals.get(identity.name)
         if identity.name.startswith(UNSET):
@@ -127,7 +127,7 @@ def _group_steps(identity: Identity, workspace_id: int, group: Principal | Unrea
 
 
 def membership_steps(needs: TargetRequirements, state: WorkspaceState, later: list[str]) -> Iterator[SetupStep]:
-    """Steps that add alias movers and deployer to the model's owner, and job identities to those who read the wheel."""
+    """List the steps that add alias movers and deployer to the model's owner, job identities to the wheel's readers."""
     movers = (*needs.alias_movers(), needs.variable_value("deploy_principal"))
     yield from _member_steps(needs.owner, "which owns the model: aliases need ownership", movers, state, later)
     readers = "" if needs.is_personal else needs.variable_value("job_runners")
@@ -159,7 +159,7 @@ def _patch_command(group: str, operation: object) -> str:
 def federation_steps(
     needs: TargetRequirements, state: WorkspaceState, pipeline: Pipeline | None
 ) -> Iterator[SetupStep]:
-    """Steps that let a service principal trust the pipeline's tokens, so that it needs no secret."""
+    """List the steps that let a service principal trust the pipeline's tokens, so that it needs no secret."""
     for identity in needs.identities:
         principal = state.find_principal(identity.name)
         if identity.role not in _LOGS_IN or identity.kind != "service principal" or principal is None:
@@ -203,7 +203,7 @@ def _trust_step(
 
 
 def role_steps(needs: TargetRequirements, state: WorkspaceState) -> Iterator[SetupStep]:
-    """Steps that give the deployer the user role on a service principal, without which no job runs as it."""
+    """List the steps that give the deployer the user role on a service principal, which jobs need to run as it."""
     deployer = needs.variable_value("deploy_principal")
     services = {i.name: i.variable or i.name for i in needs.identities if i.kind == "service principal"}
     user = f"users/{deployer}" if "@" in deployer else f"servicePrincipals/{deployer}"

@@ -9,14 +9,14 @@ from mlops_cli.workspace.state import Unreadable, unread_reason
 from mlops_cli.workspace.steps import SetupStep
 
 PROTECTED = "protected branches"
-"""In place of names: every branch that has a protection rule."""
+"""Stands for the names: every branch that has a protection rule."""
 _ROLES = ("", "-promote", "-plan")
-"""Ends of the names of a target's environments: who deploys, who promotes, who plans."""
+"""Suffixes of the names of a target's environments: for deployment, promotion and plans."""
 _MAIN = ("main", PROTECTED)
 VARIABLES = ("DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "BUNDLE_VARIABLES")
-"""What a job is told by its environment. The first one decides who is sent the token that logs in."""
+"""Variables of an environment. The first one decides which workspace receives the token."""
 _BYPASS = "lets administrators pass without approval"
-"""No documented field of GitHub's API switches it off: `mlops doctor` says where a person does."""
+"""GitHub's API documents no field that switches it off: `mlops doctor` says where a person does it."""
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,30 @@ class Environment:
     """One environment of a repository on GitHub."""
 
     reviewers: int
-    """Users and teams of whom one has to approve."""
+    """Users and teams; one of them has to approve."""
     self_review: bool
-    """Whether who started a run may approve it."""
+    """Whether the person who started a run may approve it."""
     bypass: bool
     """Whether an administrator may start a job without approval."""
     branches: tuple[str, ...] | None
-    """Whose jobs may use it; None: those of every branch and tag."""
+    """Branches and tags whose jobs may use it; None: all."""
     variables: tuple[str, ...] = VARIABLES
-    """Names of its own variables."""
+    """Names of the variables that it defines."""
 
 
 def is_reviewed(target: str, deployed: Sequence[str]) -> bool:
-    """Whether a person approves each deployment: to the last target that pipelines deploy, or to any if unknown."""
+    """Whether a person has to approve each deployment: to the last target of the pipelines, or to any if unknown."""
     return target in deployed[-1:] or not deployed
 
 
 def list_weaknesses(
     target: str, environments: Mapping[str, Environment], *, reviewed: bool
 ) -> tuple[tuple[str, str], ...]:
-    """The gaps in the protection of a target's environments, each with the name of its environment.
+    """List the gaps in the protection of a target's environments, each with the name of its environment.
 
     Args:
         target: of the bundle.
-        environments: of the repository, by name.
+        environments: environments of the repository, by name.
         reviewed: whether a person has to approve each deployment of the target.
     """
     weak: list[tuple[str, str]] = []
@@ -59,7 +59,7 @@ def list_weaknesses(
 
 
 def _find_inherited_variables(environment: Environment | None) -> Iterator[str]:
-    """Variables that the environment lacks: one of the repository counts then, which everybody who writes can set."""
+    """List variables that the environment lacks: the repository's then counts, which every writer can set."""
     lacking = [name for name in VARIABLES if environment is not None and name not in environment.variables]
     if lacking:
         names = ", ".join(lacking)
@@ -86,7 +86,7 @@ def _protection_gaps(environment: Environment | None, role: str, *, reviewed: bo
 def protection_steps(
     target: str, repository: str, environments: Mapping[str, Environment] | Unreadable, *, reviewed: bool
 ) -> Iterator[SetupStep]:
-    """The commands that create the environments of a target, or add the protection that they lack."""
+    """List the commands that create the environments of a target, or add the protection that they lack."""
     unsure = unread_reason(environments)
     known = {} if isinstance(environments, Unreadable) else environments
     for role in _ROLES:

@@ -1,7 +1,7 @@
-"""The identities that act in a target of the bundle, and the privileges that their calls need.
+"""Reads the identities that act in a target of the bundle, and the privileges that their calls need.
 
-They are read from the resolved bundle, as `databricks bundle validate --output json` prints it. RIGHTS is the table of
-docs/reference/rights.md. Privileges that the bundle grants itself are not needed beside it.
+The source is the resolved bundle, as `databricks bundle validate --output json` prints it. RIGHTS is the table of
+docs/reference/rights.md. Privileges that the bundle grants itself are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _PRINCIPAL = re.compile(r"[^\x00-\x1f\x7f`'\"\\]{1,255}")
 UNSET = "unset-"
-"""Begins the value of a principal that nobody has given yet."""
+"""Prefix of a principal whose variable has no value yet."""
 
 Place = Literal[
     "catalog", "schema", "volume", "model",
@@ -29,7 +29,7 @@ Place = Literal[
 
 @dataclass(frozen=True)
 class CallPrivilege:
-    """A privilege, the jobs whose run_as needs it, and the calls that take it."""
+    """A privilege, the jobs whose run_as needs it, and the calls that require it."""
 
     jobs: tuple[str, ...]
     on: Place
@@ -120,30 +120,30 @@ class TargetRequirements:
 
     @property
     def bundle(self) -> str:
-        """The bundle's name."""
+        """Return the bundle's name."""
         return str(self.document["bundle"]["name"])
 
     @property
     def target(self) -> str:
-        """The target's name."""
+        """Return the target's name."""
         return str(self.document["bundle"]["target"])
 
     @property
     def is_personal(self) -> bool:
-        """Whether everybody has a deployment of their own, as in development mode."""
+        """Whether each person has a separate deployment, as in development mode."""
         return bool(self.document["bundle"].get("mode") == "development")
 
     def variable_value(self, name: str) -> str:
-        """A variable's value; empty where the bundle has none of that name."""
+        """Return a variable's value; empty: the bundle has no such variable."""
         variable = self.document.get("variables", {}).get(name, {})
         return str(variable.get("value", variable.get("default", "")))
 
     @cached_property
     def securable_names(self) -> dict[Place, tuple[Kind, str]]:
-        """Kind and full name of everything that rights are on.
+        """Return kind and full name of every securable of the target.
 
         Raises:
-            ConfigError: a name is none that Unity Catalog takes.
+            ConfigError: Unity Catalog does not accept a name.
         """
         schema, volume, model = (self._first_resource(kind) for kind in ("schemas", "volumes", "registered_models"))
         catalog = str(schema["catalog_name"])
@@ -151,7 +151,7 @@ class TargetRequirements:
         data_catalog, data_schema = self.variable_value("data_catalog"), self.variable_value("data_schema")
         data = f"{data_catalog or catalog}.{data_schema or schema['name']}"
         source = self.variable_value("source_model")
-        if not source or source.startswith(UNSET):  # nobody has said yet where promotion reads
+        if not source or source.startswith(UNSET):  # the source model of promotion is not set yet
             source = f"{own}.{model['name']}"
         for name in (own, data, source, f"{own}.{volume['name']}", f"{own}.{model['name']}"):
             if not all(_PART.fullmatch(part) for part in name.split(".")):
@@ -171,12 +171,12 @@ class TargetRequirements:
 
     @property
     def owner(self) -> str:
-        """The group that owns the model; empty where whoever deploys owns what is theirs."""
+        """Return the group that owns the model; empty: the deployer owns it."""
         return "" if self.is_personal else self.variable_value("model_owners")
 
     @cached_property
     def identities(self) -> tuple[Identity, ...]:
-        """The identities that the bundle names, those of variables first.
+        """List the identities that the bundle names, those of variables first.
 
         Raises:
             ConfigError: a name holds a quote, a backslash or a control character.
@@ -196,7 +196,7 @@ class TargetRequirements:
         return tuple(identities.values())
 
     def identity_of_job(self, job: str) -> str:
-        """Who a job runs as.
+        """Return the identity that a job runs as.
 
         Raises:
             ConfigError: neither the job, nor the target, nor a variable says so.
@@ -210,7 +210,7 @@ class TargetRequirements:
         return deployer
 
     def grants_needed(self) -> tuple[RequiredGrant, ...]:
-        """The privileges that are needed beside those that the bundle grants itself."""
+        """List the privileges that are needed and that the bundle does not grant itself."""
         grants: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
         for need in (*self._of_people(), *self._of_jobs()):
             if need.privilege not in self._bundle_privileges(need):
@@ -226,14 +226,14 @@ class TargetRequirements:
                         yield RequiredGrant(kind, catalog, identity.name, privilege, "deploys the bundle")
                 case "plan":
                     yield RequiredGrant(kind, catalog, identity.name, "BROWSE", "plans, and reads no data")
-                case "promote":  # the audit table of the source is read by the job, not by the pipeline
+                case "promote":  # the job reads the audit table of the source, not the pipeline
                     source = [right for right in RIGHTS if right.on.startswith("source ")]
                     for on, privilege in (
                         (right.on, right.privilege) for right in source if right.privilege != "SELECT"
                     ):
                         securable = self.securable_names[on]
                         yield RequiredGrant(*securable, identity.name, privilege, "reads the version to promote")
-        # Not those of permissions: the CLI adds whoever deploys to all of them, and they need no catalog.
+        # Principals of permissions are left out: the CLI adds the deployer to all of them, and they need no catalog.
         for name in dict.fromkeys(self._principals_in(self._resources, ("principal",))):
             yield RequiredGrant(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
 
@@ -241,7 +241,7 @@ class TargetRequirements:
         for right in RIGHTS:
             kind, name = self.securable_names[right.on]
             if right.privilege == "MANAGE" and self.owner:
-                continue  # members of the owning group have it
+                continue  # members of the owning group have the privilege
             jobs: dict[str, list[str]] = {}
             for job in filter(self._jobs.__contains__, right.jobs):
                 jobs.setdefault(self.identity_of_job(job), []).append(job)
@@ -250,16 +250,16 @@ class TargetRequirements:
 
     @property
     def _trial_model(self) -> str:
-        """The model that the job integration makes versions of; empty without that job."""
+        """Return the model of which the job integration makes versions; empty: there is no such job."""
         model = self._resources.get("registered_models", {}).get("trial_model", {})
         return ".".join(str(model[key]) for key in ("catalog_name", "schema_name", "name")) if model else ""
 
     def job_identities(self) -> tuple[str, ...]:
-        """The identities that jobs run as."""
+        """Return the identities that jobs run as."""
         return tuple(dict.fromkeys(self.identity_of_job(job) for job in self._jobs))
 
     def alias_movers(self) -> tuple[str, ...]:
-        """The identities whose jobs move aliases: they have to belong to the model's owner."""
+        """Return the identities whose jobs move aliases: they have to be members of the model's owner."""
         jobs = next(right.jobs for right in RIGHTS if right.privilege == "MANAGE")
         return tuple(dict.fromkeys(self.identity_of_job(job) for job in jobs if job in self._jobs))
 
@@ -278,7 +278,7 @@ class TargetRequirements:
         return dict(resources[0])
 
     def _bundle_privileges(self, need: RequiredGrant) -> set[str]:
-        """The privileges that the bundle grants on the securable itself or, since they are inherited, on its schema."""
+        """Return the privileges that the bundle grants on the securable or, since they are inherited, on its schema."""
         granted: set[str] = set()
         around = {"schemas": "schema", "volumes": "volume", "registered_models": "model"}
         for kind, place in around.items():
@@ -292,7 +292,7 @@ class TargetRequirements:
     def _principals_in(
         self, node: Any, keys: tuple[str, ...] = ("principal", "group_name", "service_principal_name", "user_name")
     ) -> Iterator[str]:
-        """Principals of grants and permissions, wherever they stand."""
+        """Yield the principals of all grants and permissions of the bundle."""
         if isinstance(node, Mapping):
             for key in keys:
                 if isinstance(node.get(key), str):

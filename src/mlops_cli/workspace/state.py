@@ -1,4 +1,4 @@
-"""What a workspace and its account hold, as plain values. Unreadable and absent are two things."""
+"""The state of a workspace and its account as plain values; it distinguishes unreadable from absent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Kind = Literal["catalog", "schema", "volume", "function"]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What may exist, and could not be read."""
+    """Stands for an object that may exist and could not be read."""
 
     why: str
 
 
 def unread_reason(value: object) -> str:
-    """Why a value could not be read; empty if it could."""
+    """Return why a value could not be read; empty if it was read."""
     return value.why if isinstance(value, Unreadable) else ""
 
 
@@ -27,12 +27,12 @@ class Principal:
     """A user, a service principal or a group of the workspace."""
 
     name: str
-    """User name, application id or group name: how grants name it."""
+    """Name in grants: user name, application id or group name."""
     id: str
-    """How SCIM and federation policies name it."""
+    """Id in SCIM and federation policies."""
     groups: frozenset[str] = frozenset()
     local: bool = False
-    """True: a workspace-local group, which Unity Catalog cannot grant anything to."""
+    """Whether it is a workspace-local group, to which Unity Catalog cannot grant anything."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Securable:
 
     owner: str
     isolated: bool = False
-    """Of a catalog: only the workspaces that it is bound to see it."""
+    """Whether only the bound workspaces can see the catalog."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RuleSet:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceState:
-    """What exists of what a target needs, by the names that the bundle gives."""
+    """The objects of a target that exist, by their names in the bundle."""
 
     host: str
     workspace_id: int
@@ -72,14 +72,14 @@ class WorkspaceState:
     principals: Mapping[str, Principal | Unreadable | None] = field(default_factory=dict)
     securables: Mapping[tuple[Kind, str], Securable | Unreadable | None] = field(default_factory=dict)
     privileges: Mapping[tuple[Kind, str], Mapping[str, frozenset[str]] | Unreadable] = field(default_factory=dict)
-    """Effective privileges by principal, inherited ones included; none for what is not there."""
+    """Effective privileges by principal, inherited ones included; empty for missing objects."""
     bindings: Mapping[str, Mapping[int, str] | Unreadable] = field(default_factory=dict)
-    """By catalog: workspace id and binding type."""
+    """Workspace id and binding type by catalog."""
     policies: Mapping[str, tuple[FederationPolicy, ...] | Unreadable] = field(default_factory=dict)
     rule_sets: Mapping[str, RuleSet | Unreadable] = field(default_factory=dict)
 
     def find_principal(self, name: str) -> Principal | None:
-        """The principal, if it was read."""
+        """Return the principal; None: it does not exist or was not read."""
         principal = self.me if name == self.me.name else self.principals.get(name)
         return principal if isinstance(principal, Principal) else None
 

@@ -1,4 +1,4 @@
-"""One command that is missing."""
+"""A setup command that has not been run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class SetupStep:
     what: str
     command: str
     right: str
-    """Who may run it."""
+    """The right that running it needs."""
     undo: str
     unsure: str = ""
-    """Not empty: whether it is needed could not be read, and why."""
+    """Why it could not be read whether the step is needed; empty: it is needed."""
     language: Literal["sql", "shell"] = "shell"
