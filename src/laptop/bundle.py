@@ -17,7 +17,7 @@ from laptop.document import Diagnostic, Location, Node, describe_kind, merge_by_
 from laptop.given_values import read_given_values
 from laptop.includes import list_included_files, read_laptop, root_file
 from laptop.normalize import Misfit, normalize_tree
-from laptop.presets import apply_presets, each_job, prefix_names
+from laptop.presets import apply_presets, change_each_job, prefix_names
 from laptop.resolution import VARIABLE, forget_git, job_id, resolve_references, resolve_value
 from laptop.variables import assign_values
 from laptop.yaml_loader import parse_yaml
@@ -92,7 +92,7 @@ class Bundle:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The bundle as `databricks bundle validate -o json` prints it, without nulls; `{{...}}` stays for the run."""
-        return dict(_without_nothing(self.tree.plain()))
+        return dict(_drop_nulls(self.tree.plain()))
 
     @property
     def name(self) -> str:
@@ -110,10 +110,10 @@ class Bundle:
         return self.tree.locate(*path)
 
 
-def _without_nothing(value: Any) -> Any:
+def _drop_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nothing(below) for key, below in value.items() if below is not None}
-    return [_without_nothing(item) for item in value] if isinstance(value, list) else value
+        return {key: _drop_nulls(below) for key, below in value.items() if below is not None}
+    return [_drop_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def read_source(root: Path) -> BundleSource:
@@ -244,7 +244,7 @@ def resolve_target(
     tree = prefix_names(tree, lambda whole, value: resolve_value(whole, value, source.root, target))
     tree, misfits = normalize_tree(resolve_references(tree, source.root, target, problems), resolved=True)
     # The CLI merges these lists when references are resolved and scalars cast: `60` then stands over `${var.seconds}`.
-    tree = each_job(tree, lambda job: _merge_lists(job, problems))
+    tree = change_each_job(tree, lambda job: _merge_lists(job, problems))
     return Bundle(source.root, target, apply_presets(tree), misfits), list(dict.fromkeys(problems))
 
 

@@ -98,7 +98,7 @@ def apply_presets(root: Node) -> Node:
         runs = runs or Node(DEVELOPMENT_RUNS, root.locate("bundle", "mode"))
     run_as, tags = root.get("run_as"), _add_tags(root, development=development)
 
-    def settle(job: Node) -> Node:
+    def apply_to_job(job: Node) -> Node:
         for trigger in ("schedule", "continuous", "trigger"):
             node = job.get(trigger)
             if pause and node and isinstance(node.value, dict) and not _drop_empty(node.get("pause_status")):
@@ -110,7 +110,7 @@ def apply_presets(root: Node) -> Node:
             job = job.with_value("max_concurrent_runs", runs)
         return job.with_value("run_as", run_as) if run_as and not job.get("run_as") else job
 
-    return each_job(root, settle)
+    return change_each_job(root, apply_to_job)
 
 
 def _drop_empty(node: Node | None) -> Node | None:
@@ -118,7 +118,7 @@ def _drop_empty(node: Node | None) -> Node | None:
     return node if node and node.value else None
 
 
-def each_job(root: Node, change: Callable[[Node], Node]) -> Node:
+def change_each_job(root: Node, change: Callable[[Node], Node]) -> Node:
     """Return the bundle after applying a change to each job."""
     resources = root.get("resources")
     return root.with_value("resources", _change_each(resources, "jobs", change)) if resources else root

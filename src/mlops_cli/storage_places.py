@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from mlops.contract import MlopsError
 from mlops.platform import runtime, sdk
-from mlops.platform.storage import INSTEAD, is_local, normalise_path
+from mlops.platform.storage import INSTEAD, resolve_local_path, normalise_path
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -46,7 +46,7 @@ def resolve_storage(path: str) -> tuple[Place, str]:
     if kind == "dbfs":
         logging.getLogger("mlops.storage").warning("%s is on DBFS root, which is deprecated; %s", path, INSTEAD)
     if kind == "disk" or runtime.home() is not None:
-        return _Disk(), str(is_local(path))
+        return _Disk(), str(resolve_local_path(path))
     if kind == "dbfs":
         return _Dbfs(sdk.workspace_client()), clean
     # The volume itself is checked, not /Volumes, where macOS mounts disks.

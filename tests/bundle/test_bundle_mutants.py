@@ -264,8 +264,8 @@ def test_the_structure_is_that_of_databricks_bundles(source: BundleSource) -> No
             Job.from_dict(job.plain())
         except (ValueError, TypeError, AttributeError):
             refused += 1
-            found = [*structure.unknown_keys(broken.tree), *structure.find_missing_keys(broken.tree)]
-            found += structure.wrong_words(broken.tree)
+            found = [*structure.find_unknown_keys(broken.tree), *structure.find_missing_keys(broken.tree)]
+            found += structure.find_wrong_words(broken.tree)
             assert broken.misfits or found, str(mutant)
     assert refused > 100
     jobs = source.tree.get("resources", "jobs")

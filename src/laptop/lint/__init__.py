@@ -90,13 +90,13 @@ def find_problems(
     if any(problem.rule == "yaml" for problem in source.problems):
         return _sort_diagnostics(source.problems)  # everything that such a file defines would be reported as missing
     wanted = tuple(targets or source.targets)
-    unknown = [entry for file in source.files for entry in structure.unknown_keys(file)]
-    unknown += [entry for file in source.files for entry in structure.wrong_words(file)]
+    unknown = [entry for file in source.files for entry in structure.find_unknown_keys(file)]
+    unknown += [entry for file in source.files for entry in structure.find_wrong_words(file)]
     dropped = [(misfit.path, misfit.problem) for misfit in source.misfits]
     house = house and project.settings.has_house_rules
     targets_of: dict[Diagnostic, dict[str, None]] = {}
     for target in wanted:
-        for problem in _of_target(source, project, target, [*unknown, *dropped], house=house):
+        for problem in _find_target_problems(source, project, target, [*unknown, *dropped], house=house):
             targets_of.setdefault(problem, {})[target] = None
     of_files = [problem for _, problem in (*unknown, *dropped)]
     for problem in of_files:
@@ -107,10 +107,10 @@ def find_problems(
         else problem
         for problem, where in targets_of.items()
     ]
-    problems = [*source.problems, *of_files, *_two_defaults(source), *of_targets]
+    problems = [*source.problems, *of_files, *_check_defaults(source), *of_targets]
     if includes := [problem for problem in problems if problem.rule == "include"]:
         return _sort_diagnostics([*source.problems, *includes])  # its contents would be reported as missing
-    problems += [*project.problems, *policy.default_target(source)] if house else []
+    problems += [*project.problems, *policy.check_default_target(source)] if house else []
     if house and not problems:  # a missing part would be reported again as a missing table
         problems += tables.check_reads(source, project)
     return _sort_diagnostics(problems)
@@ -132,7 +132,7 @@ def _cause_of(problem: Diagnostic) -> object:
     return (problem.location, path.rpartition(".")[2], value) if problem.rule == "type" and value else problem
 
 
-def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:
+def _check_defaults(source: BundleSource) -> Iterator[Diagnostic]:
     """At most one target is the default."""
     defaults = [
         node for name in source.targets if (node := source.tree.get("targets", name, "default")) and node.value is True
@@ -142,7 +142,7 @@ def _two_defaults(source: BundleSource) -> Iterator[Diagnostic]:
         yield Diagnostic("target", defaults[1].place, what, "the CLI wants one", "set default: true once")
 
 
-def _of_target(
+def _find_target_problems(
     source: BundleSource, project: Project, target: str, known: Sequence[tuple[Steps, Diagnostic]], *, house: bool
 ) -> Iterator[Diagnostic]:
     """List the problems of one target: as deployed, and resolved with the laptop's own values."""
@@ -151,12 +151,12 @@ def _of_target(
     misfits = [(misfit.path, misfit.problem) for misfit in bundle.misfits]
     dropped = {_field_of(path) for path, _ in (*known, *misfits)}
     missing = (entry for entry in structure.find_missing_keys(bundle.tree) if _field_of(entry[0]) not in dropped)
-    wrong = [*misfits, *structure.unknown_keys(bundle.tree), *missing]
-    wrong += structure.wrong_words(bundle.tree)
+    wrong = [*misfits, *structure.find_unknown_keys(bundle.tree), *missing]
+    wrong += structure.find_wrong_words(bundle.tree)
     broken = {path[1:3] for path, _ in (*known, *wrong) if path[:1] == ("resources",)}
     yield from dict.fromkeys([*unresolved, *on_laptop])
     yield from (problem for _, problem in wrong)
-    view = _view(source, bundle, project, broken)
+    view = _make_view(source, bundle, project, broken)
     for rule in (*RULES, *HOUSE_RULES) if house else RULES:
         yield from rule(view)
 
@@ -167,7 +167,7 @@ def _field_of(path: Steps) -> tuple[str | int, ...]:
     return (*below[:3], path[-1])
 
 
-def _view(source: BundleSource, bundle: Bundle, project: Project, broken: set[Steps]) -> LintTarget:
+def _make_view(source: BundleSource, bundle: Bundle, project: Project, broken: set[Steps]) -> LintTarget:
     jobs = bundle.tree.get("resources", "jobs") or Node({}, Location(Path("databricks.yml"), 1))
     sound = {key: Job(key, job) for key, job in jobs.items() if ("jobs", key) not in broken and job.value}
     return LintTarget(source, bundle, project, sound, complete=len(sound) == len(dict(jobs.items())))

@@ -20,7 +20,7 @@ def check_called_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     yield from _find_deep_calls(view, PLATFORM_LEVELS, None)
 
 
-def flat_calls(view: LintTarget) -> Iterator[Diagnostic]:
+def check_flat_calls(view: LintTarget) -> Iterator[Diagnostic]:
     """run_job names a job of the bundle, in at most two levels."""
     for task in view.tasks:
         node = task.node.get("run_job_task", "job_id")
@@ -80,4 +80,4 @@ def check_passed_parameters(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 RULES: tuple[Rule, ...] = (check_called_jobs,)
-HOUSE_RULES: tuple[Rule, ...] = (flat_calls, check_passed_parameters)
+HOUSE_RULES: tuple[Rule, ...] = (check_flat_calls, check_passed_parameters)

@@ -49,7 +49,7 @@ def check_experiments(view: LintTarget) -> Iterator[Diagnostic]:
             )
 
 
-def hard_coded(view: LintTarget) -> Iterator[Diagnostic]:
+def check_literal_catalogs(view: LintTarget) -> Iterator[Diagnostic]:
     """No resource names the catalog of one target: it would be wrong in all others."""
     targets = view.source.targets
     values = (view.source.tree.get("targets", target, "variables", "catalog") for target in targets)
@@ -66,7 +66,7 @@ def hard_coded(view: LintTarget) -> Iterator[Diagnostic]:
                 yield Diagnostic("hard-coded", value.place, what, "it is wrong in the others", "write ${var.catalog}")
 
 
-def first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
+def check_first_deployment(view: LintTarget) -> Iterator[Diagnostic]:
     """No resource of the bundle needs a table or model version that only a run creates."""
     for kind, why in NOT_YET.items():
         for key, node in view.resources(kind):
@@ -141,7 +141,7 @@ HOUSE_RULES: tuple[Rule, ...] = (
     check_rights,
     check_comments,
     check_experiments,
-    hard_coded,
-    first_deployment,
+    check_literal_catalogs,
+    check_first_deployment,
     check_legacy,
 )

@@ -47,7 +47,7 @@ def check_wheel_clusters(view: LintTarget) -> Iterator[Diagnostic]:
         return
     for task in view.tasks:
         wheels = [text_at(library, "whl") for library in list_items(task.node, "libraries")]
-        if not task.node.get("python_wheel_task") or not any(map(_is_local, wheels)):
+        if not task.node.get("python_wheel_task") or not any(map(_is_local_path, wheels)):
             continue
         for cluster in _clusters_of(view, task):
             version = re.match(r"(\d+)\.(x|\d+)(\.|$)", text_at(cluster, "spark_version"))
@@ -69,7 +69,7 @@ def _clusters_of(view: LintTarget, task: Task) -> Iterator[Node]:
     yield from (cluster for holder in (task.node, *shared) if (cluster := holder.get("new_cluster")))
 
 
-def _is_local(path: str) -> bool:
+def _is_local_path(path: str) -> bool:
     return bool(path) and not path.startswith("/") and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", path)
 
 

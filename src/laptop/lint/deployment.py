@@ -29,7 +29,7 @@ NO_RUN_AS = ("model_serving_endpoints", "quality_monitors", "apps")
 """Kinds of resource that act with the identity that deploys them."""
 
 
-def resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
+def check_resource_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A resource's key is a name, without a reference; so is the bundle's name."""
     if (name := view.tree.get("bundle", "name")) and name.value == "":
         yield Diagnostic("keys", name.place, "the bundle's name is empty", "the CLI stops without one", "write a name")
@@ -97,7 +97,7 @@ def check_artifacts(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("wheel", artifact.place, what, "the CLI refuses it", "add build or files")
 
 
-def early_references(view: LintTarget) -> Iterator[Diagnostic]:
+def check_early_references(view: LintTarget) -> Iterator[Diagnostic]:
     """Keys that the CLI reads before it resolves references hold none."""
     root, target = view.source.tree, view.source.tree.get("targets", view.bundle.target)
     for path in (*(("bundle", key) for key in FACTS), *(("workspace", key) for key in LOGIN)):
@@ -107,7 +107,7 @@ def early_references(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("reference", node.place, what, why, "write the value")
 
 
-def cli_version(view: LintTarget) -> Iterator[Diagnostic]:
+def check_cli_version(view: LintTarget) -> Iterator[Diagnostic]:
     """The constraint on the CLI's version has the CLI's syntax and includes the pinned version."""
     node = view.tree.get("bundle", "databricks_cli_version")
     if not node or REFERENCE.search(text_at(view.source.tree, "bundle", "databricks_cli_version")):
@@ -147,7 +147,7 @@ def check_lookups(view: LintTarget) -> Iterator[Diagnostic]:
                 yield Diagnostic("variables", node.place, what, "the CLI refuses it", "write the name itself")
 
 
-def target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
+def check_target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
     """A target is a mapping: the CLI does not resolve a reference to a whole target."""
     node = view.source.tree.get("targets", view.bundle.target)
     if node and not isinstance(node.value, dict | None):
@@ -159,7 +159,7 @@ def target_mappings(view: LintTarget) -> Iterator[Diagnostic]:
         yield Diagnostic("type", values.place, what, "the CLI stops at it", "write them out")
 
 
-def volumes_as_roots(view: LintTarget) -> Iterator[Diagnostic]:
+def check_volume_paths(view: LintTarget) -> Iterator[Diagnostic]:
     """Only artifacts may lie in a volume."""
     for key in PATHS:
         node = view.tree.get("workspace", key)
@@ -223,7 +223,7 @@ def check_production(view: LintTarget) -> Iterator[Diagnostic]:
         yield Diagnostic("classic", cluster.place, what, "the CLI warns: production keeps its own", "remove cluster_id")
 
 
-def source_linked(view: LintTarget) -> Iterator[Diagnostic]:
+def check_source_linked(view: LintTarget) -> Iterator[Diagnostic]:
     """Jobs run the deployed files, unless the deployment is made from within the workspace."""
     node = view.tree.get("presets", "source_linked_deployment")
     if node and text_at(node) == "true":
@@ -232,7 +232,7 @@ def source_linked(view: LintTarget) -> Iterator[Diagnostic]:
         yield Diagnostic("development", node.place, what, why, "remove it")
 
 
-def run_as(view: LintTarget) -> Iterator[Diagnostic]:
+def check_run_as(view: LintTarget) -> Iterator[Diagnostic]:
     """run_as names exactly one identity, and every resource of the bundle can run as it."""
     node = view.tree.get("run_as")
     if not node or node.value is None:
@@ -292,6 +292,6 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    resource_keys, check_scripts, check_apps, check_artifacts, early_references, cli_version, check_lookups,
-    target_mappings, volumes_as_roots, check_development, check_production, source_linked, run_as, check_schedules,
+    check_resource_keys, check_scripts, check_apps, check_artifacts, check_early_references, check_cli_version, check_lookups,
+    check_target_mappings, check_volume_paths, check_development, check_production, check_source_linked, check_run_as, check_schedules,
 )  # fmt: skip

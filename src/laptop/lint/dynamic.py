@@ -36,17 +36,17 @@ KNOWN = {
 """References that mean something wherever a task may use them."""
 
 
-def in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
+def check_task_references(view: LintTarget) -> Iterator[Diagnostic]:
     """Values that a task refers to exist when the task starts."""
     for task in view.tasks:
         for node in task.dynamic:
             for whole, parts in _references(node):
-                wrong = _wrong_in_task(view, task, parts) if parts[0] in NAMESPACES else None
+                wrong = _find_wrong_in_task(view, task, parts) if parts[0] in NAMESPACES else None
                 if wrong:
                     yield task.problem("dynamic", node, f"uses {whole}: {wrong[0]}", wrong[1], wrong[2])
 
 
-def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
+def check_braces_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
     """Text in double braces in a task is a reference that the platform fills in."""
     for task in view.tasks:
         for node in task.dynamic:
@@ -60,17 +60,17 @@ def plain_in_tasks(view: LintTarget) -> Iterator[Diagnostic]:
                     yield task.problem("dynamic", node, what, "it stays plain text", cure)
 
 
-def in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
+def check_job_references(view: LintTarget) -> Iterator[Diagnostic]:
     """Values that a job's parameter refers to are known before any task runs."""
-    yield from _wrong_in_jobs(view, "the run ends there", plain=False)
+    yield from _find_wrong_in_jobs(view, "the run ends there", plain=False)
 
 
-def plain_in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
+def check_braces_in_jobs(view: LintTarget) -> Iterator[Diagnostic]:
     """Text in double braces in a job's parameter is a reference that the platform fills in."""
-    yield from _wrong_in_jobs(view, "the task would get it as plain text", plain=True)
+    yield from _find_wrong_in_jobs(view, "the task would get it as plain text", plain=True)
 
 
-def _wrong_in_jobs(view: LintTarget, why: str, *, plain: bool) -> Iterator[Diagnostic]:
+def _find_wrong_in_jobs(view: LintTarget, why: str, *, plain: bool) -> Iterator[Diagnostic]:
     """Find invalid references in job parameters: those that the platform takes for text if `plain`, else the others."""
     known = [name for name in KNOWN if not name.startswith("task")]
     for job in view.jobs.values():
@@ -108,7 +108,7 @@ def _is_misspelled(parts: list[str]) -> bool:
     return not parts[0] and re.split(r"\W", parts[-1])[0] in NAMESPACES
 
 
-def _wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
+def _find_wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str, str, str] | None:
     """Return summary, reason and fix of a wrong reference; None if it is right."""
     match parts:
         case ["job", "parameters", name]:
@@ -116,7 +116,7 @@ def _wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str,
                 return None
             return f"the job has no parameter {name!r}", "the run ends there", suggest_name(name, task.job.parameters)
         case ["tasks", key, *rest]:
-            return _wrong_upstream(view, task, key, rest)
+            return _find_wrong_upstream(view, task, key, rest)
         case ["input", *_]:
             if task.loop:
                 return None
@@ -131,7 +131,7 @@ def _wrong_in_task(view: LintTarget, task: Task, parts: list[str]) -> tuple[str,
             )
 
 
-def _wrong_upstream(view: LintTarget, task: Task, key: str, rest: list[str]) -> tuple[str, str, str] | None:
+def _find_wrong_upstream(view: LintTarget, task: Task, key: str, rest: list[str]) -> tuple[str, str, str] | None:
     upstream = task.job.upstream.get(task.loop or task.key, frozenset())
     if key not in task.job.outer:
         return f"there is no task {key!r}", "the run ends there", suggest_name(key, task.job.outer)
@@ -170,10 +170,10 @@ def _read(node: Node) -> Iterator[tuple[str, str]]:
             yield parts[1], parts[3]
 
 
-RULES: tuple[Rule, ...] = (in_tasks, in_jobs)
+RULES: tuple[Rule, ...] = (check_task_references, check_job_references)
 
 
-def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
+def check_literal_references(view: LintTarget) -> Iterator[Diagnostic]:
     """Text that looks like a reference of the bundle is one that the CLI resolves."""
     for node in view.source.tree.walk():
         if not isinstance(node.value, str) or "${" not in node.value:
@@ -185,9 +185,9 @@ def literal_references(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    literal_references,
-    plain_in_tasks,
-    plain_in_jobs,
+    check_literal_references,
+    check_braces_in_tasks,
+    check_braces_in_jobs,
     check_placement,
     check_unused_values,
 )

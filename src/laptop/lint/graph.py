@@ -19,7 +19,7 @@ MERGED = {"tasks": "task_key", "parameters": "name", "job_clusters": "job_cluste
 """The lists of a job whose items the CLI merges by name."""
 
 
-def task_types(view: LintTarget) -> Iterator[Diagnostic]:
+def check_task_types(view: LintTarget) -> Iterator[Diagnostic]:
     """A task does exactly one thing."""
     for task in view.tasks:
         if len(task.types) != 1:
@@ -47,7 +47,7 @@ def check_target_jobs(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("keys", job.node.place, what, "it would be one more job, and empty", cure)
 
 
-def environment_keys(view: LintTarget) -> Iterator[Diagnostic]:
+def check_environment_keys(view: LintTarget) -> Iterator[Diagnostic]:
     """A job has each environment once: the CLI joins the list of a target with that of the job."""
     for job in view.jobs.values():
         yield from _find_repeated(job.key, job.node, {"environments": "environment_key"})
@@ -96,7 +96,7 @@ def check_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
                 yield task.problem("cycle", node, what, "neither ever runs", "remove one of the two")
 
 
-def superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
+def check_superfluous_dependencies(view: LintTarget) -> Iterator[Diagnostic]:
     """depends_on names no task twice, and does not stand inside a loop."""
     for task in view.tasks:
         seen: set[str] = set()
@@ -127,7 +127,7 @@ def check_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
                 yield task.problem("outcome", outcome, what, "a condition is true or false", 'write "true" or "false"')
 
 
-def silent_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
+def check_silent_outcomes(view: LintTarget) -> Iterator[Diagnostic]:
     """A dependency on a condition names the outcome that it waits for."""
     for task in view.tasks:
         for entry in task.depends_on:
@@ -150,7 +150,7 @@ def check_conditions(view: LintTarget) -> Iterator[Diagnostic]:
                 yield task.problem("condition", node, f"compares {value!r}", why, "write a number, or use EQUAL_TO")
 
 
-def idle_conditions(view: LintTarget) -> Iterator[Diagnostic]:
+def check_idle_conditions(view: LintTarget) -> Iterator[Diagnostic]:
     """A condition compares a value of the run, and a task depends on it."""
     for task in view.tasks:
         if "condition_task" in task.types and not task.loop and not task.job.downstream[task.key]:
@@ -224,9 +224,9 @@ def _keys(job: Job, group: str, key: str) -> set[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    task_types, check_target_jobs, environment_keys,
+    check_task_types, check_target_jobs, check_environment_keys,
     check_dependencies, check_outcomes, check_conditions, check_loops, check_limits, check_compute,
 )  # fmt: skip
 HOUSE_RULES: tuple[Rule, ...] = (
-    check_empty, check_names, superfluous_dependencies, silent_outcomes, idle_conditions,
+    check_empty, check_names, check_superfluous_dependencies, check_silent_outcomes, check_idle_conditions,
 )  # fmt: skip

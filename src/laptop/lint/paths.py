@@ -118,10 +118,10 @@ def _sync_folders(view: LintTarget) -> list[str] | None:
     paths = view.tree.get("sync", "paths")
     if not paths or not isinstance(paths.value, list):
         return None
-    return [os.path.normpath(_beside(view, node)) for node in paths.value]
+    return [os.path.normpath(_resolve_sync_path(view, node)) for node in paths.value]
 
 
-def _beside(view: LintTarget, node: Node) -> str:
+def _resolve_sync_path(view: LintTarget, node: Node) -> str:
     """Return a path of `sync`, which is relative to its file even if it begins with a slash."""
     return f"{view.source.root.absolute() / node.place.file.parent}/{text_at(node)}"
 
@@ -168,10 +168,10 @@ def is_notebook(file: Path) -> bool:
     return bool(head) and first == [f"{head} Databricks notebook source".encode()]
 
 
-def sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
+def check_sync_patterns(view: LintTarget) -> Iterator[Diagnostic]:
     """Every path of `sync` exists, and every pattern matches a file."""
     for node in list_items(sync, "paths") if (sync := view.tree.get("sync")) else ():
-        if not Path(_beside(view, node)).exists():
+        if not Path(_resolve_sync_path(view, node)).exists():
             what = f"there is no folder {text_at(node)!r}"
             yield Diagnostic("sync", node.place, what, "the deployment stops", "mend the path or remove it")
     for key in ("include", "exclude"):
@@ -199,4 +199,4 @@ def _matches_some(root: Path, pattern: str) -> bool:
     return False
 
 
-RULES: tuple[Rule, ...] = (check_named_files, sync_patterns)
+RULES: tuple[Rule, ...] = (check_named_files, check_sync_patterns)

@@ -20,7 +20,7 @@ APPROVAL = "approval"
 """Prefix of the key of a task that is the approval of a Databricks deployment job (mlflow/deployment-job)."""
 
 
-def default_target(source: BundleSource) -> Iterator[Diagnostic]:
+def check_default_target(source: BundleSource) -> Iterator[Diagnostic]:
     """One of several targets is the default."""
     if len(source.targets) > 1 and not any(
         (node := source.tree.get("targets", name, "default")) and node.value is True for name in source.targets
@@ -254,7 +254,7 @@ def check_paused(view: LintTarget) -> Iterator[Diagnostic]:
                 yield Diagnostic("paused", flag.place, what, "the job's own word wins", "remove it")
 
 
-def silent_schedules(view: LintTarget) -> Iterator[Diagnostic]:
+def check_schedule_states(view: LintTarget) -> Iterator[Diagnostic]:
     """A schedule or its target says whether it fires."""
     for job in view.jobs.values():
         node = job.node.get("schedule")
@@ -282,5 +282,5 @@ HOUSE_RULES: tuple[Rule, ...] = (
     check_chains,
     check_approval,
     check_paused,
-    silent_schedules,
+    check_schedule_states,
 )

@@ -10,7 +10,7 @@ from laptop.document import Diagnostic, Node, describe_kind, suggest_name
 from laptop.normalize import Path, spell_path, type_below
 
 
-def unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
+def find_unknown_keys(file: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """Yield the keys of a file that the CLI drops, since it does not know them."""
     for path, node, expected in _walk(load_root(), file, ()):
         for key, child in node.items():
@@ -40,7 +40,7 @@ def find_missing_keys(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
                 yield path, Diagnostic("unknown", given.place, what, why, "remove it")
 
 
-def wrong_words(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
+def find_wrong_words(tree: Node) -> Iterator[tuple[Path, Diagnostic]]:
     """Yield the texts that are not among the allowed words of their key, in a file or a resolved bundle."""
     for path, node, expected in _walk(load_root(), tree, ()):
         for key, child in node.items():

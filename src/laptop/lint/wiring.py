@@ -15,7 +15,7 @@ OWN = ("job", "run_id")
 where they override the jobs' own (jobs/job-parameters)."""
 
 
-def entry_points(view: LintTarget) -> Iterator[Diagnostic]:
+def check_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
     """A wheel task runs an entry point of this wheel; task, entry point and module have the same name."""
     known = view.project.entry_points
     for task in view.tasks if view.project.name else ():
@@ -68,7 +68,7 @@ def check_unused_entry_points(view: LintTarget) -> Iterator[Diagnostic]:
             yield Diagnostic("entry-point", place, what, why, "add the task or remove the entry point")
 
 
-def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
+def check_keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
     """A wheel task has named parameters: job parameters reach no other tasks (jobs/task-parameters)."""
     for task in view.tasks:
         wheel = task.node.get("python_wheel_task")
@@ -80,7 +80,7 @@ def keyword_arguments(view: LintTarget) -> Iterator[Diagnostic]:
             yield task.problem("keywords", wheel, "has no named_parameters", why, "add job and run_id")
 
 
-def own_parameters(view: LintTarget) -> Iterator[Diagnostic]:
+def check_own_parameters(view: LintTarget) -> Iterator[Diagnostic]:
     """The parameters in OWN are not among a job's parameters."""
     for job in view.jobs.values():
         for name in OWN:
@@ -160,6 +160,6 @@ def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    entry_points, check_modules, check_unused_entry_points, keyword_arguments, own_parameters, check_parameters,
+    check_entry_points, check_modules, check_unused_entry_points, check_keyword_arguments, check_own_parameters, check_parameters,
     check_unused_configurations, check_conditions, check_overridden,
 )  # fmt: skip

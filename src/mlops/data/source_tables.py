@@ -45,7 +45,7 @@ def _land_table(job: Context[IngestionConfig], source: Source) -> None:
     rows = _read_columns(source, schema.read_table(table, newest))
     if before is not None:
         rows = _without_known(source, rows, schema, table, before)
-    path = storage.is_local(f"{folder}/version-{newest:09}")
+    path = storage.resolve_local_path(f"{folder}/version-{newest:09}")
     rows.write.mode("overwrite").parquet(str(path))
     job.log.info("%s: landed version %d of %s", source.name, newest, source.table)
 

@@ -32,7 +32,7 @@ def run(job: Context[StreamingConfig]) -> None:
         own = Schema(batch.sparkSession, *where, prefix=prefix)
         scoring.append_predictions(own, features, batch, scorer)
 
-    streams.process_new_rows(job.data, "features", storage.is_local(job.config.checkpoint_folder), score)
+    streams.process_new_rows(job.data, "features", storage.resolve_local_path(job.config.checkpoint_folder), score)
     if broken := scoring.count_broken(job.own, job.config.as_of, job.config.as_of):
         job.log.warning("%d rows of %s have no prediction: the table quarantine says why", broken, features)
     job.log.info("took the stream of %s as of %s", features, job.config.as_of.isoformat())

@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 INSTEAD = "use a volume, /Volumes/<catalog>/<schema>/<volume>, and move what is there: mlops copy-dbfs SRC DST"
 
 
-def is_local(path: str) -> Path:
+def resolve_local_path(path: str) -> Path:
     """Return the local path of a file or folder; on a laptop volumes and DBFS root are folders of the home.
 
     Raises:
@@ -40,7 +40,7 @@ def is_local(path: str) -> Path:
 
 def list_entries(path: str) -> list[Path]:
     """List the entries of a folder by name, hidden ones included; empty if there is no folder."""
-    folder = is_local(path)
+    folder = resolve_local_path(path)
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
@@ -50,7 +50,7 @@ def write_text(path: str, text: str) -> bool:
     Raises:
         ConfigError: as `is_local`, or the path is of a volume that is not there: its folder is never made here.
     """
-    file, data = is_local(path), text.encode()
+    file, data = resolve_local_path(path), text.encode()
     if runtime.home() is None and file.parts[1:2] == ("Volumes",) and not (volume := Path(*file.parts[:5])).is_dir():
         raise ConfigError(
             f"there is no volume {volume}: create it, or, if this machine is not logged in to a workspace, name a home "

@@ -115,7 +115,7 @@ def _parse_entry(key: str, entry: Mapping[str, Any]) -> PlanEntry:
     if not by_row:
         return PlanEntry(name, action, changes, entry.get("new_state"))
     rows = permission_rows.read_rows(entry)
-    return _with_rows(PlanEntry(name, action, changes, None), rows)
+    return _replace_rows(PlanEntry(name, action, changes, None), rows)
 
 
 def _row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
@@ -153,7 +153,7 @@ def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: P
     return Plan(plan.first, tuple(rewritten(entry) for entry in plan.entries))
 
 
-def _with_rows(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
+def _replace_rows(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
     wanted = permission_rows.sort_permissions(rows) if entry.action != "skip" and rows else None
     return replace(entry, changes=(*entry.changes, *_row_changes(rows)), wanted=wanted, rows=rows)
 
@@ -164,4 +164,4 @@ def _rewrite_permissions(entry: PlanEntry, rows: Mapping[Principal, Row]) -> Pla
     if action in ("skip", "update"):
         pending = [*field_changes, *(change for change in _row_changes(rows) if change.action != "skip")]
         action = "update" if pending else "skip"
-    return _with_rows(replace(entry, action=action, changes=field_changes), rows)
+    return _replace_rows(replace(entry, action=action, changes=field_changes), rows)

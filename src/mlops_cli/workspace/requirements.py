@@ -212,12 +212,12 @@ class TargetRequirements:
     def grants_needed(self) -> tuple[RequiredGrant, ...]:
         """List the privileges that are needed and that the bundle does not grant itself."""
         grants: dict[tuple[Kind, str, str, str], RequiredGrant] = {}
-        for need in (*self._of_people(), *self._of_jobs()):
+        for need in (*self._people_grants(), *self._job_grants()):
             if need.privilege not in self._bundle_privileges(need):
                 grants.setdefault((need.kind, need.name, need.who, need.privilege), need)
         return tuple(grants.values())
 
-    def _of_people(self) -> Iterator[RequiredGrant]:
+    def _people_grants(self) -> Iterator[RequiredGrant]:
         kind, catalog = self.securable_names["catalog"]
         for identity in self.identities:
             match identity.role:
@@ -237,7 +237,7 @@ class TargetRequirements:
         for name in dict.fromkeys(self._principals_in(self._resources, ("principal",))):
             yield RequiredGrant(kind, catalog, name, "USE_CATALOG", "the bundle grants it rights inside")
 
-    def _of_jobs(self) -> Iterator[RequiredGrant]:
+    def _job_grants(self) -> Iterator[RequiredGrant]:
         for right in RIGHTS:
             kind, name = self.securable_names[right.on]
             if right.privilege == "MANAGE" and self.owner:

@@ -36,7 +36,7 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(home: Path, monkeyp
     monkeypatch.setattr(Path, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         storage.write_text(f"{VOLUME}/a", "new")
-    assert storage.is_local(f"{VOLUME}/a").read_text() == "old"
+    assert storage.resolve_local_path(f"{VOLUME}/a").read_text() == "old"
 
 
 def test_a_volume_that_is_not_mounted_is_never_made_as_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,4 @@ def test_a_volume_that_is_not_mounted_is_never_made_as_a_folder(monkeypatch: pyt
 @given(st.sampled_from(["a", "/a/../b", "/Volumes/a/b", "/Volumes/a/b/", "/Volumes/a-b/c/d", "/a\nb", ""]))
 def test_a_path_that_means_no_file_is_refused(path: str) -> None:
     with pytest.raises(ConfigError, match=r"^path .*"):
-        storage.is_local(path)
+        storage.resolve_local_path(path)

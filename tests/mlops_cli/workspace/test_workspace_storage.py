@@ -12,7 +12,7 @@ from double import TOKEN, Double, Refused, away, busy, denied
 from storedfiles import read_file, write_file
 
 from mlops.contract import ConfigError, MlopsError
-from mlops.platform.storage import is_local
+from mlops.platform.storage import resolve_local_path
 from mlops_cli import storage
 
 VOLUME = "/Volumes/prod/flights/landing"
@@ -122,12 +122,12 @@ def test_on_a_laptop_volumes_and_dbfs_are_folders_of_the_home(tmp_path: Path, mo
     write_file("dbfs:/mnt/b.csv", "y")
     assert (tmp_path / "Volumes/prod/flights/landing/a.csv").read_text() == "x"
     assert (tmp_path / "dbfs/mnt/b.csv").read_text() == "y"
-    assert is_local(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
+    assert resolve_local_path(f"{VOLUME}/a.csv") == tmp_path / "Volumes/prod/flights/landing/a.csv"
 
 
 def test_what_spark_reads_cannot_lie_on_dbfs_root(double: Double) -> None:
     with pytest.raises(ConfigError, match=r"serverless compute cannot read; use a volume"):
-        is_local("dbfs:/mnt/landing")
+        resolve_local_path("dbfs:/mnt/landing")
 
 
 # --- copying ---------------------------------------------------------------------------------------------------------
