@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from mlops.contract import MlopsError
 from mlops.platform import runtime, sdk
-from mlops.platform.storage import INSTEAD, resolve_local_path, normalise_path
+from mlops.platform.storage import INSTEAD, normalise_path, resolve_local_path
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -292,6 +292,7 @@ JAVA_ZONES = {
 
 
 RULES: tuple[Rule, ...] = (
-    check_resource_keys, check_scripts, check_apps, check_artifacts, check_early_references, check_cli_version, check_lookups,
-    check_target_mappings, check_volume_paths, check_development, check_production, check_source_linked, check_run_as, check_schedules,
+    check_resource_keys, check_scripts, check_apps, check_artifacts, check_early_references,
+    check_cli_version, check_lookups, check_target_mappings, check_volume_paths, check_development,
+    check_production, check_source_linked, check_run_as, check_schedules,
 )  # fmt: skip

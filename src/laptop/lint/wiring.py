@@ -160,6 +160,6 @@ def check_overridden(view: LintTarget) -> Iterator[Diagnostic]:
 
 
 HOUSE_RULES: tuple[Rule, ...] = (
-    check_entry_points, check_modules, check_unused_entry_points, check_keyword_arguments, check_own_parameters, check_parameters,
-    check_unused_configurations, check_conditions, check_overridden,
+    check_entry_points, check_modules, check_unused_entry_points, check_keyword_arguments,
+    check_own_parameters, check_parameters, check_unused_configurations, check_conditions, check_overridden,
 )  # fmt: skip

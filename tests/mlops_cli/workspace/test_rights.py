@@ -46,7 +46,7 @@ OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on
 FREE = {
     f"registry.{name}"
     for name in ("open_run", "log_to_run", "log_tables", "link_model", "read_document", "read_run_tags", "search_runs")
-} | {"storage.is_local", "data.full_name", "own.full_name"}
+} | {"storage.resolve_local_path", "data.full_name", "own.full_name"}
 """What takes a permission on the experiment, which the bundle gives, or nothing at all."""
 
 
