@@ -48,7 +48,7 @@ def write_text(path: str, text: str) -> bool:
     """Write a file completely or not at all; returns False if it exists with the same content.
 
     Raises:
-        ConfigError: as `resolve_local_path`, or the path is of a volume that is not there: its folder is never made here.
+        ConfigError: as `resolve_local_path`, or the volume of the path does not exist: its folder is never made here.
     """
     file, data = resolve_local_path(path), text.encode()
     if runtime.home() is None and file.parts[1:2] == ("Volumes",) and not (volume := Path(*file.parts[:5])).is_dir():
