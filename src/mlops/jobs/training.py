@@ -57,7 +57,8 @@ def run(job: Job) -> None:
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
         folds = _split_folds(job, rows, plan)
-        parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
+        with autologging.autolog_fit("off"):
+            parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
         settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})
@@ -104,9 +105,11 @@ def _fit(
     if job.config.autologging == "on":
         with autologging.autolog_fit("on"):
             pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
-        study = backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
+        with autologging.autolog_fit("off"):
+            study = backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
     else:
-        with ThreadPoolExecutor(1) as pool:  # not a process, which would hold the rows a second time
+        # A thread and not a process, which would hold the rows a second time.
+        with autologging.autolog_fit("off"), ThreadPoolExecutor(1) as pool:
             run_backtest = pool.submit(
                 backtests.run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights
             )
@@ -175,7 +178,7 @@ def _check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> 
         ConfigError: the file would be refused; says what to write into the use case.
     """
     some = labels.groupby(labels, sort=False).head(_FEW).index[: 4 * _FEW]
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), autologging.autolog_fit("off"):
         pipeline = model.build({}).fit(inputs.loc[some], labels.loc[some])
     if missing := model_scan.find_missing_types(pipeline, model):
         types = "".join(f'"{name}", ' for name in sorted({*model.trusted_types, *missing}))

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+_TURN = threading.Condition()
+_OPEN: Counter[str] = Counter()
+"""Number of open fits of this process, by their switch. A laptop runs tasks in threads of one process."""
 _LOG = logging.getLogger(__name__)
 _FLAVOR = "sklearn"
 """The only flavour of MLflow that is switched on: every model of a use case is a scikit-learn pipeline."""
@@ -74,18 +79,37 @@ def explain_unsupported() -> str:
 def autolog_fit(switch: str) -> Iterator[None]:
     """Log what is fitted inside into the open run; switch "off": log nothing.
 
-    Nothing else may be fitted inside, not even in another thread. MLflow keeps one autologging session per process: of
-    two simultaneous fits one is lost, and a fit in a thread without an open run opens its own run.
+    What is fitted inside is one fit, which may fit others in its threads. A fit that is logged waits until no other is
+    open in this process, and others wait for it.
     """
-    if switch == "off":
-        yield
-        return
-    import mlflow
+    with _take_turn(switch):
+        if switch == "off":
+            yield
+            return
+        import mlflow
 
-    if problem := explain_unsupported():
-        _LOG.warning("%s", problem)
-    mlflow.sklearn.autolog(**{name: setting.here for name, setting in SETTINGS.items()})
+        if problem := explain_unsupported():
+            _LOG.warning("%s", problem)
+        mlflow.sklearn.autolog(**{name: setting.here for name, setting in SETTINGS.items()})
+        try:
+            yield
+        finally:
+            mlflow.sklearn.autolog(disable=True)
+
+
+@contextmanager
+def _take_turn(switch: str) -> Iterator[None]:
+    """Let a fit that is logged run alone in this process, and other fits at the same time.
+
+    MLflow keeps one autologging session per process: of two simultaneous fits it loses one, and for a fit in a thread
+    without an open run it opens a run.
+    """
+    with _TURN:
+        _TURN.wait_for(lambda: not _OPEN["on"] and (switch == "off" or not _OPEN["off"]))
+        _OPEN[switch] += 1
     try:
         yield
     finally:
-        mlflow.sklearn.autolog(disable=True)
+        with _TURN:
+            _OPEN[switch] -= 1
+            _TURN.notify_all()
