@@ -57,8 +57,7 @@ def run(job: Job) -> None:
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
         folds = _split_folds(job, rows, plan)
-        with autologging.autolog_fit("off"):
-            parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
+        parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
         settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})

@@ -19,6 +19,7 @@ from mlops.context import Context
 from mlops.contract import UseCase
 from mlops.modeling.baselines import make_baselines
 from mlops.modeling.fitting import fit_pipeline
+from mlops.platform import autologging
 from mlops.questions import Array, Question, question_of
 from mlops.reports import charts
 
@@ -60,9 +61,11 @@ def search_parameters(
     count = min(trials, len(ParameterGrid(dict(model.space))))
     tried: list[tuple[float, int, Mapping[str, Any]]] = []
     for parameters in ({}, *ParameterSampler(dict(model.space), count, random_state=model.seed)):
-        metrics = [
-            _measure_fold(question, model.build(parameters), inputs, labels, fold, weights=weights)[1] for fold in folds
-        ]
+        with autologging.autolog_fit("off"):
+            metrics = [
+                _measure_fold(question, model.build(parameters), inputs, labels, fold, weights=weights)[1]
+                for fold in folds
+            ]
         means = {name: float(np.mean([figures[name] for figures in metrics])) for name in (names.loss, names.ranking)}
         with job.registry.open_run(job.config.experiment, f"trial {len(tried)}", {}):
             job.registry.log_to_run(parameters, means, {})
