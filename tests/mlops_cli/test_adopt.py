@@ -19,7 +19,7 @@ from laptop.bundle import load_bundle
 from laptop.lint import lint_bundle
 from mlops.contract import MlopsError
 from mlops.data.point_in_time import columns_read
-from mlops.jobs import training
+from mlops.modeling.trial_fit import check_types
 from mlops.questions import question_of
 from mlops_cli import adopt, checkout_checks, cli
 
@@ -110,7 +110,7 @@ def test_the_empty_use_case_of_a_kind_has_a_model_and_a_policy_that_fit_it(tmp_p
     given = {"binary": [0, 1], "classes": ["one", "another"], "number": [0.5, 2.0]}[kind]
     question = question_of(use_case.label)
     labels = question.training_target(question.encode_labels(pd.Series(given * 30)))
-    training._check_types(use_case.model, numbers, labels)
+    check_types(use_case.model, numbers, labels)
 
 
 @pytest.mark.parametrize("words", [["--kind", "number"], ["--empty", "--kind", "rank"]])

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import joblib
 import pandas as pd
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
 from mlops.context import Context, task
-from mlops.contract import ConfigError, DataError, Model, Values
+from mlops.contract import ConfigError, DataError
 from mlops.contract.model_version import Version
 from mlops.data import labels as label_tables
 from mlops.data import predictions, training_sample
 from mlops.data.sample_plan import SamplePlan
 from mlops.modeling import backtest as backtests
 from mlops.modeling import splits, volume
-from mlops.modeling.fitting import fit_pipeline, takes_weights
-from mlops.platform import autologging, model_scan, runtime
+from mlops.modeling.fitting import takes_weights
+from mlops.modeling.trial_fit import check_types
+from mlops.platform import model_scan, runtime
 from mlops.questions import question_of
 from mlops.release.model_card import render_model_card
 from mlops.release.model_owner import check_model_owner
 from mlops.release.version_record import ShownTags, TrainingRun
 
 Job = Context[TrainingConfig]
-_FEW = 100
-"""Number of rows per label that a trial is fitted on; of all labels four times as many at most."""
 
 
 def run(job: Job) -> None:
@@ -44,24 +40,24 @@ def run(job: Job) -> None:
     check_model_owner(job)
     as_of, model = job.config.as_of, job.use_case.model
     train_until = splits.split_windows(as_of, job.use_case.policy).train_until
-    tables = _log_input_tables(job)
+    tables = _choose_table_versions(job)
     rows, plan = _training_rows(job, train_until, tables)
     weights = None if plan is None else training_sample.weigh_rows(rows, plan, job.use_case)
     question = question_of(job.use_case.label)
     inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[label_tables.LABEL])
-    _check_types(job.use_case.model, inputs, labels)
+    check_types(job.use_case.model, inputs, labels)
     facts = _training_facts(job, train_until, tables, "" if plan is None else plan.describe())
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
     name = f"training {as_of:%Y-%m-%d}"
     with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
-        folds = _split_folds(job, rows, plan)
+        folds = backtests.split_training_rows(job.use_case, rows, plan)
         parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
         settings = job.config.model_dump(mode="json") | {f"model.{name}": value for name, value in parameters.items()}
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})
-        pipeline, study = _fit(job, parameters, inputs, labels, folds[-1], weights=weights)
+        pipeline, study = backtests.fit_with_backtest(job, parameters, inputs, labels, folds[-1], weights=weights)
         facts = replace(facts, model_digest=joblib.hash(pipeline))
         unjudged = _log_unjudged(job, rows, train_until, plan)
         card = render_model_card(job, study, facts, rows=len(rows), parameters=parameters, unjudged=unjudged)
@@ -82,42 +78,6 @@ def run(job: Job) -> None:
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
 
 
-def _split_folds(job: Job, rows: pd.DataFrame, plan: SamplePlan | None) -> tuple[backtests.Fold, ...]:
-    """Split the rows in time; tests are on rows that were sampled alike, so that figures need no weights."""
-    folds = splits.split_folds(rows["event_time"].to_numpy(), job.use_case.policy, backtests.FOLDS)
-    if plan is None:
-        return folds
-    alike = (rows[training_sample.BUCKET] < plan.common_bound).to_numpy()
-    return tuple((train, test[alike[test]]) for train, test in folds)
-
-
-def _fit(
-    job: Job,
-    parameters: Mapping[str, Any],
-    inputs: pd.DataFrame,
-    labels: pd.Series[Any],
-    fold: backtests.Fold,
-    *,
-    weights: Values | None,
-) -> tuple[Pipeline, backtests.Backtest]:
-    """Fit the model on all rows, and measure it on the newest fold: at the same time, unless the fit is autologged."""
-    if job.config.autologging == "on":
-        with autologging.autolog_fit("on"):
-            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
-        with autologging.autolog_fit("off"):
-            study = backtests.run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
-    else:
-        # A thread and not a process, which would hold the rows a second time.
-        with autologging.autolog_fit("off"), ThreadPoolExecutor(1) as pool:
-            run_backtest = pool.submit(
-                backtests.run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights
-            )
-            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
-        study = run_backtest.result()
-    backtests.log_baseline(job, study)
-    return pipeline, study
-
-
 def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: SamplePlan | None) -> tuple[str, ...]:
     """Log which limits of the policy can never be judged, counted on the newest days, as many as a holdout has.
 
@@ -133,7 +93,7 @@ def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: Sam
     return unjudged
 
 
-def _log_input_tables(job: Job) -> dict[str, int]:
+def _choose_table_versions(job: Job) -> dict[str, int]:
     """Choose the version of each table that training reads: the newest, or that of the parameter `table_versions`.
 
     Raises:
@@ -168,23 +128,6 @@ def _training_rows(
         raise DataError(f"no row {before} has a matured label: land more days, or train with a later as_of")
     question_of(job.use_case.label).check_training(rows[label_tables.LABEL], before)
     return rows, plan
-
-
-def _check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> None:
-    """Fit a few rows, to see within a second which types the file of the fitted model will hold.
-
-    Raises:
-        ConfigError: the file would be refused; says what to write into the use case.
-    """
-    some = labels.groupby(labels, sort=False).head(_FEW).index[: 4 * _FEW]
-    with threadpool_limits(limits=1), autologging.autolog_fit("off"):
-        pipeline = model.build({}).fit(inputs.loc[some], labels.loc[some])
-    if missing := model_scan.find_missing_types(pipeline, model):
-        types = "".join(f'"{name}", ' for name in sorted({*model.trusted_types, *missing}))
-        raise ConfigError(
-            f"a fitted model holds {', '.join(missing)}, and the use case trusts no such type: if you trust it, write "
-            f"into Model(...): trusted_types=({types.strip()})"
-        )
 
 
 def _find_registered(job: Job) -> Version | None:

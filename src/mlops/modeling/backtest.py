@@ -1,8 +1,9 @@
-"""Search parameters, backtest the model against baselines, and render the model card."""
+"""Search parameters, fit the model, and backtest it against baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +18,9 @@ from threadpoolctl import threadpool_limits
 from mlops.config import TrainingConfig
 from mlops.context import Context
 from mlops.contract import UseCase
+from mlops.data import training_sample
+from mlops.data.sample_plan import SamplePlan
+from mlops.modeling import splits
 from mlops.modeling.baselines import make_baselines
 from mlops.modeling.fitting import fit_pipeline
 from mlops.platform import autologging
@@ -39,6 +43,15 @@ class Backtest:
     """Figures by `backtest_<model>_<figure>`."""
     plots: Mapping[str, str]
     """SVG by file name."""
+
+
+def split_training_rows(use_case: UseCase, rows: pd.DataFrame, plan: SamplePlan | None) -> tuple[Fold, ...]:
+    """Split the rows in time; tests are on rows that were sampled alike, so that figures need no weights."""
+    folds = splits.split_folds(rows["event_time"].to_numpy(), use_case.policy, FOLDS)
+    if plan is None:
+        return folds
+    alike = (rows[training_sample.BUCKET] < plan.common_bound).to_numpy()
+    return tuple((train, test[alike[test]]) for train, test in folds)
 
 
 def search_parameters(
@@ -74,6 +87,31 @@ def search_parameters(
     words = f"trial {number} of {len(tried)} has the least {names.loss_words}, {loss:.4f}"
     job.log.info("%s: %s", words, best or "the defaults")
     return best
+
+
+def fit_with_backtest(
+    job: Context[TrainingConfig],
+    parameters: Mapping[str, Any],
+    inputs: pd.DataFrame,
+    labels: pd.Series[Any],
+    fold: Fold,
+    *,
+    weights: Array | None,
+) -> tuple[Pipeline, Backtest]:
+    """Fit the model on all rows, and measure it on the newest fold: at the same time, unless the fit is autologged."""
+    if job.config.autologging == "on":
+        with autologging.autolog_fit("on"):
+            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
+        with autologging.autolog_fit("off"):
+            study = run_backtest(job.use_case, parameters, inputs, labels, fold, weights=weights)
+    else:
+        # A thread and not a process, which would hold the rows a second time.
+        with autologging.autolog_fit("off"), ThreadPoolExecutor(1) as pool:
+            backtest = pool.submit(run_backtest, job.use_case, parameters, inputs, labels, fold, weights=weights)
+            pipeline = fit_pipeline(job.use_case.model.build(parameters), inputs, labels, weights)
+        study = backtest.result()
+    log_baseline(job, study)
+    return pipeline, study
 
 
 def run_backtest(

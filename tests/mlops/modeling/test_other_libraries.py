@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from mlops.contract import ConfigError, Model
-from mlops.jobs import training
+from mlops.modeling.trial_fit import check_types
 from mlops.platform import model_scan
 
 BOOSTER = ("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier")
@@ -68,18 +68,18 @@ def test_missing_types_are_said_with_the_line_to_add_before_the_model_is_fitted(
 
     own = f"{__name__}.Clip"
     with pytest.raises(ConfigError) as error:
-        training._check_types(Model(build=build, trusted_types=TREE), *rows)
+        check_types(Model(build=build, trusted_types=TREE), *rows)
     line = str(error.value).partition("trusted_types=")[2]
     assert sorted(ast.literal_eval(line)) == sorted({own, *types, *TREE})
     assert [pipeline[-1].n_features_in_ for pipeline in fits] == [2]
-    training._check_types(Model(build=build, trusted_types=(own, *types)), *rows)
+    check_types(Model(build=build, trusted_types=(own, *types)), *rows)
 
 
 @pytest.mark.parametrize(
     ("make", "types"), [(LogisticRegression, ()), (HistGradientBoostingClassifier, TREE)], ids=["plain", "trees"]
 )
 def test_scikit_learns_own_models_need_no_more_than_their_types(rows, make, types):
-    training._check_types(Model(build=lambda _: make_pipeline(make()), trusted_types=types), *rows)
+    check_types(Model(build=lambda _: make_pipeline(make()), trusted_types=types), *rows)
 
 
 def test_the_trial_is_on_few_rows_of_every_label(rows):
@@ -91,8 +91,8 @@ def test_the_trial_is_on_few_rows_of_every_label(rows):
 
     model = SimpleNamespace(fit=fit)
     inputs, labels = rows
-    training._check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, labels)
-    training._check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, inputs["b"])
+    check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, labels)
+    check_types(Model(build=lambda _: model, trusted_types=(f"{__name__}.Clip",)), inputs, inputs["b"])
     (binary, numbers) = (labels for _, labels in seen)
     assert binary.value_counts().to_dict() == {0: 100, 1: min(100, int(labels.sum()))}
     assert len(numbers) == 400

@@ -18,7 +18,6 @@ from mlflow.utils.autologging_utils import versioning
 from toy import TOY
 
 from mlops.contract.model_version import Version
-from mlops.jobs import training
 from mlops.modeling import backtest
 from mlops.platform import autologging
 from mlops.platform.registry import Registry
@@ -37,7 +36,7 @@ def fitted(registry, switch, name):
     job = SimpleNamespace(use_case=TOY, config=SimpleNamespace(autologging=switch), registry=registry, log=LOG)
     fold = np.arange(300), np.arange(300, 400)
     with registry.open_run(name, "training", {}) as run_id:
-        pipeline, study = training._fit(job, {}, features, label, fold, weights=None)
+        pipeline, study = backtest.fit_with_backtest(job, {}, features, label, fold, weights=None)
     assert isinstance(study, backtest.Backtest)
     return mlflow.get_run(run_id), joblib.hash(pipeline)
 
