@@ -61,11 +61,7 @@ def main() -> None:
 def _write_version(place: Path) -> Path:
     """Fit the use case's model on drawn rows, and lay its files out as a container has them."""
     generator = np.random.default_rng(0)
-    columns = {
-        f.name: generator.choice(list("abcdefgh"), _ROWS) if f.input_type == "string" else generator.normal(size=_ROWS)
-        for f in USE_CASE.features
-    }
-    rows = pd.DataFrame(columns)
+    rows = draw_features(_ROWS, generator)
     pipeline = USE_CASE.model.build({}).fit(rows, (generator.random(_ROWS) < 0.2).astype("int64"))
     registry, folder = Registry(place / "home"), place / "container"
     with registry.open_run("/serving", "training", {}):
@@ -83,6 +79,17 @@ def _write_version(place: Path) -> Path:
     card.write_card(folder / CARD)
     shutil.copy(scoring_server.__file__, folder / "serve.py")
     return folder
+
+
+def draw_features(rows: int, generator: np.random.Generator) -> pd.DataFrame:
+    """Draw rows of the use case's features, each within its limits."""
+    columns = {
+        f.name: generator.choice(list("abcdefgh"), rows)
+        if f.input_type == "string"
+        else np.clip(generator.normal(size=rows), *f.limits)
+        for f in USE_CASE.features
+    }
+    return pd.DataFrame(columns)
 
 
 def _body(example: dict[str, list[list[object]]], rows: int) -> bytes:

@@ -253,8 +253,10 @@ def _make_quality_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
     for row in sorted(evaluated, key=lambda row: row["window_start"]):
         window = f"{row['window_start']:%Y-%m-%d} - {row['window_end'] - _DAY:%m-%d}"
         values = (f"{row[names.ranking]:.4f}", f"{row[names.loss]:.4f}", f"{row[names.gap]:+.4f}")
-        first = [f"{row[f'baseline_{figure}']:.4f}" for figure in (names.ranking, names.loss)]
-        baseline = f"{names.ranking_words} {first[0]}, {names.loss_words} {first[1]}"
+        ranking, loss = (row[f"baseline_{figure}"] for figure in (names.ranking, names.loss))
+        # Predictions of a single day are not compared.
+        known = ranking is not None and loss is not None
+        baseline = f"{names.ranking_words} {ranking:.4f}, {names.loss_words} {loss:.4f}" if known else "not compared"
         table.add_row(window, str(row["model_version"]), f"{row['rows']:,}", *values, baseline)
     return table
 

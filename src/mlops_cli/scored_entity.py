@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mlops.contract import ConfigError, DataError, ModelError, UseCase
-from mlops.contract.model_version import to_utc
+from mlops.contract.model_version import REQUEST_ID, to_utc
 from mlops.release.version_record import VersionRecord, champion_of, read_record
 from mlops_cli import audit_records
 from mlops_cli.bundle_cli import DeployedBundle
@@ -22,7 +22,7 @@ class ScoredEntity:
 
     features: Row
     prediction: Row | None
-    """Its newest row in the table of predictions; None: it was not scored yet."""
+    """Its newest row of a batch or a stream in the table of predictions; None: it was not scored yet."""
     record: VersionRecord
     """Number of the version that scored it, else of the champion."""
 
@@ -40,6 +40,8 @@ def find_entity(deployed: DeployedBundle, use_case: UseCase, key: str) -> Scored
         for names in (("data_catalog", "data_schema"), ("catalog", "schema"))
     )
     scored = read_entity(deployed, (*own, f"{use_case.table_prefix}predictions"), given)
+    # What the endpoint answered rests on what its client sent, and the table of features does not have that.
+    scored = [row for row in scored if not row.get(REQUEST_ID)]
     newest = max(scored, key=lambda row: (parse_moment(row["scored_at"]), int(row["model_version"])), default=None)
     at = None if newest is None else parse_moment(newest["prediction_time"])
     features = read_entity(deployed, (*data, f"{use_case.table_prefix}features"), given)

@@ -1,11 +1,11 @@
 import io
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
-from demo.replay import describe_retraining, find_days, print_champions
+from demo.replay import _make_quality_table, describe_retraining, find_days, print_champions
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -84,3 +84,11 @@ def test_names_of_champions_are_whole_on_any_screen(name, width):
     row = {"alias": "champion", "model": model, "version": 3, "digest": "d" * 64, "run": "e" * 32}
     print_champions(Console(file=screen, width=width), [row, row | {"alias": "challenger"}])
     assert screen.getvalue() == f"champion {model} version 3, artifact digest {'d' * 12}, run {'e' * 8}\n"
+
+
+@pytest.mark.parametrize(("baseline", "said"), [(0.7, "AUC 0.7000, log-loss 0.7000"), (None, "not compared")])
+def test_a_window_of_a_single_day_is_shown_without_the_comparison_that_it_lacks(baseline, said):
+    moment, figures = datetime(2013, 3, 26, tzinfo=UTC), dict.fromkeys(("auc", "log_loss", "calibration_gap"), 0.5)
+    row = {"slice": "", "state": "judged", "window_start": moment, "window_end": moment, "model_version": 1, "rows": 9}
+    table = _make_quality_table([row | figures | {"baseline_auc": baseline, "baseline_log_loss": baseline}])
+    assert list(table.columns[-1].cells) == [said]

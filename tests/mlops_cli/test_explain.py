@@ -110,6 +110,15 @@ def test_an_entity_without_prediction_is_explained_by_the_champion_at_its_newest
     assert out.startswith("not scored yet; each input as known at 2024-03-01T04:00:00Z")
 
 
+def test_what_the_endpoint_answered_is_not_explained_by_the_features_of_the_batch(ask):
+    (made,) = ask.stored["predictions"]
+    later = {**made, "prediction": 0.1, "scored_at": AT + timedelta(hours=1), "endpoint_request_id": "r1"}
+    ask.stored["predictions"] = [{**made, "endpoint_request_id": None}, later]
+    shutil.rmtree(ask.home / "warehouse/prod/toy/predictions")
+    store(ask.home, ask.stored)
+    assert "prediction 0.9, scored at 2024-03-01T04:00:00Z" in ask("7")[1]
+
+
 def test_the_row_of_the_prediction_is_explained_even_if_a_newer_one_is_there(ask):
     ask.stored["predictions"][0]["prediction_time"] = AT - timedelta(days=1)
     store(ask.home, ask.stored)

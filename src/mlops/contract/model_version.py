@@ -10,6 +10,8 @@ from typing import Any, Self
 from mlops.contract.errors import ModelError
 from mlops.contract.text import clean_text
 
+REQUEST_ID = "endpoint_request_id"
+"""Column of `predictions`: the request at which the endpoint answered; empty: a batch or a stream scored the row."""
 CHECK = "mlops-check"
 """The `client_request_id` of the requests by which jobs check a version at an endpoint."""
 

@@ -17,9 +17,9 @@ from pyspark.sql import functions as F
 from mlops.config import InferenceConfig
 from mlops.context import Context
 from mlops.contract import DataError, UseCase
+from mlops.contract.model_version import REQUEST_ID
 from mlops.data import scoring, table_schemas
 from mlops.data.payload import BROKEN, LEFT_OUT, PAYLOAD, UNKNOWN_VERSION, list_predictions
-from mlops.data.table_schemas import REQUEST_ID
 from mlops.platform import tables
 from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 from mlops.questions import question_of

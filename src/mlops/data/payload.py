@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import UseCase
-from mlops.contract.model_version import CHECK
+from mlops.contract.model_version import CHECK, REQUEST_ID
 from mlops.questions import question_of
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def list_predictions(row: Mapping[str, Any], use_case: UseCase, versions: Mappin
         versions: as for `parse_request`.
 
     Returns:
-        Rows with endpoint_request_id, scored_at, model_version, the entity's key and the score columns, or with rule
+        Rows with REQUEST_ID, scored_at, model_version, the entity's key and the score columns, or with rule
         and state.
     """
     parsed = parse_request(row, use_case, versions)
-    base = {"endpoint_request_id": row["databricks_request_id"], "scored_at": row["request_time"]}
+    base = {REQUEST_ID: row["databricks_request_id"], "scored_at": row["request_time"]}
     if parsed.packed is None:
         return [base | {"rule": parsed.rule or None, "state": LEFT_OUT if parsed.is_left_out else BROKEN}]
     return [

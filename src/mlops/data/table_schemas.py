@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.contract import Column, ConfigError, Feature, Source, UseCase
 from mlops.contract.data import FILE_MODIFIED
+from mlops.contract.model_version import REQUEST_ID
 from mlops.platform.tables import SHARED, SQL_TYPES, Schema, TableColumn
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ _COLUMN = (
 _ROWS = TableColumn("rows", "long", "Rows")
 
 
-REQUEST_ID = "endpoint_request_id"
-"""Column of `predictions`: the request at which the endpoint answered; empty: a batch or a stream scored the row."""
 SHADOW = "shadow_predictions"
 """Table of predictions that a challenger made beside the champion, and that answer nobody."""
 TABLES: dict[str, tuple[TableColumn, ...]] = {

@@ -60,8 +60,13 @@ def load_champion(job: Job) -> tuple[Sequence[AuditRow], AuditRow, Version]:
     return rows, last, champion
 
 
-def serve_champion(job: Job, endpoint: Endpoint) -> Version:
+def serve_champion(job: Job, endpoint: Endpoint, *, alone: bool = False) -> Version:
     """Give the champion of the audit table the whole traffic, and send it its own input example; returns it.
+
+    Args:
+        job: the job of the endpoint.
+        endpoint: which serves it.
+        alone: it gets all requests at once, also where a rollout is on.
 
     Raises:
         ModelError: it does not serve; the endpoint serves what it served before, and a move of this run is undone.
@@ -70,7 +75,7 @@ def serve_champion(job: Job, endpoint: Endpoint) -> Version:
     before: dict[int, int] = {}
     try:
         before = dict(endpoint.read_traffic())
-        traffic = _first_traffic(job, last, before)
+        traffic = {champion.number: 100} if alone else _first_traffic(job, last, before)
         endpoint.set_traffic(traffic)
         check_version(job, endpoint, champion, None if traffic == {champion.number: 100} else champion.number)
     except Exception as error:  # whatever the error is, the previous version has to serve again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlops.config import RolloutConfig
 from mlops.context import Context
@@ -46,11 +47,17 @@ def take_step(job: Job, endpoint: Endpoint) -> Step:
 
 
 def _align(job: Job, endpoint: Endpoint, champion: Version) -> Step:
-    """Without a rollout, give the champion all requests; a champion that has them already is not checked again."""
+    """Without a rollout, give the champion all requests; it is checked only where there was no endpoint.
+
+    A check that fails would give the requests back to what was served before, which may be a version that was aborted.
+    """
     traffic = endpoint.read_traffic()
     step = rollout.plan_step(champion.number, None, traffic, has_begun=True)
     if step is None:
         raise ModelError(f"the traffic {dict(traffic)} of endpoint {job.config.endpoint} cannot be read")
+    if step.action == "align" and not traffic:
+        serving.serve_champion(job, endpoint, alone=True)
+        return replace(step, action="done")
     if step.action == "align":
         endpoint.set_traffic(step.traffic)
     return step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from contextlib import suppress
 from functools import cache
 
@@ -10,6 +12,8 @@ import life
 import numpy as np
 import pandas as pd
 import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inmemory import Jobs
@@ -18,6 +22,7 @@ from toy import TOY
 
 from mlops.contract import MlopsError, ModelError
 from mlops.data.labels import LABEL
+from mlops.platform.local_endpoint import LocalEndpoint
 from mlops.platform.model_scan import OpenedModel
 from mlops.release.version_record import AuditRow, champion_of
 from mlops.serving import endpoint, rollout_evidence
@@ -258,3 +263,62 @@ def test_a_killed_driver_leaves_what_the_next_run_ends(kills, share, failure):
             assert newest.verdict == "serves" or FAILURES[failure][1] in newest.reason
         else:
             assert champion == 2
+
+
+@pytest.mark.parametrize("failure", ["", "NaN"])
+def test_an_endpoint_that_is_switched_on_later_is_checked_before_it_stays(world, failure):
+    for _ in SHARES[1:]:
+        assert world.run()
+    world.platform.traffic.clear()
+    if not failure:
+        assert world.run()
+        assert world.platform.traffic == {2: 100}
+        assert world.rows[-1].reason == "endpoint late serves it"
+        return
+    FAILURES[failure][0](world)
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"version 2 does not serve at endpoint late: a prediction is not finite"):
+            world.run()
+        assert (world.platform.traffic, champion_of(world.rows)) == ({}, 2)
+        assert world.rows[-1].verdict == "failed"
+
+
+def make_server(behaves):
+    """Make the application of one version, which a test makes slow, failing or wrong."""
+
+    def make(version):
+        app = FastAPI()
+
+        @app.post("/invocations")
+        async def answer(request: Request) -> Response:
+            right, how = predict(version, await request.json()), behaves if version == 2 else ""
+            if how == "slow" and len(right) == 1:
+                time.sleep(0.8)
+            shown = [[float("nan"), 1.0]] * len(right) if how == "wrong" else right
+            return Response(json.dumps({"predictions": shown}), 500 if how == "failing" else 200)
+
+        return app
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("behaves", "reason"),
+    [
+        ("", "% of the requests after"),
+        ("slow", "a request takes"),
+        ("failing", "requests failed, at most 1% may: version 2 answered with status 500"),
+        ("wrong", "a prediction is not finite"),
+    ],
+    ids=["well", "slow", "failing", "wrong"],
+)
+def test_two_real_servers_are_judged_as_the_platform_is(world, tmp_path, monkeypatch, behaves, reason):
+    monkeypatch.setitem(ENDPOINT, "endpoint_latency_ms", 600)
+    world.lead_to(5)
+    file = tmp_path / "late.json"
+    file.write_text(json.dumps({"traffic": {"1": 95, "2": 5}}))
+    monkeypatch.setattr(endpoint, "open_endpoint", lambda job: LocalEndpoint(file, make_server(behaves)))
+    assert world.run()
+    expected = ({"1": 100}, 1) if behaves else ({"1": 75, "2": 25}, 2)
+    assert (json.loads(file.read_text())["traffic"], champion_of(world.rows)) == expected
+    assert any(reason in row.reason for row in world.rows[-2:])
