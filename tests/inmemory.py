@@ -132,7 +132,7 @@ class Audit:
     def __init__(self, world):
         self.world = world
 
-    def insert_new(self, table, rows, key):
+    def append_numbered(self, table, rows, writer, number):
         self.world.write()
         columns = [column.name for column in table_schemas.TABLES["audit"]]
         for row in (dict(zip(columns, values, strict=True)) for values in rows):

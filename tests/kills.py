@@ -64,7 +64,7 @@ def _end_before(write, task, target, job):
     for store in (Versions, Runs):
         arm(store, *(name for name in dir(store) if name.startswith(_WRITES)))
     arm(LocalArtifactRepository, "log_artifact", "log_artifacts")
-    arm(Schema, "create_table", "_merge")
+    arm(Schema, "create_table", "_merge", "append_numbered")
     arm(shutil, "copytree")
     runtime.set_task_value = deadly(lambda *_: None)
     life = Life()

@@ -201,11 +201,11 @@ def write_without_spark(patch):
     patch.setattr(runtime, "spark", lambda: None)
     patch.setattr(table_schemas, "create_tables", lambda *_: None)
     patch.setattr(table_schemas, "make_frame", lambda own, table, rows: rows)
-    patch.setattr(tables.Schema, "insert_new", _append)
+    patch.setattr(tables.Schema, "append_numbered", _append)
     patch.setattr(audit_log, "read_rows", _read)
 
 
-def _append(own, table, rows, key):
+def _append(own, table, rows, writer, number):
     columns = pa.schema([(column.name, _ARROW[column.type]) for column in table_schemas.TABLES[table]])
     arrow = pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], columns)
     write_deltalake(own.warehouse / own.catalog / own.name / table, arrow, mode="append")

@@ -17,7 +17,7 @@ def run(job: Context[DeploymentConfig]) -> None:
         return
     if job.config.approval_binding == "platform":
         _record_button(job)
-    record = aliases.require_approval(job)
+    record = aliases.require_approval(job, audit_log.load_rows(job))
     job.log.info("%s approved by %s", record, record.approval.by if record.approval else "nobody")
 
 

@@ -27,6 +27,8 @@ from mlops.monitoring.store import Baseline, Job, to_naive
 from mlops.platform import profiling, run_links, runtime
 from mlops.questions import question_of
 from mlops.questions.binary import BinaryQuestion
+from mlops.release import audit_log
+from mlops.release.version_record import AuditRow
 from mlops.reports.model_life import ModelLife, render_page
 
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
@@ -38,16 +40,16 @@ def run(job: Job) -> None:
     A run as of a moment in the past reads what was there then, judges the version that served then and starts no
     training.
     """
-    champion, first = store.find_champions(job)
+    audit = audit_log.load_rows(job)
+    champion, first = store.find_champions(job, audit)
     table_schemas.create_tables(job.own, job.use_case, *_TABLES)
     policy, as_of = job.use_case.policy, to_naive(job.config.as_of)
     window = splits.find_matured_window(job.config.as_of, policy)
     weeks = store.weeks_to_count(job, window.start)
     weeks_end = to_naive(weeks[-1] + WEEK)
-    stored = store.load_history(job)
+    stored = store.load_history(job, audit)
     past = history.select_past(stored, as_of, weeks_end)
-    # Listed once: every version costs a call to the registry, and nothing below adds a version.
-    trainings = store.list_trainings(job)
+    trainings = store.list_trainings(job, audit)
     monday = window.start - timedelta(days=window.start.weekday())
     unscored, versions = store.count_unscored(job, window, first), store.find_input_versions(job)
     predicted = _load_predicted(job, monday, store.load_baseline(job, champion, first), versions, expected=unscored[0])
@@ -73,7 +75,7 @@ def run(job: Job) -> None:
     _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
-    page = _render_report(job, known, trainings, predicted.find_unjudged(window.start, window.end))
+    page = _render_report(job, known, audit, trainings, predicted.find_unjudged(window.start, window.end))
     _log_run(job, champion, window, versions, figures=_finite_figures(job, whole), page=page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
@@ -141,12 +143,16 @@ def _load_predicted(
 
 
 def _render_report(
-    job: Job, known: dict[str, pd.DataFrame], trainings: Mapping[int, datetime], unjudged: Sequence[str]
+    job: Job,
+    known: dict[str, pd.DataFrame],
+    audit: Sequence[AuditRow],
+    trainings: Mapping[int, datetime],
+    unjudged: Sequence[str],
 ) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = to_naive(job.config.as_of).to_pydatetime()
     trained = [number for number, moment in trainings.items() if moment <= job.config.as_of]
-    verdicts = [*store.load_verdicts(job, trained)]
+    verdicts = [*store.load_verdicts(job, audit, trained)]
     life = ModelLife(
         job.config.model_name, job.use_case.question, question_of(job.use_case.label), now, verdicts=verdicts,
         unjudged=unjudged, **frames,

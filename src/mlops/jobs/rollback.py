@@ -5,8 +5,8 @@ from __future__ import annotations
 from mlops.config import RollbackConfig
 from mlops.context import Context, task
 from mlops.platform import runtime
-from mlops.release import aliases, audit_log, target_settings
-from mlops.release.version_record import version_to_restore
+from mlops.release import aliases, target_settings
+from mlops.release.version_record import newest_move, read_record, version_to_restore
 
 
 def run(job: Context[RollbackConfig]) -> None:
@@ -17,12 +17,13 @@ def run(job: Context[RollbackConfig]) -> None:
     """
     target_settings.check_settings(job)
     model = job.config.model_name
-    last = aliases.reconcile_aliases(job)
+    rows = aliases.reconcile_aliases(job)
+    last = newest_move(rows)
     if last is not None and (last.move, last.run_id) == ("rollback", job.config.run_id):
         job.log.info("version %d was put back by this run before", last.to_version)
         return
     number = version_to_restore(last, model, lambda *words: runtime.command(*words, "--target", job.config.target))
-    record = audit_log.record_of(job, number)
+    record = read_record(rows, number)
     previous = job.registry.get_version(model, number)
     served = record.move or record.verdict
     job.registry.load_model(previous if served is None else aliases.as_recorded(previous, served), job.use_case.model)

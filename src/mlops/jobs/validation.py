@@ -29,7 +29,7 @@ def run(job: Job) -> None:
     rows = audit_log.load_rows(job)
     record = read_record(rows, version.number)
     if champion_of(rows) == version.number:
-        aliases.reconcile_aliases(job)
+        aliases.reconcile_aliases(job, rows)
         answer = "champion"
         job.log.info("%s is champion already: there is nothing to judge or to approve", version)
     elif record.rejection is not None:

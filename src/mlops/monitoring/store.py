@@ -27,8 +27,7 @@ from mlops.modeling.splits import Span
 from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
 from mlops.questions import Question, question_of
-from mlops.release import audit_log
-from mlops.release.aliases import as_recorded, load_serving
+from mlops.release.aliases import as_recorded, find_serving
 from mlops.release.verdicts import DOCUMENT
 from mlops.release.version_record import MOVES, AuditRow, read_record
 
@@ -46,21 +45,25 @@ def to_naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
 
 
-def load_history(job: Job) -> dict[str, pd.DataFrame]:
-    """Read what earlier runs wrote and what was ingested, as one frame per table; the reads run in parallel."""
+def load_history(job: Job, rows: Sequence[AuditRow]) -> dict[str, pd.DataFrame]:
+    """Read what earlier runs wrote and what was ingested, as one frame per table; the reads run in parallel.
+
+    `rows` are the audit rows of the model, of which the moves become a frame.
+    """
     of_model = F.col("model_name") == job.config.model_name
     queries = {
         "metrics": job.own.read_table("metrics").where(of_model),
         "decisions": job.own.read_table("decisions").where(of_model),
         "alerts": job.own.read_table("alerts").where(of_model),
         "drift": job.own.read_table("drift").where(F.col("slice") == drift.ALL),
-        "moves": job.own.read_table("audit").where(of_model & F.col("move").isin(*MOVES)).orderBy("sequence"),
         "quarantine": job.data.read_table("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
         "counts": job.own.read_table("counts").groupBy("week").agg(F.min("as_of").alias("as_of")),
         "ledger": job.data.read_table("ledger").groupBy("source", "as_of").agg(F.max("last_known").alias("last_known")),
     }
     with ThreadPoolExecutor() as pool:
         tables = dict(zip(queries, pool.map(lambda rows: rows.toPandas(), queries.values()), strict=True))
+    moves = [{**vars(row), "as_of": to_naive(row.as_of)} for row in rows if row.move in MOVES]
+    tables["moves"] = pd.DataFrame(moves, columns=["as_of", "to_version", "move", "reason"])
     return {**tables, "metrics": name_figures(question_of(job.use_case.label), tables["metrics"])}
 
 
@@ -72,18 +75,21 @@ def name_figures(question: Question, metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics.reindex(columns=there).rename(columns={column.name: column.field for column in columns})
 
 
-def find_champions(job: Job) -> tuple[Version, AuditRow]:
+def find_champions(job: Job, rows: Sequence[AuditRow]) -> tuple[Version, AuditRow]:
     """Find the version that served at the run's moment, and the move that made the model's first champion.
+
+    `rows` are the audit rows of the model, oldest first.
 
     Raises:
         ModelError: no version served yet, the version was deleted, or alias and audit table disagree now.
     """
-    moves = [row for row in audit_log.load_rows(job) if row.move in MOVES]
+    moves = [row for row in rows if row.move in MOVES]
     then = [row for row in moves if row.as_of <= job.config.as_of]
     # A run of this moment can start a training whose version is then deployed. A repeat of the run must decide about
     # the champion that it decided about the first time, so that version is left out.
     before = [row for row in then if row.trained_as_of is None or row.trained_as_of < job.config.as_of] or then
-    if before == moves and (champion := load_serving(job)) is not None:
+    champion = find_serving(job.registry, job.config.model_name, rows, job.config.target) if before == moves else None
+    if champion is not None:
         return champion, moves[0]
     if not before:
         raise ModelError(
@@ -228,9 +234,7 @@ def count_weeks(
 
 def evaluate_weeks(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) -> pd.DataFrame:
     """Compare the counted weeks that `past` does not hold with the weeks before them."""
-    counts = job.own.read_table("counts").where(
-        (F.col("week") >= F.lit(weeks[0])) & (F.col("week") <= F.lit(weeks[-1]))
-    )
+    counts = job.own.read_table("counts").where(F.col("week").between(F.lit(weeks[0]), F.lit(weeks[-1])))
     fresh = drift.judge_weeks(counts.toPandas(), past, job.use_case.policy)
     return fresh.assign(as_of=to_naive(job.config.as_of))
 
@@ -253,9 +257,8 @@ def save(
         All given rows as one frame per table, including those that a later run has replaced.
     """
     with ThreadPoolExecutor() as pool:
-        return dict(
-            zip(rows, pool.map(lambda table: _save_table(job, table, rows[table], past[table]), rows), strict=True)
-        )
+        frames = pool.map(lambda table: _save_table(job, table, rows[table], past[table]), rows)
+        return dict(zip(rows, frames, strict=True))
 
 
 def _save_table(job: Job, table: str, rows: list[dict[Any, Any]], past: pd.DataFrame) -> pd.DataFrame:
@@ -308,12 +311,12 @@ def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: to_naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
 
 
-def list_trainings(job: Job) -> dict[int, datetime]:
+def list_trainings(job: Job, rows: Sequence[AuditRow]) -> dict[int, datetime]:
     """List the moments as of which the model's versions were trained, UTC, by version; an unknown one is left out.
 
-    A version that nobody has judged yet counts by what its training run claims.
+    A version that nobody has judged yet counts by what its training run claims. Each version costs a call.
     """
-    rows, trainings = audit_log.load_rows(job), {}
+    trainings = {}
     for version in job.registry.list_versions(job.config.model_name):
         facts = read_record(rows, version.number).facts
         if facts is None:
@@ -323,9 +326,8 @@ def list_trainings(job: Job) -> dict[int, datetime]:
     return trainings
 
 
-def load_verdicts(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+def load_verdicts(job: Job, rows: Sequence[AuditRow], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Load the document of each version's newest verdict; one that cannot be read is logged and left out."""
-    rows = audit_log.load_rows(job)
     for record in (read_record(rows, number) for number in numbers):
         verdict = record.verdict
         if verdict is None or not verdict.validation_run:  # not judged, or its report could not be written
@@ -340,11 +342,7 @@ def load_verdicts(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def weeks_to_count(job: Job, start: datetime) -> tuple[datetime, ...]:
-    """List the whole weeks whose late rows have come, from as long before `start` as limits and references look back.
-
-    Returns:
-        First moment of each week, Monday 00:00 UTC, oldest first.
-    """
+    """List the Mondays, 00:00 UTC, of weeks whose late rows have come, from as long before `start` as limits look."""
     policy = job.use_case.policy
     back = (policy.drift_memory + 1) * drift.WEEK + policy.drift_reference
     return alerts.weeks_of(start - back, job.config.as_of - policy.maturity)

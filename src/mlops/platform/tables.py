@@ -102,8 +102,9 @@ class Schema:
             DataError: there is no such table.
         """
         self._must_exist(table)
-        at = "" if version is None else f" VERSION AS OF {int(version)}"
-        return self.spark.sql(f"SELECT * FROM {self.identifier(table)}{at}")
+        if version is None:  # without a statement of its own, which `sql` sends
+            return self.spark.table(self.identifier(table))
+        return self.spark.sql(f"SELECT * FROM {self.identifier(table)} VERSION AS OF {int(version)}")
 
     def newest_version(self, table: str) -> int:
         """Return the number of the table's newest version.
@@ -268,19 +269,23 @@ class Schema:
         """
         self._merge(table, frame, key, "", first=first)
 
+    def append_numbered(self, table: str, frame: DataFrame, writer: str, number: int, **options: str) -> None:
+        """Append rows, unless `writer` has appended rows with this number or a greater one: Delta skips them silently.
+
+        Raises:
+            Conflict: another run takes the number at this moment; nothing was written.
+        """
+        with delta_errors.raise_conflicts(self.full_name(table)):
+            frame.writeTo(self.identifier(table)).options(txnAppId=writer, txnVersion=str(number), **options).append()
+
     def append_once(self, table: str, frame: DataFrame, after: int, *, adds_columns: bool = False) -> None:
         """Append rows, provided that no other run has called this since the table's version `after`.
 
         Raises:
             Conflict: another run has; nothing was written.
         """
-        token = uuid.uuid4().hex
-        # Delta stores txnVersion in the commit and silently skips an append whose number is not greater. So the token
-        # is searched in the history afterwards.
-        options = {"txnAppId": "mlops", "txnVersion": str(after + 1), "userMetadata": token}
-        options |= {"mergeSchema": "true"} if adds_columns else {}
-        with delta_errors.raise_conflicts(self.full_name(table)):
-            frame.writeTo(self.identifier(table)).options(**options).append()
+        options = {"userMetadata": (token := uuid.uuid4().hex)} | ({"mergeSchema": "true"} if adds_columns else {})
+        self.append_numbered(table, frame, "mlops", after + 1, **options)
         newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 10").collect()
         if token not in {row["userMetadata"] for row in newest}:
             raise Conflict(delta_errors.BEATEN.format(self.full_name(table)))

@@ -67,24 +67,32 @@ def as_recorded(version: Version, row: AuditRow) -> Version:
     return replace(version, facts=row.facts)
 
 
-def reconcile_aliases[C: ModelConfig](job: Context[C]) -> AuditRow | None:
-    """Set the aliases to match the newest move in the audit table; returns that move.
+def reconcile_aliases[C: ModelConfig](job: Context[C], rows: Sequence[AuditRow] | None = None) -> Sequence[AuditRow]:
+    """Set the aliases to match the newest move in the audit table; returns the rows of the model.
 
     After moving an alias the table is read again: another run may have moved the champion in between.
+
+    Args:
+        job: any job that writes the audit table.
+        rows: the rows of the model, if the job has read them just now.
     """
-    rows = audit_log.load_rows(job)
+    rows = audit_log.load_rows(job) if rows is None else rows
     while (last := newest_move(rows)) is not None and _apply_move(job, last, rows):
         rows = audit_log.load_rows(job)
-    return last
+    return rows
 
 
-def require_approval(job: Context[DeploymentConfig]) -> VersionRecord:
+def require_approval(job: Context[DeploymentConfig], rows: Sequence[AuditRow]) -> VersionRecord:
     """Return the record of the job's version if it may become champion; approval and deployment call it.
+
+    Args:
+        job: approval or deployment.
+        rows: the rows of the model.
 
     Raises:
         MlopsError: it may not; names every reason and the command to run.
     """
-    number, rows = job.config.model_version, audit_log.load_rows(job)
+    number = job.config.model_version
     record = replace(read_record(rows, number), model_name=job.config.model_name)
     objections = approvals.object_to_deployment(record, champion_of(rows), job.config.approval, runtime.now())
     text, target = str(number), job.config.target
@@ -118,7 +126,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
         job: deployment or rollback.
         version: the new champion.
         row: the row of `row_of_move`.
-        last: the newest move at the time of the decision, as `reconcile_aliases` returned it.
+        last: the newest move at the time of the decision, among the rows that `reconcile_aliases` returned.
 
     Raises:
         Conflict: another run moved the champion since; nothing was changed.
@@ -131,7 +139,7 @@ def move_champion[C: ModelConfig](job: Context[C], version: Version, row: AuditR
     with suppress(ModelError):  # another move took the alias; the audit table decides between the two
         job.registry.set_alias(version, MOVING)
     added = audit_log.add_row(job, replace(row, from_version=last.to_version if last else None), is_overtaken)
-    reconcile_aliases(job)
+    reconcile_aliases(job, added)
     if added is None:
         _drop_alias(job, MOVING, version.number)
         raise Conflict(

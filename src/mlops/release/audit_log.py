@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -32,8 +33,9 @@ def read_rows(own: Schema, model_name: str) -> list[AuditRow]:
     """Read all rows of a model, oldest first; empty if there is no table."""
     if not own.exists("audit"):
         return []
-    about = own.read_table("audit").where(F.col("model_name") == model_name).orderBy("sequence")
-    return [AuditRow.parse(row) for row in rows_of(about)]
+    about = rows_of(own.read_table("audit").where(F.col("model_name") == model_name))
+    # Sorted here: Spark would sample and shuffle a few rows.
+    return sorted((AuditRow.parse(row) for row in about), key=attrgetter("sequence"))
 
 
 def load_rows[C: ModelConfig](job: Context[C]) -> list[AuditRow]:
@@ -78,10 +80,23 @@ def add_row[C: ModelConfig](
             return None
         numbered = replace(row, sequence=1 + (before[-1].sequence if before else 0), move_id=uuid.uuid4().hex)
         with suppress(Conflict):
-            frame = table_schemas.make_frame(job.own, "audit", [numbered.values()])
-            job.own.insert_new("audit", frame, ("model_name", "sequence"))
-        # A merge that meets an existing number writes nothing and raises nothing: only the id shows whose row it is.
-        after = load_rows(job)
-        if any(added.move_id == numbered.move_id for added in after):
-            return after
+            after = _append_row(job, numbered, before)
+            # Of two writers of one number the second writes nothing: only the id shows whose row it is.
+            if any(added.move_id == numbered.move_id for added in after):
+                return after
     raise Conflict(f"{_TRIES} tries to write the audit table of {row.model_name} met other writers: run again")
+
+
+def _append_row[C: ModelConfig](job: Context[C], row: AuditRow, before: Sequence[AuditRow]) -> list[AuditRow]:
+    """Append a row, unless its number was taken since `before` was read; returns the rows of the model afterwards.
+
+    An append takes a fifth of the time of a merge. A table whose rows were deleted begins with number 1 again, and
+    Delta skips that, as a number that it knows: then a merge writes the row.
+    """
+    frame = table_schemas.make_frame(job.own, "audit", [row.values()])
+    job.own.append_numbered("audit", frame, row.model_name, row.sequence)
+    after = load_rows(job)
+    if len(after) > len(before):
+        return after
+    job.own.insert_new("audit", frame, ("model_name", "sequence"))
+    return load_rows(job)

@@ -14,6 +14,7 @@ from mlops.context import Context
 from mlops.jobs import features, ingestion, sample
 from mlops.platform import runtime
 from mlops.release import aliases, audit_log
+from mlops.release.version_record import newest_move
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 LANDING = "/Volumes/prod/toy/landing"
@@ -77,7 +78,7 @@ def two_served(life, target):
 def made_champion(life, target, number):
     life.accepted(target, number)
     job, version = life.deployment(target, number), life.version(target, number)
-    record, last = audit_log.record_of(job, number), aliases.reconcile_aliases(job)
+    record, last = audit_log.record_of(job, number), newest_move(aliases.reconcile_aliases(job))
     aliases.move_champion(job, version, aliases.row_of_move(job, "deployment", version, record, "before"), last)
 
 

@@ -145,7 +145,7 @@ class World:
 
     # --- as what a run reads
 
-    def load_history(self, job):
+    def load_history(self, job, rows):
         moves = pd.DataFrame(
             {
                 "as_of": [naive(m.as_of) for m in self.moves()],
@@ -202,8 +202,8 @@ def no_engine():
         patch.setattr(audit_log, "load_rows", lambda job: job.own.moves())
         patch.setattr(
             store,
-            "load_serving",
-            lambda job: as_recorded(job.own.get_version(MODEL, len(job.own.trained)), job.own.moves()[-1]),
+            "find_serving",
+            lambda world, model, rows, _: as_recorded(world.get_version(model, len(world.trained)), rows[-1]),
         )
         patch.setattr(store, "count_weeks", lambda *_: None)
         patch.setattr(scoring, "count_broken", lambda *_: 0)

@@ -29,6 +29,7 @@ TAKES = {
     "own.replace_rows": {("schema", "MODIFY")},
     "own.insert_new": {("schema", "MODIFY")},
     "own.append_rows": {("schema", "MODIFY")},
+    "own.append_numbered": {("schema", "MODIFY")},
     "own.append_once": {("schema", "MODIFY")},
     "own.newest_version": {("schema", "SELECT")},
     "own.set_comments": {("schema", "MODIFY")},
