@@ -20,7 +20,7 @@ from mlops.contract import Feature, UseCase
 from mlops.data.point_in_time import compute_on_nothing
 
 BLOCK = timedelta(days=28)
-"""Longest block. A source's row is sent to each block that can see it: to two if its history is as long as a block."""
+"""Longest block. A source's row is sent once per block that can see it: twice if history is as long as a block."""
 _HALVINGS = 9
 """A block is at least BLOCK / 2**9 long, which is 79 minutes."""
 
@@ -33,7 +33,7 @@ class Family:
     keys: tuple[str, ...]
     """Columns of the entity; none: the family is cut by time only."""
     shards: Mapping[str, tuple[tuple[str, ...], ...]]
-    """By source with history: the columns that correspond to the keys, in their order; one tuple per way to read it."""
+    """Per source with history, the columns that meet the keys, in their order: once per way of the features to ask."""
     columns: Mapping[str, list[str]]
     """Columns that the features read, by source."""
     reach: Mapping[str, timedelta | None]
@@ -47,7 +47,7 @@ class Cut:
     block: timedelta
     shards: int
     rows: int
-    """Estimated rows of the largest group."""
+    """About how many rows the largest group holds."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class SourceSize:
 
     rows: int
     history: timedelta | None
-    """How long the counted rows can be seen; None: for ever, so every group gets all of them."""
+    """How long the counted rows can be seen; None: for ever, so that every group gets all of them."""
     reach: timedelta
     """How long the features of the family see them."""
 
     def count(self, block: timedelta) -> float:
-        """Estimate the rows of a block of another length."""
+        """About how many rows a block of another length needs."""
         return self.rows if self.history is None else self.rows * ((block + self.reach) / (BLOCK + self.history))
 
 

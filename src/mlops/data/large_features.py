@@ -1,7 +1,7 @@
 """Compute features on Spark in groups of bounded size, where blocks of 28 days hold too many rows for a worker.
 
-A group is a shard of a family's keys in a block of time (`feature_families`). At the end the columns of all
-families are joined once, on the entity's key.
+A group is a shard of a family's keys in a block of time (`feature_families`). The families' columns meet at the end,
+once on the entity's key.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _count_largest(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -
 
 
 def _largest_share(entities: DataFrame, family: Family) -> float:
-    """Compute the largest share of a block's entities that have the same values of the keys."""
+    """Largest share that one value of the keys has of a block's entities."""
     block = feature_blocks.block_number(F.col(PREDICTION_TIME)).alias("_block")
     counted = entities.groupBy(block, *family.keys).count().groupBy("_block")
     shares = counted.agg((F.max("count") / F.sum("count")).alias("share")).agg(F.max("share").alias("share"))
@@ -76,7 +76,7 @@ def _largest_share(entities: DataFrame, family: Family) -> float:
 def make_features(
     data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks, cuts: Sequence[tuple[Family, Cut]]
 ) -> DataFrame:
-    """Compute the features as `feature_blocks.make_features` does, in the groups of `choose_cuts`."""
+    """As `feature_blocks.make_features`, in the groups of `choose_cuts`."""
     versions = {
         name: _read_versions(data, use_case, name, blocks)
         for name in {use_case.entity.source, *feature_blocks.columns_needed(use_case)}
@@ -139,7 +139,7 @@ def _compute_family(
 
 
 def _shard_number(columns: Sequence[str], shards: int, use_case: UseCase, source: str) -> Column:
-    """Compute the shard of the columns' values; values that are equal in Python get one shard, whatever their type."""
+    """Number of the shard of the columns' values: one for values that are equal in Python, whatever their type."""
     if not columns or shards == 1:
         return F.lit(0)
     types = {column.name: column.type for column in use_case.source(source).columns}

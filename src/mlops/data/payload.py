@@ -1,8 +1,8 @@
-"""Convert the requests and responses that AI Gateway records for an endpoint to predictions. Imports no Spark.
+"""Read what an endpoint was asked and answered, as AI Gateway keeps it, as predictions. Imports no Spark.
 
 A request becomes predictions if it names its entities: beside the features it has the columns of the entity's key,
-which the model's signature drops. No label can be joined to a request without them, so it is left out. Failed requests
-and those by which the jobs check a version are left out, too.
+which the model's signature drops. A request without any of them is about nobody whom a label could be joined to, and is
+left out; so are failed requests and those by which the jobs check a version.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ PAYLOAD = {
     "databricks_request_id": "string", "client_request_id": "string", "request_time": "timestamp",
     "status_code": "long", "request": "string", "response": "string", "served_entity_id": "string",
 }  # fmt: skip
-"""Columns that are read from the platform's table."""
+"""Columns of the platform's table that are read."""
 BROKEN, LEFT_OUT = "broken", "left out"
-"""States of requests that become no prediction."""
+"""States of a request that becomes no prediction."""
 UNKNOWN_VERSION = "served_entity_id:unknown"
 
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """The content of one row of the payload table."""
+    """What one row of the payload table holds."""
 
     keys: tuple[Mapping[str, Any], ...] = ()
-    """Key of each entity of the request."""
+    """Key of each entity that was asked about."""
     packed: Mapping[str, Sequence[Any]] | None = None
     """Columns of the table of predictions, one value per entity."""
     version: int | None = None
@@ -45,7 +45,7 @@ class ParsedRequest:
 
     @property
     def is_left_out(self) -> bool:
-        """Whether the request names no entity."""
+        """Whether it is about no entity."""
         return not self.rule and not self.keys
 
 
@@ -138,7 +138,7 @@ def _read_rows(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _read_keys(rows: Sequence[Mapping[str, Any]], use_case: UseCase) -> tuple[Mapping[str, Any], ...]:
-    """Read the entities of a request. If a request names an entity twice, neither answer is its prediction."""
+    """Read the entities of a request. Of two answers for one entity neither is its prediction."""
     types = {column.name: column.type for column in use_case.source(use_case.entity.source).columns}
     keys = [{name: _read_key_part(name, row.get(name), types[name]) for name in use_case.entity.key} for row in rows]
     if len({tuple(key.values()) for key in keys}) < len(keys):

@@ -1,9 +1,9 @@
-"""Task streaming: score the rows of features that are new since the last run, with the champion, as a stream.
+"""Task streaming: score with the champion the rows of features that came since the last run, as a stream.
 
-It makes the same predictions as the task inference, by the same function, and reads only new rows. The watermark is
-the end of the champion's training: every row with a later prediction time is scored, however late it arrives. The
-checkpoint says which rows were taken, and an append under a transaction identifier leaves out those that have a
-prediction: after a run that was killed at any point the next one continues, and no row is lost or scored twice.
+It makes the predictions that the task inference would make, by the same function, and reads only what is new. The
+watermark is the champion's training: a row that is asked later is scored whenever it comes. The checkpoint says which
+rows were taken, and an append under a transaction identifier leaves out those that have a prediction: a run that was
+killed at any point is carried on by the next one, and no row is lost or scored twice.
 """
 
 from __future__ import annotations

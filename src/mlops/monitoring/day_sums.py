@@ -1,4 +1,4 @@
-"""Measure a yes/no question from sums per day, for predictions that do not fit into the memory of one process.
+"""Measure a yes/no question from sums per day, where the predictions are too many to be held in one process.
 
 Workers sum up ranges of the prediction, each range whole (`sum_range`). All figures and their day-block intervals
 follow from the sums (`measure_sums`). The ranking is exact, too: a pair of rows of one range is counted where the range
@@ -46,19 +46,19 @@ class DaySums:
 
     @property
     def pairs(self) -> Array:
-        """Return the number of pairs of a row with label 1 and a row with label 0; shape as `won`."""
+        """All pairs of a row with label 1 and one with label 0, as `won`."""
         return np.outer(self.figures["positives"], self.figures["labelled"] - self.figures["positives"])
 
     def total(self, name: str) -> float:
-        """Return the sum over all days."""
+        """Sum over all days."""
         return float(self.figures[name].sum())
 
     def mean(self, name: str) -> float:
-        """Return the mean over the rows with a label."""
+        """Mean over the rows with a label."""
         return self.total(name) / self.total("labelled")
 
     def select(self, kept: Array) -> DaySums:
-        """Keep the days at which `kept` is true; its shape is (n_days,)."""
+        """Keep some days; `kept` of shape (n_days,), truth values."""
         figures = {name: values[kept] for name, values in self.figures.items()}
         return DaySums(self.days[kept], figures, self.won[np.ix_(kept, kept)])
 
@@ -69,7 +69,7 @@ class DaySums:
 
     @property
     def usual_version(self) -> int:
-        """Return the version that made most of the predictions; of several, the oldest."""
+        """The version that made most of the predictions; of equally many the oldest."""
         rows = {
             int(name.removeprefix(_VERSION)): self.total(name) for name in self.figures if name.startswith(_VERSION)
         }
@@ -101,9 +101,7 @@ def sum_range(question: BinaryQuestion, rows: pd.DataFrame, number: int, slices:
     positions = {ALL: np.arange(len(rows))}
     for name in slices:
         positions |= {f"{name}={value}": np.asarray(part) for value, part in rows.groupby(name).indices.items()}
-        positions[f"{name}?"] = np.flatnonzero(
-            rows[name].isna()
-        )  # a missing value makes no slice, but the labels of its rows count
+        positions[f"{name}?"] = np.flatnonzero(rows[name].isna())  # no slice, but its labels are counted
     cells = []
     for name, part in positions.items():
         for figure, values in figures.items():
@@ -116,7 +114,7 @@ def sum_range(question: BinaryQuestion, rows: pd.DataFrame, number: int, slices:
 
 
 def _sum_figures(question: BinaryQuestion, rows: pd.DataFrame, y: Array, p: Array) -> dict[str, Array]:
-    """Compute what each row adds to each sum; the arrays have the shape (n_rows,)."""
+    """What each row adds to each sum, shape (n_rows,)."""
     labelled = ~np.isnan(y)
     truth, entropy = np.where(labelled, y, 0.0), question.row_entropies(p)
     versions = rows["model_version"].to_numpy("int64")
@@ -169,7 +167,7 @@ def _read_slice(cells: pd.DataFrame, days: Array, names: Sequence[str], ranges: 
 def measure_sums(
     question: BinaryQuestion, sums: Mapping[str, DaySums], start: datetime, end: datetime, policy: Policy, *, due: bool
 ) -> Iterator[Quality]:
-    """Measure the slices as `quality.measure_slices` does, from their sums, which may also hold other days."""
+    """As `quality.measure_slices`, from sums of the slices, which may hold other days, too."""
     span = {"start": start, "end": end}
     whole, alone = sums[ALL].between(start, end), replace(policy, slice_min_rows=1, slice_min_positives=1)
     yield _measure_slice(question, whole, ALL, alone, span, due=due)
@@ -206,7 +204,7 @@ def _measure_slice(
 
 
 def _compute_figures(question: BinaryQuestion, sums: DaySums, expected_loss: float) -> dict[str, Any]:
-    """Compute the figures as `quality._compute_figures` does, without average precision. Every day has a label."""
+    """As `quality._compute_figures`; every day of the sums has a label. The words leave average precision out."""
     loss, rate = sums.mean("loss"), sums.mean("positives")
     ranking, gap = float(sums.won.sum() / sums.pairs.sum()), sums.mean("predicted") - rate
     skill = 1 - loss / question.estimate_loss(np.array([rate]))
@@ -248,7 +246,7 @@ def _offset_error(part: DaySums, whole: DaySums) -> float:
 
 
 def compare_sums(champion: DaySums, baseline: DaySums) -> ModelComparison:
-    """Compare two models as `quality.compare_models` does, from sums of the same rows in ranges of their scores."""
+    """As `quality.compare_models`, from the sums of the same labelled rows in ranges of either model's predictions."""
     mine, other = (sums.select(sums.figures["labelled"] > 0) for sums in (champion, baseline))
     _, drawn = draw_days(mine.days, len(mine.days), DRAWS, SEED)
     gains = drawn @ (other.figures["loss"] - mine.figures["loss"]) / (drawn @ mine.figures["labelled"])

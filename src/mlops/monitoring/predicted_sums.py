@@ -1,4 +1,4 @@
-"""Holds predictions that are too many for this process as sums: Spark adds up the rows of each range of predictions."""
+"""Predictions that are too many for this process: Spark sums up ranges of the prediction, and only sums come here."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def load_sums(
 
 
 def _newest_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> DataFrame:
-    """Keep the newest prediction of each entity with its newest outcome, as `store.load_predictions` does."""
+    """Of each entity the newest prediction with its newest outcome, as `store.load_predictions` keeps them."""
     key, label = job.use_case.entity.key, F.col(labels.LABEL)
     newest_first = [F.desc_nulls_last(name) for name in store.NEWEST]
     rows = store.query_predictions(job, start, baseline, versions)
@@ -148,7 +148,7 @@ def _newest_predictions(job: Job, start: datetime, baseline: Baseline, versions:
 
 
 def _find_edges(rows: DataFrame, job: Job, ranges: int) -> tuple[list[float], list[float], frozenset[int]]:
-    """Find the edges of ranges with about equally many rows, for the predictions and for the baseline's; may be empty.
+    """Find edges of ranges of about equally many rows, of the predictions and of the baseline's; no edges: none of it.
 
     Where the edges lie changes no figure, so their approximation is no error.
 

@@ -32,7 +32,7 @@ _SINGLES = 30
 """Number of requests of one row, whose latency is measured; the other rows are sent in blocks."""
 _BLOCK = 50
 _MOST_FAILURES = 5
-"""Number of failed requests after which no more are sent, since each may wait for minutes."""
+"""Number of failed requests after which no more are sent: each may have waited for minutes."""
 _NEWEST = timedelta(days=7)
 
 

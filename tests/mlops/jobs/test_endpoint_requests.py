@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import random
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from toy import TOY, frame_of
+from sklearn.metrics import log_loss, roc_auc_score
+from test_jobs_loop import DATA, LATER, WATCHED, laptop_in
+from toy import TOY, frame_of, orders_of
 
 from mlops.contract import DataError
 from mlops.data import endpoint_requests, scoring, table_schemas
+from mlops.platform import tables
 from mlops.platform.tables import Schema
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -161,3 +164,76 @@ def test_requests_become_predictions_exactly_once_whatever_is_killed_late_or_del
         endpoint_requests.append_requests(
             own, "prod.toy.late_payload", narrow, own.read_table("features"), versions={}, use_case=TOY, as_of=START
         )
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_answers_of_the_endpoint_meet_their_labels_in_monitoring_like_any_other(
+    first_home, spark, tmp_path, monkeypatch, caplog
+):
+    """Of each entity the newest answer is measured, once: at noon the batch's, then the endpoint's or the batch's."""
+    caplog.set_level("INFO", "mlops")
+    laptop = laptop_in(tmp_path, monkeypatch)
+    first_home(laptop)
+    noon = datetime(2024, 3, 8, 12, tzinfo=UTC)
+
+    def infer(as_of):
+        given = {"endpoint": "late-orders", "endpoint_inference_table": "on", "as_of": as_of}
+        job = laptop.job("inference", **DATA, model_name="prod.toy.failing", **given)
+        laptop.task("inference", job)
+        return job.own
+
+    own = infer(noon.isoformat())
+    assert "there is no table prod.toy.late_orders_payload yet" in caplog.text
+    orders = {order.id: order for day in range(2, 12) for order in orders_of(date(2024, 3, day))}
+    asked = noon + timedelta(minutes=30)
+    near = [one for one, order in orders.items() if asked < order.due <= noon + 4 * HOUR]
+    scores = {one: 0.999 if place % 2 else 0.001 for place, one in enumerate(near)}
+
+    def request(name, ids, **given):
+        records, answers = [{"id": one, **FEATURES} for one in ids], [[1 - scores[one], scores[one]] for one in ids]
+        row = {
+            "databricks_request_id": name, "client_request_id": None, "request_time": asked, "status_code": 200,
+            "request": json.dumps({"dataframe_records": records}), "response": json.dumps({"predictions": answers}),
+            "served_entity_id": "entity-1", "requester": "somebody", **given,
+        }  # fmt: skip
+        return tuple(row.values())
+
+    rows = [request("a", near[:5]), request("b", near[5:]), request("broken", near[:1], response="no")]
+    schema, system = tables.open_schema("prod", "toy"), tables.open_schema("system", "serving")
+    spark.createDataFrame(rows, PAYLOAD).writeTo(schema.identifier("late_orders_payload")).using("delta").create()
+    with pytest.raises(
+        DataError, match=r"table system\.serving\.served_entities is missing or closed to this identity"
+    ):
+        infer(LATER)
+    entities = [("entity-1", "prod.toy.failing", "1"), ("entity-2", "prod.toy.other", "7"), ("entity-3", None, None)]
+    ddl = "served_entity_id string, entity_name string, entity_version string"
+    spark.createDataFrame(entities, ddl).writeTo(system.identifier("served_entities")).using("delta").create()
+
+    def read():
+        laptop.monitor()
+        return {table: frame_of(own, table) for table in (*WATCHED, "predictions", "quarantine")}
+
+    infer(LATER)
+    first = read()
+    stored = first["predictions"]
+    assert set(stored.loc[stored["endpoint_request_id"].notna(), "id"]) == set(near)
+    batch = stored[stored["endpoint_request_id"].isna()]
+    assert set(batch["id"]) == set(orders)  # of all, also of those that the endpoint was asked about
+    assert len(batch) == len(orders)
+    window = {one: order for one, order in orders.items() if 4 <= order.due.day < 11}
+    newest = {row.id: row.prediction for row in stored.sort_values("scored_at").itertuples()}
+    told = [one for one in near if newest[one] == scores[one]]
+    assert 0 < len(told) < len(near)
+    assert all(orders[one].due <= noon + 2 * HOUR for one in told)  # those that the batch had scored before
+    (row,) = first["metrics"].query("slice == '' and state == 'judged'").to_dict("records")
+    assert row["rows"] == len(window)
+    labels = [order.failed for order in window.values()]
+    assert row["auc"] == pytest.approx(roc_auc_score(labels, [newest[one] for one in window]))
+    assert row["log_loss"] == pytest.approx(log_loss(labels, [newest[one] for one in window]), rel=1e-6)
+    alerts = first["alerts"]
+    assert list(alerts.loc[alerts["rule"] == "broken", "subject"]) == ["requests"]
+    infer(LATER)
+    again = read()
+    for table, frame in first.items():
+        assert again[table].equals(frame), table
