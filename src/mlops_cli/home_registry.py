@@ -13,21 +13,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.contract import ModelError
 from mlops.contract.model_version import Version
 from mlops.platform.home_store import FILE, check_store, explain_store_errors
 from mlops.platform.model_scan import check_stored
+from mlops.platform.registry import Registry
 from mlops.platform.uc_limits import check_name, local_path
 
 _VERSION = """SELECT v.* FROM registered_model_aliases a JOIN model_versions v USING (workspace, name, version)
 WHERE a.name = ? AND a.alias = ? AND v.current_stage IS NOT 'Deleted_Internal'"""
+_VERSIONS = """SELECT * FROM model_versions
+WHERE name = ? AND current_stage IS NOT 'Deleted_Internal' ORDER BY version"""
 _RUN = """SELECT r.run_uuid AS id, r.name AS name FROM runs r
 JOIN experiments e USING (experiment_id) JOIN tags t USING (run_uuid)
 WHERE e.name = ? AND t.key = ? AND t.value = ? AND r.lifecycle_stage = 'active'
 ORDER BY r.start_time DESC, r.run_uuid LIMIT 1"""
 
 
+def open_registry(home: Path | None) -> Registry | HomeRegistry:
+    """Open the registry of a home to read it; None: the workspace's."""
+    return Registry(None) if home is None else HomeRegistry(home)
+
+
 class HomeRegistry:
-    """The methods of `mlops.platform.registry.Registry` that `mlops status` calls, on the sqlite file."""
+    """The methods of `mlops.platform.registry.Registry` that `mlops status` and `compare` call, on the sqlite file."""
 
     def __init__(self, home: Path) -> None:
         check_store(home)
@@ -37,6 +46,22 @@ class HomeRegistry:
         """Find the version that an alias points at; None: there is no such alias."""
         check_name(model)
         return next((self._to_version(row) for row in self._select(_VERSION, model, alias)), None)
+
+    def get_version(self, model: str, number: int) -> Version:
+        """Read a version by its number.
+
+        Raises:
+            ModelError: there is no such model or version; names the versions that exist.
+        """
+        check_name(model)
+        rows = {row["version"]: row for row in self._select(_VERSIONS, model)}
+        if number not in rows:
+            raise ModelError(f"{model} has no version {number}; versions: {', '.join(map(str, rows)) or 'none'}")
+        return self._to_version(rows[number])
+
+    def read_run_tags(self, run_id: str) -> Mapping[str, str]:
+        """Read the tags of a run; empty if there is no such run."""
+        return {row["key"]: row["value"] for row in self._select("SELECT * FROM tags WHERE run_uuid = ?", run_id)}
 
     def find_newest_run(self, experiment: str, tag: str, value: str) -> tuple[str, Mapping[str, float]] | None:
         """Find the newest run of an experiment that has a tag; returns its name and its metrics."""

@@ -27,6 +27,7 @@ UNTOLD = {
     "dangle resources.volumes.trial_landing.name": "a volume may have any name",
     "rename targets.dev": "a target may have any name",
     "dangle resources.jobs.monitoring.tasks.2.task_key": "nothing names the task",
+    "dangle resources.jobs.rollout.tasks.1.task_key": "nothing names the task",
 }
 
 

@@ -139,8 +139,8 @@ def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, 
         for right, count in quoted.most_common(MEANT) if len(written[wrong]) == 1 else ():
             scores.setdefault((wrong, right), (False, spoken[wrong] + count, 0.0))
     for wrong in {key for text in texts for key in _UPPER_KEY.findall(text)} & written.keys():
-        for right in UPPER_KEYS:
-            scores.setdefault((wrong, right), (False, len(texts), 0.0))
+        for right in UPPER_KEYS:  # before all others, since many of them quote what is missing below such a key
+            scores[wrong, right] = (True, 3 * len(texts), 0.0)
     likely = [pair for pair in scores if pair[0] != pair[1]]
     return sorted(likely, key=lambda pair: (scores[pair], pair), reverse=True)
 

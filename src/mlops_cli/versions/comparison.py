@@ -15,7 +15,7 @@ from mlops.platform.model_scan import artifact_digest
 from mlops.platform.registry import Registry
 from mlops.release.version_record import AuditRow, TrainingRun, VersionRecord, read_record
 from mlops_cli import audit_records, options
-from mlops_cli.home_registry import HomeRegistry
+from mlops_cli.home_registry import HomeRegistry, open_registry
 from mlops_cli.versions.text_tables import format_value, print_rows
 
 
@@ -48,7 +48,7 @@ def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None
     Example: mlops compare champion challenger --target prod --home .laptop
     """
     deployed = options.resolve_target(target, home)
-    registry = Registry(deployed.home)
+    registry = open_registry(deployed.home)
     rows_of_model = audit_records.read_rows(deployed)
     pages = [_version_facts(registry, rows_of_model, _find_version(registry, deployed.model, name)) for name in (a, b)]
     names = list(dict.fromkeys(name for page in pages for name in page))
@@ -61,7 +61,7 @@ def compare(a: str, b: str, target: str, home: Path | None, output: str) -> None
         )
 
 
-def _find_version(registry: Registry, model: str, name: str) -> Version:
+def _find_version(registry: Registry | HomeRegistry, model: str, name: str) -> Version:
     if name.isdigit():
         return registry.get_version(model, int(name))
     holder = registry.find_alias_holder(model, name)
@@ -70,7 +70,7 @@ def _find_version(registry: Registry, model: str, name: str) -> Version:
     return holder
 
 
-def _version_facts(registry: Registry, rows: Sequence[AuditRow], version: Version) -> dict[str, Any]:
+def _version_facts(registry: Registry | HomeRegistry, rows: Sequence[AuditRow], version: Version) -> dict[str, Any]:
     """Return everything that is known about a version, by name."""
     record = read_record(rows, version.number)
     digest, problem = check_digest(registry, version, record)

@@ -17,7 +17,7 @@ from mlops.release.version_record import AuditRow, VersionRecord, read_record
 from mlops_cli import audit_records, options
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.bundle_targets import TARGET, list_targets
-from mlops_cli.home_registry import HomeRegistry
+from mlops_cli.home_registry import HomeRegistry, open_registry
 from mlops_cli.versions.comparison import check_digest
 from mlops_cli.versions.text_tables import format_value, print_rows
 
@@ -72,7 +72,7 @@ def _quality(metrics: Mapping[str, float]) -> Mapping[str, float]:
 def _alias_holders(target: str, home: Path | None) -> list[dict[str, Any]]:
     """List the alias holders of a target, one row for each alias."""
     deployed = options.resolve_target(target, home)
-    registry = Registry(None) if deployed.home is None else HomeRegistry(deployed.home)
+    registry = open_registry(deployed.home)
     held = [(alias, registry.find_alias_holder(deployed.model, alias)) for alias in options.ALIASES]
     if not any(version for _, version in held):
         return []
