@@ -121,10 +121,9 @@ def _check_complete(case: Case) -> Finding:
     rows, days = case.metrics.rows, len(np.unique(case.days))
     labels = case.question.describe_rows(np.asarray(case.challenger_scores.y, "float64"))
     total, due = case.coverage.holdout[list(COUNTS)].sum(), len(case.coverage.holdout)
-    judged = f"{rows} rows of {days} days have a prediction and a label, {labels}"
-    expected = f"of {total['entities']} entities of {due} days"
+    judged = f"{rows} of {total['entities']} entities have a prediction and a label, on {days} of {due} days; {labels}"
     gaps = "; ".join(find_gaps(case.coverage, case.policy))
-    return not gaps, rows, None, f"{expected} {judged}{': ' if gaps else ''}{gaps}"
+    return not gaps, rows, None, f"{judged}{': ' if gaps else ''}{gaps}"
 
 
 def _check_unseen(case: Case) -> Finding:

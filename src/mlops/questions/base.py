@@ -246,7 +246,7 @@ class Question(ABC):
 
     @abstractmethod
     def describe_rows(self, y: Array) -> str:
-        """Describe the labels of the holdout, after "N rows of M days have a prediction and a label, "."""
+        """Describe the labels of the holdout; the words follow "have a prediction and a label, on D of D days; "."""
 
     @abstractmethod
     def describe_implausible(self, y: Array, p: Array, factor: float) -> str:

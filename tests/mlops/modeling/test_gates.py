@@ -280,9 +280,7 @@ def test_reasons_are_plain_words_with_the_figures():
         "contract": "it takes the features, unseen and missing values too",
         "latency": "99 of 100 single rows take at most 40.0 ms of processor time; 100.0 are allowed",
         "size": "its files have 2.5 MB; 50.0 MB are allowed",
-        "complete": (
-            f"of 7000 entities of 28 days 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive"
-        ),
+        "complete": (f"7000 of 7000 entities have a prediction and a label, on 28 of 28 days; {Y.sum()} are positive"),
         "floor_auc": f"AUC is {auc:.4f} and must be at least 0.7000",
         "leak": f"AUC is {auc:.4f}; above 0.9000 some feature would know the answer",
         "champion": f"the champion answered the same 7000 rows with AUC {champion:.4f}",
@@ -324,7 +322,7 @@ def test_a_holdout_of_which_days_have_no_outcome_is_refused_and_says_how_many_of
     judged = verdict(coverage=replace(WHOLE, days=days))
     assert refused(judged) == {"complete"}
     assert rule(judged, "complete").reason == (
-        f"of 7000 entities of 28 days 7000 rows of 28 days have a prediction and a label, {Y.sum()} are positive: "
+        f"7000 of 7000 entities have a prediction and a label, on 28 of 28 days; {Y.sum()} are positive: "
         "5,000 of 7,000 entities have no reported outcome; 2.0% is allowed; "
         "20 of 28 days have no label at all, first 2013-06-09"
     )
