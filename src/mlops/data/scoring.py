@@ -42,7 +42,7 @@ class Scorer:
     """What was asked until then may be part of the training."""
     as_of: datetime
     table: str = "predictions"
-    """Where its predictions go: `predictions`, in which each row is answered once, or SHADOW."""
+    """Table of its predictions: `predictions`, with one prediction per row, or SHADOW."""
 
 
 def score_rows(
@@ -130,7 +130,7 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
     own.append_once(scorer.table, counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
     broken = int(observation.get["broken"] or 0)
     if broken:
-        rest = _score_new_rows(own, _with_text(rows), scorer, own.newest_version(scorer.table), ROW)
+        rest = _score_new_rows(own, _add_row_text(rows), scorer, own.newest_version(scorer.table), ROW)
         rules = rest.select(ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
         source = SHADOW if scorer.table == SHADOW else SOURCE
         insert_quarantined(own, scorer.use_case, rules, source=source, table=features, as_of=scorer.as_of)
@@ -158,12 +158,12 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     key = [name for name in columns if name != "event_time"]
     is_new = asked > F.lit(scorer.trained_as_of)
     done = own.read_table(scorer.table, version).where(is_new)
-    if scorer.table == SHADOW:  # each challenger is compared by what it says itself
+    if scorer.table == SHADOW:  # each challenger is compared by its own predictions
         done = done.where(F.col("model_version") == scorer.version)
     else:  # an entity that somebody asked the endpoint about is still due in the batch
         done = table_schemas.select_batch(done)
     done = done.select(*key)
-    # A row without prediction time is due, too: it is broken, and told.
+    # A row without prediction time is due, too: it is broken, and goes to the quarantine.
     new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
     scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names, expectations=expectations)
@@ -172,7 +172,7 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     return scored.withColumn("scored_at", scored_at).withColumn("model_version", F.lit(scorer.version).cast("bigint"))
 
 
-def _with_text(rows: DataFrame) -> DataFrame:
+def _add_row_text(rows: DataFrame) -> DataFrame:
     return rows.withColumn(ROW, F.to_json(F.struct("*")))
 
 

@@ -48,7 +48,7 @@ _ROWS = TableColumn("rows", "long", "Rows")
 
 
 SHADOW = "shadow_predictions"
-"""Table of predictions that a challenger made beside the champion, and that answer nobody."""
+"""Table of the predictions that a challenger makes beside the champion; nobody uses them."""
 TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
         TableColumn("source", "string", "Source", required=True),

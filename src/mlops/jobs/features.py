@@ -20,6 +20,8 @@ from mlops.platform.tables import rows_of
 
 Stretches = list[tuple[datetime | None, datetime]]
 """First and last prediction time of each stretch, both included; None: from the beginning."""
+_TAKEN_IN = ((F.min, "first_known"), (F.max, "last_known"), (F.max, "batch"))
+"""What is read from the ledger of each source with new batches: known-at times of its new rows, and newest batch."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
@@ -34,7 +36,7 @@ def run(job: Context[IngestionConfig]) -> None:
     )
     batch, until = made[0]["batch"] or 0, made[0]["until"]
     ledger = job.own.read_table("ledger").where(F.col("batch") > batch).groupBy("source")
-    taken_in = rows_of(ledger.agg(*[f(c).alias(c) for f, c in _LEDGER]))
+    taken_in = rows_of(ledger.agg(*[f(c).alias(c) for f, c in _TAKEN_IN]))
     reached = job.config.as_of if until is None else max(until, job.config.as_of)
     stretches: Stretches = [(None, reached)]
     if until is not None and not new:
@@ -80,9 +82,6 @@ def _make_features(
     return feature_blocks.make_features(job.own, job.use_case, entities, blocks)
 
 
-_LEDGER = ((F.min, "first_known"), (F.max, "last_known"), (F.max, "batch"))
-
-
 def _stretches_to_remake(use_case: UseCase, taken_in: Iterable[Mapping[str, Any]], reached: datetime) -> Stretches:
     """Find the prediction times whose features can change by newly ingested rows.
 
@@ -94,11 +93,11 @@ def _stretches_to_remake(use_case: UseCase, taken_in: Iterable[Mapping[str, Any]
         taken_in: per source, earliest and latest known-at time of its new rows, UTC; None: no rows.
         reached: the last prediction time of the table, UTC.
     """
-    sent = feature_blocks.columns_needed(use_case)
+    needed = feature_blocks.columns_needed(use_case)
     history = {source.name: source.history for source in use_case.sources}
     stretches: Stretches = []
     for name, first, last in ((row["source"], row["first_known"], row["last_known"]) for row in taken_in):
-        if first is None or name not in sent:
+        if first is None or name not in needed:
             continue
         back = history[name]
         if back is None:

@@ -67,7 +67,7 @@ def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]
     """
 
     def is_overtaken(rows: Sequence[AuditRow]) -> bool:
-        return _count_about(rows, row.to_version) > _count_about(seen, row.to_version)
+        return _count_rows_about(rows, row.to_version) > _count_rows_about(seen, row.to_version)
 
     if any((old.run_id, old.move, old.to_version) == (row.run_id, row.move, row.to_version) for old in seen):
         return seen
@@ -81,7 +81,7 @@ def _add_row(job: Context[ReviewConfig], row: AuditRow, seen: Sequence[AuditRow]
     return rows
 
 
-def _count_about(rows: Sequence[AuditRow], number: int) -> int:
+def _count_rows_about(rows: Sequence[AuditRow], number: int) -> int:
     return sum(number in {row.to_version, row.from_version} for row in rows)
 
 

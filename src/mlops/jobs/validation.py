@@ -36,27 +36,27 @@ def run(job: Job) -> None:
         answer = "rejected"
         job.log.info("%s was rejected by %s: %s", version, record.rejection.by, record.rejection.reason)
     else:
-        answer = _publish_verdict(job, _with_facts(job, version, record), record, rows)
+        answer = _publish_verdict(job, _resolve_facts(job, version, record), record, rows)
     runtime.set_task_value("verdict", answer)
 
 
 def _publish_verdict(job: Job, version: Version, record: VersionRecord, rows: Sequence[AuditRow]) -> str:
     """Return the recorded verdict if it was given on this same case; else judge the version and record a new one."""
-    champion, holdout = _champion_of(job, newest_move(rows)), _read_holdout(job)
+    champion, holdout = _load_champion(job, newest_move(rows)), _read_holdout(job)
     case = _case_digest(job, version, champion, holdout)
     if record.verdict is not None and record.verdict.verdict_case == case:
         job.log.info("%s was judged on this same case before: %s", version, record.verdict.verdict)
         verdicts.show_verdict(job, version, rows)
         return record.verdict.verdict
-    kept = verdicts.save_verdict(
+    saved = verdicts.save_verdict(
         job, version, (case, champion_of(rows)), *_judge_version(job, version, champion, holdout)
     )
-    answer = "accepted" if kept.is_accepted else "refused"
+    answer = "accepted" if saved.is_accepted else "refused"
     job.log.info("%s %s", version, answer)
     return answer
 
 
-def _with_facts(job: Job, version: Version, record: VersionRecord) -> Version:
+def _resolve_facts(job: Job, version: Version, record: VersionRecord) -> Version:
     """Return the version with the facts of its promotion; else with the claims of its training run.
 
     The registry's `created_by` replaces the run's claim about who trained it, if the registry has one.
@@ -67,7 +67,7 @@ def _with_facts(job: Job, version: Version, record: VersionRecord) -> Version:
     return replace(version, facts=replace(claims, trained_by=version.created_by or claims.trained_by))
 
 
-def _champion_of(job: Job, last: AuditRow | None) -> Version | Exception | None:
+def _load_champion(job: Job, last: AuditRow | None) -> Version | Exception | None:
     """Load the champion of the audit table; the exception if it was deleted, None if there is no champion."""
     if last is None:
         return None
@@ -103,7 +103,7 @@ def _judge_version(
 ) -> tuple[Verdict, HoldoutScores | None]:
     """Judge the version; returns the verdict and the scores that it is based on, None if they could not be computed."""
     if isinstance(holdout, Exception):
-        return _needs_no_verdict(holdout), None
+        return _refuse_by_error(holdout), None
     try:
         evidence = holdout_scores.score_holdout(job, version, champion, holdout)
         verdict = gates.decide_verdict(
@@ -115,11 +115,11 @@ def _judge_version(
             policy=job.use_case.policy,
         )
     except Exception as error:  # noqa: BLE001 (fail closed: an error refuses the version and is its reason)
-        return _needs_no_verdict(error), None
+        return _refuse_by_error(error), None
     return verdict, evidence
 
 
-def _needs_no_verdict(error: Exception) -> Verdict:
+def _refuse_by_error(error: Exception) -> Verdict:
     reason = f"{type(error).__name__}: {error}"
     return Verdict((Rule("judged", passed=False, value=None, limit=None, reason=reason),))
 

@@ -54,7 +54,7 @@ def save_verdict(
         verdict = Verdict((*verdict.rules, Rule("report", passed=False, value=None, limit=None, reason=reason)))
         digest = report_digest(_verdict_document(version, verdict), "")
     row = audit_log.new_row(
-        job, "verdict", version, verdict=answer_of(verdict), verdict_digest=digest, judged_against=champion,
+        job, "verdict", version, verdict=name_verdict(verdict), verdict_digest=digest, judged_against=champion,
         verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
         judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_describe_refusal(verdict),
         **{name: getattr(version.facts, name) for name in FACTS},
@@ -87,7 +87,7 @@ def report_digest(document: str, page: str) -> str:
     return hashlib.sha256(f"{document}\0{page}".encode()).hexdigest()
 
 
-def answer_of(verdict: Verdict) -> str:
+def name_verdict(verdict: Verdict) -> str:
     """Return the verdict as the audit table has it: accepted or refused."""
     return "accepted" if verdict.is_accepted else "refused"
 
@@ -98,7 +98,7 @@ def _describe_refusal(verdict: Verdict) -> str:
 
 
 def _verdict_document(version: Version, verdict: Verdict) -> str:
-    return json.dumps({"version": str(version), "verdict": answer_of(verdict), **asdict(verdict)}, indent=1)
+    return json.dumps({"version": str(version), "verdict": name_verdict(verdict), **asdict(verdict)}, indent=1)
 
 
 def _log_report(
@@ -111,7 +111,7 @@ def _log_report(
         known = question_of(job.use_case.label).names.known_figures
         figures |= {f"{who}_{name}": metrics.figures[name] for name in known}
     with job.registry.open_run(
-        job.config.experiment, f"validation of {version}", {"verdict": answer_of(verdict)}
+        job.config.experiment, f"validation of {version}", {"verdict": name_verdict(verdict)}
     ) as run_id:
         page = run_links.add_links(page, version)
         if evidence is not None:

@@ -118,7 +118,7 @@ def _parse_entry(key: str, entry: Mapping[str, Any]) -> PlanEntry:
     return _replace_rows(PlanEntry(name, action, changes, None), rows)
 
 
-def _row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
+def _find_row_changes(rows: Mapping[Principal, Row]) -> Iterator[Change]:
     """Yield the rows that the deployment would write, and those that somebody changed since the last deployment."""
     for principal, row in sorted(rows.items()):
         if row.new != row.remote or row.old != row.remote:
@@ -155,13 +155,13 @@ def as_deployer(plan: Plan, planner: str, deployer: str | None = None, *, now: P
 
 def _replace_rows(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
     wanted = permission_rows.sort_permissions(rows) if entry.action != "skip" and rows else None
-    return replace(entry, changes=(*entry.changes, *_row_changes(rows)), wanted=wanted, rows=rows)
+    return replace(entry, changes=(*entry.changes, *_find_row_changes(rows)), wanted=wanted, rows=rows)
 
 
 def _rewrite_permissions(entry: PlanEntry, rows: Mapping[Principal, Row]) -> PlanEntry:
     field_changes = tuple(change for change in entry.changes if not permission_rows.principal_of(change.path))
     action = entry.action
     if action in ("skip", "update"):
-        pending = [*field_changes, *(change for change in _row_changes(rows) if change.action != "skip")]
+        pending = [*field_changes, *(change for change in _find_row_changes(rows) if change.action != "skip")]
         action = "update" if pending else "skip"
     return _replace_rows(replace(entry, action=action, changes=field_changes), rows)
