@@ -171,6 +171,10 @@ class Policy:
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
     """Time after a training in which no other training starts, so that one cause starts one training."""
+    max_read_bytes: int = field(default=256 * 2**20, repr=False)
+    """Largest number of bytes of new files, compressed ones ten times, that ingestion reads on the driver: it needs
+    about ten times as much memory. Above it, Spark's workers read and judge the files in parts. No row depends on it,
+    so `repr` leaves it out."""
     max_collected_rows: int = field(default=1_000_000, repr=False)
     """Largest number of rows that gate and monitoring bring to the driver at once: 1.1 KB each for flights. Above it,
     the gate scores the holdout in parts, and monitoring brings sums of a yes/no question. No figure depends on it, so
@@ -194,8 +198,8 @@ class Policy:
     """
 
     def __post_init__(self) -> None:
-        """Raise ConfigError unless extra rules are functions with own names and limits of rows are positive."""
-        for limit in ("max_collected_rows", "max_group_rows", "max_training_rows"):
+        """Raise ConfigError unless extra rules are functions with own names and limits of volume are positive."""
+        for limit in ("max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
         for rule in self.extra_rules:

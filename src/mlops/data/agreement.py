@@ -42,12 +42,25 @@ def _compare(source: Source, mine: pd.DataFrame, other: str, theirs: pd.DataFram
     pairs = given.merge(known, on=key, suffixes=("", "_other"))
     agrees = (pairs[column] == pairs[f"{column}_other"]).groupby(pairs["_row"]).any()
     different = int((~agrees).sum())
-    if len(agrees) < _MIN_ROWS or different <= source.max_bad_share * len(agrees):
+    if not is_too_much(source, len(agrees), different):
         return ""
     first = pairs.loc[pairs["_row"] == agrees.index[~agrees.to_numpy()][0]].iloc[0]
-    named = printable(" ".join(str(first[name]) for name in key))
+    example = [first[name] for name in [*key, column, f"{column}_other"]]
+    return describe_disagreement(source, other, column, (different, len(agrees)), example)
+
+
+def is_too_much(source: Source, compared: int, different: int) -> bool:
+    """Whether so many of the rows that were compared differ that the batch is blocked."""
+    return compared >= _MIN_ROWS and different > source.max_bad_share * compared
+
+
+def describe_disagreement(
+    source: Source, other: str, column: str, counts: tuple[int, int], example: Sequence[object]
+) -> str:
+    """Say how many rows of those that were compared differ (`counts`), and of one its key and both values."""
+    *key, mine, theirs = example
     return (
-        f"{source.name}: {column} differs from that of {other} in {different} of {len(agrees)} rows with the same "
-        f"{', '.join(key)}, and {source.max_bad_share:.0%} may; of {named} it is {printable(str(first[column]))} and "
-        f"there {printable(str(first[f'{column}_other']))}: land the rows of the wrong source again, corrected"
+        f"{source.name}: {column} differs from that of {other} in {counts[0]} of {counts[1]} rows with the same "
+        f"{', '.join(source.key)}, and {source.max_bad_share:.0%} may; of {printable(' '.join(map(str, key)))} it is "
+        f"{printable(str(mine))} and there {printable(str(theirs))}: land the rows of the wrong source again, corrected"
     )

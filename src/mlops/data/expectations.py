@@ -8,7 +8,9 @@ per kind of expectation, a second definition that would have to be kept equal.)
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,79 @@ if TYPE_CHECKING:
 _NAMED = 20
 """Largest number of values of a set that are written out: a column comment has no room for all airports."""
 _HIDDEN = {"column", "column_A", "column_B", "column_list", "condition_parser", "row_condition", "ignore_row_if"}
+_SINGLE_ROWS = re.compile(
+    "expect_(column_(values_to_(be_between|not_be_null|be_null|(not_)?be_in_set|(not_)?match_(regex|like_pattern)(_list)?"
+    "|match_strftime_format|be_json_parseable|be_dateutil_parseable)|value_lengths_to_(be_between|equal)"
+    "|pair_values_(a_to_be_greater_than_b|to_be_equal|to_be_in_set))|multicolumn_(sum_to_equal|values_to_be_equal)"
+    "|select_column_values_to_be_unique_within_record)"
+)
+"""Rules that look at one row at a time. All others may compare rows."""
+_OF_ONE_ROW = re.compile(
+    "dt|str|astype|abs|add|sub|mul|div|floordiv|mod|isna|notna|isnull|notnull|isin|between|fillna|total_seconds|date"
+    "|year|month|day|hour|minute|second|dayofweek|weekday|strftime|floor|ceil|round|normalize|slice|zfill|lower|upper"
+    "|strip|len|startswith|endswith|contains|match|fullmatch"
+)
+"""Methods of pandas that a condition may call and that answer for a row by this row alone."""
+_TYPICAL = re.compile("expect_column_((mean|median|quantile_values|stdev|proportion_of_non_null_values)_to_be_between)")
+"""Rules on figures of a batch of which a large sample has nearly the same."""
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """What a rule on single rows counted in a part of a batch; the counts of parts add up."""
+
+    rows: int = 0
+    """Rows that the rule was run on."""
+    judged: int = 0
+    """Rows of these that meet the rule's condition."""
+    present: int = 0
+    """Rows of these that have a value."""
+    failed: int = 0
+    """Rows of these that break the rule."""
+
+    def __add__(self, other: RowCount) -> RowCount:
+        """Add the counts of another part."""
+        return RowCount(
+            self.rows + other.rows, self.judged + other.judged, self.present + other.present, self.failed + other.failed
+        )
+
+
+def judges_single_rows(expectation: Expectation) -> bool:
+    """Whether the rule, with its condition, judges each row by this row alone; False also if that is not known."""
+    methods = re.findall(r"\.\s*([A-Za-z_]\w*)", _row_condition(expectation.rule))
+    kind = str(expectation.rule.expectation_type)
+    return bool(_SINGLE_ROWS.fullmatch(kind)) and all(map(_OF_ONE_ROW.fullmatch, methods))
+
+
+def judges_by_share(expectation: Expectation) -> bool:
+    """Whether a large sample of the rows answers as all rows do: the rule is about a typical value or a share."""
+    is_share = expectation.max_share > 0 or getattr(expectation.rule, "mostly", 1) < 1
+    kind = str(expectation.rule.expectation_type)
+    return bool(_TYPICAL.fullmatch(kind) or (_SINGLE_ROWS.fullmatch(kind) and is_share))
+
+
+def run_on_part(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[tuple[Outcome, ...], list[RowCount]]:
+    """Run expectations on single rows on a part of a batch; returns also what each of them counted."""
+    if not batch.num_rows or not expectations:
+        return (), [RowCount() for _ in expectations]
+    judged = _run_all(batch, expectations)
+    return tuple(outcome for outcome, _ in judged), [count for _, count in judged]
+
+
+def outcome_of_parts(expectation: Expectation, count: RowCount) -> Outcome:
+    """Make the outcome of a rule on single rows from the sum of what it counted in all parts of a batch."""
+    share = (count.present - count.failed) / count.present if count.present else 1.0
+    held = share >= getattr(expectation.rule, "mostly", 1)
+    held |= count.rows < expectation.min_rows or 0 < count.failed <= expectation.max_share * count.rows
+    judged = count.rows if expectation.max_share else count.judged
+    words = describe_expectation(expectation)
+    return Outcome(rule_name(expectation), words, expectation.action, judged, count.failed, held)
+
+
+def columns_read(expectation: Expectation, columns: Sequence[str]) -> set[str]:
+    """Names of the columns that the rule or its condition reads."""
+    words = set(re.findall(r"\w+", _row_condition(expectation.rule)))
+    return {name for name in columns if name in words} | set(_columns_of(expectation.rule))
 
 
 def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
@@ -34,15 +109,17 @@ def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tu
         ConfigError: an expectation cannot run on these columns, or has the action quarantine and does not judge single
             rows.
     """
-    if not expectations:
-        return ()
+    return tuple(outcome for outcome, _ in _run_all(batch, expectations)) if expectations else ()
+
+
+def _run_all(batch: pa.Table, expectations: Sequence[Expectation]) -> list[tuple[Outcome, RowCount]]:
     frame, definition = batch.to_pandas(), _definition()
     rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"])
-    aside = {position for outcome in rows for position in outcome.positions}
+    aside = {position for outcome, _ in rows for position in outcome.positions}
     remaining = frame.drop(index=list(aside)).reset_index(drop=True)
     whole = iter(_run(definition, remaining, [e for e in expectations if e.action != "quarantine"]))
     single = iter(rows)
-    return tuple(next(single if e.action == "quarantine" else whole) for e in expectations)
+    return [next(single if e.action == "quarantine" else whole) for e in expectations]
 
 
 def find_broken_rows(rows: pa.Table, expectations: Sequence[Expectation]) -> dict[str, np.ndarray[Any, Any]]:
@@ -70,7 +147,7 @@ def _definition() -> Any:
     return asset.add_batch_definition_whole_dataframe("whole")
 
 
-def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Outcome]:
+def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[tuple[Outcome, RowCount]]:
     import great_expectations as gx
 
     if not expectations:
@@ -81,7 +158,11 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
     batch = definition.get_batch({"dataframe": _selecting_frame(frame)})
     results = batch.validate(suite, result_format={"result_format": "COMPLETE"}).results
     by_position = {result.expectation_config.meta["position"]: result for result in results}
-    return [_to_outcome(e, by_position[n], len(frame)) for n, e in enumerate(expectations)]
+    ordered = [by_position[n] for n in range(len(expectations))]
+    return [
+        (_to_outcome(e, result, len(frame)), _to_count(result.result, len(frame)))
+        for e, result in zip(expectations, ordered, strict=True)
+    ]
 
 
 def _selecting_frame(frame: pd.DataFrame) -> Any:
@@ -172,3 +253,9 @@ def _to_outcome(expectation: Expectation, result: Any, rows: int) -> Outcome:
     if isinstance(value, dict):  # quantiles
         value = ", ".join(f"{quantile:.6g}" for quantile in value["values"])
     return Outcome(name, describe_expectation(expectation), expectation.action, rows, 0, held, observed=value)
+
+
+def _to_count(figures: Mapping[str, Any], rows: int) -> RowCount:
+    judged = int(figures.get("element_count", 0))
+    present = judged - int(figures.get("missing_count") or 0)
+    return RowCount(rows, judged, present, len(figures.get("unexpected_index_list") or ()))

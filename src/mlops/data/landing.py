@@ -18,6 +18,8 @@ _MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
 """Names of the marker files that Spark writes into a folder; they are skipped without a message."""
 CHECKPOINTS = "_checkpoints"
 """Folder of the landing volume in which streams remember what they took; no source's name begins with _."""
+STAGED = "_staged"
+"""Folder of the landing volume in which ingestion stages the rows of a large batch."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,7 +72,7 @@ def list_new_files(
     unread = [
         f"{_name(path)} (no source's folder)"
         for path in storage.list_entries(landing)
-        if path.name not in {*names, CHECKPOINTS} or not path.is_dir()
+        if path.name not in {*names, CHECKPOINTS, STAGED} or not path.is_dir()
     ]
     for source in sources:
         for name, path in _list_tree(f"{landing}/{source.name}", ""):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -47,19 +47,13 @@ class BrokenRow:
 
 
 @dataclass(frozen=True)
-class BatchResult:
-    """The result of one source's rows in one batch."""
+class Figures:
+    """What is known of some rows of one source without the rows themselves. Those of parts add up: `add_figures`."""
 
-    source: Source
-    files: tuple[File, ...]
-    outcomes: tuple[Outcome, ...]
-    unknown: tuple[str, ...]
-    """Columns of the files that the source does not declare; they are left out."""
     rows: int
     """All rows of the files."""
-    good: pa.Table
-    """Rows to publish, one per key and known-at time, with the column FILE_MODIFIED."""
-    broken: tuple[BrokenRow, ...]
+    published: int
+    """Rows to publish, one per key and known-at time."""
     bad: int
     """Rows that break at least one rule."""
     repeated: int
@@ -68,29 +62,30 @@ class BatchResult:
     """Rows to publish of which the batch also has a version that is known later; both are kept."""
     conflicting: int
     """Good rows with the key and known-at time of another good row and other values; the later file's row stays."""
+    crowded: int
+    """Rows to publish whose key has more than `max_versions` different contents in one file."""
+    crowded_keys: tuple[tuple[str, int], ...]
+    """The keys of most of these rows, and the number of rows of each."""
+    span: tuple[datetime | None, datetime | None]
+    """Earliest and latest known-at time of the rows to publish, UTC; None: there are no such rows."""
+    per_day: Mapping[date, int]
+    """Number of rows to publish per UTC day of their known-at time, for every day from the first to the last."""
+    by_rule: Mapping[str, int]
+    """Number of rows per broken rule, largest first."""
 
-    crowded: tuple[str, ...]
-    """The key of each row to publish whose key has more than `max_versions` different contents in one file."""
 
-    @property
-    def span(self) -> tuple[datetime | None, datetime | None]:
-        """Earliest and latest known-at time of the rows to publish, UTC; None: there are no such rows."""
-        known = pc.min_max(self.good[self.source.known_at]).as_py()
-        return known["min"], known["max"]
+@dataclass(frozen=True)
+class BatchResult(Figures):
+    """The result of one source's rows in one batch."""
 
-    @property
-    def per_day(self) -> dict[date, int]:
-        """Number of rows to publish per UTC day of their known-at time, for every day from the first to the last."""
-        days = self.good[self.source.known_at].to_pandas().dt.tz_localize(None).dt.floor("D").value_counts()
-        if days.empty:
-            return {}
-        filled = days.reindex(pd.date_range(days.index.min(), days.index.max()), fill_value=0)
-        return {day.date(): int(count) for day, count in filled.items()}
-
-    @property
-    def by_rule(self) -> dict[str, int]:
-        """Number of rows per broken rule, largest first."""
-        return dict(Counter(row.rule for row in self.broken).most_common())
+    source: Source
+    files: tuple[File, ...]
+    outcomes: tuple[Outcome, ...]
+    unknown: tuple[str, ...]
+    """Columns of the files that the source does not declare; they are left out."""
+    broken: tuple[BrokenRow, ...]
+    """Rows in quarantine, one entry per rule, in the order of files and lines; of a batch that workers judged the
+    first ones of each rule."""
 
     @property
     def summary(self) -> str:
@@ -101,7 +96,7 @@ class BatchResult:
         many = f"; {self._describe_crowded()}" if self.crowded else ""
         ignored = f"; columns {', '.join(self.unknown)} are new and left out" if self.unknown else ""
         warned = "".join(f"; WARNING: {_rows_to_reject(o)}" for o in self.outcomes if o.action == "warn" and not o.held)
-        rows = f"{self.source.name}: {self.good.num_rows} rows of {len(self.files)} files"
+        rows = f"{self.source.name}: {self.published} rows of {len(self.files)} files"
         return f"{rows}{aside}{left}{many}{ignored}{warned}"
 
     @property
@@ -118,7 +113,7 @@ class BatchResult:
                 f"{name}: {self.bad} of {self.rows} rows break a rule and {limit:.0%} may; most break {rule} "
                 f"({count}{meaning}), the first in {first.file.name} line {first.line}"
             )
-        if len(self.crowded) > limit * self.rows:
+        if self.crowded > limit * self.rows:
             named.append(
                 f"{name}: {self._describe_crowded()}, of {self.rows} rows, and {limit:.0%} may: a key stands for one "
                 f"thing; mend the keys, land the versions in more files, or raise max_versions of {name} in the "
@@ -127,13 +122,44 @@ class BatchResult:
         return tuple(named)
 
     def _describe_crowded(self) -> str:
-        keys = Counter(self.crowded).most_common(_NAMED)
-        more = ", …" if len(set(self.crowded)) > _NAMED else ""
+        named = ", ".join(f"{key} ({count})" for key, count in self.crowded_keys[:_NAMED])
+        more = ", …" if len(self.crowded_keys) > _NAMED else ""
         return (
-            f"{len(self.crowded)} rows have a key ({', '.join(self.source.key)}) that stands for more than "
-            f"{self.source.max_versions} things in one file: {', '.join(f'{key} ({count})' for key, count in keys)}"
-            f"{more}"
+            f"{self.crowded} rows have a key ({', '.join(self.source.key)}) that stands for more than "
+            f"{self.source.max_versions} things in one file: {named}{more}"
         )
+
+
+@dataclass(frozen=True)
+class BatchRows(BatchResult):
+    """The result of a batch that is judged in this process, with its rows."""
+
+    good: pa.Table
+    """Rows to publish, with the column FILE_MODIFIED."""
+
+
+def add_figures(parts: Sequence[Figures]) -> Figures:
+    """Add up the figures of parts of a batch. All rows of one key have to be in one part."""
+    counts = ("rows", "published", "bad", "repeated", "outdated", "conflicting", "crowded")
+    keys = sum((Counter(dict(part.crowded_keys)) for part in parts), Counter[str]())
+    rules = sum((Counter(part.by_rule) for part in parts), Counter[str]())
+    days = sum((Counter(part.per_day) for part in parts), Counter[date]())
+    starts, ends = ([moment for part in parts if (moment := part.span[side])] for side in (0, 1))
+    return Figures(
+        **{name: sum(getattr(part, name) for part in parts) for name in counts},
+        crowded_keys=tuple(keys.most_common(_NAMED + 1)),
+        span=(min(starts, default=None), max(ends, default=None)),
+        per_day=_fill_days(days),
+        by_rule=dict(rules.most_common()),
+    )
+
+
+def _fill_days(counts: Mapping[date, int]) -> dict[date, int]:
+    """Add the days between the first and the last that have no row."""
+    if not counts:
+        return {}
+    days = [day.date() for day in pd.date_range(min(counts), max(counts))]
+    return {day: counts.get(day, 0) for day in days}
 
 
 def contradiction_rule(source: Source) -> str:
@@ -143,7 +169,7 @@ def contradiction_rule(source: Source) -> str:
 
 def split_valid_rows(
     source: Source, files: Sequence[File], rows: Rows, outcomes: Sequence[Outcome], unknown: Sequence[str]
-) -> BatchResult:
+) -> BatchRows:
     """Split rows into good and broken rows, and keep one good row per key and known-at time.
 
     Args:
@@ -153,12 +179,7 @@ def split_valid_rows(
         outcomes: results of the expectations on the readable rows; their positions count these rows (`rows.read`).
         unknown: columns of the files that the source does not declare.
     """
-    read = rows.read
-    broken = {position: list(rules) for position, rules in rows.broken.items()}
-    for outcome in outcomes:
-        if outcome.action == "quarantine":
-            for position in outcome.positions:
-                broken.setdefault(int(read[position]), []).append(outcome.rule)
+    broken = collect_broken(rows, outcomes)
     for position in _find_contradicted_rows(source, rows, np.flatnonzero(valid_mask(len(rows.raw), broken))).tolist():
         broken[position] = [contradiction_rule(source)]
     whole = np.flatnonzero(valid_mask(len(rows.raw), broken))
@@ -170,10 +191,27 @@ def split_valid_rows(
         for position in sorted(broken)
         for rule in broken[position]
     ]
-    return BatchResult(
-        source, tuple(files), tuple(outcomes), tuple(unknown), len(rows.raw), table.take(kept), tuple(broken_rows),
-        len(broken), repeated, outdated, conflicting, _find_crowded_keys(source, rows, whole),
+    good, crowded = table.take(kept), Counter(_find_crowded_keys(source, rows, whole))
+    known = pc.min_max(good[source.known_at]).as_py()
+    days = good[source.known_at].to_pandas().dt.tz_localize(None).dt.floor("D").value_counts()
+    return BatchRows(
+        len(rows.raw), good.num_rows, len(broken), repeated, outdated, conflicting, crowded.total(),
+        tuple(crowded.most_common(_NAMED + 1)), (known["min"], known["max"]),
+        _fill_days({day.date(): int(count) for day, count in days.items()}),
+        dict(Counter(row.rule for row in broken_rows).most_common()),
+        source, tuple(files), tuple(outcomes), tuple(unknown), tuple(broken_rows), good,
     )  # fmt: skip
+
+
+def collect_broken(rows: Rows, outcomes: Sequence[Outcome]) -> dict[int, list[str]]:
+    """List the rules that each row breaks, by its position, with those of expectations that set rows aside."""
+    read = rows.read
+    broken = {position: list(rules) for position, rules in rows.broken.items()}
+    for outcome in outcomes:
+        if outcome.action == "quarantine":
+            for position in outcome.positions:
+                broken.setdefault(int(read[position]), []).append(outcome.rule)
+    return broken
 
 
 def _find_contradicted_rows(source: Source, rows: Rows, good: Positions) -> Positions:

@@ -35,7 +35,13 @@ _PATTERNS = {
     "double": r"^-?(\d+(\.\d*)?|\.\d+)([eE](\+?\d{1,2}|-\d{1,3}))?$",
     "timestamp": r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\dZ$",
 }
-_ARROW = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": pa.timestamp("us", "UTC")}
+ARROW_TYPES = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+"""Arrow's type of each type of column."""
 _SKEW = timedelta(days=1)
 """Longest time that a row may be known after its file was written; beyond it one of the two clocks is wrong."""
 _FRACTIONS = r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d(\.\d{1,6}(0{3})?)?Z$"
@@ -168,7 +174,7 @@ def read_files(source: Source, files: Sequence[File]) -> Rows:
     whole = valid_mask(len(raw), broken)
     columns = {c.name: _check_fields(c, texts[c.name], source.files, whole, broken) for c in source.columns}
     owner = np.repeat(np.arange(len(files)), counts)
-    latest = pa.array([file.modified + _SKEW for file in files], _ARROW["timestamp"]).take(pa.array(owner))
+    latest = pa.array([file.modified + _SKEW for file in files], ARROW_TYPES["timestamp"]).take(pa.array(owner))
     for position in np.flatnonzero(_valid_values(pc.greater(columns[source.known_at], latest))):
         broken[int(position)].append(f"{source.known_at}:future")
     return Rows(pa.table(columns), raw, owner, line, dict(broken))
@@ -176,7 +182,8 @@ def read_files(source: Source, files: Sequence[File]) -> Rows:
 
 def _to_texts(source: Source, header: list[str], fields: list[Sequence[str]]) -> pa.Table:
     by_name = dict(zip(header, zip(*fields, strict=True), strict=True)) if fields else {}
-    return pa.table({c.name: pa.array(by_name.get(c.name, ()), pa.string()) for c in source.columns})
+    missing = [""] * len(fields)  # no record of a part of JSON lines has the column, records of other parts have it
+    return pa.table({c.name: pa.array(by_name.get(c.name, missing), pa.string()) for c in source.columns})
 
 
 def _check_fields(
@@ -213,7 +220,7 @@ def _cast_columns(kind: str, given: pa.ChunkedArray, file_format: FileFormat) ->
         given = pc.replace_substring(pc.replace_substring(given, ".", ".."), file_format.decimal, ".")
     if file_format.kind != "csv":  # other formats have truth values of their own
         given = pc.if_else(pc.equal(given, "true"), "1", pc.if_else(pc.equal(given, "false"), "0", given))
-    numbers = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None).cast(_ARROW[kind])
+    numbers = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None).cast(ARROW_TYPES[kind])
     return pc.if_else(pc.is_finite(numbers), numbers, None)  # Arrow reads 400 digits as infinity
 
 
@@ -225,7 +232,7 @@ def _cast_timestamps(given: pa.ChunkedArray, file_format: FileFormat) -> pa.Chun
         readable = pc.if_else(pc.match_substring_regex(given, pattern), given, None)
     # Not Arrow's own parser, which reads 30 February as 2 March.
     moments = pd.to_datetime(readable.to_pandas(), format=form, errors="coerce", utc=True)
-    return pa.chunked_array([pa.array(moments.dt.as_unit("us"), _ARROW["timestamp"])])
+    return pa.chunked_array([pa.array(moments.dt.as_unit("us"), ARROW_TYPES["timestamp"])])
 
 
 def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -10,23 +10,36 @@ So runs as of any moments, in any order, end with the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import NoReturn
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
-from mlops.contract import BatchBlocked, DataError
+from mlops.contract import BatchBlocked, DataError, Source
 from mlops.contract.data import FILE_MODIFIED
-from mlops.data import agreement, expectations, landing, quarantine, readers, source_tables, table_schemas
+from mlops.data import (
+    agreement,
+    expectations,
+    landing,
+    large_agreement,
+    large_batches,
+    quarantine,
+    readers,
+    source_tables,
+    table_schemas,
+)
 from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
-from mlops.data.quarantine import BatchResult
+from mlops.data.large_batches import StagedResult
+from mlops.data.quarantine import BatchRows
 from mlops.data.readers import header_error
 from mlops.platform import run_links, staging
 from mlops.platform.tables import rows_of
@@ -38,6 +51,9 @@ _NAMED = 10
 """Number of files or reasons that the log names; the page has every reason."""
 _WORKERS = 2
 """Number of tables that are written at the same time."""
+Judged = BatchRows | StagedResult
+NewFiles = dict[LandedFile, File]
+"""Files of new content, each with its content, or with its header if workers read it."""
 
 
 def run(job: Context[IngestionConfig]) -> None:
@@ -62,10 +78,11 @@ def run(job: Context[IngestionConfig]) -> None:
         return
     known = {(row["source"], row["sha256"]) for row in kept}
     batch = max([row["batch"] for row in ledger] or [_newest_feature_batch(job)])
+    judge, batches = _choose_way(job, landed)
     with ThreadPoolExecutor(_WORKERS) as pool:
         made = pool.submit(_make_tables, job)  # runs while files are read and judged
-        for files in landing.split_into_batches(landed, _BATCH):
-            if judged := list(_judge_sources(job, files, known, batch + 1)):
+        for files in batches:
+            if judged := list(judge(job, files, known, batch + 1)):
                 made.result()
                 batch += 1
                 _publish_batch(job, pool, judged, batch, {source for source, _ in known})
@@ -73,6 +90,25 @@ def run(job: Context[IngestionConfig]) -> None:
                 known |= {(result.source.name, file.sha256) for result in judged for file in result.files}
                 version += 1
         made.result()
+    large_batches.delete_staged(job.config.landing)
+
+
+def _choose_way(
+    job: Context[IngestionConfig], landed: Sequence[LandedFile]
+) -> tuple[Callable[..., Iterator[Judged]], list[list[LandedFile]]]:
+    """Choose the function that judges the files, and the batches that it gets."""
+    size, limit = sum(file.memory for file in landed), job.use_case.policy.max_read_bytes
+    if size <= limit:
+        return _judge_sources, landing.split_into_batches(landed, _BATCH)
+    names = {file.source for file in landed}
+    if rules := large_batches.find_rules_on_all_rows([s for s in job.use_case.sources if s.name in names]):
+        job.log.warning(
+            "%d bytes are more than max_read_bytes, %d, and are read on the driver, since these rules that set rows "
+            "aside may compare rows: %s", size, limit, ", ".join(rules),
+        )  # fmt: skip
+        return _judge_sources, landing.split_into_batches(landed, _BATCH)
+    job.log.info("%d bytes are more than max_read_bytes, %d: workers read and judge the files", size, limit)
+    return _judge_staged, [list(landed)]
 
 
 def _log_ignored_files(job: Context[IngestionConfig], names: Sequence[str]) -> str:
@@ -100,39 +136,75 @@ def _newest_feature_batch(job: Context[IngestionConfig]) -> int:
 
 def _judge_sources(
     job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]], batch: int
-) -> Iterator[BatchResult]:
-    """Judge every source that has new content. A file that cannot be read blocks the batch before any row is judged."""
-    new: dict[str, dict[str, File]] = {source.name: {} for source in job.use_case.sources}
-    misfits, repeated = [], []
-    for file in landed:
-        try:
-            content, sha256 = file.read_content(job.use_case.source(file.source).files)
-        except DataError as error:
-            misfits.append(str(error))
-            continue
-        if (file.source, sha256) in known:
-            repeated.append(f"{file.source}/{file.name}")
-        elif sha256 not in new[file.source] or new[file.source][sha256].modified < file.modified:
-            # Of two files with one content the later one counts, as it does where their contents differ.
-            kind = job.use_case.source(file.source).files
-            new[file.source][sha256] = File(file.name, sha256, file.size, file.modified, content, kind)
-    if repeated:
-        more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
-        job.log.info("taken in before, and not again: %s%s", ", ".join(repeated[:_NAMED]), more)
-    sources = [(source, tuple(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
-    misfits += [why for source, files in sources for new_file in files if (why := header_error(new_file, source))]
-    if misfits:
-        _block_batch(job, (), misfits, batch)
-    for source, files in sources:
+) -> Iterator[BatchRows]:
+    """Judge every source that has new content."""
+
+    def read(file: LandedFile) -> tuple[bytes, str]:
+        return file.read_content(job.use_case.source(file.source).files)
+
+    for source, new in _choose_files(job, landed, known, batch, read):
+        files = tuple(new.values())
         rows = readers.read_files(source, files)
         outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
         yield quarantine.split_valid_rows(source, files, rows, outcomes, readers.unknown_columns(files, source))
 
 
+def _judge_staged(
+    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]], batch: int
+) -> Iterator[StagedResult]:
+    """Judge every source that has new content in Spark's workers."""
+    large_batches.delete_staged(job.config.landing)
+    surveys, errors = large_batches.survey_files(job.own, landed, job.use_case)
+
+    def read(file: LandedFile) -> tuple[bytes, str]:
+        if file in errors:
+            raise DataError(errors[file])
+        return surveys[file].head, surveys[file].sha256
+
+    limit = job.use_case.policy.max_collected_rows
+    for source, new in _choose_files(job, landed, known, batch, read):
+        result, remarks = large_batches.judge_source(job.own, job.config.landing, source, new, surveys, limit=limit)
+        for remark in remarks:
+            job.log.warning("%s", remark)
+        yield result
+
+
+def _choose_files(
+    job: Context[IngestionConfig],
+    landed: Sequence[LandedFile],
+    known: set[tuple[str, str]],
+    batch: int,
+    read: Callable[[LandedFile], tuple[bytes, str]],
+) -> list[tuple[Source, NewFiles]]:
+    """Choose each source's files of new content. A file that cannot be read blocks the batch before rows are judged."""
+    new: dict[str, dict[str, tuple[LandedFile, File]]] = {source.name: {} for source in job.use_case.sources}
+    misfits, repeated = [], []
+    for file in landed:
+        try:
+            content, sha256 = read(file)
+        except DataError as error:
+            misfits.append(str(error))
+            continue
+        if (file.source, sha256) in known:
+            repeated.append(f"{file.source}/{file.name}")
+        elif sha256 not in new[file.source] or new[file.source][sha256][0].modified < file.modified:
+            # Of two files with one content the later one counts, as it does where their contents differ.
+            kind = job.use_case.source(file.source).files
+            new[file.source][sha256] = file, File(file.name, sha256, file.size, file.modified, content, kind)
+    if repeated:
+        more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
+        job.log.info("taken in before, and not again: %s%s", ", ".join(repeated[:_NAMED]), more)
+    chosen = [(source, dict(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
+    misfits += [why for source, files in chosen for file in files.values() if (why := header_error(file, source))]
+    if misfits:
+        _block_batch(job, (), misfits, batch)
+    return chosen
+
+
 def _publish_batch(
     job: Context[IngestionConfig],
     pool: ThreadPoolExecutor,
-    results: Sequence[BatchResult],
+    results: Sequence[Judged],
     batch: int,
     written: set[str],
 ) -> None:
@@ -150,37 +222,63 @@ def _publish_batch(
     _log_report(job, [replace(result, conflicting=result.conflicting + count) for result, count in pairs], (), batch)
 
 
-def _find_disagreements(job: Context[IngestionConfig], results: Sequence[BatchResult], written: set[str]) -> list[str]:
+def _find_disagreements(job: Context[IngestionConfig], results: Sequence[Judged], written: set[str]) -> list[str]:
     """Compare the batch with the sources that have some of its columns, too, in their tables and in the batch."""
-    rows, problems = {result.source.name: result.good for result in results}, []
+    by_name = {result.source.name: result for result in results}
+    problems = []
     for result in results:
-        for other, columns in result.source.agrees_with.items():
-            versions = [rows[other]] if other in rows else []
-            if job.use_case.source(other).name in written and result.good.num_rows:
-                with staging.open_frame(job.own, result.good.select(list(result.source.key))) as keys:
-                    known = job.own.read_table(other).join(keys, list(result.source.key), "left_semi")
-                    versions.append(known.select(*result.source.key, *columns).toArrow())
-            problems += agreement.find_disagreements(result.source, result.good, other, versions)
+        for other in result.source.agrees_with:
+            is_written = job.use_case.source(other).name in written and result.published > 0
+            if isinstance(result, StagedResult):
+                problems += _compare_staged(job, result, other, by_name.get(other), is_written=is_written)
+            else:
+                problems += _compare_rows(job, result, other, by_name.get(other), is_written=is_written)
     return problems
 
 
+def _compare_rows(
+    job: Context[IngestionConfig], result: BatchRows, other: str, in_batch: Judged | None, *, is_written: bool
+) -> list[str]:
+    source = result.source
+    versions = [in_batch.good] if isinstance(in_batch, BatchRows) else []
+    if is_written:
+        with staging.open_frame(job.own, result.good.select(list(source.key))) as keys:
+            known = job.own.read_table(other).join(keys, list(source.key), "left_semi")
+            versions.append(known.select(*source.key, *source.agrees_with[other]).toArrow())
+    return agreement.find_disagreements(source, result.good, other, versions)
+
+
+def _compare_staged(
+    job: Context[IngestionConfig], result: StagedResult, other: str, in_batch: Judged | None, *, is_written: bool
+) -> list[str]:
+    versions = [in_batch.open_rows(job.own)] if isinstance(in_batch, StagedResult) else []
+    versions += [job.own.read_table(other)] if is_written else []
+    return large_agreement.find_disagreements(result.source, result.open_rows(job.own), other, versions)
+
+
+def _open_rows(job: Context[IngestionConfig], result: Judged) -> AbstractContextManager[DataFrame]:
+    if isinstance(result, StagedResult):
+        return nullcontext(result.open_rows(job.own))
+    return staging.open_frame(job.own, result.good)
+
+
 def _block_batch(
-    job: Context[IngestionConfig], results: Sequence[BatchResult], problems: Sequence[str], batch: int
+    job: Context[IngestionConfig], results: Sequence[Judged], problems: Sequence[str], batch: int
 ) -> NoReturn:
     _log_report(job, results, problems, batch)
     more = f"; and {len(problems) - _NAMED} more, on the batch's page" if len(problems) > _NAMED else ""
     raise BatchBlocked(f"{'; '.join(problems[:_NAMED])}{more}: nothing of this batch was published")
 
 
-def _publish_rows(job: Context[IngestionConfig], judged: BatchResult, *, first: bool) -> int:
+def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> int:
     """Add versions of rows to a source's table; returns how many contradict a row of an earlier batch."""
     source, (start, end) = judged.source, judged.span
     if start is None or end is None:
         return 0
     version, span = list(dict.fromkeys([*source.key, source.known_at])), (source.known_at, start, end)
-    with staging.open_frame(job.own, judged.good) as rows:
+    with _open_rows(job, judged) as rows:
         added = job.own.merge_rows(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
-        if added is None or added == judged.good.num_rows:
+        if added is None or added == judged.published:
             return 0
         before = job.own.read_table(source.name, job.own.newest_version(source.name) - 1)
         values = [column.name for column in source.columns if column.name not in version]
@@ -194,7 +292,7 @@ def _publish_rows(job: Context[IngestionConfig], judged: BatchResult, *, first: 
     return rivals
 
 
-def _write_ledger(job: Context[IngestionConfig], results: Sequence[BatchResult], batch: int, version: int) -> None:
+def _write_ledger(job: Context[IngestionConfig], results: Sequence[Judged], batch: int, version: int) -> None:
     """Write the batch's files to the ledger. Of overlapping runs only one succeeds, so batch numbers are unique."""
     entries = [
         (result.source.name, f.name, f.sha256, f.size, f.modified, batch, *result.span, job.config.as_of)
@@ -204,9 +302,7 @@ def _write_ledger(job: Context[IngestionConfig], results: Sequence[BatchResult],
     job.own.append_once("ledger", table_schemas.make_frame(job.own, "ledger", entries), version)
 
 
-def _log_report(
-    job: Context[IngestionConfig], results: Sequence[BatchResult], problems: Sequence[str], batch: int
-) -> None:
+def _log_report(job: Context[IngestionConfig], results: Sequence[Judged], problems: Sequence[str], batch: int) -> None:
     """Log the batch's page and counts as a run in MLflow."""
     title = f"Batch {batch} of {job.use_case.name}: {'blocked' if problems else 'published'}"
     subtitle = f"Ingestion as of {job.config.as_of:%Y-%m-%d %H:%M} UTC, job run {job.config.run_id}"
@@ -216,7 +312,7 @@ def _log_report(
         for result in results
         for name, value in (
             ("rows", result.rows),
-            ("published", 0 if problems else result.good.num_rows),
+            ("published", 0 if problems else result.published),
             ("bad", result.bad),
             ("conflicting", result.conflicting),
         )
@@ -227,14 +323,21 @@ def _log_report(
         job.registry.log_to_run(job.config.model_dump(mode="json"), counts, {"data.html": linked})
 
 
-def _write_quarantine(job: Context[IngestionConfig], results: Sequence[BatchResult], *, first: bool) -> None:
+def _write_quarantine(job: Context[IngestionConfig], results: Sequence[Judged], *, first: bool) -> None:
     rows = [
         (result.source.name, b.file.name, b.file.sha256, b.line, b.column, b.rule, b.row, job.config.as_of)
         for result in results
+        if isinstance(result, BatchRows)
         for b in result.broken
     ]
-    if rows:
-        frame = table_schemas.make_frame(job.own, "quarantine", rows)
+    frames = [table_schemas.make_frame(job.own, "quarantine", rows)] if rows else []
+    frames += [
+        result.open_quarantine(job.own).withColumn("as_of", F.lit(job.config.as_of))
+        for result in results
+        if isinstance(result, StagedResult) and result.bad
+    ]
+    if frames:
+        frame = reduce(DataFrame.unionByName, frames)
         job.own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"), first=first)
 
 

@@ -15,7 +15,7 @@ from things import NOW, make_things
 from mlops.contract import Outcome
 from mlops.data import readers
 from mlops.data.file_formats import File
-from mlops.data.quarantine import BatchResult, BrokenRow, split_valid_rows
+from mlops.data.quarantine import BatchRows, BrokenRow, split_valid_rows
 
 THINGS = replace(make_things(kind="string", id="long", seen="timestamp", part="long"), max_bad_share=0.25)
 
@@ -31,11 +31,11 @@ def file(*rows: str, name: str = "a.csv") -> File:
     return File(name, name, len(content), NOW, content)
 
 
-def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> BatchResult:
+def judged(*files: File, outcomes: tuple[Outcome, ...] = (), unknown: tuple[str, ...] = ()) -> BatchRows:
     return split_valid_rows(THINGS, files, readers.read_files(THINGS, files), outcomes, unknown)
 
 
-def kept(found: BatchResult) -> list[str]:
+def kept(found: BatchRows) -> list[str]:
     return [f"{row['id']} {row['seen']:%d} {row['kind'] or '-'} {row['part'] or '-'}" for row in found.good.to_pylist()]
 
 
@@ -174,7 +174,7 @@ def versions(*days: int, key: str = "1", more: int = 0) -> list[str]:
 def test_a_key_of_more_things_than_it_can_have_versions_is_named_and_none_of_its_rows_is_lost() -> None:
     others = [f"{n} 01 x 1" for n in range(100, 140)]
     found = judged(file(*versions(*range(1, 6)), *others))
-    assert (found.bad, found.crowded, found.problems) == (0, (), ())
+    assert (found.bad, found.crowded, found.problems) == (0, 0, ())
     found = judged(file(*versions(*range(1, 7)), *others))
     assert (found.bad, found.good.num_rows, found.problems) == (0, 46, ())
     assert found.summary == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -9,22 +10,27 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT_TOY, damaged
 from pyspark.sql import functions as F
 from test_jobs_loop import laptop_in
+from things import NOW, make_things
 from toy import TOY, frame_of
 
 from mlops.context import Context
 from mlops.contract import BatchBlocked, ConfigError, Conflict, DataError
-from mlops.data import expectations, source_tables, table_schemas
+from mlops.data import agreement, expectations, large_agreement, large_batches, source_tables, table_schemas
 from mlops.jobs import ingestion
 from mlops.platform.tables import TableColumn, open_schema, rows_of
 
 TABLES = ("orders", "results", "quarantine")
+IN_WORKERS = replace(STRICT_TOY, policy=replace(STRICT_TOY.policy, max_read_bytes=1))
+"""The same use case with files that workers read, whatever their size."""
 
 
 @pytest.fixture
@@ -161,6 +167,76 @@ def test_a_correction_stands_beside_what_it_corrects_wherever_it_arrives(laptop)
     assert [row["size"] for row in ends[0]] == [1.0, 2.0]
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_files_that_workers_read_in_parts_end_in_the_same_tables(laptop, monkeypatch, caplog):
+    monkeypatch.setattr(large_batches, "PART", 700)
+    caplog.set_level("INFO", "mlops.ingestion")
+    files = days("2024-01-01", "2024-01-04")
+    kinds = iter(KINDS.values())
+    for name in [name for name in files if name.startswith("orders")]:
+        lines = [line.encode() for line in files[name].splitlines()]
+        for row, (_, damage) in zip(range(10, 15), kinds, strict=False):
+            lines[row] = damage(lines[row].decode(), lines[0].decode())
+        files[name] = b"\n".join([*lines, lines[30], lines[31].replace(b"T", b" "), b""])
+    results = files["results/2024-01-03.csv"].splitlines()
+    files["results/2024-01-03.csv"] = "\n".join([*results, results[5][:-1] + "7", results[6]]) + "\n"
+    later = {
+        "orders/again.csv": files["orders/2024-01-01.csv"],
+        "orders/z.csv": files["orders/2024-01-02.csv"].replace(b",x,", b",y,"),
+        "results/z.csv.gz": gzip.compress(files["results/2024-01-02.csv"].replace(",1\n", ",0\n").encode()),
+    }
+    ends, lines = [], []
+    for catalog, use_case in (("small", STRICT_TOY), ("large", IN_WORKERS)):
+        context = context_of(laptop, use_case, catalog=catalog, landing=f"/Volumes/{catalog}/toy/landing")
+        for number, batch in enumerate((files, later)):
+            for name, content in batch.items():
+                put(laptop, catalog, name, content)
+                os.utime(laptop.home / f"Volumes/{catalog}/toy/landing" / name, (1.75e9 + number,) * 2)
+            caplog.clear()
+            laptop.task("ingestion", context)
+            assert not (laptop.home / f"Volumes/{catalog}/toy/landing/_staged").exists()
+            lines.append([text for name, _, text in caplog.record_tuples if name == "mlops.ingestion"])
+            ends.append({
+                table: sorted(frame_of(context.own, table).drop(columns="as_of", errors="ignore").astype(str).to_csv(
+                    index=False).splitlines()) for table in (*TABLES, "ledger")
+            })  # fmt: skip
+        other = FILES["a quantity that is another"][1](days()["orders/2024-01-05.csv"].splitlines())
+        put(laptop, catalog, "orders/bad.csv", other)
+        with pytest.raises(BatchBlocked, match="it is 37 over 60 rows, against size:median"):
+            laptop.task("ingestion", context)
+    assert ends[0] == ends[2]
+    assert ends[1] == ends[3]
+    assert len(ends[1]["quarantine"]) > 20
+    for small, large in ((0, 2), (1, 3)):
+        assert "are more than max_read_bytes, 1: workers read and judge the files" in lines[large][0]
+        assert sorted(lines[small]) == sorted(lines[large][1:])
+
+
+@pytest.mark.nightly
+def test_disagreements_of_sources_are_counted_on_spark_as_here(laptop):
+    context, generator = context_of(laptop), np.random.default_rng(1)
+    source = replace(
+        make_things(id="long", seen="timestamp", kind="string", size="double"),
+        agrees_with={"others": ("kind", "size")},
+    )
+    schema = pa.schema({"id": pa.int64(), "seen": pa.timestamp("us", "UTC"), "kind": pa.string(), "size": pa.float64()})
+
+    def rows(count):
+        seen = [NOW + timedelta(minutes=number) for number in range(count)]
+        kinds, sizes = generator.choice(["x", "x", "y", ""], count).tolist(), generator.integers(0, 2, count).tolist()
+        columns = [generator.integers(0, 60, count), seen, [kind or None for kind in kinds], [n or None for n in sizes]]
+        return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
+
+    mine, others = rows(80), [rows(40), rows(30)]
+    frames = [context.own.spark.createDataFrame(table) for table in (mine, *others)]
+    here = agreement.find_disagreements(source, mine, "others", others)
+    there = large_agreement.find_disagreements(source, frames[0], "others", frames[1:])
+    assert [text.partition("; of ")[0] for text in there] == [text.partition("; of ")[0] for text in here]
+    assert len(here) == 1
+    assert large_agreement.find_disagreements(source, frames[0], "others", []) == []
+
+
 CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -168,7 +244,7 @@ sys.path[:0] = {paths}
 from mlops.platform import tables
 from mlops.jobs import ingestion
 from mlops.platform.tables import TableColumn, open_schema, rows_of
-from test_ingestion import STRICT_TOY, context_of
+from test_ingestion import IN_WORKERS, STRICT_TOY, context_of
 from test_jobs_loop import Laptop
 fatal, done = {number}, 0
 def dying(write, after):
@@ -181,23 +257,29 @@ def dying(write, after):
     return call
 for name in ("create_table", "_merge", "append_once"):
     setattr(tables.Schema, name, dying(getattr(tables.Schema, name), {after}))
-ingestion.run(context_of(Laptop(Path(os.environ["LAPTOP_HOME"]), {{}})))
+ingestion.run(context_of(Laptop(Path(os.environ["LAPTOP_HOME"]), {{}}), {use_case}))
 print("finished")
 """
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, after):
+@pytest.mark.parametrize(
+    ("use_case", "after", "numbers"),
+    [("STRICT_TOY", False, range(1, 30)), ("STRICT_TOY", True, range(1, 30)), ("IN_WORKERS", False, range(5, 30, 2))],
+)
+def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, use_case, after, numbers):
     files = days("2024-01-01", "2024-01-03")
     broken, _ = damaged(files["orders/2024-01-02.csv"].splitlines(), "out of range", 0.02, 1)
     for name, content in {**files, "orders/2024-01-02.csv": broken}.items():
         put(laptop, "prod", name, content)
     wanted = None
-    for number in range(1, 30):
+    for number in numbers:
         script = CHILD.format(
-            paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])], number=number, after=after
+            paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])],
+            number=number,
+            after=after,
+            use_case=use_case,
         )
         child = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
         finished = "finished" in child.stdout

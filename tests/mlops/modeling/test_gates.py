@@ -513,7 +513,7 @@ def test_a_rule_of_a_fork_sees_whether_there_is_a_champion():
         beside.champion = None
 
 
-@pytest.mark.parametrize("limit", ["max_collected_rows", "max_group_rows", "max_training_rows"])
+@pytest.mark.parametrize("limit", ["max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"])
 def test_a_limit_of_rows_that_leaves_no_row_is_refused(limit):
     with pytest.raises(ConfigError, match=f"{limit} is 0: it must be at least 1"):
         replace(POLICY, **{limit: 0})

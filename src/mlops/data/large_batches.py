@@ -1,0 +1,233 @@
+"""Read and judge a large batch in Spark's workers, so that none of its rows comes to the driver.
+
+Three passes call the functions that judge a small batch: files are surveyed (`file_parts`); their parts are read, typed
+and judged by the rules on single rows; rows of equal keys meet in shards, where one row per version is kept
+(`quarantine.split_valid_rows`). What a pass makes is staged as Parquet in the landing volume, because serverless has no
+cache. The driver gets counts, and the columns that rules on the whole batch read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from mlops.contract import DataError, Expectation, Outcome, Source, UseCase
+from mlops.contract.data import FILE_MODIFIED
+from mlops.data import batch_parts, expectations, file_parts, readers, table_schemas
+from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts, ShardFigures
+from mlops.data.file_formats import File
+from mlops.data.file_parts import Survey
+from mlops.data.landing import STAGED, LandedFile
+from mlops.data.quarantine import BatchResult
+from mlops.platform import storage
+from mlops.platform.tables import Schema, rows_of
+
+PART = 16 * 2**20
+"""Bytes of text that a worker judges at once: 0.6 GB of memory for the flights."""
+_SURVEY = "number BIGINT, error STRING, sha256 STRING, head BINARY, parts ARRAY<ARRAY<BIGINT>>"
+_BUCKETS = 2**20
+_MOST_TASKS = 2000
+
+
+@dataclass(frozen=True)
+class StagedResult(BatchResult):
+    """The result of a source's rows in a batch that workers judged; the rows are staged."""
+
+    folder: str
+    """Folder of the staged rows."""
+
+    def open_rows(self, schema: Schema) -> DataFrame:
+        """Read the rows to publish, with the column FILE_MODIFIED."""
+        columns = [*(column.name for column in self.source.columns), FILE_MODIFIED]
+        return (
+            _read(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'good'").select(*columns)
+        )
+
+    def open_quarantine(self, schema: Schema) -> DataFrame:
+        """Read the rows in quarantine, as columns of its table without `as_of`."""
+        rows = _read(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'broken'")
+        named = [F.col(f"_{name}").alias(name) for name in ("file", "sha256", "line", "column", "rule", "row")]
+        return rows.select(F.lit(self.source.name).alias("source"), *named)
+
+
+def find_rules_on_all_rows(sources: Sequence[Source]) -> list[str]:
+    """Name the rules that set rows aside and may compare them with rows of other parts, which no part can judge."""
+    return [
+        f"{source.name}: {expectations.rule_name(expectation)}"
+        for source in sources
+        for expectation in source.expectations()
+        if expectation.action == "quarantine" and not expectations.judges_single_rows(expectation)
+    ]
+
+
+def delete_staged(landing: str) -> None:
+    """Delete the staged rows of a run, or of an earlier one that was killed."""
+    shutil.rmtree(storage.resolve_local_path(f"{landing}/{STAGED}"), ignore_errors=True)
+
+
+def survey_files(
+    schema: Schema, landed: Sequence[LandedFile], use_case: UseCase
+) -> tuple[dict[LandedFile, Survey], dict[LandedFile, str]]:
+    """Survey files in workers; returns also why some cannot be read."""
+    formats = [use_case.source(file.source).files for file in landed]
+
+    def survey(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
+            row: dict[str, Any] = {"number": number, "error": "", "sha256": "", "head": b"", "parts": []}
+            try:
+                known = file_parts.survey_file(landed[number], formats[number], PART)
+            except DataError as error:
+                row["error"] = str(error)
+            else:
+                parts = [[part.start, part.end, part.lines_before] for part in known.parts]
+                row |= {"sha256": known.sha256, "head": known.head, "parts": parts}
+            yield pa.RecordBatch.from_pylist([row], batch_parts.SURVEY)
+
+    rows = rows_of(_run_tasks(schema, survey, _SURVEY, min(len(landed), _MOST_TASKS), len(landed)))
+    errors = {landed[row["number"]]: row["error"] for row in rows if row["error"]}
+    surveys = {
+        landed[row["number"]]: Survey(
+            row["sha256"], row["head"], tuple(file_parts.Part(*part) for part in row["parts"])
+        )
+        for row in rows
+        if not row["error"]
+    }
+    return surveys, errors
+
+
+def judge_source(
+    schema: Schema,
+    landing: str,
+    source: Source,
+    files: Mapping[LandedFile, File],
+    surveys: Mapping[LandedFile, Survey],
+    *,
+    limit: int,
+) -> tuple[StagedResult, list[str]]:
+    """Read and judge a source's files in workers.
+
+    Args:
+        schema: whose Spark session works.
+        landing: the landing folder.
+        source: the source.
+        files: its new files, each with its head as content.
+        surveys: of at least these files.
+        limit: number of rows that may come to the driver for the rules on the whole batch.
+
+    Returns:
+        The result, and a remark for the log on each rule that did not judge the rows as usual.
+
+    Raises:
+        DataError: a file was changed while it was read.
+    """
+    rules, kept = list(source.expectations()), tuple(files.values())
+    read, judged = (f"{landing}/{STAGED}/{source.name}/{step}" for step in ("read", "judged"))
+    counts = _read_rows(schema, read, source, files, surveys)
+    rows = _read(schema, read, batch_parts.part_columns(source)).where("_counts IS NULL")
+    outcomes, remarks = _judge_batch(rows, source, rules, counts, limit)
+    shards = _judge_keys(schema, judged, rows, source, files)
+    figures, broken = batch_parts.add_shards(shards, kept)
+    unknown = readers.unknown_columns(kept, source)
+    return StagedResult(**vars(figures), source=source, files=kept, outcomes=outcomes, unknown=unknown, broken=broken,
+                        folder=judged), remarks  # fmt: skip
+
+
+def _read_rows(
+    schema: Schema,
+    folder: str,
+    source: Source,
+    files: Mapping[LandedFile, File],
+    surveys: Mapping[LandedFile, Survey],
+) -> PartCounts:
+    """Stage the rows of all files, typed and judged by the rules on single rows; returns what these counted."""
+    heads, tasks = tuple(files.values()), batch_parts.pack_parts(source, list(files), surveys, PART)
+
+    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
+            yield from batch_parts.read_task(source, heads, tasks[number], PART)
+
+    columns = batch_parts.part_columns(source)
+    frame = _run_tasks(schema, read, table_schemas.spark_schema(columns), len(tasks), len(tasks))
+    frame.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
+    counted = _read(schema, folder, columns).where("_counts IS NOT NULL").select("_counts")
+    return sum((PART_COUNTS.validate_json(row["_counts"]) for row in rows_of(counted)), PartCounts())
+
+
+def _judge_batch(
+    rows: DataFrame, source: Source, rules: Sequence[Expectation], counts: PartCounts, limit: int
+) -> tuple[tuple[Outcome, ...], list[str]]:
+    """Make the outcomes of all rules: of rules on single rows from counts, of others from the columns they read."""
+    single = [rule for rule in rules if expectations.judges_single_rows(rule)]
+    outcomes = {id(rule): outcome for rule, outcome in zip(single, counts.outcomes(single), strict=True)}
+    others, remarks = [rule for rule in rules if id(rule) not in outcomes], []
+    is_sampled = counts.good > limit
+    for by_share in (True, False):
+        chosen = [rule for rule in others if expectations.judges_by_share(rule) == by_share]
+        if not chosen:
+            continue
+        names = ", ".join(expectations.rule_name(rule) for rule in chosen)
+        good = rows.where("_rules IS NULL")
+        if is_sampled and by_share:
+            good = good.where(_hash(source, _BUCKETS) < _BUCKETS * limit // counts.good)
+            remarks.append(f"{source.name}: a sample of about {limit} of {counts.good} rows is judged by {names}")
+        elif is_sampled:
+            remarks.append(f"{source.name}: columns of all {counts.good} rows come to the driver for {names}")
+        read = set().union(*(expectations.columns_read(rule, [c.name for c in source.columns]) for rule in chosen))
+        wanted = [column.name for column in source.columns if column.name in read] or [source.known_at]
+        table = (
+            good.select("_file", "_line", *wanted).toArrow().sort_by([("_file", "ascending"), ("_line", "ascending")])
+        )
+        outcomes |= zip(map(id, chosen), expectations.run_expectations(table.select(wanted), chosen), strict=True)
+    return tuple(outcomes[id(rule)] for rule in rules), remarks
+
+
+def _judge_keys(
+    schema: Schema, folder: str, rows: DataFrame, source: Source, files: Mapping[LandedFile, File]
+) -> list[ShardFigures]:
+    """Stage the rows to publish and those for quarantine, judged in shards of keys; returns the shards' figures."""
+    shards = min(_MOST_TASKS, 1 + sum(landed.memory for landed in files) // PART)
+    heads = tuple(files.values())
+    # A row that broke a rule may have no key.
+    place = F.when(F.col("_rules").isNull(), _hash(source, shards)).otherwise(
+        F.pmod(F.xxhash64("_file", "_line"), F.lit(shards))
+    )
+
+    def judge(group: pa.Table) -> pa.Table:
+        return batch_parts.judge_shard(source, heads, group)
+
+    columns = batch_parts.shard_columns(source)
+    placed = rows.drop("_counts").withColumn("_shard", place).repartition(shards, "_shard")
+    judged = placed.groupBy("_shard").applyInArrow(judge, table_schemas.spark_schema(columns))
+    judged.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
+    figures = _read(schema, folder, columns).where("_kind = 'figures'").select("_row")
+    return [SHARD_FIGURES.validate_json(row["_row"]) for row in rows_of(figures)]
+
+
+def _hash(source: Source, buckets: int) -> Column:
+    """Number of the bucket of a row's key: one for equal keys. + 0.0 turns -0.0 into 0.0."""
+    types = {column.name: column.type for column in source.columns}
+    keys = [F.col(name) + 0.0 if types[name] == "double" else F.col(name) for name in source.key]
+    return F.pmod(F.xxhash64(*keys), F.lit(buckets))
+
+
+def _run_tasks(
+    schema: Schema,
+    work: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    ddl: str,
+    tasks: int,
+    count: int,
+) -> DataFrame:
+    """Call a function with the numbers below `count` in tasks of Spark."""
+    return schema.spark.range(0, count, 1, max(1, tasks)).mapInArrow(work, ddl)
+
+
+def _read(schema: Schema, folder: str, columns: Sequence[tuple[str, str]]) -> DataFrame:
+    return schema.spark.read.schema(table_schemas.spark_schema(columns)).parquet(
+        str(storage.resolve_local_path(folder))
+    )

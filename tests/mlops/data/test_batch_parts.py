@@ -1,0 +1,167 @@
+"""A batch that is judged in parts and shards gives the rows and figures of a batch that is judged at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_file_parts import land, whole_of
+from things import make_things
+
+from mlops.contract import Expectation, FileFormat, Source
+from mlops.data import batch_parts, expectations, file_parts, quarantine, readers
+from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts
+from mlops.data.file_formats import File
+from mlops.data.landing import LandedFile
+from mlops.data.quarantine import BatchRows, Figures
+
+THINGS = replace(make_things(id="long", seen="timestamp", kind="string", size="double"), max_versions=2)
+HEAD = "id,seen,kind,size\n"
+ROW = st.tuples(
+    st.integers(1, 5), st.integers(1, 3), st.sampled_from(["", "x", '"y', "NULL"]), st.sampled_from(["", "1", "2", "-"])
+)
+FILES = st.lists(st.lists(ROW, max_size=6), min_size=1, max_size=2)
+
+
+def judge_whole(source: Source, landed: Sequence[LandedFile]) -> BatchRows:
+    files = [whole_of(file, source.files) for file in landed]
+    rows = readers.read_files(source, files)
+    outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
+    return quarantine.split_valid_rows(source, files, rows, outcomes, ())
+
+
+def judge_parts(
+    source: Source, landed: Sequence[LandedFile], size: int, shards: int
+) -> tuple[PartCounts, Figures, list[object], pa.Table]:
+    """Judge a batch in parts of `size` bytes, and its rows in shards of keys; returns also both kinds of rows."""
+    surveys = {file: file_parts.survey_file(file, source.files, size) for file in landed}
+    heads = [
+        File(file.name, survey.sha256, file.size, file.modified, survey.head, source.files)
+        for file, survey in surveys.items()
+    ]
+    tasks = batch_parts.pack_parts(source, landed, surveys, size)
+    rows = pa.Table.from_batches(
+        [batch for task in tasks for batch in batch_parts.read_task(source, heads, task, size)]
+    )
+    counts = [PART_COUNTS.validate_json(text) for text in rows["_counts"].drop_null().to_pylist()]
+    rows = rows.filter(rows["_counts"].is_null()).drop_columns("_counts")
+    places = [hash(row["id"]) % shards if row["_rules"] is None else row["_line"] % shards for row in rows.to_pylist()]
+    judged = [
+        batch_parts.judge_shard(source, heads, rows.take([at for at, place in enumerate(places) if place == shard]))
+        for shard in range(shards)
+        if shard in places
+    ]
+    together = pa.concat_tables(judged) if judged else batch_parts.judge_shard(source, heads, rows)
+    figures = [row for row in together.to_pylist() if row["_kind"] == "figures"]
+    added, examples = batch_parts.add_shards([SHARD_FIGURES.validate_json(row["_row"]) for row in figures], heads)
+    aside = [row for row in together.to_pylist() if row["_kind"] == "broken"]
+    assert {(row.file.name, row.line, row.rule, row.row) for row in examples} <= {
+        (row["_file"], row["_line"], row["_rule"], row["_row"]) for row in aside
+    }
+    good = together.filter(pa.compute.equal(together["_kind"], "good"))
+    return sum(counts, PartCounts()), added, aside, good
+
+
+def compare(source: Source, landed: Sequence[LandedFile], size: int, shards: int) -> PartCounts:
+    whole = judge_whole(source, landed)
+    counts, figures, aside, good = judge_parts(source, landed, size, shards)
+    for name in Figures.__dataclass_fields__:
+        if name not in {"crowded_keys", "by_rule"}:  # their order is open where counts are equal
+            assert getattr(figures, name) == getattr(whole, name), name
+    assert sorted(figures.by_rule.items()) == sorted(whole.by_rule.items())
+    assert [count for _, count in figures.crowded_keys] == [count for _, count in whole.crowded_keys]
+    order = [(name, "ascending") for name in whole.good.column_names]
+    assert good.select(whole.good.column_names).sort_by(order).to_pylist() == whole.good.sort_by(order).to_pylist()
+    names = ("_file", "_sha256", "_line", "_column", "_rule", "_row")
+    expected = [(row.file.name, row.file.sha256, row.line, row.column, row.rule, row.row) for row in whole.broken]
+    assert sorted(tuple(row[name] for name in names) for row in aside) == sorted(expected)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("batches")
+
+
+@settings(deadline=None, max_examples=8)  # an example reads dozens of parts
+@given(FILES, st.sampled_from([1, 60, 120]), st.integers(1, 3))
+def test_versions_repeats_and_contradictions_are_found_across_parts(
+    folder: Path, files: list[list[tuple[int, int, str, str]]], size: int, shards: int
+) -> None:
+    lines = [[f"{key},2024-01-0{day}T00:00:00Z,{kind},{size}\n" for key, day, kind, size in rows] for rows in files]
+    contents = list(dict.fromkeys(HEAD + "".join(text) for text in lines))
+    compare(THINGS, [land(folder, f"{n}.csv", text.encode()) for n, text in enumerate(contents)], size, shards)
+
+
+def test_json_lines_whose_records_lack_columns_are_judged_in_parts(folder: Path) -> None:
+    source = replace(THINGS, files=FileFormat(kind="jsonl"))
+    names = [["id", "seen"], ["id", "seen", "kind"], ["seen", "kind", "size"]]
+    record = {"id": 1, "seen": "2024-01-01T00:00:00Z", "kind": "x", "size": 2}
+    lines = [json.dumps({name: record[name] for name in given}) for given in names]
+    compare(source, [land(folder, "a.jsonl", "\n".join(lines).encode())], 10, 2)
+
+
+def make_rule(
+    kind: str, action: str = "quarantine", min_rows: int = 1, share: float = 0, **given: object
+) -> Expectation:
+    import great_expectations.expectations as gxe
+
+    return Expectation(getattr(gxe, kind)(**given), action, min_rows, share)  # type: ignore[arg-type]
+
+
+def make_condition(text: str) -> object:
+    from great_expectations.expectations.row_conditions import PassThroughCondition
+
+    return PassThroughCondition(pass_through_filter=text)
+
+
+def single_row_rules() -> list[Expectation]:
+    """Rules of every action that judge rows one by one, some of which hold and some of which do not."""
+    between = {"column": "size", "min_value": 0, "max_value": 50}
+    odd = make_condition("abs(size - floor(size)) > 0.4 and kind.str.len() == 1")
+    return [
+        make_rule("ExpectColumnValuesToBeInSet", column="kind", value_set=["x", "y"]),
+        make_rule("ExpectColumnValuesToBeBetween", "block", **between),
+        make_rule("ExpectColumnValuesToBeBetween", "block", mostly=0.9, **between),
+        make_rule("ExpectColumnValuesToBeBetween", "warn", mostly=0.2, **between),
+        make_rule("ExpectColumnValuesToBeBetween", "block", min_rows=1000, **between),
+        make_rule("ExpectColumnValuesToNotBeNull", "block", column="size", mostly=0.7),
+        make_rule("ExpectColumnValuesToNotBeNull", "block", column="size", mostly=0.95),
+        make_rule("ExpectColumnValuesToBeNull", "block", share=0.05, column="id", row_condition=odd),
+        make_rule("ExpectColumnValuesToBeNull", "block", share=0.5, column="id", row_condition=odd),
+    ]
+
+
+def test_rules_on_single_rows_come_to_the_same_outcomes_in_parts(folder: Path) -> None:
+    source = replace(THINGS, expectations=single_row_rules)
+    rows = [f"{n},2024-01-01T00:00:00Z,{'xyz'[n % 7 // 3]},{'' if n % 5 == 0 else n / 2}\n" for n in range(1, 90)]
+    landed = [land(folder, f"rules{n}.csv", (HEAD + "".join(rows[n::2])).encode()) for n in range(2)]
+    rules, whole = single_row_rules(), judge_whole(source, landed).outcomes
+    assert all(map(expectations.judges_single_rows, rules))
+    outcomes = compare(source, landed, 700, 2).outcomes(rules)
+    assert outcomes == [replace(outcome, positions=()) for outcome in whole]
+    assert {outcome.held for outcome in outcomes} == {True, False}
+
+
+def test_rules_that_compare_rows_are_known() -> None:
+    compared = [
+        make_rule("ExpectColumnValuesToBeUnique", column="id"),
+        make_rule("ExpectColumnMedianToBeBetween", "block", column="size", min_value=0),
+        make_rule("ExpectCompoundColumnsToBeUnique", column_list=["id", "kind"]),
+        *(
+            make_rule("ExpectColumnValuesToBeNull", column="id", row_condition=make_condition(text))
+            for text in ("size == size.mode().max()", "id.duplicated()", "size > size . shift(1)")
+        ),
+    ]
+    assert not any(map(expectations.judges_single_rows, compared))
+    assert [expectations.judges_by_share(rule) for rule in compared] == [False, True, False, False, False, False]
+    share = make_rule("ExpectColumnValuesToBeNull", "block", share=0.1, column="id",
+                      row_condition=make_condition("size == size.mode().max()"))  # fmt: skip
+    assert expectations.judges_by_share(share)
+    assert expectations.columns_read(share, ["id", "size", "kind"]) == {"id", "size"}
