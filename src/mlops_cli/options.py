@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,10 +20,22 @@ from mlops_cli.bundle_targets import TARGET
 EXITS = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted."
 ALIASES = ("champion", "challenger", "previous_champion")
 
+
+class _HomeFolder(click.Path):
+    """Type of an option that names a laptop's home; says how a home is made where there is none."""
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder's path; fail if there is none."""
+        if not Path(value).exists():
+            self.fail(f"there is no folder {value}: run a job first, as in: laptop demo --home {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+HOME_FOLDER = _HomeFolder(file_okay=False, path_type=Path)
 home = click.option(
     "--home",
     is_eager=True,  # click reads it before --target, since a home may have further targets
-    type=click.Path(file_okay=False, path_type=Path, exists=True),
+    type=HOME_FOLDER,
     help="A laptop's home folder. Without it: the workspace that the Databricks CLI is logged in to.",
 )
 target = click.option("--target", "-t", required=True, type=TARGET, help="Which target of the bundle.")

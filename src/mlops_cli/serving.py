@@ -34,7 +34,7 @@ def _default_home() -> Path | None:
 @click.option(
     "--home",
     is_eager=True,  # click reads it before --target, since a home may have further targets
-    type=click.Path(file_okay=False, path_type=Path, exists=True),
+    type=options.HOME_FOLDER,
     default=_default_home,
     required=True,
     show_default=".laptop beside databricks.yml",

@@ -144,6 +144,12 @@ def test_what_only_reads_a_home_imports_no_mlflow(told, command):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_home_that_is_not_there_says_how_to_make_one(tmp_path, capsys):
+    for words in (["status"], ["compare", "1", "2", "-t", "prod"], ["rollback", "-t", "prod"]):
+        assert run_args([*words, "--home", str(tmp_path / "none")]) == 2
+        assert f"run a job first, as in: laptop demo --home {tmp_path / 'none'}" in capsys.readouterr().err
+
+
 def test_history_tells_the_rows_of_the_audit_table(told, mlops):
     code, out, _ = mlops("history", "--target", "prod", "--output", "json")
     assert code == 0
