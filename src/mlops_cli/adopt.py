@@ -227,7 +227,7 @@ def must_be_clean() -> None:
 def list_todos() -> list[str]:
     """List what a person has to fill in, as `file:line: text`."""
     return [
-        f"{file.as_posix()}:{number}: {line.split('TODO: ')[1].strip()}"
+        f"{file.as_posix()}:{number}: {line.split('TODO: ')[1].strip(' "')}"
         for file in (*sorted(Path("src/usecase").glob("*.py")), Path("databricks.yml"))
         for number, line in enumerate(file.read_text().splitlines(), 1)
         if "TODO: " in line

@@ -59,7 +59,8 @@ def find_problems(folder: Path) -> Iterator[Problem]:
         folder: of the use case's package, whose lines problems name.
     """
     from mlops.context import load_use_case
-    from mlops.data.point_in_time import columns_read
+    from mlops.data.feature_columns import make_column
+    from mlops.data.point_in_time import compute_on_nothing
 
     try:
         use_case = load_use_case()
@@ -68,10 +69,29 @@ def find_problems(folder: Path) -> Iterator[Problem]:
         yield _describe_error(error, folder, "", "every task stops at its start")
         return
     for feature in use_case.features:
+        known = compute_on_nothing(use_case.entity, [], use_case.sources)
         try:
-            columns_read(use_case.entity, [feature], use_case.sources)
+            make_column(feature, feature.compute(known), 0)
         except Exception as error:  # noqa: BLE001 (as above)
-            yield _describe_error(error, folder, f"feature {feature.name!r}: ", "the task features stops")
+            problem = _describe_error(
+                _explain_column(error, use_case.entity.source, [*map(str, known.rows)]), folder,
+                f"feature {feature.name!r}: ", "the task features stops",
+            )  # fmt: skip
+            code = getattr(feature.compute, "__code__", None)
+            if code and Path(str(problem["file"])).resolve() == folder / "__init__.py":  # none of its lines led to it
+                problem |= {"file": os.path.relpath(code.co_filename), "line": code.co_firstlineno}
+            yield problem
+
+
+def _explain_column(error: Exception, source: str, columns: Sequence[str]) -> Exception:
+    """Return a sentence for a column that the entity's own rows do not have, else the error as it is."""
+    from mlops.contract import ConfigError
+
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    if not isinstance(error, KeyError) or "pandas" not in Path(innermost).parts:
+        return error
+    text = f"source {source!r} has no column {error.args[0]!r}; there are {', '.join(columns)}"
+    return ConfigError(text).with_traceback(error.__traceback__)
 
 
 def _describe_error(error: Exception, folder: Path, start: str, reason: str) -> Problem:

@@ -41,6 +41,8 @@ WRONG_NAMES = {
     "label's joined": {"label": replace(LABEL, joined=("order",))},
     "label's on": {"label": replace(LABEL, within=timedelta(days=1), on="when")},
     "label's by": {"label": replace(LABEL, within=timedelta(days=1), on="judged", by=("it",))},
+    "label's value": {"label": replace(LABEL, value="CASE WHEN faild THEN 1 ELSE 0 END")},
+    "label's matured": {"label": replace(LABEL, matured="results.faild IS NOT NULL")},
     "feature twice": {"features": (*TOY.features, TOY.features[0])},
     "feature named as the key": {"features": (replace(TOY.features[0], name="id"),)},
     "feature named as a time": {"features": (replace(TOY.features[0], name="event_time"),)},
@@ -102,16 +104,40 @@ def wrong_row(known):
     return known.rows["colour"]
 
 
+@feature(unit="", known_from="the announcement")
+def text_of_columns(known):
+    """Names one column as a text."""
+    return known.window("orders", by="kind", since=timedelta(days=1)).count()
+
+
+@feature(unit="", known_from="the announcement")
+def days(known):
+    """Counts days in plain numbers."""
+    return known.window("orders", by=["kind"], since=28).count()
+
+
+@feature(unit="", known_from="the announcement")
+def nothing(known):
+    """Returns nothing."""
+    known.rows["size"]
+
+
 def test_each_feature_that_fails_is_a_problem_with_its_line(monkeypatch, tmp_path):
-    broken = replace(TOY, features=(*TOY.features, wrong_source, wrong_column, wrong_by, wrong_row))
+    broken = replace(
+        TOY, features=(*TOY.features, wrong_source, wrong_column, wrong_by, wrong_row, text_of_columns, days, nothing)
+    )
     problems = loaded(monkeypatch, tmp_path, lambda: broken)
     summaries = [problem["summary"] for problem in problems]
     assert summaries == [
         "feature 'wrong_source': no source 'order'; there are orders, results",
         "feature 'wrong_column': source 'results' has no column 'colour'; there are id, judged, failed",
         "feature 'wrong_by': the entity's source has no column 'failed'; there are id, due, announced, kind, size",
-        "feature 'wrong_row': KeyError: 'colour'",
+        "feature 'wrong_row': source 'orders' has no column 'colour'; there are id, due, announced, kind, size",
+        "feature 'text_of_columns': by is 'kind': name the columns in a list, as by=['kind']",
+        "feature 'days': 28 is no length of time: write it as timedelta(days=28)",
+        "feature 'nothing': feature 'nothing' returned shape () for 0 entities: it must return one value per entity",
     ]
+    assert all(problem["file"].endswith("test_use_case_check.py") for problem in problems)
 
 
 def test_a_model_that_does_not_fit_the_kind_is_a_problem(monkeypatch, tmp_path):
@@ -120,7 +146,10 @@ def test_a_model_that_does_not_fit_the_kind_is_a_problem(monkeypatch, tmp_path):
     cases = [
         (lambda: replace(TOY, label=number), "LogisticRegression, which predicts no number"),
         (lambda: replace(TOY, model=regressor), "LinearRegression, a regressor"),
-        (lambda: replace(TOY, label=replace(LABEL, kind="regression")), "use one of binary, classes, number"),
+        (
+            lambda: replace(TOY, label=replace(LABEL, kind="regression")),
+            "one of binary, classes, number (number?) is expected",
+        ),
         (lambda: replace(TOY, model=Model(build=build, trusted_types=("no_such.Type",))), "no_such, which is not inst"),
     ]
     for make, words in cases:

@@ -5,8 +5,12 @@ It goes with a fork: it knows no column and no source. A feature that fails here
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from honesty import files_of, frames_of, made, moments_of, served_differently, unstable
 
 from usecase import USE_CASE
@@ -47,3 +51,15 @@ def test_every_feature_says_what_it_is_and_since_when_it_is_known():
     names = [feature.name for feature in USE_CASE.features]
     assert len(names) == len(set(names)) > 0
     assert [feature.name for feature in USE_CASE.features if not (feature.comment and feature.known_from)] == []
+
+
+def test_the_days_of_the_job_integration_are_days_of_the_sample():
+    days = yaml.safe_load((Path(__file__).parents[2] / "databricks.yml").read_text())["variables"]["trial_days"][
+        "default"
+    ]
+    moments = [datetime.fromisoformat(days[name]).date() for name in ("trained", "scored", "measured")]
+    assert moments == sorted(moments)
+    if USE_CASE.replay:
+        first, last = USE_CASE.replay.first_file, USE_CASE.replay.last_day
+        since, until = (date.fromisoformat(days[name]) for name in ("since", "until"))
+        assert first <= since < until <= last, "databricks.yml: trial_days lie outside of the days of `replay`"

@@ -39,6 +39,7 @@ from mlops.contract.data import (
     Window,
     feature,
 )
+from mlops.contract.declared import Declared
 from mlops.contract.errors import (
     ApprovalPending,
     BatchBlocked,
@@ -102,7 +103,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class UseCase:
+class UseCase(Declared):
     """All that a use case declares; the jobs run the one of the entry point `mlops.use_case`."""
 
     name: str
@@ -122,6 +123,7 @@ class UseCase:
 
     def __post_init__(self) -> None:
         """Raise ConfigError if a name refers to nothing, or if label, model, policy and keys do not fit each other."""
+        super().__post_init__()
         check_prefix(self.table_prefix)
         check_kind(self.label, self.model, self.policy)
         check_names(self.sources, self.entity, self.features, self.label, self.policy)

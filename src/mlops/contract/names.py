@@ -6,6 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from mlops.contract import label_sql
 from mlops.contract.data import Entity, Feature, Label, Source
 from mlops.contract.errors import ConfigError
 from mlops.contract.policy import Policy
@@ -84,6 +85,7 @@ def _check_label(label: Label, by_name: dict[str, Source]) -> Iterator[str]:
     for name in label.joined:
         what = f"the label joins source {name!r}, and source {label.source!r} has no key column"
         yield from _find_unknown(what, by_name[name].key, columns)
+    yield from label_sql.find_problems(label, by_name)
 
 
 def _find_repeated(what: str, names: Iterable[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from mlops.contract.declared import Declared
 from mlops.contract.errors import ConfigError
 from mlops.contract.results import GateCase, Rule
 
@@ -40,7 +41,7 @@ ExtraRule = Callable[[GateCase], Rule]
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Declared):
     """A limit relative to a figure of the same rows, so that it fits rare and common events: `Share(0.05)` is 5 %."""
 
     share: float
@@ -56,7 +57,7 @@ def resolve_limit(limit: Limit, reference: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class Value(Declared):
     """What a decision is worth, for the gate's rules `value` and `non_inferior_value`.
 
     `value` refuses a version that is worth less than the best decision that is the same for all rows.
@@ -71,7 +72,7 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class Model(Declared):
     """The unfitted model, its parameters, and the types that its fitted state may contain."""
 
     build: Callable[[Mapping[str, Any]], Pipeline]
@@ -96,7 +97,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class Policy(Declared):
     """Limits of the gate, of monitoring and of retraining."""
 
     holdout: timedelta
@@ -199,6 +200,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Raise ConfigError unless extra rules are functions with own names and limits of volume are positive."""
+        super().__post_init__()
         for limit in ("max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from mlops.contract.declared import Declared
 from mlops.contract.errors import ConfigError
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
+class Replay(Declared):
     """Days (UTC) of the sample that `UseCase.sample` makes."""
 
     first_file: date
@@ -30,6 +31,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         """Raise ConfigError unless the days are in order."""
+        super().__post_init__()
         if not self.first_file < self.trained <= self.default_end <= self.last_day:
             raise ConfigError(
                 f"the days of the replay are not in order: first_file {self.first_file} < trained {self.trained} <= "

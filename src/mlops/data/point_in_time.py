@@ -124,6 +124,7 @@ class PointInTime:
 
     def latest(self, source: str, column: str, *, by: Sequence[str], within: timedelta) -> Values:
         """See `Known.latest`. Of two rows known at the same moment, the one with the larger key is the newer."""
+        _check_arguments(by, within)
         history = self._find_source(source).history
         within = within if history is None else min(within, history)
         self._make_once(("reach", source, within), lambda: None)
@@ -144,6 +145,7 @@ class PointInTime:
         self, source: str, *, by: Sequence[str], since: timedelta, until: timedelta = timedelta(), on: str = ""
     ) -> Window:
         """See `Known.window`."""
+        _check_arguments(by, since, until)
         declared = self._find_source(source)
         on, history = on or declared.known_at, declared.history
         # A row can be known long before the time by which it lies in the window.
@@ -315,6 +317,15 @@ class PointInTime:
     def _question_positions(self, groups: Values) -> Values:
         """Position of each entity's prediction time in its group, shape (n_entities,)."""
         return self._at(groups, self._make_once(("asked",), lambda: self._first(moments_of(self.prediction_time))))
+
+
+def _check_arguments(by: Sequence[str], *lengths: timedelta) -> None:
+    """Raise ConfigError for one text instead of a list, whose letters would be columns, and for a plain number."""
+    if isinstance(by, str):
+        raise ConfigError(f"by is {by!r}: name the columns in a list, as by=[{by!r}]")
+    for length in lengths:
+        if not isinstance(length, timedelta):
+            raise ConfigError(f"{length!r} is no length of time: write it as timedelta(days=28)")
 
 
 def _find_column(frame: pd.DataFrame, name: str, owner: str) -> pd.Series[Any]:

@@ -17,6 +17,7 @@ _LOG = re.compile(
 )
 _VERSION = re.compile(r"DELTA_VERSION_NOT_FOUND\W.*?version (\d+).*?\[(\d+), (\d+)\]", re.DOTALL)
 _DATA = re.compile(r"FAILED_READ_FILE|DELTA_FILE_NOT_FOUND")
+_CAST = re.compile(r"\[CAST_INVALID_INPUT[.\w]*\] ([^\n.]+)")
 _FILE = re.compile(r"[\w.-]+\.(?:parquet|json|crc)\b")
 _LAPTOP = re.compile(r"/warehouse/(\w+)/(\w+)/(\w+)")
 _IN_WORKER = re.compile(r"^mlops\.contract\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -49,11 +50,17 @@ def explain_error(error: BaseException, table: str = "") -> MlopsError | None:
             f"the log of {named} is broken{_file_in(text)}: restore its folder _delta_log from a copy, or delete the "
             f"table and run the job that writes it. Sources and features are made anew, from the files that have landed"
         )
+    return _explain_rows(text, named)
+
+
+def _explain_rows(text: str, named: str) -> DataError | None:
     if _DATA.search(text):
         return DataError(
             f"a file of {named} is gone or broken{_file_in(text)}. A version past its retention has lost its files: "
             f"read a newer one. Else restore the file from a copy, or delete the table and run the job that writes it"
         )
+    if wrong := _CAST.search(text):
+        return DataError(f"{wrong[1]}: does the label's SQL, in the use case, give what its kind needs?")
     return None
 
 

@@ -68,7 +68,7 @@ def test_labels_that_no_model_can_learn_from_are_refused(question, given_labels,
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": "regression"}, "has kind 'regression': use one of binary, classes, number"),
+        ({"kind": "regression"}, "kind is 'regression', and one of binary, classes, number"),
         ({"kind": "classes"}, "of kind classes has classes .*: name every class"),
         ({"classes": ("a", "b")}, "of kind binary has classes .*: leave classes empty"),
         ({"kind": "classes", "classes": ("a",)}, "name at least two, each once"),

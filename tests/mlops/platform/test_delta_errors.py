@@ -54,6 +54,13 @@ def test_a_table_of_the_catalog_is_named_by_the_catalogs_name():
     assert "table prod.flights.ledger" in str(explain_error(error))
 
 
+def test_a_label_that_is_no_number_is_told_with_its_value():
+    text = 'The value \'door\' of the type "STRING" cannot be cast to "DOUBLE" because it is malformed. Correct it'
+    told = str(explain_error(raised(f"[CAST_INVALID_INPUT] {text}")))
+    assert told.startswith('The value \'door\' of the type "STRING" cannot be cast to "DOUBLE"')
+    assert told.endswith("does the label's SQL, in the use case, give what its kind needs?")
+
+
 @pytest.mark.parametrize("error", [raised("[UNRESOLVED_COLUMN] no column"), ValueError(f"_delta_log/ of {HOME}")])
 def test_any_other_error_stays_what_it_is(error):
     assert explain_error(error) is None
