@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mlops.contract.errors import ConfigError
@@ -64,7 +64,7 @@ def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is not None:
         return _fits_composed(value, get_origin(hint), get_args(hint))
     if hint in {int, float}:
-        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+        return isinstance(value, Real) and not isinstance(value, bool)  # the gate refuses figures that are no number
     if hint is date:
         return isinstance(value, date) and not isinstance(value, datetime)
     return hint is Any or isinstance(value, hint)
