@@ -26,6 +26,7 @@ from mlops.release.version_record import (
     has_pressed_button,
     newest_move,
     read_record,
+    version_to_restore,
 )
 
 TEXTS = st.text(st.characters(), min_size=0, max_size=30) | st.sampled_from(
@@ -361,6 +362,23 @@ def row(move, sequence, **given):
 
 JUDGED = {"verdict": "accepted", "artifact_digest": "f", "verdict_digest": "v", "trained_by": "trainer"}
 GIVEN = {"by": "ada", "artifact_digest": "f", "verdict_digest": "v", "expires": NOW + timedelta(days=1)}
+
+
+def test_a_rollback_brings_the_champion_before_back_and_only_once():
+    def write(*words):
+        return " ".join(words)
+
+    assert version_to_restore(row("deployment", 3, from_version=1, to_version=2), MODEL, write) == 1
+    for last in (None, row("deployment", 3, from_version=None, to_version=2)):
+        with pytest.raises(ModelError) as nobody:
+            version_to_restore(last, MODEL, write)
+        assert str(nobody.value) == f"{MODEL} has no previous champion to go back to; see: mlops history"
+    with pytest.raises(ModelError) as twice:
+        version_to_restore(row("rollback", 4, from_version=2, to_version=1), MODEL, write)
+    assert str(twice.value) == (
+        f"{MODEL} was rolled back from version 2 to 1 already; a second time would bring version 2 back: deploy the "
+        "version that you want instead, as in: mlops deploy N"
+    )
 
 
 @pytest.mark.parametrize(
