@@ -156,5 +156,5 @@ def _print_result(result: TableResult) -> None:
         options.print_line(f"-- {result.done} {result.source} as {result.target}")
         options.print_line(*(f"{statement};" for statement in result.statements))
         return
-    told = f"{result.rows} rows proved" if result.rows is not None else f"{result.problem}"
-    options.print_line(f"{result.done:9}  {result.source} as {result.target}: {told}", err=result.done == "failed")
+    outcome = f"{result.rows} rows proved" if result.rows is not None else f"{result.problem}"
+    options.print_line(f"{result.done:9}  {result.source} as {result.target}: {outcome}", err=result.done == "failed")

@@ -34,9 +34,11 @@ def parse_facts(rows: Sequence[Mapping[str, Any]]) -> TableFacts:
     names = [str(row["col_name"] or "").strip() for row in rows]
     end = next((i for i, name in enumerate(names) if not name or name.startswith("#")), len(names))
     types = [str(row["data_type"] or "").strip() for row in rows]
-    told = dict(zip(names[end:], types[end:], strict=True))
+    facts = dict(zip(names[end:], types[end:], strict=True))
     columns = tuple(zip(names[:end], types[:end], strict=True))
-    return TableFacts(columns, told.get("Provider", "").lower(), told.get("Type", "").upper(), told.get("Location", ""))
+    return TableFacts(
+        columns, facts.get("Provider", "").lower(), facts.get("Type", "").upper(), facts.get("Location", "")
+    )
 
 
 def quote_name(*parts: str) -> str:

@@ -73,7 +73,7 @@ def set_starter(name: str | None) -> Iterator[None]:
 
 
 def target_settings(catalog: str, schema: str) -> Mapping[str, str] | None:
-    """Read a schema's properties, which the bundle sets and whoever starts a job cannot change.
+    """Read a schema's properties, which the bundle sets and the person who starts a job cannot change.
 
     Returns:
         The properties; None on a laptop whose home knows no deployment of the schema.

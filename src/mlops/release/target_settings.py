@@ -1,4 +1,4 @@
-"""Compare a run's parameters with the target's settings, which whoever starts a job cannot change.
+"""Compare a run's parameters with the target's settings, which the person who starts a job cannot change.
 
 An identity that may start the deployment job, as that of training does, may give any parameter: `approval=automatic`,
 or its own tables to judge on. So the bundle also writes these settings as properties of the schema, which the deployer
