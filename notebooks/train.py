@@ -14,6 +14,9 @@ from datetime import datetime
 
 from importlib.metadata import version
 
+import mlflow
+import pandas as pd
+
 from mlops.platform import autologging, model_scan
 from mlops.platform import runtime, tables
 from mlops.platform.registry import Registry
@@ -64,4 +67,17 @@ for idea, parameters in ideas.items():
         metrics = question.compute_metrics(holdout[labels.LABEL], scores)
         figures = {f"holdout_{name}": value for name, value in metrics.figures.items()}
         registry.log_to_run({}, figures, {}, model_id=info.model_id)
+        asked = predictions.model_input(holdout, USE_CASE, model)
+        answers = {"label": question.training_target(holdout[labels.LABEL]), "answer": model.predict(asked)}
+        # From answers and not from the model: MLflow need not load its file, and puts the figures on the logged model.
+        kind = "regressor" if USE_CASE.label.kind == "number" else "classifier"
+        standard = mlflow.models.evaluate(
+            data=pd.DataFrame(answers),
+            targets="label",
+            predictions="answer",
+            model_type=kind,
+            evaluators=[kind],
+            model_id=info.model_id,
+        )
     print(f"{idea}: " + ", ".join(f"{name} {round(value, 4):,.12g}" for name, value in metrics.figures.items()))
+    print("by MLflow: " + ", ".join(f"{name} {round(value, 4):,.12g}" for name, value in standard.metrics.items()))
