@@ -10,6 +10,7 @@ from pathlib import Path
 import bikes
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from bikes import USE_CASE
 from honesty import files_of, frames_of, made, moments_of, served_differently, unstable
@@ -17,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from mlops.contract import Model, feature
 from mlops.contract.model_version import VersionFacts
+from mlops.data.expectations import find_broken_rows
 from mlops.data.predictions import pick_example
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import Scored
@@ -127,6 +129,16 @@ def decide(trial, challenger, champion):
         question=question_of(USE_CASE.label), challenger=challenger, contract=trial.contract, champion=champion,
         coverage=coverage, policy=USE_CASE.policy,
     )  # fmt: skip
+
+
+def test_rows_that_are_scored_meet_the_rules_of_ingestion_and_a_broken_one_is_named(half_year):
+    rows = half_year[[each.name for each in USE_CASE.features]].reset_index(drop=True)
+    rows.loc[7, ["hour", "situation"]] = 24.0, "sunny"
+    breaks = find_broken_rows(pa.Table.from_pandas(rows), USE_CASE.entity.expectations())
+    assert {rule: at.tolist() for rule, at in breaks.items() if len(at)} == {
+        "hour:be_between": [7],
+        "situation:be_in_set": [7],
+    }
 
 
 def test_a_version_is_accepted_and_one_of_winter_alone_does_not_replace_it(score, monkeypatch):
