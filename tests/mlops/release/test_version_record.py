@@ -509,6 +509,7 @@ def test_the_same_verdict_once_more_needs_a_new_approval():
     rows = [row("verdict", 1, **JUDGED), row("approval", 2, **GIVEN), row("verdict", 3, **JUDGED)]
     assert read_record(rows[:2], 1).approval == rows[1]
     assert read_record(rows, 1).approval is None
+    assert str(read_record((), 1)) == " version 1", "a model without rows has no name yet"
 
 
 @pytest.mark.parametrize("ends", [{"move": "deployment"}, {"move": "rollback", "to_version": 2, "from_version": 1}])
