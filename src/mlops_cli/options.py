@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mlops.contract import MlopsError, clean_text
-from mlops.platform import sdk
+from mlops.platform import runtime, sdk
 from mlops_cli import bundle_cli
 from mlops_cli.bundle_cli import DeployedBundle
 from mlops_cli.bundle_targets import TARGET
@@ -27,7 +27,8 @@ class _HomeFolder(click.Path):
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the folder's path; fail if there is none."""
         if not Path(value).exists():
-            self.fail(f"there is no folder {value}: run a job first, as in: laptop demo --home {value}", param, ctx)
+            cure = runtime.command_line(("laptop", "demo"), Path(value))
+            self.fail(f"there is no folder {value}: run a job first, as in: {cure}", param, ctx)
         return super().convert(value, param, ctx)
 
 
