@@ -285,7 +285,9 @@ def adopt(
             f"renamed to {name}: {len(changes)} files changed, golden plans and docs tables written anew",
             *list_todos(),
             *notes,
-            "next: .ci/run, then commit",
+            "next: commit, fill in the above as docs/tutorial/your-data.md says, then .ci/run"
+            if empty
+            else "next: .ci/run, then commit",
         )
 
 
