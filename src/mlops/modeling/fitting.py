@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from mlops.contract import Values
+from mlops.contract import ConfigError, Values
 
 
 def takes_weights(pipeline: Pipeline) -> bool:
@@ -20,7 +20,19 @@ def takes_weights(pipeline: Pipeline) -> bool:
 def fit_pipeline(
     pipeline: Pipeline, inputs: pd.DataFrame, labels: pd.Series[Any], weights: Values | None = None
 ) -> Pipeline:
-    """Fit a pipeline, its last step with the weights; None: every row weighs the same. Returns the pipeline."""
+    """Fit a pipeline, its last step with the weights; None: every row weighs the same. Returns the pipeline.
+
+    Raises:
+        ConfigError: a step cannot take the rows.
+    """
     named = {} if weights is None else {f"{pipeline.steps[-1][0]}__sample_weight": weights}
-    fitted: Pipeline = pipeline.fit(inputs, labels, **named)
+    try:
+        fitted: Pipeline = pipeline.fit(inputs, labels, **named)
+    except (TypeError, ValueError) as error:  # what libraries raise on data that a step cannot take
+        texts = ", ".join(map(str, inputs.select_dtypes(exclude=["number", "bool"]).columns)) or "none here"
+        problem = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"the model cannot be fitted to {len(inputs)} rows: {problem}. A step must take what it is given: columns "
+            f"of text or time ({texts}) need an encoder, missing values an imputer"
+        ) from error
     return fitted

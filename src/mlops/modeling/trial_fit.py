@@ -8,6 +8,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops.contract import ConfigError, Model
+from mlops.modeling.fitting import fit_pipeline
 from mlops.platform import autologging, model_scan
 
 _FEW = 100
@@ -18,11 +19,11 @@ def check_types(model: Model, inputs: pd.DataFrame, labels: pd.Series[Any]) -> N
     """Fit a few rows, and check the types that the file of the fitted model will hold.
 
     Raises:
-        ConfigError: the file would be refused; says what to write into the use case.
+        ConfigError: a step cannot take the rows, or the file would be refused; says what to write into the use case.
     """
     some = labels.groupby(labels, sort=False).head(_FEW).index[: 4 * _FEW]
     with threadpool_limits(limits=1), autologging.autolog_fit("off"):
-        pipeline = model.build({}).fit(inputs.loc[some], labels.loc[some])
+        pipeline = fit_pipeline(model.build({}), inputs.loc[some], labels.loc[some])
     if missing := model_scan.find_missing_types(pipeline, model):
         types = "".join(f'"{name}", ' for name in sorted({*model.trusted_types, *missing}))
         raise ConfigError(

@@ -131,3 +131,22 @@ def test_a_file_of_such_a_model_gives_the_same_answers(rows, tmp_path, make, typ
     skops.io.dump(pipeline, tmp_path / "model.skops")
     again = skops.io.load(tmp_path / "model.skops", trusted=[*model_scan.HARMLESS, *model.trusted_types])
     np.testing.assert_array_equal(again.predict_proba(inputs), pipeline.predict_proba(inputs))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (
+            lambda inputs: inputs.assign(dock="A13"),
+            r"could not convert string to float: 'A13'.*\(dock\) need an encoder",
+        ),
+        (lambda inputs: inputs.assign(b=np.nan), "contains NaN.*missing values an imputer"),
+    ],
+    ids=["text", "missing"],
+)
+def test_rows_that_a_step_cannot_take_are_told_in_one_sentence(rows, spoil, what):
+    inputs, labels = rows
+    model = Model(build=lambda _: make_pipeline(LogisticRegression()))
+    with pytest.raises(ConfigError, match=what) as error:
+        check_types(model, spoil(inputs), labels)
+    assert "\n" not in str(error.value)

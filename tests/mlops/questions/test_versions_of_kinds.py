@@ -39,7 +39,12 @@ def end_with(estimator):
 
 def make_use_case(kind, estimator):
     label = Label(
-        name="end", source="results", value="x", matured="TRUE", kind=kind, classes=CLASSES if kind == "classes" else ()
+        name="end",
+        source="results",
+        value="failed",
+        matured="TRUE",
+        kind=kind,
+        classes=CLASSES if kind == "classes" else (),
     )
     scaled = {"min_skill": 0.05, "min_ranking": 0.55, "max_gap": 0.15, "margin_loss": Share(0.05)}
     return replace(TOY, label=label, model=end_with(estimator), policy=replace(TOY.policy, **scaled))
