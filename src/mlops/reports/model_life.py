@@ -249,7 +249,7 @@ def _draw_events(life: ModelLife) -> _Chart:
             )
 
     total = sum(int(row["rows"]) for row in quarantine)
-    label = f"{len(moves)} versions served, {len(life.alerts)} alerts, {total} rows in quarantine"
+    label = f"Changes of the champion: {len(moves)}, alerts: {len(life.alerts)}, rows in quarantine: {total}"
     events = [(move["as_of"], _describe_move(move)) for move in moves]
     events += [(row["as_of"], f"{row['rows']} rows in quarantine") for row in quarantine]
     table = Table(("as of", "what"), [(f"{day:%-d %b %Y}", what) for day, what in sorted(events)])

@@ -39,8 +39,10 @@ def take_step(job: Job, endpoint: Endpoint) -> Step:
             step = Step("abort", {previous: 100}, f"the step failed: {error}")
         if step.action == "abort":
             _abort(job, endpoint, champion, last, step)
-    if step.state in {"shadow", "canary", "serves"}:
-        serving.record_state(job, champion, step.state, f"endpoint {job.config.endpoint}: {step.reason}")
+    # At the end of a rollout its row is missing only if the run that gave the champion all requests was killed.
+    state = "serves" if step.action == "done" and previous is not None else step.state
+    if state in {"shadow", "canary", "serves"}:
+        serving.record_state(job, champion, state, f"endpoint {job.config.endpoint}: {step.reason}")
     _follow_move(job, endpoint, last)
     job.log.info("%s: %s", step.action, step.reason)
     return step

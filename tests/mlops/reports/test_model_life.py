@@ -313,7 +313,7 @@ def test_what_has_not_happened_yet_is_said():
     assert re.findall(r"<dd>([^<]*)<", text) == ["nothing", "on hold", "on hold", "0 times", "0 alerts"]
     assert words(text, 0)[0] == "1 Jun"  # the last four weeks begin on 31 May
     assert words(text, 0)[-2:] == ["version", "quarantine"]
-    assert 'aria-label="0 versions served, 0 alerts, 0 rows in quarantine"' in text
+    assert 'aria-label="Changes of the champion: 0, alerts: 0, rows in quarantine: 0"' in text
 
 
 def test_the_mean_over_windows_is_told_and_what_never_retraining_would_have_meant():
