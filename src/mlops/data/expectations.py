@@ -7,6 +7,7 @@ per kind of expectation, a second definition that would have to be kept equal.)
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -63,9 +64,29 @@ class RowCount:
 
 def judges_single_rows(expectation: Expectation) -> bool:
     """Whether the rule, with its condition, judges each row by this row alone; False also if that is not known."""
-    methods = re.findall(r"\.\s*([A-Za-z_]\w*)", _row_condition(expectation.rule))
     kind = str(expectation.rule.expectation_type)
-    return bool(_SINGLE_ROWS.fullmatch(kind)) and all(map(_OF_ONE_ROW.fullmatch, methods))
+    return bool(_SINGLE_ROWS.fullmatch(kind)) and _reads_one_row(_row_condition(expectation.rule))
+
+
+def _reads_one_row(condition: str) -> bool:
+    """Whether a condition answers for each row by this row alone; False also if that is not known."""
+    try:
+        nodes = list(ast.walk(ast.parse(condition.strip() or "True", mode="eval")))
+    except SyntaxError:  # pandas reads more than Python does: names in backticks or with @
+        return False
+    # `a in b` and `a.isin(b)` search all rows of a column b; `index` and `a[0]` depend on where a batch begins.
+    searched: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, ast.Compare) and any(isinstance(sign, ast.In | ast.NotIn) for sign in node.ops):
+            searched += node.comparators
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "isin":
+            searched += [*node.args, *(keyword.value for keyword in node.keywords)]
+    return not (
+        any(isinstance(part, ast.Name) for value in searched for part in ast.walk(value))
+        or any(isinstance(node, ast.Subscript) for node in nodes)
+        or any(isinstance(node, ast.Name) and re.fullmatch(r"index|ilevel_\d+", node.id) for node in nodes)
+        or any(isinstance(node, ast.Attribute) and not _OF_ONE_ROW.fullmatch(node.attr) for node in nodes)
+    )
 
 
 def judges_by_share(expectation: Expectation) -> bool:
@@ -94,7 +115,9 @@ def outcome_of_parts(expectation: Expectation, count: RowCount) -> Outcome:
 
 
 def columns_read(expectation: Expectation, columns: Sequence[str]) -> set[str]:
-    """Names of the columns that the rule or its condition reads."""
+    """Names of the columns that the rule or its condition reads; all if the rule is on the columns themselves."""
+    if str(expectation.rule.expectation_type).startswith("expect_table_column"):
+        return set(columns)
     words = set(re.findall(r"\w+", _row_condition(expectation.rule)))
     return {name for name in columns if name in words} | set(_columns_of(expectation.rule))
 

@@ -8,7 +8,9 @@ cache. The driver gets counts, and the columns that rules on the whole batch rea
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,8 @@ PART = 16 * 2**20
 _SURVEY = "number BIGINT, error STRING, sha256 STRING, head BINARY, parts ARRAY<ARRAY<BIGINT>>"
 _BUCKETS = 2**20
 _MOST_TASKS = 2000
+_LEFTOVER = 2 * 24 * 3600
+"""Seconds after which no run can still read staged rows."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,20 @@ def find_rules_on_all_rows(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def delete_staged(landing: str) -> None:
-    """Delete the staged rows of a run, or of an earlier one that was killed."""
-    shutil.rmtree(storage.resolve_local_path(f"{landing}/{STAGED}"), ignore_errors=True)
+def name_staging_folder(landing: str, run: str) -> str:
+    """Name a run's folder of staged rows: no run reads rows of another one, nor deletes them while they are read."""
+    return f"{landing}/{STAGED}/{run}"
+
+
+def delete_staged(landing: str, run: str) -> None:
+    """Delete the staged rows of a run, and those that a killed run left two days ago or earlier."""
+    staged = storage.resolve_local_path(f"{landing}/{STAGED}")
+    shutil.rmtree(staged / run, ignore_errors=True)
+    with contextlib.suppress(OSError):  # nothing is staged, or another run's rows are, or it deletes the same
+        for folder in staged.iterdir():
+            if folder.stat().st_mtime < time.time() - _LEFTOVER:
+                shutil.rmtree(folder, ignore_errors=True)
+        staged.rmdir()
 
 
 def survey_files(
@@ -103,7 +118,7 @@ def survey_files(
 
 def judge_source(
     schema: Schema,
-    landing: str,
+    folder: str,
     source: Source,
     files: Mapping[LandedFile, File],
     surveys: Mapping[LandedFile, Survey],
@@ -114,7 +129,7 @@ def judge_source(
 
     Args:
         schema: whose Spark session works.
-        landing: the landing folder.
+        folder: where rows are staged.
         source: the source.
         files: its new files, each with its head as content.
         surveys: of at least these files.
@@ -127,7 +142,7 @@ def judge_source(
         DataError: a file was changed while it was read.
     """
     rules, kept = list(source.expectations()), tuple(files.values())
-    read, judged = (f"{landing}/{STAGED}/{source.name}/{step}" for step in ("read", "judged"))
+    read, judged = (f"{folder}/{source.name}/{step}" for step in ("read", "judged"))
     counts = _read_rows(schema, read, source, files, surveys)
     rows = _read(schema, read, batch_parts.part_columns(source)).where("_counts IS NULL")
     outcomes, remarks = _judge_batch(rows, source, rules, counts, limit)

@@ -79,18 +79,20 @@ def run(job: Context[IngestionConfig]) -> None:
     known = {(row["source"], row["sha256"]) for row in kept}
     batch = max([row["batch"] for row in ledger] or [_newest_feature_batch(job)])
     judge, batches = _choose_way(job, landed)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        made = pool.submit(_make_tables, job)  # runs while files are read and judged
-        for files in batches:
-            if judged := list(judge(job, files, known, batch + 1)):
-                made.result()
-                batch += 1
-                _publish_batch(job, pool, judged, batch, {source for source, _ in known})
-                _write_ledger(job, judged, batch, version)
-                known |= {(result.source.name, file.sha256) for result in judged for file in result.files}
-                version += 1
-        made.result()
-    large_batches.delete_staged(job.config.landing)
+    try:
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            made = pool.submit(_make_tables, job)  # runs while files are read and judged
+            for files in batches:
+                if judged := list(judge(job, files, known, batch + 1)):
+                    made.result()
+                    batch += 1
+                    _publish_batch(job, pool, judged, batch, {source for source, _ in known})
+                    _write_ledger(job, judged, batch, version)
+                    known |= {(result.source.name, file.sha256) for result in judged for file in result.files}
+                    version += 1
+            made.result()
+    finally:
+        large_batches.delete_staged(job.config.landing, job.config.run_id)
 
 
 def _choose_way(
@@ -153,7 +155,7 @@ def _judge_staged(
     job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]], batch: int
 ) -> Iterator[StagedResult]:
     """Judge every source that has new content in Spark's workers."""
-    large_batches.delete_staged(job.config.landing)
+    folder = large_batches.name_staging_folder(job.config.landing, job.config.run_id)
     surveys, errors = large_batches.survey_files(job.own, landed, job.use_case)
 
     def read(file: LandedFile) -> tuple[bytes, str]:
@@ -163,7 +165,7 @@ def _judge_staged(
 
     limit = job.use_case.policy.max_collected_rows
     for source, new in _choose_files(job, landed, known, batch, read):
-        result, remarks = large_batches.judge_source(job.own, job.config.landing, source, new, surveys, limit=limit)
+        result, remarks = large_batches.judge_source(job.own, folder, source, new, surveys, limit=limit)
         for remark in remarks:
             job.log.warning("%s", remark)
         yield result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from test_file_parts import land, whole_of
 from things import make_things
 
 from mlops.contract import Expectation, FileFormat, Source
-from mlops.data import batch_parts, expectations, file_parts, quarantine, readers
+from mlops.data import batch_parts, expectations, file_parts, large_batches, quarantine, readers
 from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts
 from mlops.data.file_formats import File
 from mlops.data.landing import LandedFile
@@ -51,7 +52,10 @@ def judge_parts(
     )
     counts = [PART_COUNTS.validate_json(text) for text in rows["_counts"].drop_null().to_pylist()]
     rows = rows.filter(rows["_counts"].is_null()).drop_columns("_counts")
-    places = [hash(row["id"]) % shards if row["_rules"] is None else row["_line"] % shards for row in rows.to_pylist()]
+    places = [
+        hash(tuple(row[name] for name in source.key)) % shards if row["_rules"] is None else row["_line"] % shards
+        for row in rows.to_pylist()
+    ]
     judged = [
         batch_parts.judge_shard(source, heads, rows.take([at for at, place in enumerate(places) if place == shard]))
         for shard in range(shards)
@@ -156,12 +160,47 @@ def test_rules_that_compare_rows_are_known() -> None:
         make_rule("ExpectCompoundColumnsToBeUnique", column_list=["id", "kind"]),
         *(
             make_rule("ExpectColumnValuesToBeNull", column="id", row_condition=make_condition(text))
-            for text in ("size == size.mode().max()", "id.duplicated()", "size > size . shift(1)")
+            for text in (
+                "size == size.mode().max()",
+                "id.duplicated()",
+                "size > size . shift(1)",
+                "size in id",
+                "kind not in ['x', kind]",
+                "size.isin(id)",
+                "kind.isin(values=kind)",
+                "index > 5",
+                "size > size[0]",
+                "`id` > 1",
+                "size > size.mean()",
+            )
         ),
     ]
     assert not any(map(expectations.judges_single_rows, compared))
-    assert [expectations.judges_by_share(rule) for rule in compared] == [False, True, False, False, False, False]
+    assert [expectations.judges_by_share(rule) for rule in compared] == [False, True, *[False] * (len(compared) - 2)]
     share = make_rule("ExpectColumnValuesToBeNull", "block", share=0.1, column="id",
                       row_condition=make_condition("size == size.mode().max()"))  # fmt: skip
     assert expectations.judges_by_share(share)
     assert expectations.columns_read(share, ["id", "size", "kind"]) == {"id", "size"}
+    names = make_rule("ExpectTableColumnsToMatchOrderedList", "block", column_list=["id", "size", "kind"])
+    assert expectations.columns_read(names, ["id", "size", "kind"]) == {"id", "size", "kind"}
+    assert expectations.columns_read(make_rule("ExpectTableRowCountToEqual", "block", value=1), ["id"]) == set()
+
+
+@pytest.mark.parametrize(
+    "text", ["", " size > 1 ", "kind in ['x', 'y'] and size not in (1, -2)", "kind.isin(['x']) | (kind.str.len() > 3)"]
+)
+def test_a_condition_on_values_of_the_row_is_judged_in_parts(text: str) -> None:
+    given = {"row_condition": make_condition(text)} if text else {}
+    assert expectations.judges_single_rows(make_rule("ExpectColumnValuesToBeNull", column="id", **given))
+
+
+def test_a_run_deletes_its_own_staged_rows_and_what_was_left_long_ago(tmp_path: Path) -> None:
+    landing = str(tmp_path)
+    large_batches.delete_staged(landing, "1")  # nothing is staged
+    for run in ("1", "2", "3"):
+        Path(large_batches.name_staging_folder(landing, run), "things").mkdir(parents=True)
+    os.utime(tmp_path / "_staged" / "3", (1, 1))
+    large_batches.delete_staged(landing, "1")
+    assert [path.name for path in (tmp_path / "_staged").iterdir()] == ["2"]
+    large_batches.delete_staged(landing, "2")
+    assert not (tmp_path / "_staged").exists()
