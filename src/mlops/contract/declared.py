@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from numbers import Real
@@ -37,13 +37,12 @@ class Declared:
     def __post_init__(self) -> None:
         """Raise ConfigError that lists every field whose value has another type than is declared.
 
-        A list where a tuple is declared becomes a tuple.
+        A list or an array where a tuple is declared becomes a tuple.
         """
         problems, owner = [], type(self)
         for name, hint in _read_hints(owner).items():
-            value = getattr(self, name)
-            if isinstance(value, list) and get_origin(hint) is tuple:
-                object.__setattr__(self, name, value := tuple(value))
+            value = _freeze(getattr(self, name), hint)
+            object.__setattr__(self, name, value)
             if not _fits(value, hint):
                 problems.append(f"{name} is {_show(value)}, and {_describe(hint, value)} is expected")
         if problems:
@@ -60,11 +59,27 @@ def _read_hints(owner: type[Any]) -> dict[str, Any]:
     return _HINTS[owner]
 
 
+def _freeze(value: object, hint: Any) -> object:
+    """Turn lists and arrays into tuples where tuples are declared, also inner ones, and 1e6 into a whole number."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in {tuple, Sequence}:
+        value = getattr(value, "tolist", lambda: value)()  # numpy's arrays and numbers
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_freeze(each, args[0]) for each in value)
+    if origin is Mapping and isinstance(value, Mapping) and get_origin(args[1]) in {tuple, Sequence}:
+        return {key: _freeze(each, args[1]) for key, each in value.items()}
+    return value
+
+
 def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is not None:
         return _fits_composed(value, get_origin(hint), get_args(hint))
-    if hint in {int, float}:
-        return isinstance(value, Real) and not isinstance(value, bool)  # the gate refuses figures that are no number
+    if hint in {int, float}:  # NaN, too: the gate refuses figures that are no number
+        if not isinstance(value, Real) or isinstance(value, bool):
+            return False
+        return hint is float or not 0 < float(value) % 1 < 1
     if hint is date:
         return isinstance(value, date) and not isinstance(value, datetime)
     return hint is Any or isinstance(value, hint)
@@ -79,6 +94,8 @@ def _fits_composed(value: object, origin: Any, args: tuple[Any, ...]) -> bool:
         return isinstance(value, Mapping) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
     if origin in {Union, types.UnionType}:
         return any(_fits(value, each) for each in args)
+    if origin is Sequence and isinstance(value, str):
+        return False  # its letters would be the values
     return callable(value) if origin is Callable else isinstance(value, origin)
 
 

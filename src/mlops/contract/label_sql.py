@@ -1,37 +1,61 @@
-"""Check the names in a label's SQL. A word that could be SQL's own is let pass: Spark reads it in training."""
+"""Check the names in a label's SQL. Only a word that can be nothing but a column is told: Spark reads all others."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
-from mlops.contract.data import Label, Source
+from mlops.contract.data import FILE_MODIFIED, Label, Source
 
+_PART = r"(?:`[^`]+`|[^\W\d]\w*)"
 _TOKEN = re.compile(
-    r"""
-      '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*"                        # a text
+    rf"""
+      [rR]'[^']*' | [rR]"[^"]*" | '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*"   # a text
     | --[^\n]* | /\*.*?\*/
-    | \d[\w.]*                                                           # a number
-    | (?P<name>(?:`[^`]+`|[A-Za-z_]\w*)(?:\s*\.\s*(?:`[^`]+`|[A-Za-z_]\w*))*)
-    | .
+    | \d[\w.]*                                                                 # a number
+    | (?P<name>{_PART}(?:\s*\.\s*{_PART})*)
+    | :: | .
     """,
     re.VERBOSE | re.DOTALL,
 )
-_SQL = frozenset(
+_BEFORE = frozenset(
     re.findall(
-        r"\w+",
-        """
-        all and any array as asc between bigint binary boolean both byte case cast char collate current current_date
-        current_time current_timestamp date day days dec decimal desc distinct div double else end escape exists extract
-        false filter first float following for from group hour hours ignore ilike in int integer interval is last
-        leading like localtimestamp long map microsecond microseconds millisecond milliseconds minute minutes month
-        months not now null nulls numeric or order over partition position preceding quarter range real regexp respect
-        rlike row rows second seconds short similar smallint some string struct substring then time timestamp
-        timestamp_ltz timestamp_ntz tinyint to trailing trim true unbounded using varchar week weeks when where within
-        year years
-        """,
+        r"\w+|[^\w\s]|$",
+        "( [ , + - * / % | & ^ ~ = < > ! "
+        "and between by case distinct div else escape from ilike in like not or regexp rlike then when where",
     )
 )
+"""What a column may stand behind. Behind anything else, as `COLLATE` or a number, a word may be SQL's own."""
+_AFTER = frozenset(
+    re.findall(
+        r"\w+|::|[^\w\s]|$",
+        ") ] [ , + - * / % | & ^ = < > ! :: "
+        "and as asc between desc div else end from ilike in is like not nulls or order range regexp rlike rows then "
+        "when",
+    )
+)
+"""What may stand behind a column."""
+_SQL = (
+    _BEFORE
+    | _AFTER
+    | frozenset(
+        re.findall(
+            r"\w+",
+            """
+            all any array bigint binary boolean byte char current_catalog current_database current_date
+            current_schema current_time current_timestamp current_timezone current_user date day
+            dayofyear days dec decimal default double exists false first float following group
+            grouping__id hour hours int integer interval last localtime localtimestamp long map
+            microsecond microseconds millisecond milliseconds minute minutes month months nanosecond
+            nanoseconds null numeric over partition preceding quarter quarters real row second seconds
+            session_user short smallint some string struct timestamp timestamp_ltz timestamp_ntz tinyint
+            true unbounded unknown user using varchar variant void week weeks year years
+            """,
+        )
+    )
+)
+_UNREAD = frozenset({"select", "{", "$", ";", "\\", "'", '"', "`"})
+"""Parts of SQL that is not read here: nothing is told where one is. Quotes are those of a text that does not end."""
 
 
 def find_problems(label: Label, sources: Mapping[str, Source]) -> Iterator[str]:
@@ -45,9 +69,11 @@ def find_problems(label: Label, sources: Mapping[str, Source]) -> Iterator[str]:
     columns = {name.lower(): {c.name.lower(): c.type for c in sources[name].columns} for name in read}
     plain = {name: type_ for owned in reversed(columns.values()) for name, type_ in owned.items()}
     for field in ("value", "matured"):
-        for name in dict.fromkeys(_list_names(getattr(label, field))):
-            owner, _, column = name.rpartition(".")
-            if not owner and column not in plain and column not in _SQL:
+        for owner, column in dict.fromkeys(_list_names(getattr(label, field))):
+            if column == FILE_MODIFIED or column.startswith("_"):  # columns that tables have beside the declared ones
+                continue
+            name = f"{owner}.{column}"
+            if not owner and column not in plain:
                 yield f"the label's {field} names column {column!r}: there are {', '.join(plain)}"
             elif owner and owner not in columns:
                 yield f"the label's {field} names {name!r}: the label reads {', '.join(read)}, not {owner!r}"
@@ -62,15 +88,23 @@ def find_problems(label: Label, sources: Mapping[str, Source]) -> Iterator[str]:
         )
 
 
-def _list_names(sql: str) -> Iterator[str]:
-    """Names that stand in SQL, in lower case, without those of functions, types and parameters of functions."""
+def _list_names(sql: str) -> Iterator[tuple[str, str]]:
+    """List what must be a column, in lower case: its source, "" where none is named, and its name."""
     tokens = [match for match in _TOKEN.finditer(sql) if match[0].strip()]
-    words = [match["name"] and re.sub(r"[`\s]", "", match["name"]).lower() for match in tokens]
-    parameters = set(_list_parameters([word or match[0] for word, match in zip(words, tokens, strict=True)]))
-    for position, word in enumerate(words):
-        after = tokens[position + 1][0] if position + 1 < len(tokens) else ""
-        if word and after != "(" and word.split(".")[0] not in parameters and not after.startswith(("'", '"')):
-            yield word
+    tokens = [match for match in tokens if not match[0].startswith(("--", "/*"))]
+    words = ["", *(match[0].lower() for match in tokens), "", ""]
+    if _UNREAD & {*words} or re.search(r"/\*((?!\*/).)*/\*", sql, re.DOTALL):  # Spark's comments nest
+        return
+    parameters = {*_list_parameters(words)}
+    for position, match in enumerate(tokens, 1):
+        before, word, after = words[position - 1 : position + 2]
+        parts = [part.strip("`") for part in re.findall(_PART, word)]
+        named = after == "=" and words[position + 2] == ">"  # name => value
+        unit = before == "(" and after == "from"  # extract(DOW FROM t)
+        if not match["name"] or named or unit or word in _SQL or {parts[0], word} & parameters:
+            continue
+        if before in _BEFORE and after in _AFTER and len(parts) <= 2 and not parts[0].startswith("_"):
+            yield ("", *parts)[-2:]
 
 
 def _list_parameters(words: list[str]) -> Iterator[str]:
@@ -79,5 +113,5 @@ def _list_parameters(words: list[str]) -> Iterator[str]:
         if words[position - 1 : position + 1] == ["-", ">"]:
             start = position - 2
             if words[start] == ")":
-                start = max(n for n in range(start) if words[n] == "(")
-            yield from words[start : position - 1]
+                start = max((n for n in range(start) if words[n] == "("), default=start)
+            yield from (word.strip("`") for word in words[start : position - 1])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import entry_points, packages_distributions
+from traceback import walk_tb
 from typing import Any
 
 import pandas as pd
@@ -29,10 +32,32 @@ def fit_pipeline(
     try:
         fitted: Pipeline = pipeline.fit(inputs, labels, **named)
     except (TypeError, ValueError) as error:  # what libraries raise on data that a step cannot take
-        texts = ", ".join(map(str, inputs.select_dtypes(exclude=["number", "bool"]).columns)) or "none here"
-        problem = str(error).strip().partition("\n")[0]
-        raise ConfigError(
-            f"the model cannot be fitted to {len(inputs)} rows: {problem}. A step must take what it is given: columns "
-            f"of text or time ({texts}) need an encoder, missing values an imputer"
-        ) from error
+        raise ConfigError(f"the model cannot be fitted to {len(inputs)} rows: {_describe(error, inputs)}") from error
     return fitted
+
+
+def _describe(error: Exception, inputs: pd.DataFrame) -> str:
+    problem = str(error).strip().partition("\n")[0]
+    if place := _find_own_place(error):
+        name = type(error).__name__
+        return f"{name}: {problem}. The use case's own code raised it at {place}: mend it, or the columns it is given"
+    texts = ", ".join(map(str, inputs.select_dtypes(exclude=["number", "bool"]).columns)) or "none here"
+    return (
+        f"{problem}. A step must take what it is given: columns of text or time ({texts}) need an encoder, missing "
+        "values an imputer"
+    )
+
+
+def _find_own_place(error: Exception) -> str:
+    """Find the last line of the use case's own code that an error came through; "" if it came through libraries only.
+
+    A wheel's modules stand among those of libraries on Databricks, so that no path tells them apart.
+    """
+    packages = packages_distributions()
+    wheels = {entry.dist.name for entry in entry_points(group="mlops.use_case") if entry.dist}
+    place = ""
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module not in {"mlops", *sys.stdlib_module_names} and not {*packages.get(module, ())} - wheels:
+            place = f"{frame.f_code.co_filename}:{line}"
+    return place

@@ -150,3 +150,24 @@ def test_rows_that_a_step_cannot_take_are_told_in_one_sentence(rows, spoil, what
     with pytest.raises(ConfigError, match=what) as error:
         check_types(model, spoil(inputs), labels)
     assert "\n" not in str(error.value)
+
+
+class Adds:
+    """A transformer whose author forgot that a column may be a text."""
+
+    def fit(self, inputs, labels=None):
+        return self
+
+    def transform(self, inputs):
+        return inputs + inputs.shape
+
+
+def test_an_error_of_the_use_case_names_its_line(rows):
+    inputs, labels = rows
+    model = Model(build=lambda _: make_pipeline(Adds(), LogisticRegression()))
+    line = Adds.transform.__code__.co_firstlineno + 1
+    with pytest.raises(
+        ConfigError, match=rf"Error: .* own code raised it at .*test_other_libraries\.py:{line}: "
+    ) as error:
+        check_types(model, inputs.assign(dock="A13"), labels)
+    assert error.value.__cause__ is not None
