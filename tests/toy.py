@@ -176,7 +176,7 @@ TOY = UseCase(
 
 def frame_of(schema, table):
     """A table as pandas, in a fixed order, for comparing; read as the commands of people read it, without Spark."""
-    folder = schema.warehouse / schema.catalog / schema.name / table
+    folder = schema.warehouse.joinpath(*schema.full_name(table).split("."))
     reader = QueryBuilder().register("stored", DeltaTable(folder)).execute("SELECT * FROM stored")
     rows = pa.table(reader.read_all()).to_pandas()
     for name in rows.select_dtypes("datetimetz"):

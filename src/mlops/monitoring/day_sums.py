@@ -158,7 +158,9 @@ def _read_slice(cells: pd.DataFrame, days: Array, names: Sequence[str], ranges: 
         np.add.at(table, (number[of_figure], day[of_figure]), value[of_figure])
         tables[name] = table
     positives, negatives = tables["positives"], tables["labelled"] - tables["positives"]
-    won = positives.T @ (np.cumsum(negatives, axis=0) - negatives)  # pairs of two ranges
+    # Pairs of two ranges: a positive row wins against each negative row of the ranges below its own. Pairs of one range
+    # were counted where its rows were.
+    won = positives.T @ (np.cumsum(negatives, axis=0) - negatives)
     within = (cells["figure"] == "won").to_numpy()
     np.add.at(won, (day[within], other[within]), value[within])
     return DaySums(days, {name: table.sum(axis=0) for name, table in tables.items()}, won)
@@ -223,6 +225,8 @@ def _compute_figures(question: BinaryQuestion, sums: DaySums, expected_loss: flo
     }
     if len(sums.days) < 2:
         return figures
+    # drawn[r, d] says how often replicate r drew day d: a sum over its rows is a product with the sums per day, and a
+    # pair of rows of days c and d is in it drawn[r, c] * drawn[r, d] times.
     _, drawn = draw_days(sums.days, len(sums.days), DRAWS, SEED)
     rows = drawn @ sums.figures["labelled"]
     won, pairs = (((drawn @ table) * drawn).sum(axis=1) for table in (sums.won, sums.pairs))
@@ -235,12 +239,14 @@ def _compute_figures(question: BinaryQuestion, sums: DaySums, expected_loss: flo
 
 
 def _offset_error(part: DaySums, whole: DaySums) -> float:
+    """Standard error of the slice's gap minus the gap of all rows; NaN with less than two days."""
     if len(whole.days) < 2:
         return math.nan
     shares = []
     for sums in (part, whole):
         residuals = sums.figures["predicted"] - sums.figures["positives"]
         rows = sums.figures["labelled"]
+        # What each day adds to the deviation of the mean residual, as in the error of a ratio of two sums.
         shares.append((residuals - residuals.sum() / rows.sum() * rows) / rows.sum())
     return find_offset_error(shares[0] - shares[1])
 
