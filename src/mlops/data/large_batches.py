@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from mlops.data.file_formats import File
 from mlops.data.file_parts import Survey
 from mlops.data.landing import STAGED, LandedFile
 from mlops.data.quarantine import BatchResult
-from mlops.platform import storage
+from mlops.platform import runtime, storage
 from mlops.platform.tables import Schema, rows_of
 
 PART = 16 * 2**20
@@ -81,7 +80,7 @@ def delete_staged(landing: str, run: str) -> None:
     shutil.rmtree(staged / run, ignore_errors=True)
     with contextlib.suppress(OSError):  # nothing is staged, or another run's rows are, or it deletes the same
         for folder in staged.iterdir():
-            if folder.stat().st_mtime < time.time() - _LEFTOVER:
+            if folder.stat().st_mtime < runtime.now().timestamp() - _LEFTOVER:
                 shutil.rmtree(folder, ignore_errors=True)
         staged.rmdir()
 
