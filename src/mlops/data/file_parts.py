@@ -14,7 +14,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from mlops.contract import DataError, FileFormat
@@ -125,9 +125,7 @@ def read_parts(landed: LandedFile, file: File, parts: Sequence[Part]) -> Iterato
         before = b"" if not part.start else file.content if file.format.kind == "csv" else b"\n"
         shift = part.lines_before - before.count(b"\n")
         yield File(file.name, file.sha256, file.size, file.modified, before + content, file.format), shift
-    stat = landed.path.stat()
-    modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
-    if (stat.st_size, modified) != (landed.size, landed.modified):
+    if landed.has_changed():
         raise DataError(f"{landed.source}/{landed.name} was changed while it was read: run ingestion again")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class LandedFile:
     def memory(self) -> int:
         """Bytes of its content, about ten times its size if it is compressed."""
         return self.size * (10 if self.name.endswith((".gz", ".parquet")) else 1)
+
+    def has_changed(self) -> bool:
+        """Whether the file has another size or time than when it was listed."""
+        stat = self.path.stat()
+        return (stat.st_size, _find_modified(stat)) != (self.size, self.modified)
 
     def read_content(self, file_format: FileFormat) -> tuple[bytes, str]:
         """Read the content as plain text or Parquet; returns it with the sha256 of the file as it was landed.
@@ -83,10 +89,14 @@ def list_new_files(
                 unread.append(f"{source.name}/{name}{' (a folder)' if path.is_dir() else ''}")
                 continue
             stat = path.stat()
-            modified = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
+            modified = _find_modified(stat)
             if (source.name, name, stat.st_size, modified) not in seen:
                 new.append(LandedFile(name, source.name, path, stat.st_size, modified))
     return sorted(new), unread
+
+
+def _find_modified(stat: os.stat_result) -> datetime:
+    return _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
 
 
 def _list_tree(folder: str, above: str) -> Iterator[tuple[str, Path]]:

@@ -49,12 +49,14 @@ class StagedResult(BatchResult):
         """Read the rows to publish, with the column FILE_MODIFIED."""
         columns = [*(column.name for column in self.source.columns), FILE_MODIFIED]
         return (
-            _read(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'good'").select(*columns)
+            _open_staged(schema, self.folder, batch_parts.shard_columns(self.source))
+            .where("_kind = 'good'")
+            .select(*columns)
         )
 
     def open_quarantine(self, schema: Schema) -> DataFrame:
         """Read the rows in quarantine, as columns of its table without `as_of`."""
-        rows = _read(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'broken'")
+        rows = _open_staged(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'broken'")
         named = [F.col(f"_{name}").alias(name) for name in ("file", "sha256", "line", "column", "rule", "row")]
         return rows.select(F.lit(self.source.name).alias("source"), *named)
 
@@ -143,7 +145,7 @@ def judge_source(
     rules, kept = list(source.expectations()), tuple(files.values())
     read, judged = (f"{folder}/{source.name}/{step}" for step in ("read", "judged"))
     counts = _read_rows(schema, read, source, files, surveys)
-    rows = _read(schema, read, batch_parts.part_columns(source)).where("_counts IS NULL")
+    rows = _open_staged(schema, read, batch_parts.part_columns(source)).where("_counts IS NULL")
     outcomes, remarks = _judge_batch(rows, source, rules, counts, limit)
     shards = _judge_keys(schema, judged, rows, source, files)
     figures, broken = batch_parts.add_shards(shards, kept)
@@ -162,14 +164,14 @@ def _read_rows(
     """Stage the rows of all files, typed and judged by the rules on single rows; returns what these counted."""
     heads, tasks = tuple(files.values()), batch_parts.pack_parts(source, list(files), surveys, PART)
 
-    def read(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read_tasks(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
             yield from batch_parts.read_task(source, heads, tasks[number], PART)
 
     columns = batch_parts.part_columns(source)
-    frame = _run_tasks(schema, read, table_schemas.spark_schema(columns), len(tasks), len(tasks))
+    frame = _run_tasks(schema, read_tasks, table_schemas.spark_schema(columns), len(tasks), len(tasks))
     frame.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
-    counted = _read(schema, folder, columns).where("_counts IS NOT NULL").select("_counts")
+    counted = _open_staged(schema, folder, columns).where("_counts IS NOT NULL").select("_counts")
     return sum((PART_COUNTS.validate_json(row["_counts"]) for row in rows_of(counted)), PartCounts())
 
 
@@ -219,7 +221,7 @@ def _judge_keys(
     placed = rows.drop("_counts").withColumn("_shard", place).repartition(shards, "_shard")
     judged = placed.groupBy("_shard").applyInArrow(judge, table_schemas.spark_schema(columns))
     judged.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
-    figures = _read(schema, folder, columns).where("_kind = 'figures'").select("_row")
+    figures = _open_staged(schema, folder, columns).where("_kind = 'figures'").select("_row")
     return [SHARD_FIGURES.validate_json(row["_row"]) for row in rows_of(figures)]
 
 
@@ -241,7 +243,7 @@ def _run_tasks(
     return schema.spark.range(0, count, 1, max(1, tasks)).mapInArrow(work, ddl)
 
 
-def _read(schema: Schema, folder: str, columns: Sequence[tuple[str, str]]) -> DataFrame:
+def _open_staged(schema: Schema, folder: str, columns: Sequence[tuple[str, str]]) -> DataFrame:
     return schema.spark.read.schema(table_schemas.spark_schema(columns)).parquet(
         str(storage.resolve_local_path(folder))
     )

@@ -141,10 +141,10 @@ def _judge_sources(
 ) -> Iterator[BatchRows]:
     """Judge every source that has new content."""
 
-    def read(file: LandedFile) -> tuple[bytes, str]:
+    def read_content(file: LandedFile) -> tuple[bytes, str]:
         return file.read_content(job.use_case.source(file.source).files)
 
-    for source, new in _choose_files(job, landed, known, batch, read):
+    for source, new in _choose_files(job, landed, known, batch, read_content):
         files = tuple(new.values())
         rows = readers.read_files(source, files)
         outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
@@ -158,13 +158,13 @@ def _judge_staged(
     folder = large_batches.name_staging_folder(job.config.landing, job.config.run_id)
     surveys, errors = large_batches.survey_files(job.own, landed, job.use_case)
 
-    def read(file: LandedFile) -> tuple[bytes, str]:
+    def find_survey(file: LandedFile) -> tuple[bytes, str]:
         if file in errors:
             raise DataError(errors[file])
         return surveys[file].head, surveys[file].sha256
 
     limit = job.use_case.policy.max_collected_rows
-    for source, new in _choose_files(job, landed, known, batch, read):
+    for source, new in _choose_files(job, landed, known, batch, find_survey):
         result, remarks = large_batches.judge_source(job.own, folder, source, new, surveys, limit=limit)
         for remark in remarks:
             job.log.warning("%s", remark)
@@ -176,14 +176,14 @@ def _choose_files(
     landed: Sequence[LandedFile],
     known: set[tuple[str, str]],
     batch: int,
-    read: Callable[[LandedFile], tuple[bytes, str]],
+    read_content: Callable[[LandedFile], tuple[bytes, str]],
 ) -> list[tuple[Source, NewFiles]]:
     """Choose each source's files of new content. A file that cannot be read blocks the batch before rows are judged."""
     new: dict[str, dict[str, tuple[LandedFile, File]]] = {source.name: {} for source in job.use_case.sources}
     misfits, repeated = [], []
     for file in landed:
         try:
-            content, sha256 = read(file)
+            content, sha256 = read_content(file)
         except DataError as error:
             misfits.append(str(error))
             continue
