@@ -31,11 +31,10 @@ from mlops.modeling.gates import decide_verdict
 from mlops.questions import question_of
 from usecase import USE_CASE
 
-_DRAWS = 2
+DRAWS = 2
 """Of each holdout, besides itself."""
-_QUESTION = question_of(USE_CASE.label)
+QUESTION = question_of(USE_CASE.label)
 _NAMES = [feature.name for feature in USE_CASE.features]
-_DEPARTED = [f.name for f in USE_CASE.features if f.known_from.startswith("the report of each departure")]
 _BEGIN, _STALE = pd.Timestamp("2013-06-23"), pd.Timestamp("2013-04-01")
 _FIRST, _LAST = pd.Timestamp("2013-07-01"), pd.Timestamp("2013-12-31")
 _PURGED = pd.Timedelta(days=2)
@@ -43,7 +42,7 @@ _PURGED = pd.Timedelta(days=2)
 
 def main() -> None:
     """Print acceptance rates with their intervals, and the seconds of one validation."""
-    year = _Year()
+    year = Year()
     pairs: dict[str, tuple[_Answers, _Answers, float, bool]] = {
         "tie": (year.seed(1), year.champion, 0.0, True),
         "tuned": (year.fitted(parameters={"max_iter": 360, "learning_rate": 0.02}), year.champion, 0.95, True),
@@ -52,7 +51,7 @@ def main() -> None:
         "stale": (year.stale, year.fresh, 0.0, False),
         "a_fifth": (year.fifth(1), year.champion, 0.0, False),
         "another_fifth": (year.fifth(2), year.champion, 0.0, False),
-        "no_departures": (year.without(_DEPARTED), year.champion, 0.0, False),
+        "no_departures": (year.without(list_departures()), year.champion, 0.0, False),
         "label_noise": (year.noisy(0.15), year.champion, 0.0, False),
     }
     verdicts = {name: _decide_verdicts(year, *pair[:2]) for name, pair in pairs.items()}
@@ -61,13 +60,13 @@ def main() -> None:
         refusals = Counter(rule.name for verdict in verdicts[name] for rule in verdict.rules if not rule.passed)
         print(f"# {name}: AUC {auc:+.4f}, log-loss {loss:+.4f} over the half year; refused by {dict(refusals)}")
         better: Literal["higher", "lower"] = "higher" if good else "lower"
-        for what, some_verdicts in (("", verdicts[name][:: _DRAWS + 1]), ("_with_draws", verdicts[name])):
+        for what, some_verdicts in (("", verdicts[name][:: DRAWS + 1]), ("_with_draws", verdicts[name])):
             hits = sum(verdict.is_accepted for verdict in some_verdicts)
             low, high = _wilson(hits, len(some_verdicts))
             print(f"# {name}{what}: {hits} of {len(some_verdicts)} accepted, 95 % interval {low:.2f} to {high:.2f}")
             wanted = target if target or not good else None
             report("gates", f"accepted_{name}{what}", hits / len(some_verdicts), "share", better=better, target=wanted)
-    _print_frontier({name: some_verdicts[:: _DRAWS + 1] for name, some_verdicts in verdicts.items()})
+    _print_frontier({name: some_verdicts[:: DRAWS + 1] for name, some_verdicts in verdicts.items()})
     report("gates", "validation_50000_rows", _time_validation(year), "s", better="lower", target=15.0)
 
 
@@ -75,7 +74,12 @@ _Answers = Callable[[pd.Timestamp], "pd.Series[float]"]
 """From the first day of a holdout to predictions of all rows by the model that would stand there then."""
 
 
-class _Year:
+def list_departures() -> list[str]:
+    """List the features that are made of departures' delays."""
+    return [f.name for f in USE_CASE.features if f.known_from.startswith("the report of each departure")]
+
+
+class Year:
     """Features and labels of all matured flights of 2013, and the models that are compared on them."""
 
     @cached_property
@@ -141,36 +145,38 @@ class _Year:
         return lambda day: models[max(begin for begin in begins if begin <= day)](day)
 
     @cached_property
-    def holdouts(self) -> list[_Holdout]:
+    def holdouts(self) -> list[Holdout]:
         """Sliding weeks; each is followed by its draws."""
         event = self.rows["event_time"].to_numpy("datetime64[D]")
         holdouts = []
         for number, begin in enumerate(pd.date_range(_FIRST, _LAST - timedelta(days=27), freq="7D")):
             days = np.arange(28) + np.datetime64(begin, "D")
             generator = np.random.default_rng(number)
-            for drawn in [days, *(generator.choice(days, 28) for _ in range(_DRAWS))]:
+            for drawn in [days, *(generator.choice(days, 28) for _ in range(DRAWS))]:
                 parts = [np.flatnonzero(event == day) for day in drawn]
                 labels = np.repeat(days, [len(part) for part in parts])
-                holdouts.append(_Holdout(begin, np.concatenate(parts), labels))
+                holdouts.append(Holdout(begin, np.concatenate(parts), labels))
         return holdouts
 
 
 @dataclass(frozen=True)
-class _Holdout:
+class Holdout:
+    """Rows of 28 days that judge."""
+
     begin: pd.Timestamp
     rows: np.ndarray[Any, Any]
     """Positions; a day drawn twice stands there twice."""
     day: np.ndarray[Any, Any]
 
 
-def _decide_verdicts(year: _Year, challenger: _Answers, champion: _Answers) -> list[Verdict]:
+def _decide_verdicts(year: Year, challenger: _Answers, champion: _Answers) -> list[Verdict]:
     """Of each holdout, its draws behind it."""
     return [
         decide_verdict(
-            question=_QUESTION,
-            challenger=_score_holdout(year, challenger, holdout),
+            question=QUESTION,
+            challenger=score_holdout(year, challenger, holdout),
             contract=replay.KEPT,
-            champion=_score_holdout(year, champion, holdout),
+            champion=score_holdout(year, champion, holdout),
             coverage=replay.all_labelled(holdout.day),
             policy=USE_CASE.policy,
         )
@@ -178,12 +184,12 @@ def _decide_verdicts(year: _Year, challenger: _Answers, champion: _Answers) -> l
     ]
 
 
-def _compare_quality(year: _Year, challenger: _Answers, champion: _Answers) -> tuple[float, float]:
+def _compare_quality(year: Year, challenger: _Answers, champion: _Answers) -> tuple[float, float]:
     """Challenger minus champion over all holdouts without their overlap, in AUC and log-loss."""
-    parts = [holdout for holdout in year.holdouts[:: _DRAWS + 1] if (holdout.begin - _FIRST).days % 28 == 0]
+    parts = [holdout for holdout in year.holdouts[:: DRAWS + 1] if (holdout.begin - _FIRST).days % 28 == 0]
     rows = year.rows["label"].iloc[np.concatenate([part.rows for part in parts])].to_numpy()
     metrics = [
-        _QUESTION.compute_metrics(rows, np.concatenate([_score_holdout(year, answers, part).p for part in parts]))
+        QUESTION.compute_metrics(rows, np.concatenate([score_holdout(year, answers, part).p for part in parts]))
         for answers in (challenger, champion)
     ]
     return metrics[0].ranking - metrics[1].ranking, metrics[0].loss - metrics[1].loss
@@ -208,7 +214,8 @@ def _print_frontier(verdicts: Mapping[str, list[Verdict]]) -> None:
         print(f"# {auc} {loss}: {counts}")
 
 
-def _score_holdout(year: _Year, answers: _Answers, holdout: _Holdout) -> Scored:
+def score_holdout(year: Year, answers: _Answers, holdout: Holdout) -> Scored:
+    """Score the rows of a holdout by the model that would stand there then."""
     rows = year.rows.iloc[holdout.rows]
     return Scored(
         y=rows["label"].to_numpy(),
@@ -225,7 +232,7 @@ def _wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _time_validation(year: _Year) -> float:
+def _time_validation(year: Year) -> float:
     """Seconds of the task on 50,000 rows beside a champion, tables read and report written; Spark is up before."""
     from laptop import spark as server
     from mlops import config
@@ -261,7 +268,7 @@ def _time_validation(year: _Year) -> float:
         for _ in range(2):
             with job.registry.open_run("/b", "training", {}):
                 version = job.registry.register_model(
-                    "b.b.model", pipeline, rows[_NAMES].head(5), method=_QUESTION.method,
+                    "b.b.model", pipeline, rows[_NAMES].head(5), method=QUESTION.method,
                     trusted_types=USE_CASE.model.trusted_types, requirements=["skops==0.16.0"], facts=facts, tags={},
                 )  # fmt: skip
             if version.number == 1:

@@ -249,7 +249,7 @@ class RolloutConfig(ReadingConfig, EndpointConfig):
     """Parameters of the job rollout: take one step of the rollout of a new champion."""
 
     job: Literal["rollout"]
-    rollout_rows: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    rollout_rows: Annotated[int, Field(ge=100, le=100_000)] = 5000
     """Largest number of recent rows, and of matured rows, that a step sends to the new champion."""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -9,21 +12,85 @@ import pandas as pd
 
 from mlops.contract import DataError, Policy, Value, resolve_limit
 from mlops.modeling.gate_case import SEED, Case, Finding, Judge, at_least, at_most
-from mlops.questions import Array, Question, draw_days
+from mlops.questions import Array, Question, bootstrap_paired_days, draw_days
 from mlops.questions.precision import draw_precision
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """A figure of both versions on the same draws of days."""
+
+    name: str
+    words: str
+    is_loss: bool
+    draw: Callable[[Case], Array]
+    """Draws of challenger minus champion, shape (replicates,)."""
+    margin: Callable[[Case], float]
+    """How much worse the challenger may be."""
+
+    def judge(self, case: Case, *, prove_worse: bool) -> Finding:
+        """Compare a bound of the difference with the margin.
+
+        Args:
+            case: both versions' scores.
+            prove_worse: whether a version passes unless it is worse with confidence; else it passes if it is, with
+                confidence, not worse.
+        """
+        draws, confidence = self.draw(case), case.policy.confidence
+        margin = self.margin(case)
+        if prove_worse:
+            draws = draws[np.isfinite(draws)]  # a draw of few rows may have one class only
+        upper = float(np.quantile(draws, confidence if self.is_loss != prove_worse else 1 - confidence))
+        begin = f"with {confidence:.1%} confidence, {self.words} minus the champion's is"
+        side = "most" if self.is_loss != prove_worse else "least"
+        end = f" {{value:+.4f}}; {'up' if self.is_loss else 'down'} to {{limit:+.4f}} is allowed"
+        return (at_most if self.is_loss else at_least)(
+            upper, margin if self.is_loss else -margin, f"{begin} at {side}{end}"
+        )
+
+
 def comparison_rules(question: Question, policy: Policy) -> dict[str, Judge]:
-    """List the rules against the champion by name; figures of the kind of question are part of the names."""
-    names = question.names
+    """List the gate's rules against the champion by name; figures of the kind of question are part of the names."""
     return {
         "champion": _check_champion,
-        f"non_inferior_{names.ranking}": _non_inferior_ranking,
-        f"non_inferior_{names.loss}": _non_inferior_loss,
-        **({} if policy.margin_precision is None else {"non_inferior_average_precision": _non_inferior_precision}),
-        **({} if policy.value is None else {"non_inferior_value": partial(_non_inferior_value, value=policy.value)}),
+        **{
+            f"non_inferior_{one.name}": partial(one.judge, prove_worse=False) for one in _list_figures(question, policy)
+        },
         **{f"slice_{column}": partial(_check_slice, column=column) for column in policy.slices},
     }
+
+
+def rollout_rules(question: Question, policy: Policy) -> dict[str, Judge]:
+    """List the rules that a version fails which is, with confidence, worse than the one before it.
+
+    The gate wants the proof that a version is not worse. On the rows of a rollout even a better version cannot give it:
+    of 23 samples of 1,000 flights, two had been passed (`benchmarks rollout`).
+    """
+    figures = _list_figures(question, policy)
+    return {
+        **{f"not_worse_{one.name}": partial(one.judge, prove_worse=True) for one in figures},
+        **{f"not_worse_by_{column}": partial(_check_worse_slice, column=column) for column in policy.slices},
+    }
+
+
+def _list_figures(question: Question, policy: Policy) -> list[_Comparison]:
+    names = question.names
+    figures = [
+        _Comparison(
+            names.ranking, names.ranking_words, False,
+            lambda case: case.differences[0], lambda case: case.policy.margin_ranking,
+        ),
+        _Comparison(
+            names.loss, names.loss_words, True, lambda case: case.differences[1],
+            lambda case: resolve_limit(case.policy.margin_loss, case.champion_metrics.loss),
+        ),
+    ]  # fmt: skip
+    if policy.margin_precision is not None:
+        figures.append(_Comparison("average_precision", "average precision", False, _draw_precision, _precision_margin))
+    if (value := policy.value) is not None:
+        draw = partial(_draw_value, value=value)
+        figures.append(_Comparison("value", "value per row", False, draw, lambda _: value.margin))
+    return figures
 
 
 def _check_champion(case: Case) -> Finding:
@@ -32,40 +99,26 @@ def _check_champion(case: Case) -> Finding:
     return True, ranking, None, f"the champion answered the same {rows} rows with {words} {ranking:.4f}"
 
 
-def _non_inferior_ranking(case: Case) -> Finding:
-    bound = float(np.quantile(case.differences[0], 1 - case.policy.confidence))
-    reason = "minus the champion's is at least {value:+.4f}; down to {limit:+.4f} is allowed"
-    return at_least(
-        bound, -case.policy.margin_ranking, _with_confidence(case, case.question.names.ranking_words, reason)
-    )
-
-
-def _non_inferior_loss(case: Case) -> Finding:
-    bound = float(np.quantile(case.differences[1], case.policy.confidence))
-    limit = resolve_limit(case.policy.margin_loss, case.champion_metrics.loss)
-    reason = "minus the champion's is at most {value:+.4f}; up to {limit:+.4f} is allowed"
-    return at_most(bound, limit, _with_confidence(case, case.question.names.loss_words, reason))
-
-
-def _non_inferior_precision(case: Case) -> Finding:
+def _precision_margin(case: Case) -> float:
     margin = case.policy.margin_precision
     champion = case.champion_metrics.figures.get("average_precision")
     if margin is None or champion is None:
-        raise DataError(f"a label of kind {case.question.label.kind} has no average precision: unset margin_precision")
+        kind = case.question.label.kind
+        raise DataError(f"a label of kind {kind} has no average precision: unset margin_precision")
+    return resolve_limit(margin, champion)
+
+
+def _draw_precision(case: Case) -> Array:
+    _precision_margin(case)  # says that this kind has none, before it is computed
     y, index, drawn = _draw_days(case)
-    draws = [draw_precision(y, scores.p, index, drawn) for scores in (case.challenger_scores, case.champion_scores)]
-    bound = float(np.quantile(draws[0] - draws[1], 1 - case.policy.confidence))
-    reason = "minus the champion's is at least {value:+.4f}; down to {limit:+.4f} is allowed"
-    return at_least(bound, -resolve_limit(margin, champion), _with_confidence(case, "average precision", reason))
+    new, old = (draw_precision(y, scores.p, index, drawn) for scores in (case.challenger_scores, case.champion_scores))
+    return new - old
 
 
-def _non_inferior_value(case: Case, value: Value) -> Finding:
+def _draw_value(case: Case, value: Value) -> Array:
     y, index, drawn = _draw_days(case)
     mine, theirs = (case.question.row_values(y, s.p, value) for s in (case.challenger_scores, case.champion_scores))
-    draws = drawn @ np.bincount(index, mine - theirs) / (drawn @ np.bincount(index))
-    bound = float(np.quantile(draws, 1 - case.policy.confidence))
-    reason = "minus the champion's is at least {value:+.4f}; down to {limit:+.4f} is allowed"
-    return at_least(bound, -value.margin, _with_confidence(case, "value per row", reason))
+    return drawn @ np.bincount(index, mine - theirs) / (drawn @ np.bincount(index))
 
 
 def _draw_days(case: Case) -> tuple[Array, Array, Array]:
@@ -73,31 +126,73 @@ def _draw_days(case: Case) -> tuple[Array, Array, Array]:
     return y, *draw_days(case.days, len(y), case.policy.replicates, SEED)
 
 
-def _with_confidence(case: Case, figure: str, reason: str) -> str:
-    return f"with {case.policy.confidence:.1%} confidence, {figure} {reason}"
-
-
 def _check_slice(case: Case, *, column: str) -> Finding:
-    slices, rows, policy, question = case.challenger_scores.slices, case.metrics.rows, case.policy, case.question
+    groups = _find_large_groups(case, column)
+    if not groups.large:
+        return groups.not_judged(case)
+    # Of equally bad groups the first by name, so that the order of the rows does not matter.
+    value, worst = min((_ranking_difference(case, rows), name) for name, rows in groups.large)
+    limit = -case.policy.slice_margin_ranking
+    words = case.question.names.ranking_words
+    reason = f"{groups.words}; in the worst, {worst}, {words} is {value:+.4f} off the champion's; "
+    return value >= limit, value, limit, f"{reason}down to {limit:+.4f} is allowed"
+
+
+def _check_worse_slice(case: Case, *, column: str) -> Finding:
+    groups = _find_large_groups(case, column)
+    if not groups.large:
+        return groups.not_judged(case)
+    # All groups together are wrong as rarely as one figure of all rows is.
+    confidence = 1 - (1 - case.policy.confidence) / len(groups.large)
+    value, worst = min((_bound_difference(case, rows, confidence), name) for name, rows in groups.large)
+    limit = -case.policy.slice_margin_ranking
+    words = case.question.names.ranking_words
+    reason = (
+        f"{groups.words}; in the worst, {worst}, with {confidence:.1%} confidence, {words} minus the champion's is "
+    )
+    return value >= limit, value, limit, f"{reason}at most {value:+.4f}; down to {limit:+.4f} is allowed"
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The groups of a slice column that are large enough to be judged."""
+
+    column: str
+    number: int
+    large: list[tuple[str, Array]]
+    """By group its name, and whether each row belongs to it."""
+
+    @property
+    def words(self) -> str:
+        return f"{len(self.large)} of {self.number} groups are large enough"
+
+    def not_judged(self, case: Case) -> Finding:
+        minimum = case.question.describe_minimum(case.policy)
+        return True, None, None, f"not judged: none of the {self.number} groups of {self.column!r} has {minimum}"
+
+
+def _find_large_groups(case: Case, column: str) -> _Groups:
+    slices, rows, policy = case.challenger_scores.slices, case.metrics.rows, case.policy
     if column not in slices or len(slices) != rows:
         raise DataError(f"the holdout's {rows} rows do not all carry the slice column {column!r}")
     if not np.isfinite([policy.slice_min_rows, policy.slice_min_positives]).all():
         raise DataError("slice_min_rows and slice_min_positives have to be numbers")
     group, names = pd.factorize(slices[column], use_na_sentinel=False)
     y = np.asarray(case.champion_scores.y, "float64")
-    large = [number for number in range(len(names)) if question.is_measurable(y[group == number], policy)]
-    if not large:
-        minimum = question.describe_minimum(policy)
-        return True, None, None, f"not judged: none of the {len(names)} groups of {column!r} has {minimum}"
-    # Of equally bad groups the first by name, so that the order of the rows does not matter.
-    value, worst = min((_ranking_difference(case, group == number), str(names[number])) for number in large)
-    limit = -policy.slice_margin_ranking
-    words = question.names.ranking_words
-    judged = f"{len(large)} of {len(names)} groups are large enough"
-    reason = (
-        f"{judged}; in the worst, {worst}, {words} is {value:+.4f} off the champion's; down to {limit:+.4f} is allowed"
-    )
-    return value >= limit, value, limit, reason
+    members = ((str(name), group == number) for number, name in enumerate(names))
+    large = [(name, rows) for name, rows in members if case.question.is_measurable(y[rows], policy)]
+    return _Groups(column, len(names), large)
+
+
+def _bound_difference(case: Case, rows: Array, confidence: float) -> float:
+    """Bound the ranking difference in some rows from above; infinite: they are of one day, which proves nothing."""
+    if len(np.unique(case.days[rows])) < 2:
+        return math.inf
+    draws, _ = bootstrap_paired_days(
+        case.question, y=case.challenger_scores.y[rows], challenger=case.challenger_scores.p[rows],
+        champion=case.champion_scores.p[rows], day=case.days[rows], replicates=case.policy.replicates, seed=SEED,
+    )  # fmt: skip
+    return float(np.quantile(draws[np.isfinite(draws)], confidence))
 
 
 def _ranking_difference(case: Case, rows: Array) -> float:

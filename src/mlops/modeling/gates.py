@@ -16,7 +16,7 @@ import pandas as pd
 from mlops.contract import DataError, ExtraRule, Policy, Rule, Share, Value, Verdict, resolve_limit
 from mlops.modeling.coverage import COUNTS, Coverage, find_gaps
 from mlops.modeling.gate_case import Case, Finding, Judge, Scored, ServingChecks, at_least, at_most, format_error
-from mlops.modeling.gate_comparisons import comparison_rules
+from mlops.modeling.gate_comparisons import comparison_rules, rollout_rules
 from mlops.questions import Question
 
 _SLACK = 0.01
@@ -68,10 +68,10 @@ def decide_verdict(
 
 
 def compare_versions(question: Question, challenger: Scored, champion: Scored, policy: Policy) -> tuple[Rule, ...]:
-    """Judge only the rules against the champion, as `decide_verdict` does, for a version that serves already."""
+    """Judge whether a version that serves already is worse than the one before it: `gate_comparisons.rollout_rules`."""
     no_days = Coverage(pd.DataFrame(columns=["day", *COUNTS]), pd.Timestamp(0))  # these rules do not read it
     case = Case(question, challenger, DataError("it was not measured"), champion, no_days, policy)
-    return tuple(_run_rule(name, judge, case) for name, judge in comparison_rules(question, policy).items())
+    return tuple(_run_rule(name, judge, case) for name, judge in rollout_rules(question, policy).items())
 
 
 def _run_rule(name: str, judge: Judge, case: Case) -> Rule:

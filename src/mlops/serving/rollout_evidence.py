@@ -90,7 +90,7 @@ def gather_evidence(job: Job, endpoint: Endpoint, champion: Version, previous: V
     mine, theirs = _score(job, opened, inputs, answers.raw), predictions.predict(before.pipeline, asked, job.use_case)
     matured = slice(len(rows.recent), None)
     judged = _judge_quality(job, rows.matured, (champion, mine[matured]), (previous, theirs[matured]))
-    return Evidence(**counts, latency_ms=latency, shift=_largest_shift(theirs, mine), rules=judged)
+    return Evidence(**counts, latency_ms=latency, shift=largest_shift(theirs, mine), rules=judged)
 
 
 def _ask_rows(endpoint: Endpoint, version: int, inputs: pd.DataFrame) -> _AskedRows:
@@ -126,8 +126,8 @@ def _score(job: Job, opened: OpenedModel, inputs: pd.DataFrame, raw: list[Any]) 
     return question_of(job.use_case.label).predict_scores(recorded, inputs)
 
 
-def _largest_shift(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> float:
-    """Compare the distributions of both versions' predictions; of several classes the worst one."""
+def largest_shift(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> float:
+    """Compare the distributions of both versions' predictions; of several classes the worst one, in std. deviations."""
     pairs = zip(np.atleast_2d(before.T), np.atleast_2d(after.T), strict=True)
     return max(drift.compare_counts(_count(one), _count(other)).wasserstein for one, other in pairs)
 
@@ -140,13 +140,14 @@ def _count(scores: np.ndarray[Any, Any]) -> Counter[str]:
 def _judge_quality(
     job: Job, matured: pd.DataFrame, challenger: tuple[Version, Any], champion: tuple[Version, Any]
 ) -> tuple[Any, ...]:
-    """Judge the gate's rules against the previous version; empty without labels of at least two days."""
+    """Judge whether it is worse than the previous version; empty where the labels are too few, or of one day."""
+    question, policy = question_of(job.use_case.label), job.use_case.policy
     days = matured["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]"))
-    if len(np.unique(days)) < 2:
+    if len(np.unique(days)) < 2 or not question.is_measurable(matured[labels.LABEL].to_numpy("float64"), policy):
         return ()
-    slices = matured[list(job.use_case.policy.slices)]
+    slices = matured[list(policy.slices)]
     new, old = (
         Scored(matured[labels.LABEL].to_numpy(), p, days, slices, require_fact(version.facts.trained_until, version))
         for version, p in (challenger, champion)
     )
-    return gates.compare_versions(question_of(job.use_case.label), new, old, job.use_case.policy)
+    return gates.compare_versions(question, new, old, policy)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import BINARY
 
-from mlops.contract import ConfigError, ModelError, Policy, Rule
+from mlops.contract import ConfigError, ModelError, Policy, Rule, Value
 from mlops.modeling.coverage import COUNTS, Coverage
 from mlops.modeling.gate_case import Scored, ServingChecks
-from mlops.modeling.gates import decide_verdict
+from mlops.modeling.gates import compare_versions, decide_verdict
 
 FIRST = np.datetime64("2013-06-01")
 TRAINED = datetime(2013, 5, 30, tzinfo=UTC)
@@ -532,3 +532,68 @@ def test_extra_rules_enter_the_case_by_their_source_and_not_by_their_address():
     ((name, source),) = policy.rule_sources
     assert name == "always"
     assert "def always(case)" in source
+
+
+# --- a version that serves already ------------------------------------------------------------------------------------
+
+
+def of_rows(version, rows):
+    return replace(
+        version, y=version.y[rows], p=version.p[rows], day=version.day[rows], slices=version.slices.iloc[rows]
+    )
+
+
+def judged_in_rollout(new, before, **limits):
+    return {one.name: one for one in compare_versions(BINARY, new, before, replace(POLICY, **limits))}
+
+
+def test_a_few_rows_take_hardly_a_good_version_back_although_the_gate_would_refuse_most():
+    """The gate wants a proof that a version is not worse, which a thousand rows cannot give."""
+    taken_back, not_proved = 0, 0
+    for seed in range(10):
+        rows = np.random.default_rng(seed).choice(ROWS, 1_000, replace=False)
+        new, before = of_rows(scored(seen(100 + seed)), rows), of_rows(CHAMPION, rows)
+        taken_back += not all(one.passed for one in judged_in_rollout(new, before).values())
+        not_proved += bool(refused(verdict(new, before)) & {"non_inferior_auc", "non_inferior_log_loss"})
+    assert taken_back <= 1
+    assert not_proved >= 7
+
+
+@pytest.mark.parametrize(
+    ("worse", "rule"),
+    [
+        (seen(1, noise=0.8), "not_worse_auc"),
+        (seen(1, noise=0.8), "not_worse_log_loss"),
+        (seen(1, shift=0.6), "not_worse_log_loss"),
+        (seen(1, noise=1.5, where=(SLICES.origin == "JFK").to_numpy()), "not_worse_by_origin"),
+    ],
+)
+def test_a_version_that_is_worse_is_taken_back(worse, rule):
+    found = judged_in_rollout(scored(worse), CHAMPION)
+    assert not found[rule].passed
+    assert "is allowed" in found[rule].reason
+
+
+@given(seed=st.integers(0, 10_000), noise=st.sampled_from([0.0, 0.1, 0.3, 0.6]), rows=st.integers(400, 3_000))
+@settings(max_examples=15)
+def test_a_version_that_is_proved_not_worse_is_not_proved_worse(seed, noise, rows):
+    chosen = np.random.default_rng(seed).choice(ROWS, rows, replace=False)
+    new, before = of_rows(scored(seen(seed, noise=noise)), chosen), of_rows(CHAMPION, chosen)
+    value = Value(matrix=((0.0, -1.0), (0.0, 5.0)), margin=0.01)
+    limits = {"slices": (), "margin_precision": 0.01, "value": value, "replicates": 100}
+    by_gate = {one.name: one for one in verdict(new, before, **limits).rules}
+    in_rollout = judged_in_rollout(new, before, **limits)
+    assert in_rollout.keys() == {f"not_worse_{name}" for name in ("auc", "log_loss", "average_precision", "value")}
+    for name, one in in_rollout.items():
+        assert one.passed or not by_gate[name.replace("not_worse", "non_inferior")].passed
+
+
+def test_a_group_of_one_day_proves_nothing_and_a_draw_of_one_class_is_left_out():
+    rows = np.flatnonzero((DAY == FIRST) | (SLICES.origin == "EWR").to_numpy())
+    slices = SLICES.assign(origin=np.where(DAY == FIRST, "one day", "EWR"))
+    new, before = (of_rows(replace(one, slices=slices), rows) for one in (scored(1 - seen(1)), CHAMPION))
+    found = judged_in_rollout(new, before, slice_min_rows=20, slice_min_positives=5, slices=("origin",))
+    assert "in the worst, EWR" in found["not_worse_by_origin"].reason
+    lone = replace(EQUAL, y=np.where(DAY == FIRST, Y, 0))
+    found = judged_in_rollout(lone, replace(CHAMPION, y=lone.y), slices=())
+    assert all(one.passed and math.isfinite(one.value) for one in found.values())

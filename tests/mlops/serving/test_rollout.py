@@ -53,7 +53,7 @@ def test_clean_evidence_leads_through_every_step_to_all_requests():
         ({"skew": "a prediction is not finite"}, "^a prediction is not finite$"),
         ({"latency_ms": 101.0}, r"a request takes 101 ms \(median\), at most 100 are allowed"),
         ({"latency_ms": float("nan")}, "a request takes nan ms"),
-        ({"shift": 0.6}, "its predictions are 0.60 standard deviations off those of the version before"),
+        ({"shift": 0.8}, "its predictions are 0.80 standard deviations off those of the version before"),
         (
             {"rules": (Rule("slice_a", passed=False, value=None, limit=None, reason="worse"),)},
             "slice_a: worse",

@@ -207,8 +207,8 @@ def test_a_failure_ends_with_the_champion_answering_and_a_row_that_explains_it(w
 @pytest.mark.parametrize(
     ("newest", "rule"),
     [
-        (3, "non_inferior_auc: with 95.0% confidence"),
-        (4, "slice_kind: 2 of 2 groups are large enough; in the worst, x, AUC is"),
+        (3, "not_worse_auc: with 95.0% confidence"),
+        (4, "not_worse_by_kind: 2 of 2 groups are large enough; in the worst, x, with 97.5% confidence, AUC"),
     ],
     ids=["everywhere", "on one slice"],
 )
@@ -233,7 +233,7 @@ def test_without_matured_labels_the_other_figures_decide(world, monkeypatch):
     monkeypatch.setattr(rollout_evidence, "read_rows", lambda *_: unlabelled)
     world.run()
     assert world.platform.traffic == {1: 95, 2: 5}
-    assert world.rows[-1].reason.endswith("no label matured")
+    assert world.rows[-1].reason.endswith("too few labels matured")
 
 
 @settings(deadline=None, max_examples=12)
