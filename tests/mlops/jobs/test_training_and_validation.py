@@ -364,7 +364,11 @@ def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
     ("fault", "said"),
     [
         ("DELETE FROM {} WHERE judged >= '2024-01-26'", "days have no label at all, first 2024-01-26"),
-        ("UPDATE {} SET failed = NULL WHERE judged >= '2024-01-26'", "of the reported outcomes carry a label"),
+        pytest.param(
+            "UPDATE {} SET failed = NULL WHERE judged >= '2024-01-26'",
+            "of the reported outcomes carry a label",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_outcomes_that_are_missing_from_the_holdout_refuse(toy, unjudged, results, spark, fault, said):
@@ -384,7 +388,7 @@ def with_policy(**changes):
     ("use_case", "rules"),
     [
         (with_policy(min_ranking=0.99, max_size_mb=0.001, max_latency_ms=0.0), {"floor_auc", "size", "latency"}),
-        (replace(TOY, features=TOY.features[:2]), {"contract"}),
+        pytest.param(replace(TOY, features=TOY.features[:2]), {"contract"}, marks=pytest.mark.nightly),
     ],
 )
 def test_a_broken_rule_refuses_and_the_run_ends_green(toy, unjudged, use_case, rules):

@@ -80,7 +80,7 @@ def same(one, other):
 
 
 @given(worlds(), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_sums_of_ranges_give_the_figures_of_the_rows(world, due):
     rows, edges = world
     kept, sums = inside(rows, START, END), summed(rows, edges)
@@ -98,7 +98,7 @@ def test_sums_of_ranges_give_the_figures_of_the_rows(world, due):
 
 
 @given(worlds())
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_sums_compare_two_models_as_rows_do(world):
     rows, edges = world
     known = inside(rows, START, END).dropna(subset="label")
@@ -111,7 +111,7 @@ def test_sums_compare_two_models_as_rows_do(world):
 
 
 @given(worlds(), st.sampled_from([-1, 0, 2, 5]))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_a_row_without_a_prediction_of_the_baseline_leaves_the_comparison_of_its_days_out(world, day):
     rows, edges = world
     broken = rows["day"] == pd.Timestamp(START).tz_localize(None) + timedelta(days=day)
