@@ -1,4 +1,4 @@
-"""`uv run python -m benchmarks NAME [ROWS]`: run one benchmark and print its figures, one JSON object a line."""
+"""`uv run python -m benchmarks NAME [SIZE]`: run one benchmark and print its figures, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ import pkgutil
 import sys
 from pathlib import Path
 
+_NO_BENCHMARKS = {"__main__", "bare", "processes", "scaled"}
+"""Modules that benchmarks share."""
+
 
 def main() -> int:
-    """Run the benchmark named on the command line, with a number of rows where it takes one; 2 if it cannot be run."""
-    names = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"__main__", "bare"}
+    """Run the benchmark named on the command line, with a size where it takes one; 2 if it cannot be run."""
+    names = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])} - _NO_BENCHMARKS
     if len(sys.argv) < 2 or sys.argv[1] not in names:
         print(f"usage: python -m benchmarks NAME, where NAME is one of {', '.join(sorted(names))}", file=sys.stderr)
         return 2
-    _, name, *rows = sys.argv
-    run = importlib.import_module(f"benchmarks.{name}").main
-    if len(rows) > len(inspect.signature(run).parameters) or not all(text.isdecimal() for text in rows):
-        print(f"benchmark {name} takes {'one number of rows' if inspect.signature(run).parameters else 'no argument'}, "
-              f"not {' '.join(rows)}", file=sys.stderr)  # fmt: skip
+    _, name, *sizes = sys.argv
+    module = importlib.import_module(f"benchmarks.{name}")
+    words, takes_size = getattr(module, "WORDS", ()), bool(inspect.signature(module.main).parameters)
+    if len(sizes) > takes_size or not all(size.isdecimal() or size in words for size in sizes):
+        accepted = " or ".join(["one number", *words]) if takes_size else "no argument"
+        print(f"benchmark {name} takes {accepted}, not {' '.join(sizes)}", file=sys.stderr)
         return 2
-    run(*map(int, rows))
+    module.main(*(int(size) if size.isdecimal() else size for size in sizes))
     return 0
 
 

@@ -172,16 +172,16 @@ class Policy(Declared):
     """A champion whose newest training day is at least this old makes retraining due."""
     cool_down: timedelta = timedelta(days=28)
     """Time after a training in which no other training starts, so that one cause starts one training."""
-    max_read_bytes: int = field(default=256 * 2**20, repr=False)
+    max_read_bytes: int = field(default=64 * 2**20, repr=False)
     """Largest number of bytes of new files, compressed ones ten times, that ingestion reads on the driver: it needs
     about ten times as much memory. Above it, Spark's workers read and judge the files in parts. No row depends on it,
     so `repr` leaves it out."""
-    max_collected_rows: int = field(default=1_000_000, repr=False)
+    max_collected_rows: int = field(default=200_000, repr=False)
     """Largest number of rows that gate and monitoring bring to the driver at once: 1.1 KB each for flights. Above it,
     the gate scores the holdout in parts, and monitoring brings sums of a yes/no question. No figure depends on it, so
     `repr` leaves it out."""
-    max_group_rows: int = field(default=1_000_000, repr=False)
-    """Largest number of rows that a worker computes features of at once, with the history that they see: 0.4 KB each
+    max_group_rows: int = field(default=300_000, repr=False)
+    """Largest number of rows that a worker computes features of at once, with the history that they see: 1.7 KB each
     for the flights. Above it, blocks of 28 days are cut into families of features, shorter blocks and shards."""
     max_training_rows: int = field(default=2_000_000, repr=False)
     """Largest number of rows that a training reads: 1.1 KB of the driver's memory each for the flights. Above it, it

@@ -3,7 +3,8 @@
 A feature reads the rows of a source that have the same values as the entity in some columns, its `by` or `on`. The
 columns that all reads of a feature share are its keys. Features with the same keys are a family, and rows of other
 values of the keys count for none of its entities: so a family can be cut into shards of the keys' values. A family
-without keys can only be cut by time. Sources without history are reference tables: every group gets them whole.
+without keys can only be cut by time. Sources without history are reference tables: they are cut by the keys where all
+reads have these, and else every group gets them whole. Features that read them alone have keys by them.
 
 What a group lacks are versions of a row that have other values of the keys and so lie in another shard. When a row is
 superseded is therefore computed before the cut, and travels with the row (`point_in_time.SUPERSEDED`).
@@ -21,6 +22,8 @@ from mlops.data.point_in_time import compute_on_nothing
 
 BLOCK = timedelta(days=28)
 """Longest block. A source's row is sent once per block that can see it: twice if history is as long as a block."""
+Read = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""A read of a source: its name, columns of the entity, and the source's columns that equal them."""
 _HALVINGS = 9
 """A block is at least BLOCK / 2**9 long, which is 79 minutes."""
 
@@ -33,7 +36,8 @@ class Family:
     keys: tuple[str, ...]
     """Columns of the entity; none: the family is cut by time only."""
     shards: Mapping[str, tuple[tuple[str, ...], ...]]
-    """Per source with history, the columns that meet the keys, in their order: once per way of the features to ask."""
+    """Per source, the columns that meet the keys, in their order: once per way of the features to ask. A source that is
+    not here is sent whole to each group."""
     columns: Mapping[str, list[str]]
     """Columns that the features read, by source."""
     reach: Mapping[str, timedelta | None]
@@ -67,33 +71,42 @@ class SourceSize:
 
 def find_families(use_case: UseCase) -> tuple[Family, ...]:
     """Find the families of a use case's features; each feature lies in one of them."""
-    asked = {feature.name: _history_reads(use_case, feature) for feature in use_case.features}
-    keys = {
-        name: tuple(sorted(set.intersection(*(set(by) for _, by, _ in reads))))
-        for name, reads in asked.items()
-        if reads
+    asked = {
+        feature.name: compute_on_nothing(use_case.entity, [feature], use_case.sources).groups_read()
+        for feature in use_case.features
     }
-    # A feature that reads no history fits any family: it goes to the first.
+    keys = {name: own for name, reads in asked.items() if (own := _shared_keys(use_case, reads)) is not None}
+    # A feature that reads no source fits any family: it goes to the first.
     first = next(iter(keys.values()), use_case.entity.key)
     by_keys: dict[tuple[str, ...], list[Feature]] = {}
     for feature in use_case.features:
         by_keys.setdefault(keys.get(feature.name, first), []).append(feature)
     families = []
     for family_keys, features in by_keys.items():
-        ways: dict[str, set[tuple[str, ...]]] = {}
-        for source, by, columns in (read for feature in features for read in asked[feature.name]):
-            meets = dict(zip(by, columns, strict=True))
-            ways.setdefault(source, set()).add(tuple(meets[key] for key in family_keys))
-        shards = {source: tuple(sorted(given)) for source, given in ways.items()}
+        shards = _find_ways(family_keys, [read for feature in features for read in asked[feature.name]])
         known = compute_on_nothing(use_case.entity, features, use_case.sources)
         reach = {name: known.longest_reach()[name] for name in known.columns_read()}
         families.append(Family(tuple(features), family_keys, shards, known.columns_read(), reach))
     return tuple(families)
 
 
-def _history_reads(use_case: UseCase, feature: Feature) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    reads = compute_on_nothing(use_case.entity, [feature], use_case.sources).groups_read()
-    return [read for read in reads if use_case.source(read[0]).history is not None]
+def _shared_keys(use_case: UseCase, reads: Sequence[Read]) -> tuple[str, ...] | None:
+    """Find the columns that all reads share: those of sources with history, or else those of reference tables."""
+    with_history = [by for source, by, _ in reads if use_case.source(source).history is not None]
+    chosen = with_history or [by for _, by, _ in reads]
+    shared = tuple(sorted(set.intersection(*map(set, chosen)))) if chosen else ()
+    return shared if shared or with_history else None
+
+
+def _find_ways(keys: tuple[str, ...], reads: Sequence[Read]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Find each source's ways to meet the keys; a source of which some read does not meet them is left out."""
+    ways: dict[str, set[tuple[str, ...] | None]] = {}
+    for source, by, columns in reads:
+        meets = dict(zip(by, columns, strict=True))
+        ways.setdefault(source, set()).add(tuple(meets[key] for key in keys) if set(keys) <= set(by) else None)
+    return {
+        source: tuple(sorted(way for way in of if way is not None)) for source, of in ways.items() if None not in of
+    }
 
 
 def choose_cut(sizes: Sequence[SourceSize], share: float, limit: int, *, has_keys: bool) -> Cut:
