@@ -75,7 +75,7 @@ def find_families(use_case: UseCase) -> tuple[Family, ...]:
         feature.name: compute_on_nothing(use_case.entity, [feature], use_case.sources).groups_read()
         for feature in use_case.features
     }
-    keys = {name: own for name, reads in asked.items() if (own := _shared_keys(use_case, reads)) is not None}
+    keys = {name: own for name, reads in asked.items() if (own := _find_shared_keys(use_case, reads)) is not None}
     # A feature that reads no source fits any family: it goes to the first.
     first = next(iter(keys.values()), use_case.entity.key)
     by_keys: dict[tuple[str, ...], list[Feature]] = {}
@@ -90,7 +90,7 @@ def find_families(use_case: UseCase) -> tuple[Family, ...]:
     return tuple(families)
 
 
-def _shared_keys(use_case: UseCase, reads: Sequence[Read]) -> tuple[str, ...] | None:
+def _find_shared_keys(use_case: UseCase, reads: Sequence[Read]) -> tuple[str, ...] | None:
     """Find the columns that all reads share: those of sources with history, or else those of reference tables."""
     with_history = [by for source, by, _ in reads if use_case.source(source).history is not None]
     chosen = with_history or [by for _, by, _ in reads]

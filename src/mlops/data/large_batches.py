@@ -34,6 +34,8 @@ PART = 16 * 2**20
 _SURVEY = "number BIGINT, error STRING, sha256 STRING, head BINARY, parts ARRAY<ARRAY<BIGINT>>"
 _BUCKETS = 2**20
 _MOST_TASKS = 2000
+_FEWEST_TASKS = 16
+"""Number of tasks that survey files, if there are so many."""
 _LEFTOVER = 2 * 24 * 3600
 """Seconds after which no run can still read staged rows."""
 
@@ -105,7 +107,9 @@ def survey_files(
                 row |= {"sha256": known.sha256, "head": known.head, "parts": parts}
             yield pa.RecordBatch.from_pylist([row], batch_parts.SURVEY)
 
-    rows = rows_of(_run_tasks(schema, survey, _SURVEY, min(len(landed), _MOST_TASKS), len(landed)))
+    # A task of its own for each of many small files would cost more than their bytes.
+    tasks = min(len(landed), max(_FEWEST_TASKS, sum(file.size for file in landed) // PART), _MOST_TASKS)
+    rows = rows_of(_run_tasks(schema, survey, _SURVEY, tasks, len(landed)))
     errors = {landed[row["number"]]: row["error"] for row in rows if row["error"]}
     surveys = {
         landed[row["number"]]: Survey(
