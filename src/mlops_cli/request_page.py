@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import UseCase
-from mlops.platform.scoring_server import VersionCard
+from mlops.platform.scoring_server import VersionCard, answer_requests
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -52,17 +53,12 @@ def _example_requests(body: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def ask_served(served: PyFuncModel, request: bytes) -> tuple[int, str]:
-    """Send a request to MLflow's server without a network; returns status and text of the response."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.pyfunc.scoring_server import invocations
-
-    untyped: Any = invocations
-    try:
-        response = untyped(request, "application/json", served, served.metadata.get_input_schema())  # type: ignore[no-untyped-call]
-    except MlflowException as error:
-        status: Any = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        return int(status), f"{error.error_code}: {_shorten(error.message)}"
-    return response.status, _shorten(response.response)
+    """Send a request to the server's code without a network; returns status and text of the response."""
+    response = answer_requests(served)(request, "application/json")
+    if response.status == HTTPStatus.OK:
+        return response.status, _shorten(response.response)
+    error = json.loads(response.response)
+    return response.status, f"{error['error_code']}: {_shorten(error['message'])}"
 
 
 def _shorten(text: str | bytes, most: int = 500) -> str:

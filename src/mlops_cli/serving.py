@@ -16,7 +16,7 @@ import click
 from mlops.contract import ConfigError
 from mlops.platform.scoring_server import load_served, make_app, read_example, serve_app
 from mlops_cli import options
-from mlops_cli.key_requests import accept_keys, find_features
+from mlops_cli.key_requests import fill_features, find_features
 from mlops_cli.request_page import render_requests
 from mlops_cli.served_champion import open_champion
 
@@ -61,7 +61,7 @@ def serve(home: Path, target: str, port: int) -> None:
         )
         page = render_requests(served, card, use_case, body, curl)
         (place / "requests.html").write_text(page)
-    app = accept_keys(make_app(served), use_case, partial(find_features, deployed, use_case))
+    app = make_app(served, partial(fill_features, use_case=use_case, find=partial(find_features, deployed, use_case)))
     app.get("/", include_in_schema=False)(_page_of(page))
     options.print_line(f"{card.name} answers at {url}", f"page: {url}/ and {place}/requests.html")
     click.echo(f"try: {curl}")  # unescaped, so that it can be copied

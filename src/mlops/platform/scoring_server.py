@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from fastapi import FastAPI
     from mlflow.pyfunc import PyFuncModel
+    from starlette.requests import Request
+
+    from mlops.platform.scoring_requests import Fill
 
 MODEL, CARD = "model", "version.json"
 """Names of the model's folder and of its card, which lie beside this file in a container."""
 PORT = 8080
+_PATH = "/invocations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,10 @@ class _Answers:
     def answer(self, data: pd.DataFrame) -> Any:
         return self.predict(data)
 
+    def get_raw_model(self) -> Callable[[pd.DataFrame], Any]:
+        """Return the method; MLflow asks for it under this name."""
+        return self.predict
+
 
 def read_example(folder: Path) -> dict[str, Any]:
     """Read the first row of the input example as the body of a request; MLflow's NaN becomes null for JSON."""
@@ -114,12 +122,46 @@ def example_rows(request: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows["data"], columns=rows["columns"])
 
 
-def make_app(served: PyFuncModel) -> FastAPI:
-    """Make MLflow's own scoring server, which Databricks runs, too: requests, responses and errors are the same."""
+def make_app(served: PyFuncModel, fill: Fill | None = None) -> FastAPI:
+    """Make MLflow's own scoring server, which Databricks runs, too: requests, responses and errors are the same.
+
+    Args:
+        served: as `load_served`.
+        fill: fills in the decoded body of a request before it is answered.
+    """
+    import asyncio
+
+    from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
     from mlflow.pyfunc.scoring_server import init
+    from starlette.responses import Response
+    from starlette.routing import Route
 
     app: FastAPI = init(served)
+    # MLflow's own limit of time is a middleware around all routes, which costs a request 0.5 ms.
+    app.user_middleware.clear()
+    limit: Any = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
+    answer, timeout = answer_requests(served, fill), limit.get()
+
+    async def invoke(request: Request) -> Response:
+        body, kind = await request.body(), request.headers.get("content-type")
+        try:
+            response = await asyncio.wait_for(asyncio.to_thread(answer, body, kind), timeout)
+        except TimeoutError:
+            return Response("Request processing time exceeded limit", 504, media_type="application/json")
+        return Response(response.response, response.status, media_type=response.mimetype)
+
+    routes = app.router.routes
+    place = next(place for place, route in enumerate(routes) if getattr(route, "path", "") == _PATH)
+    routes[place] = Route(_PATH, invoke, methods=["POST"])
     return app
+
+
+def answer_requests(served: PyFuncModel, fill: Fill | None = None) -> Callable[[bytes, str | None], Any]:
+    """Return what answers body and content type of a request to a version that `load_served` has loaded."""
+    from mlops.platform.scoring_requests import make_responder
+
+    untyped: Any = served
+    return make_responder(served, untyped.get_raw_model(), fill)
 
 
 def serve_app(app: FastAPI, host: str, port: int) -> None:
