@@ -208,7 +208,7 @@ VALUES = st.one_of(
 NUMBERS, TEXTS = st.one_of(st.none(), st.integers(), st.floats()), st.sampled_from([None, "x", "z", ""])
 PLAIN = st.fixed_dictionaries({"size": NUMBERS, "kind": TEXTS, "due_around": NUMBERS})
 RECORDS = st.lists(st.dictionaries(st.sampled_from(["size", "kind", "due_around", "more"]), VALUES), max_size=3)
-SPLIT_COLUMNS = st.sampled_from([list(ROW), list(ROW)[::-1], ["size", "size", "kind"], [*ROW, "more"], [1, None, "kind"]])
+SPLIT_COLUMNS = st.sampled_from([[*ROW], [*ROW][::-1], ["size", "size", "kind"], [*ROW, "more"], [1, None, "kind"]])
 BODIES = st.one_of(
     st.builds(lambda form, rows: {form: rows}, st.sampled_from(["dataframe_records", "inputs", "instances"]), RECORDS),
     st.fixed_dictionaries({}, optional=dict.fromkeys(("dataframe_records", "inputs", "params"), RECORDS)),
