@@ -133,6 +133,11 @@ class Source(Declared):
     history: timedelta | None = None
     """How long after its known-at time features can see a row; None: for ever (a reference table)."""
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns in which no published row has a missing value."""
+        return tuple(column.name for column in self.columns if column.required)
+
     def __post_init__(self) -> None:
         """Set the file format of a source with a `table` to Parquet, in which ingestion lands its rows."""
         super().__post_init__()

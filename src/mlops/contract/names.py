@@ -67,6 +67,12 @@ def _check_source(source: Source, by_name: dict[str, Source]) -> Iterator[str]:
     if not source.key:
         yield f"source {source.name!r} has no key: name the columns that tell its rows apart"
     yield from _find_unknown(f"the key of source {source.name!r} names column", source.key, columns)
+    optional = [c.name for c in source.columns if not c.required and c.name in {*source.key, source.known_at}]
+    if optional:
+        yield (
+            f"source {source.name!r} has {', '.join(optional)} in its key or as known_at with required=False: a row "
+            "without it is no version of anything, and a repeated write would add it again; leave required out"
+        )
     yield from _find_no_times(f"known_at of source {source.name!r}", [source.known_at], source)
     for other, names in source.agrees_with.items():
         yield from _find_unknown(f"source {source.name!r} agrees with source", [other], by_name)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mlops.contract import Source
 from mlops.contract.text import printable
+from mlops.data import readers
 
 _MIN_ROWS = 20
 """Smallest number of common rows on which a share is judged: one difference in five rows is no fault."""
@@ -30,8 +31,9 @@ def find_disagreements(source: Source, rows: pa.Table, other: str, versions: Seq
         versions: rows of the other source with the key and the named columns.
     """
     key, columns = list(source.key), source.agrees_with[other]
-    mine = rows.select([*key, *columns]).to_pandas().assign(_row=range(rows.num_rows))
-    theirs = pd.concat([part.select([*key, *columns]).to_pandas() for part in versions]) if versions else mine[:0]
+    wanted = list(dict.fromkeys([*key, *columns]))
+    mine = readers.to_pandas(rows.select(wanted)).assign(_row=range(rows.num_rows))
+    theirs = pd.concat([readers.to_pandas(part.select(wanted)) for part in versions]) if versions else mine[:0]
     return [text for column in columns if (text := _compare(source, mine, other, theirs, column))]
 
 

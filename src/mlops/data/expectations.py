@@ -10,13 +10,14 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlops.contract import ConfigError, Expectation, Outcome
+from mlops.data.readers import to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,7 @@ def _reads_one_row(condition: str) -> bool:
             searched += [*node.args, *(keyword.value for keyword in node.keywords)]
     return not (
         any(isinstance(part, ast.Name) for value in searched for part in ast.walk(value))
+        or any(isinstance(node, ast.keyword) and node.arg == "method" for node in nodes)  # fillna by the row above
         or any(isinstance(node, ast.Subscript) for node in nodes)
         or any(isinstance(node, ast.Name) and re.fullmatch(r"index|ilevel_\d+", node.id) for node in nodes)
         or any(isinstance(node, ast.Attribute) and not _OF_ONE_ROW.fullmatch(node.attr) for node in nodes)
@@ -96,11 +98,13 @@ def judges_by_share(expectation: Expectation) -> bool:
     return bool(_TYPICAL.fullmatch(kind) or (_SINGLE_ROWS.fullmatch(kind) and is_share))
 
 
-def run_on_part(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[tuple[Outcome, ...], list[RowCount]]:
-    """Run expectations on single rows on a part of a batch; returns also what each of them counted."""
+def run_on_part(
+    batch: pa.Table, expectations: Sequence[Expectation], required: Collection[str] = ()
+) -> tuple[tuple[Outcome, ...], list[RowCount]]:
+    """As `run_expectations` on a part of a batch, of rules on single rows; returns also what each of them counted."""
     if not batch.num_rows or not expectations:
         return (), [RowCount() for _ in expectations]
-    judged = _run_all(batch, expectations)
+    judged = _run_all(batch, expectations, required)
     return tuple(outcome for outcome, _ in judged), [count for _, count in judged]
 
 
@@ -122,30 +126,41 @@ def columns_read(expectation: Expectation, columns: Sequence[str]) -> set[str]:
     return {name for name in columns if name in words} | set(_columns_of(expectation.rule))
 
 
-def run_expectations(batch: pa.Table, expectations: Sequence[Expectation]) -> tuple[Outcome, ...]:
+def run_expectations(
+    batch: pa.Table, expectations: Sequence[Expectation], required: Collection[str] = ()
+) -> tuple[Outcome, ...]:
     """Run expectations on a typed batch; returns one outcome per expectation, in their order.
 
     Expectations with the action quarantine run first, on all rows. The others run on the rows that stay, so that one
     row with an absurd value is one bad row and does not change the batch's mean.
 
+    Args:
+        batch: the rows.
+        expectations: the rules.
+        required: columns in which no batch has a missing value.
+
     Raises:
         ConfigError: an expectation cannot run on these columns, or has the action quarantine and does not judge single
             rows.
     """
-    return tuple(outcome for outcome, _ in _run_all(batch, expectations)) if expectations else ()
+    return tuple(outcome for outcome, _ in _run_all(batch, expectations, required)) if expectations else ()
 
 
-def _run_all(batch: pa.Table, expectations: Sequence[Expectation]) -> list[tuple[Outcome, RowCount]]:
-    frame, definition = batch.to_pandas(), _definition()
-    rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"])
+def _run_all(
+    batch: pa.Table, expectations: Sequence[Expectation], required: Collection[str]
+) -> list[tuple[Outcome, RowCount]]:
+    frame, definition = to_pandas(batch), _definition()
+    rows = _run(definition, frame, [e for e in expectations if e.action == "quarantine"], required)
     aside = {position for outcome, _ in rows for position in outcome.positions}
     remaining = frame.drop(index=list(aside)).reset_index(drop=True)
-    whole = iter(_run(definition, remaining, [e for e in expectations if e.action != "quarantine"]))
+    whole = iter(_run(definition, remaining, [e for e in expectations if e.action != "quarantine"], required))
     single = iter(rows)
     return [next(single if e.action == "quarantine" else whole) for e in expectations]
 
 
-def find_broken_rows(rows: pa.Table, expectations: Sequence[Expectation]) -> dict[str, np.ndarray[Any, Any]]:
+def find_broken_rows(
+    rows: pa.Table, expectations: Sequence[Expectation], required: Collection[str] = ()
+) -> dict[str, np.ndarray[Any, Any]]:
     """Find the positions of rows that break an expectation on single rows, by the name of the rule.
 
     Raises:
@@ -156,7 +171,7 @@ def find_broken_rows(rows: pa.Table, expectations: Sequence[Expectation]) -> dic
             f"expectations {', '.join(others)} of the entity must have the action quarantine: rows are scored in "
             "parts, and a rule on a whole batch belongs to a source"
         )
-    return {o.rule: np.array(o.positions, "int64") for o in run_expectations(rows, expectations)}
+    return {o.rule: np.array(o.positions, "int64") for o in run_expectations(rows, expectations, required)}
 
 
 def _definition() -> Any:
@@ -170,7 +185,9 @@ def _definition() -> Any:
     return asset.add_batch_definition_whole_dataframe("whole")
 
 
-def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[tuple[Outcome, RowCount]]:
+def _run(
+    definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectation], required: Collection[str]
+) -> list[tuple[Outcome, RowCount]]:
     import great_expectations as gx
 
     if not expectations:
@@ -178,7 +195,7 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
     # Great Expectations returns results in another order than the expectations, so each gets a number.
     numbered = [e.rule.copy(update={"meta": {"position": n}}) for n, e in enumerate(expectations)]
     suite = gx.ExpectationSuite(name="contract", expectations=numbered)
-    batch = definition.get_batch({"dataframe": _selecting_frame(frame)})
+    batch = definition.get_batch({"dataframe": _selecting_frame(frame, expectations, required)})
     results = batch.validate(suite, result_format={"result_format": "COMPLETE"}).results
     by_position = {result.expectation_config.meta["position"]: result for result in results}
     ordered = [by_position[n] for n in range(len(expectations))]
@@ -188,11 +205,12 @@ def _run(definition: Any, frame: pd.DataFrame, expectations: Sequence[Expectatio
     ]
 
 
-def _selecting_frame(frame: pd.DataFrame) -> Any:
+def _selecting_frame(frame: pd.DataFrame, expectations: Sequence[Expectation], required: Collection[str]) -> Any:
     """Make a frame that evaluates each condition once. It keeps no selected rows, since a batch may be large.
 
     Great Expectations evaluates the condition again for each figure of each rule, which takes half of the time of a
-    small batch.
+    small batch. It cannot compare optional whole numbers of two columns where one is missing, so these are floats to
+    it, in every batch; conditions get them as whole numbers.
     """
     import pandas as pd
 
@@ -202,11 +220,39 @@ def _selecting_frame(frame: pd.DataFrame) -> Any:
         def query(self, expr: str, **given: Any) -> Any:
             key = (expr, *given.items())
             if key not in chosen:
-                chosen[key] = self.eval(expr, **given)
+                chosen[key] = select_rows(frame, expr, required, **given)
             return self.loc[chosen[key]]
 
     chosen: dict[Any, Any] = {}
-    return SelectingFrame(frame)
+    compared = {name for e in expectations if len(names := _columns_of(e.rule)) > 1 for name in names} - {*required}
+    floats = [name for name in compared if name in frame and frame[name].dtype == "Int64"]
+    return SelectingFrame(frame.astype(dict.fromkeys(floats, "float64")))
+
+
+def select_rows(frame: pd.DataFrame, condition: str, required: Collection[str], **given: Any) -> Any:
+    """Evaluate a condition; returns a mask of the rows that meet it. A row for which it is missing does not.
+
+    What a condition on single rows makes of a row does not depend on the other rows: pandas has floats for the hour of
+    a moment or the length of a text as soon as one is missing, which shows in a text. So a row without any value is
+    added, whose missing values each batch may have.
+
+    Args:
+        frame: the rows.
+        condition: in the language of `DataFrame.eval`.
+        required: columns in which no batch has a missing value.
+        given: options of `DataFrame.eval`.
+    """
+    import pandas as pd
+
+    optional = [name for name in frame.columns if name not in required]
+    is_widened = "astype" in condition and len(frame) > 0 and optional and _reads_one_row(condition)
+    if is_widened:
+        missing = {name: frame[name].iloc[:0].reindex(frame.index[:1]) for name in optional}
+        frame = pd.concat([frame, frame.iloc[:1].assign(**missing)])
+    mask = frame.eval(condition, **given)
+    mask = mask.iloc[:-1] if is_widened else mask
+    is_truth = isinstance(mask, pd.Series) and mask.dtype in (object, "boolean")
+    return mask.to_numpy(bool, na_value=False) if is_truth else mask
 
 
 def rule_name(expectation: Expectation) -> str:

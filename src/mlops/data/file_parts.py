@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from mlops.contract import DataError, FileFormat
+from mlops.contract import FileFormat
 from mlops.data.file_formats import File
 from mlops.data.landing import LandedFile
 
@@ -34,6 +35,8 @@ class Part:
     """Position behind the last byte."""
     lines_before: int
     """Number of lines of the file before the part."""
+    checksum: int
+    """CRC-32 of its bytes: a part that was overwritten meanwhile is not read as the file that was surveyed."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,16 @@ def survey_file(landed: LandedFile, file_format: FileFormat, size: int) -> Surve
     """Read a file once to find its digest, its header and its parts of about `size` bytes.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or was deleted or changed since it was listed.
     """
     if can_cut(landed.name, file_format):
         digest = hashlib.sha256()
-        try:
-            with landed.path.open("rb") as stream:
-                head, parts = _survey_pieces(_hash_pieces(cut_lines(stream, size), digest), file_format)
-        except OSError as error:
-            raise DataError(f"{landed.source}/{landed.name} cannot be read: {error.strerror}") from None
+        with landed.open_bytes() as stream:
+            head, parts = _survey_pieces(_hash_pieces(cut_lines(stream, size), digest), file_format)
         return Survey(digest.hexdigest(), head, parts)
     content, sha256 = landed.read_content(file_format)
     if file_format.kind == "parquet":
-        return Survey(sha256, _drop_rows(content), (Part(0, len(content), 0),))
+        return Survey(sha256, _drop_rows(content), (Part(0, len(content), 0, zlib.crc32(content)),))
     head, parts = _survey_pieces(cut_lines(io.BytesIO(content), size), file_format)
     return Survey(sha256, head, parts)
 
@@ -89,10 +89,11 @@ def _survey_pieces(pieces: Iterable[bytes], file_format: FileFormat) -> tuple[by
     """Find the head and the parts of a text; its first part has the header."""
     head, names = b"", dict[str, None]()
     parts: list[Part] = []
-    start = end = lines = lines_before = 0
+    start = end = lines = lines_before = checksum = 0
     for piece in pieces:
         file = _as_file(b"\n" + piece if end else piece, file_format)  # U+FEFF is a mark at the file's start alone
         end += len(piece)
+        checksum = zlib.crc32(piece, checksum)
         lines += piece.count(b"\n") + piece.count(b"\r") - piece.count(b"\r\n")
         if file_format.kind == "jsonl":
             names |= dict.fromkeys(file.header)
@@ -100,8 +101,8 @@ def _survey_pieces(pieces: Iterable[bytes], file_format: FileFormat) -> tuple[by
             head = file.first_line
             if not head:  # empty lines before the header
                 continue
-        parts.append(Part(start, end, lines_before))
-        start, lines_before = end, lines
+        parts.append(Part(start, end, lines_before, checksum))
+        start, lines_before, checksum = end, lines, 0
     if file_format.kind == "jsonl":
         head = json.dumps(dict.fromkeys(names, "")).encode() if names else b""
     return (b"\n" + head + b"\n" if head else b""), tuple(parts)
@@ -116,23 +117,25 @@ def read_parts(landed: LandedFile, file: File, parts: Sequence[Part]) -> Iterato
         parts: some of its parts; all of them if the file cannot be cut.
 
     Raises:
-        DataError: the file cannot be read, or it was changed since it was listed.
+        DataError: the file cannot be read, or was deleted or changed since it was surveyed.
     """
-    is_cut = can_cut(landed.name, file.format)
-    text = b"" if is_cut else landed.read_content(file.format)[0]
+    if not can_cut(landed.name, file.format):
+        content, _ = landed.read_content(file.format)
+        yield from _make_files(landed, file, parts, io.BytesIO(content))
+        return
+    with landed.open_bytes() as stream:
+        yield from _make_files(landed, file, parts, stream)
+
+
+def _make_files(landed: LandedFile, file: File, parts: Sequence[Part], stream: BinaryIO) -> Iterator[tuple[File, int]]:
     for part in parts:
-        content = _read_bytes(landed, part) if is_cut else text[part.start : part.end]
+        stream.seek(part.start)
+        content = stream.read(part.end - part.start)
+        if zlib.crc32(content) != part.checksum:
+            raise landed.changed_error()
         before = b"" if not part.start else file.content if file.format.kind == "csv" else b"\n"
         shift = part.lines_before - before.count(b"\n")
         yield File(file.name, file.sha256, file.size, file.modified, before + content, file.format), shift
-    if landed.has_changed():
-        raise DataError(f"{landed.source}/{landed.name} was changed while it was read: run ingestion again")
-
-
-def _read_bytes(landed: LandedFile, part: Part) -> bytes:
-    with landed.path.open("rb") as stream:
-        stream.seek(part.start)
-        return stream.read(part.end - part.start)
 
 
 def _as_file(content: bytes, file_format: FileFormat) -> File:

@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from mlops.contract import DataError, FileFormat, Source
 from mlops.contract.text import printable
@@ -40,21 +42,43 @@ class LandedFile:
         """Bytes of its content, about ten times its size if it is compressed."""
         return self.size * (10 if self.name.endswith((".gz", ".parquet")) else 1)
 
-    def has_changed(self) -> bool:
-        """Whether the file has another size or time than when it was listed."""
-        stat = self.path.stat()
-        return (stat.st_size, _find_modified(stat)) != (self.size, self.modified)
+    @contextmanager
+    def open_bytes(self) -> Iterator[BinaryIO]:
+        """Open the file as it was landed, and check at the end that it is what was listed.
+
+        Raises:
+            DataError: the file cannot be read, was deleted or was changed.
+        """
+        try:
+            with self.path.open("rb") as stream:
+                yield stream
+                stat = os.fstat(stream.fileno())
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.source}/{self.name} was deleted or renamed after ingestion listed it: run ingestion again; if "
+                "its rows are wanted, land it first"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
+        if (stat.st_size, _find_modified(stat)) != (self.size, self.modified):
+            raise self.changed_error()
+
+    def changed_error(self) -> DataError:
+        """Make the error about a file that is not the one that was listed or surveyed."""
+        return DataError(
+            f"{self.source}/{self.name} was changed after ingestion listed it with {self.size:,} bytes: run ingestion "
+            "again when it is complete; a file that is written under a name that begins with a dot, and renamed at "
+            "the end, is never read half"
+        )
 
     def read_content(self, file_format: FileFormat) -> tuple[bytes, str]:
         """Read the content as plain text or Parquet; returns it with the sha256 of the file as it was landed.
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the file cannot be read, or was deleted or changed since it was listed.
         """
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
+        with self.open_bytes() as stream:
+            content = stream.read()
         name = f"{self.source}/{self.name}"
         return expand_content(name, content, file_format), hashlib.sha256(content).hexdigest()
 
@@ -112,16 +136,3 @@ def _list_tree(folder: str, above: str) -> Iterator[tuple[str, Path]]:
 def _name(path: Path) -> str:
     """Make a file name printable: a name need not be UTF-8, and it can contain a line break."""
     return printable(path.name)
-
-
-def split_into_batches(files: Sequence[LandedFile], limit: int) -> list[list[LandedFile]]:
-    """Split files into runs of at most `limit` bytes, or of one larger file. A run is held in memory at once."""
-    runs: list[list[LandedFile]] = []
-    size = 0
-    for file in files:
-        if not runs or size + file.memory > limit:
-            runs.append([])
-            size = 0
-        runs[-1].append(file)
-        size += file.memory
-    return runs

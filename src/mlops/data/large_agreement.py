@@ -19,12 +19,16 @@ def find_disagreements(source: Source, rows: DataFrame, other: str, versions: Se
         return []
     version = list(dict.fromkeys([*key, source.known_at]))
     mine = rows.select(*version, *[F.col(name).alias(f"_mine_{name}") for name in columns])
-    parts = [part.select(*key, *[F.col(name).alias(f"_other_{name}") for name in columns]) for part in versions]
-    pairs = mine.join(reduce(DataFrame.union, parts).distinct(), key)
+    named = [
+        F.col(name).alias(f"_{side}_{name}") for side, names in (("key", key), ("other", columns)) for name in names
+    ]
+    theirs = reduce(DataFrame.union, [part.select(*named) for part in versions]).distinct()
+    # Two missing keys are equal, as in pandas.
+    pairs = mine.join(theirs, [F.col(name).eqNullSafe(F.col(f"_key_{name}")) for name in key])
     # Null where no pair has both values: such a row is not compared.
     agrees = [F.max(F.col(f"_mine_{name}") == F.col(f"_other_{name}")).alias(f"_agrees_{name}") for name in columns]
-    named = [F.min(F.col(f"_{side}_{name}")).alias(f"_{side}_{name}") for name in columns for side in ("mine", "other")]
-    compared = pairs.groupBy(*version).agg(*agrees, *named)
+    values = [F.min(f"_{side}_{name}").alias(f"_{side}_{name}") for name in columns for side in ("mine", "other")]
+    compared = pairs.groupBy(*version).agg(*agrees, *values)
     figures = [
         figure
         for name in columns

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -103,7 +103,7 @@ def survey_files(
             except DataError as error:
                 row["error"] = str(error)
             else:
-                parts = [[part.start, part.end, part.lines_before] for part in known.parts]
+                parts = [list(astuple(part)) for part in known.parts]
                 row |= {"sha256": known.sha256, "head": known.head, "parts": parts}
             yield pa.RecordBatch.from_pylist([row], batch_parts.SURVEY)
 
@@ -203,7 +203,8 @@ def _judge_batch(
         table = (
             good.select("_file", "_line", *wanted).toArrow().sort_by([("_file", "ascending"), ("_line", "ascending")])
         )
-        outcomes |= zip(map(id, chosen), expectations.run_expectations(table.select(wanted), chosen), strict=True)
+        judged = expectations.run_expectations(table.select(wanted), chosen, source.required)
+        outcomes |= zip(map(id, chosen), judged, strict=True)
     return tuple(outcomes[id(rule)] for rule in rules), remarks
 
 

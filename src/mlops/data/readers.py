@@ -86,6 +86,15 @@ class Rows:
         return np.flatnonzero(valid_mask(len(self.raw), self.broken))
 
 
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Convert rows to pandas; whole numbers stay such also where one is missing.
+
+    By default they become floats then: 7 becomes the text 7.0, and two large keys become one.
+    """
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
 def valid_mask(count: int, broken: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return a mask of `count` rows that is False at the positions `broken`."""
     whole = np.ones(count, dtype=bool)

@@ -77,7 +77,7 @@ def score_rows(
                 continue
             breaks = {f"{name}:required": np.flatnonzero(part.column(name).is_null()) for name in required}
             # Great Expectations is loaded only where there is a row to score and an expectation to run.
-            breaks |= find_broken_rows(pa.Table.from_batches([part]), expectations())
+            breaks |= find_broken_rows(pa.Table.from_batches([part]), expectations(), required)
             scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, breaks)
             packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
             columns = [_to_arrow(packed[column], arrow_type(types[column]), is_broken) for column in names]

@@ -45,8 +45,6 @@ from mlops.platform import run_links, staging
 from mlops.platform.tables import rows_of
 from mlops.reports import pages
 
-_BATCH = 256 * 2**20
-"""Bytes of text in one batch; judging them takes about ten times as much memory."""
 _NAMED = 10
 """Number of files or reasons that the log names; the page has every reason."""
 _WORKERS = 2
@@ -78,39 +76,38 @@ def run(job: Context[IngestionConfig]) -> None:
         return
     known = {(row["source"], row["sha256"]) for row in kept}
     batch = max([row["batch"] for row in ledger] or [_newest_feature_batch(job)])
-    judge, batches = _choose_way(job, landed)
+    judge = _choose_way(job, landed)
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = pool.submit(_make_tables, job)  # runs while files are read and judged
-            for files in batches:
-                if judged := list(judge(job, files, known, batch + 1)):
-                    made.result()
-                    batch += 1
-                    _publish_batch(job, pool, judged, batch, {source for source, _ in known})
-                    _write_ledger(job, judged, batch, version)
-                    known |= {(result.source.name, file.sha256) for result in judged for file in result.files}
-                    version += 1
+            judged = list(judge(job, landed, known, batch + 1))
             made.result()
+            if judged:
+                _publish_batch(job, pool, judged, batch + 1, {source for source, _ in known})
+                _write_ledger(job, judged, batch + 1, version)
     finally:
         large_batches.delete_staged(job.config.landing, job.config.run_id)
 
 
-def _choose_way(
-    job: Context[IngestionConfig], landed: Sequence[LandedFile]
-) -> tuple[Callable[..., Iterator[Judged]], list[list[LandedFile]]]:
-    """Choose the function that judges the files, and the batches that it gets."""
+def _choose_way(job: Context[IngestionConfig], landed: Sequence[LandedFile]) -> Callable[..., Iterator[Judged]]:
+    """Choose the function that judges the files, which are one batch whatever their size.
+
+    Raises:
+        DataError: workers would have to judge a rule that compares rows of different parts.
+    """
     size, limit = sum(file.memory for file in landed), job.use_case.policy.max_read_bytes
     if size <= limit:
-        return _judge_sources, landing.split_into_batches(landed, _BATCH)
+        return _judge_sources
     names = {file.source for file in landed}
     if rules := large_batches.find_rules_on_all_rows([s for s in job.use_case.sources if s.name in names]):
-        job.log.warning(
-            "%d bytes are more than max_read_bytes, %d, and are read on the driver, since these rules that set rows "
-            "aside may compare rows: %s", size, limit, ", ".join(rules),
-        )  # fmt: skip
-        return _judge_sources, landing.split_into_batches(landed, _BATCH)
+        raise DataError(
+            f"the new files have {size:,} bytes, compressed ones counted ten times, and the driver reads at most "
+            f"{limit:,} at once (max_read_bytes of the policy); these rules set rows aside and may compare rows, which "
+            f"workers that read parts cannot do: {', '.join(rules)}. Land fewer files at once, raise max_read_bytes, "
+            "which takes ten times as much memory of the driver, or mark the rules block or warn"
+        )
     job.log.info("%d bytes are more than max_read_bytes, %d: workers read and judge the files", size, limit)
-    return _judge_staged, [list(landed)]
+    return _judge_staged
 
 
 def _log_ignored_files(job: Context[IngestionConfig], names: Sequence[str]) -> str:
@@ -147,7 +144,7 @@ def _judge_sources(
     for source, new in _choose_files(job, landed, known, batch, read_content):
         files = tuple(new.values())
         rows = readers.read_files(source, files)
-        outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations())
+        outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations(), source.required)
         yield quarantine.split_valid_rows(source, files, rows, outcomes, readers.unknown_columns(files, source))
 
 

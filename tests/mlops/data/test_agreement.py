@@ -29,8 +29,8 @@ ENDS = Source(
 )
 ROW = st.fixed_dictionaries(
     {
-        "id": st.integers(0, 5),
-        "part": st.sampled_from("ab"),
+        "id": st.sampled_from([0, 1, 2, 2**53, 2**53 + 1, None]),
+        "part": st.sampled_from(["a", "b", None]),
         "place": st.sampled_from(["x", "x", "y", None]),
         "due": st.sampled_from([START, START, START + timedelta(hours=1)]),
     }
@@ -69,3 +69,15 @@ def test_a_column_is_named_if_more_rows_than_may_contradict_every_version(rows, 
 def test_a_source_that_is_not_there_yet_contradicts_nothing():
     assert find_disagreements(ENDS, table([]), "plans", []) == []
     assert find_disagreements(ENDS, table([{"id": 1, "part": "a", "place": "x", "due": START}]), "plans", []) == []
+
+
+def test_keys_that_are_missing_are_equal_and_large_ones_stay_apart():
+    rows = [{"id": 2**53 + 1, "part": "a", "place": "x", "due": START}] * 20
+    other = [
+        {"id": 2**53, "part": "a", "place": "y", "due": START},
+        {"id": None, "part": "a", "place": "y", "due": START},
+    ]
+    assert find_disagreements(ENDS, table([*rows, {**rows[0], "id": None}]), "plans", [table(other)]) == []
+    missing = table([{**row, "id": None} for row in rows])
+    (problem,) = find_disagreements(ENDS, missing, "plans", [table(other)])
+    assert "place differs from that of plans in 20 of 20 rows" in problem

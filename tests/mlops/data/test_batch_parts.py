@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_file_parts import land, whole_of
-from things import make_things
+from things import NOW, make_things
 
 from mlops.contract import Expectation, FileFormat, Source
 from mlops.data import batch_parts, expectations, file_parts, large_batches, quarantine, readers
@@ -172,6 +172,7 @@ def test_rules_that_compare_rows_are_known() -> None:
                 "size > size[0]",
                 "`id` > 1",
                 "size > size.mean()",
+                "kind == kind.fillna(method='ffill')",
             )
         ),
     ]
@@ -192,6 +193,59 @@ def test_rules_that_compare_rows_are_known() -> None:
 def test_a_condition_on_values_of_the_row_is_judged_in_parts(text: str) -> None:
     given = {"row_condition": make_condition(text)} if text else {}
     assert expectations.judges_single_rows(make_rule("ExpectColumnValuesToBeNull", column="id", **given))
+
+
+CONDITIONS = [
+    "n.astype('str') == '7'", "n.astype('str').str.len() == 1", "kind + n.astype('str') == 'x7'", "n != 7",
+    "not (n > 8)", "n / 2 > 1", "n % 2 == 1", "n.isin([7, 90])", "n.isna()", "n.round(0) == 7", "n.between(3, 7)",
+    "big.astype('str') == '9007199254740993'", "big == 9007199254740993",
+    "kind.str.len() == 1", "kind.str.len().astype('str') == '1.0'", "kind.str.contains('x')", "kind != 'x'",
+    "kind in ['x']", "kind not in ['x', 'yy']", "kind.str.startswith('x') or n > 3", "kind.isin(['x'])",
+    "kind.fillna('x') == 'x'", "kind.str.slice(0, 1).str.upper() == 'X'", "kind > 'x'", "size * n > 7",
+    "size.astype('str') == '2.0'", "size != 2", "abs(size - floor(size)) > 0.1", "size.isna() and n > 3",
+    "due.dt.hour.astype('str') == '5.0'", "seen.dt.hour.astype('str') == '5'", "due.dt.hour == 5", "due > seen",
+    "due.dt.strftime('%H') == '05'", "due.dt.date.astype('str') == '2024-01-10'",
+    "kind + due.dt.strftime('%H') == 'x05'",
+    "(due - seen).dt.total_seconds() > 0", "5 <= due.dt.hour <= 8", "id.astype('str').str.zfill(2) == '01'",
+]  # fmt: skip
+EARLY, LATE = NOW.replace(hour=5), NOW.replace(hour=6)
+CELLS = {
+    "id": ("long", [1, 2, 3]), "seen": ("timestamp", [EARLY, LATE]),
+    "due": ("timestamp", [EARLY, None, LATE, None, EARLY]),
+    "n": ("long", [7, 8, None, 90]), "big": ("long", [2**53 + 1, None, 2**53]),
+    "kind": ("string", ["x", None, "yy", "", None, "x", "x"]), "size": ("double", [2.0, None, 0.5]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_where_a_batch_is_cut_does_not_change_what_a_condition_on_single_rows_selects(condition: str) -> None:
+    rule = make_rule("ExpectColumnValuesToBeNull", column="id", row_condition=make_condition(condition))
+    assert expectations.judges_single_rows(rule)
+    table = pa.table({
+        name: pa.array([values[n % len(values)] for n in range(16)], readers.ARROW_TYPES[kind])
+        for name, (kind, values) in CELLS.items()
+    })  # fmt: skip
+
+    def select(part: pa.Table) -> list[bool]:
+        return [bool(met) for met in expectations.select_rows(readers.to_pandas(part), condition, ("id", "seen"))]
+
+    whole = select(table)
+    assert True in whole
+    for size in (1, 2, 7):
+        assert [met for start in range(0, 16, size) for met in select(table[start : start + size])] == whole, size
+
+
+def test_a_condition_on_a_missing_value_selects_no_row_and_raises_nothing() -> None:
+    table = pa.table({"n": pa.array([7, None, 90]), "kind": pa.array(["x", None, "yy"])})
+    selected = {
+        text: [*expectations.select_rows(readers.to_pandas(table), text, ())]
+        for text in ("n.astype('str') == '7'", "kind.str.contains('x')", "n != 90", "kind.str.len() == 1")
+    }
+    assert set(map(tuple, selected.values())) == {(True, False, False)}
+    rule = make_rule("ExpectColumnValuesToBeNull", column="n", row_condition=make_condition("kind.str.contains('x')"))
+    for batch in (table, table[1:]):
+        (outcome,) = expectations.run_expectations(batch, [rule])
+        assert outcome.positions == ((0,) if batch is table else ())
 
 
 def test_a_run_deletes_its_own_staged_rows_and_what_was_left_long_ago(tmp_path: Path) -> None:

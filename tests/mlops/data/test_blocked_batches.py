@@ -6,14 +6,15 @@ import hashlib
 import logging
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from brokenfeeds import FILES, STRICT_TOY
-from toy import TOY
+from toy import TOY, rule
 
-from mlops.contract import BatchBlocked
+from mlops.contract import BatchBlocked, DataError, Expectation
 from mlops.data import landing
 from mlops.jobs import ingestion
 
@@ -70,7 +71,7 @@ def test_a_file_that_cannot_be_opened_is_named_like_the_others(folder):
     job, run = judge(folder)
     (folder / "orders" / "gone.csv").unlink()
     with pytest.raises(
-        BatchBlocked, match=r"gone\.csv cannot be read: No such file or directory; orders/bad\.csv is no"
+        BatchBlocked, match=r"gone\.csv was deleted or renamed after ingestion listed it: .*; orders/bad\.csv is no"
     ):
         run()
     assert len(job.registry.pages) == 1
@@ -118,3 +119,27 @@ def test_a_file_whose_content_was_taken_in_before_is_named(folder, caplog):
     content = hashlib.sha256(GOOD).hexdigest()
     assert judge(folder, {("orders", content)})[1]() == []
     assert "taken in before, and not again: orders/good.csv" in caplog.text
+
+
+def compare_rows():
+    return [Expectation(rule("ExpectColumnValuesToBeUnique", column="id"), "quarantine")]
+
+
+@pytest.mark.parametrize(("source", "is_refused"), [("orders", True), ("results", False)])
+def test_a_batch_that_is_too_large_for_a_rule_that_compares_rows_is_refused_whole(folder, source, is_refused):
+    (folder / "orders" / "more.csv").write_bytes(GOOD.replace(b",x,", b",y,"))
+    landed, _ = landing.list_new_files(str(folder), STRICT_TOY.sources, ())
+    sources = tuple(replace(s, expectations=compare_rows) if s.name == source else s for s in STRICT_TOY.sources)
+    size = sum(file.size for file in landed)
+    for limit in (size, size - 1):
+        use_case = replace(STRICT_TOY, sources=sources, policy=replace(STRICT_TOY.policy, max_read_bytes=limit))
+        job = SimpleNamespace(use_case=use_case, log=logging.getLogger("test"))
+        if limit == size:  # one batch, in which every row meets every other one
+            assert ingestion._choose_way(job, landed) is ingestion._judge_sources
+        elif is_refused:
+            with pytest.raises(
+                DataError, match=r"cannot do: orders: id:be_unique\. Land fewer files at once, raise max"
+            ):
+                ingestion._choose_way(job, landed)
+        else:  # the source with the rule has no new file
+            assert ingestion._choose_way(job, landed) is ingestion._judge_staged

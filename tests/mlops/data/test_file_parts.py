@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,10 +114,52 @@ def test_other_encodings_are_cut_as_text_and_parquet_is_one_part(folder: Path) -
     assert check_equal(land(folder, "a.parquet", out.getvalue()), FileFormat(kind="parquet"), 1) == 1
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path) -> None:
-    landed = land(folder, "b.csv", f"{HEAD}\n1,2024-01-01T00:00:00Z,x,z\n".encode())
-    survey = file_parts.survey_file(landed, THINGS.files, 1000)
-    head = File("b.csv", survey.sha256, landed.size, landed.modified, survey.head)
-    landed.path.write_bytes(landed.path.read_bytes() + b"2")
-    with pytest.raises(DataError, match=r"things/b\.csv was changed while it was read: run ingestion again"):
+ACCIDENTS = {
+    "deleted": lambda path: path.unlink(),
+    "renamed": lambda path: path.rename(f"{path}.old"),
+    "appended to": lambda path: path.write_bytes(path.read_bytes() + b"2"),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "overwritten later": lambda path: os.utime(path, (1, 1)),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+SENTENCE = {
+    "deleted": "was deleted or renamed after ingestion listed it: run ingestion again; if its rows are wanted, land",
+    "a folder": "cannot be read: Is a directory",
+    "changed": r"was changed after ingestion listed it with \d+ bytes: run ingestion again when it is complete",
+}
+
+
+def overwrite_alike(path: Path) -> None:
+    """Write other content of the same length, and set the time back."""
+    stat, content = path.stat(), path.read_bytes()
+    other = gzip.compress(gzip.decompress(content).replace(b"x", b"y"), mtime=0) if path.suffix == ".gz" else (
+        content.replace(b"x", b"y"))  # fmt: skip
+    assert other != content
+    path.write_bytes(other[: len(content)].ljust(len(content), b"\0"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.jsonl", "b.parquet"])
+@pytest.mark.parametrize("accident", [*ACCIDENTS, "overwritten alike"])
+def test_a_file_that_changes_before_it_is_read_is_named_in_one_sentence(
+    tmp_path: Path, name: str, accident: str
+) -> None:
+    kind = "csv" if "csv" in name else name.partition(".")[2]
+    form, out = FileFormat(kind=kind), io.BytesIO()  # type: ignore[arg-type]
+    record = {"id": "1", "seen": "2024-01-01T00:00:00Z", "kind": "x"}
+    pq.write_table(pa.Table.from_pylist([record]), out, compression="none")
+    text = f"{','.join(record)}\n{','.join(record.values())}\n".encode()
+    contents = {"csv": text, "jsonl": json.dumps(record).encode() + b"\n", "parquet": out.getvalue()}
+    landed = land(tmp_path, name, gzip.compress(text, mtime=0) if name.endswith(".gz") else contents[kind])
+    survey = file_parts.survey_file(landed, form, 1000)
+    head = File(name, survey.sha256, landed.size, landed.modified, survey.head, form)
+    assert len(list(file_parts.read_parts(landed, head, survey.parts))) == len(survey.parts)
+    (overwrite_alike if accident == "overwritten alike" else ACCIDENTS[accident])(landed.path)
+    kind_of_accident = {"renamed": "deleted"}.get(accident, accident if accident in SENTENCE else "changed")
+    with pytest.raises(DataError, match=rf"^things/{re.escape(name)} ({SENTENCE[kind_of_accident]}|.*land it again$)"):
         list(file_parts.read_parts(landed, head, survey.parts))
+    if accident != "overwritten alike":  # content and digest are then read at once
+        for read in (landed.read_content, lambda form: file_parts.survey_file(landed, form, 1000)):
+            with pytest.raises(DataError, match=rf"^things/{re.escape(name)} {SENTENCE[kind_of_accident]}"):
+                read(form)
