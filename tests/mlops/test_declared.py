@@ -192,5 +192,5 @@ def test_a_word_that_can_only_be_a_column_is_told(sql, name):
 def test_a_key_or_known_at_that_may_be_missing_is_refused(column):
     orders = TOY.source("orders")
     columns = tuple(replace(c, required=c.required and c.name != column) for c in orders.columns)
-    with pytest.raises(ConfigError, match=f"source 'orders' has {column} in its key or as known_at with required=False"):
+    with pytest.raises(ConfigError, match=f"'orders' has {column} in its key or as known_at with required=False"):
         replace(TOY, sources=(replace(orders, columns=columns), TOY.source("results")))
