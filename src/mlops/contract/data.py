@@ -133,9 +133,8 @@ class Source(Declared):
     history: timedelta | None = None
     """How long after its known-at time features can see a row; None: for ever (a reference table)."""
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Names of the columns in which no published row has a missing value."""
+    def list_required_columns(self) -> tuple[str, ...]:
+        """List the columns in which no published row has a missing value."""
         return tuple(column.name for column in self.columns if column.required)
 
     def __post_init__(self) -> None:

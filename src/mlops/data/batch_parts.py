@@ -133,7 +133,7 @@ def _judge_chunk(
     if not chunk:
         return
     rows = readers.read_files(source, [file for *_, file in chunk])
-    outcomes, counts = expectations.run_on_part(rows.table.take(rows.read), rules, source.required)
+    outcomes, counts = expectations.run_on_part(rows.table.take(rows.read), rules, source.list_required_columns())
     broken = quarantine.collect_broken(rows, outcomes)
     owners = [(number, shift) for number, shift, _ in chunk]
     places = [owners[owner] for owner in rows.file.tolist()]

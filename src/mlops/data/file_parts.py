@@ -132,7 +132,7 @@ def _make_files(landed: LandedFile, file: File, parts: Sequence[Part], stream: B
         stream.seek(part.start)
         content = stream.read(part.end - part.start)
         if zlib.crc32(content) != part.checksum:
-            raise landed.changed_error()
+            raise landed.make_change_error()
         before = b"" if not part.start else file.content if file.format.kind == "csv" else b"\n"
         shift = part.lines_before - before.count(b"\n")
         yield File(file.name, file.sha256, file.size, file.modified, before + content, file.format), shift

@@ -61,9 +61,9 @@ class LandedFile:
         except OSError as error:
             raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
         if (stat.st_size, _find_modified(stat)) != (self.size, self.modified):
-            raise self.changed_error()
+            raise self.make_change_error()
 
-    def changed_error(self) -> DataError:
+    def make_change_error(self) -> DataError:
         """Make the error about a file that is not the one that was listed or surveyed."""
         return DataError(
             f"{self.source}/{self.name} was changed after ingestion listed it with {self.size:,} bytes: run ingestion "

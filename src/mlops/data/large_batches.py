@@ -203,7 +203,7 @@ def _judge_batch(
         table = (
             good.select("_file", "_line", *wanted).toArrow().sort_by([("_file", "ascending"), ("_line", "ascending")])
         )
-        judged = expectations.run_expectations(table.select(wanted), chosen, source.required)
+        judged = expectations.run_expectations(table.select(wanted), chosen, source.list_required_columns())
         outcomes |= zip(map(id, chosen), judged, strict=True)
     return tuple(outcomes[id(rule)] for rule in rules), remarks
 

@@ -144,7 +144,9 @@ def _judge_sources(
     for source, new in _choose_files(job, landed, known, batch, read_content):
         files = tuple(new.values())
         rows = readers.read_files(source, files)
-        outcomes = expectations.run_expectations(rows.table.take(rows.read), source.expectations(), source.required)
+        outcomes = expectations.run_expectations(
+            rows.table.take(rows.read), source.expectations(), source.list_required_columns()
+        )
         yield quarantine.split_valid_rows(source, files, rows, outcomes, readers.unknown_columns(files, source))
 
 
