@@ -144,7 +144,7 @@ def _check_worse_slice(case: Case, *, column: str) -> Finding:
         return groups.not_judged(case)
     # All groups together are wrong as rarely as one figure of all rows is.
     confidence = 1 - (1 - case.policy.confidence) / len(groups.large)
-    value, worst = min((_bound_difference(case, rows, confidence), name) for name, rows in groups.large)
+    value, worst = min((_find_upper_difference(case, rows, confidence), name) for name, rows in groups.large)
     limit = -case.policy.slice_margin_ranking
     words = case.question.names.ranking_words
     reason = (
@@ -184,8 +184,8 @@ def _find_large_groups(case: Case, column: str) -> _Groups:
     return _Groups(column, len(names), large)
 
 
-def _bound_difference(case: Case, rows: Array, confidence: float) -> float:
-    """Bound the ranking difference in some rows from above; infinite: they are of one day, which proves nothing."""
+def _find_upper_difference(case: Case, rows: Array, confidence: float) -> float:
+    """Find the upper bound of the ranking difference in some rows; infinite: they are of one day, which proves nothing."""
     if len(np.unique(case.days[rows])) < 2:
         return math.inf
     draws, _ = bootstrap_paired_days(
