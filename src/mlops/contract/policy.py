@@ -83,6 +83,10 @@ class Model(Declared):
     """Types other than scikit-learn's plain ones that a model file may contain: name your own transformers and other
     libraries' estimators here. What a model file declares about itself does not count."""
     seed: int = 0
+    fit_on_spark: Callable[[Any, Pipeline], Pipeline] | None = None
+    """Fits the model on a cluster where the labelled rows are more than `Policy.max_training_rows`; None: the model is
+    the one fitted on their sample. Gets all labelled rows as a DataFrame of Spark (the entity's columns, the features,
+    `label` as the pipeline is fitted on it), and the pipeline fitted on the sample. Returns the fitted pipeline."""
 
     @property
     def packages(self) -> tuple[str, ...]:

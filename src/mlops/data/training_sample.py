@@ -61,6 +61,27 @@ def sample_rows(
     return rows.join(labelled.where(reduce(or_, taken)).select(*key), key, "left_semi"), plan
 
 
+def label_all_rows(
+    rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, versions: Mapping[str, int]
+) -> DataFrame:
+    """Join all rows with their matured labels, and leave them on Spark; arguments as `sample_rows`.
+
+    A label that its kind does not allow is an error of Spark when the rows are read.
+    """
+    key, label, kind = [*use_case.entity.key, "prediction_time"], F.col(labels.LABEL), use_case.label.kind
+    outcomes = labels.join_outcomes(rows.select(*key, "event_time"), data, use_case, as_of, versions=versions)
+    newest = _keep_newest_labels(outcomes, key, use_case).select(*key, labels.LABEL)
+    if kind == "classes":
+        number = F.array_position(F.array(*map(F.lit, use_case.label.classes)), label) - 1
+        is_allowed = number >= 0
+    else:
+        number = label.cast("bigint") if kind == "binary" else label
+        is_allowed = label.isin(0, 1) if kind == "binary" else F.abs(label) < float("inf")
+    problem = F.concat(F.lit(f"the label {use_case.label.name} has a value that it may not have: "), label)
+    checked = F.when(is_allowed, number).otherwise(F.raise_error(problem))
+    return rows.join(newest.withColumn(labels.LABEL, checked), key)
+
+
 def _keep_newest_labels(outcomes: DataFrame, key: list[str], use_case: UseCase) -> DataFrame:
     """Keep the newest version of each row's outcome, as `join_labels` does, and of these the ones with a label."""
     newest_first = Window.partitionBy(*key).orderBy(F.desc(labels.KNOWN), F.desc(labels.LABEL))

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import joblib
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
@@ -46,7 +47,7 @@ def run(job: Job) -> None:
     question = question_of(job.use_case.label)
     inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[label_tables.LABEL])
     check_types(job.use_case.model, inputs, labels)
-    facts = _training_facts(job, train_until, tables, "" if plan is None else plan.describe())
+    facts = _training_facts(job, train_until, tables, _describe_sample(job, plan))
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
     name = f"training {as_of:%Y-%m-%d}"
@@ -58,6 +59,8 @@ def run(job: Job) -> None:
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})
         pipeline, study = backtests.fit_with_backtest(job, parameters, inputs, labels, folds[-1], weights=weights)
+        if plan is not None and model.fit_on_spark is not None:
+            pipeline = _fit_on_spark(job, pipeline, train_until, tables)
         facts = replace(facts, model_digest=joblib.hash(pipeline))
         unjudged = _log_unjudged(job, rows, train_until, plan)
         card = render_model_card(job, study, facts, rows=len(rows), parameters=parameters, unjudged=unjudged)
@@ -76,6 +79,28 @@ def run(job: Job) -> None:
         )
     runtime.set_task_value("model_version", str(version.number))
     job.log.info("%s registered: %d rows, model digest %s", version, len(rows), facts.model_digest[:12])
+
+
+def _fit_on_spark(job: Job, pipeline: Pipeline, train_until: datetime, tables: Mapping[str, int]) -> Pipeline:
+    """Have the use case fit the model on all labelled rows.
+
+    Raises:
+        ConfigError: what it returns is no pipeline for the same features.
+    """
+    early = label_tables.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
+    rows = training_sample.label_all_rows(early, job.data, job.use_case, job.config.as_of, versions=tables)
+    job.log.info("fit_on_spark fits the model on all labelled rows")
+    fit = job.use_case.model.fit_on_spark
+    fitted = pipeline if fit is None else fit(rows, pipeline)
+    if not isinstance(fitted, Pipeline) or list(fitted.feature_names_in_) != list(pipeline.feature_names_in_):
+        raise ConfigError("fit_on_spark must return the pipeline that it was given, fitted for the same features")
+    return fitted
+
+
+def _describe_sample(job: Job, plan: SamplePlan | None) -> str:
+    if plan is None:
+        return ""
+    return plan.describe() + (", backtest only: fit_on_spark had all rows" if job.use_case.model.fit_on_spark else "")
 
 
 def _log_unjudged(job: Job, rows: pd.DataFrame, train_until: datetime, plan: SamplePlan | None) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def _find_large_groups(case: Case, column: str) -> _Groups:
 
 
 def _find_upper_difference(case: Case, rows: Array, confidence: float) -> float:
-    """Find the upper bound of the ranking difference in some rows; infinite: they are of one day, which proves nothing."""
+    """Find the upper bound of the ranking difference in some rows; infinite: they are of one day."""
     if len(np.unique(case.days[rows])) < 2:
         return math.inf
     draws, _ = bootstrap_paired_days(

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from kinds import BINARY
+from sklearn.base import clone
 from toy import TOY, frame_of, orders_of
 
 from mlops import config
 from mlops.context import Context
-from mlops.contract import DataError, ModelError
+from mlops.contract import ConfigError, DataError, ModelError
 from mlops.contract.model_version import VersionFacts
 from mlops.data import feature_blocks, large_features, table_schemas, training_sample
 from mlops.data import labels as data_labels
@@ -163,6 +164,25 @@ def test_above_the_limit_training_reads_a_sample_that_is_the_same_every_time_and
     assert claims.training_sample == f"{rows:,} of {whole:,} labelled rows"
     assert f"They are a sample: {claims.training_sample}" in first.description
     assert f"training reads {claims.training_sample}" in caplog.text
+
+
+@pytest.mark.nightly
+def test_above_the_limit_a_model_can_be_fitted_on_spark_on_the_very_rows_of_a_training_without_limit(toy, trained):
+    whole = int(mlflow.get_run(trained.run_id).data.metrics["rows"])
+    limited = replace(TOY.policy, max_training_rows=whole // 2)
+
+    def fit(rows, pipeline):
+        frame = rows.toPandas().sort_values(["id", "prediction_time"], ignore_index=True)
+        return clone(pipeline).fit(frame[list(pipeline.feature_names_in_)], frame[data_labels.LABEL])
+
+    plain = toy.train("whole", search_trials="0")
+    model = replace(TOY.model, fit_on_spark=fit)
+    on_spark = toy.train("spark", search_trials="0", use_case=replace(TOY, policy=limited, model=model))
+    assert claims_of(toy, on_spark).model_digest == claims_of(toy, plain).model_digest
+    assert claims_of(toy, on_spark).training_sample.endswith("labelled rows, backtest only: fit_on_spark had all rows")
+    other = replace(TOY.model, fit_on_spark=lambda rows, pipeline: None)
+    with pytest.raises(ConfigError, match="fit_on_spark must return the pipeline that it was given"):
+        toy.train("none", use_case=replace(TOY, policy=limited, model=other))
 
 
 @pytest.mark.nightly

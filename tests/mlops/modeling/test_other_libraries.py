@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,3 +172,29 @@ def test_an_error_of_the_use_case_names_its_line(rows):
     ) as error:
         check_types(model, inputs.assign(dock="A13"), labels)
     assert error.value.__cause__ is not None
+
+
+@pytest.mark.nightly
+def test_the_page_s_code_fits_xgboost_on_all_rows_on_spark(spark):
+    from sklearn.compose import make_column_transformer
+    from sklearn.metrics import roc_auc_score
+    from sklearn.preprocessing import OrdinalEncoder
+    from xgboost import XGBClassifier
+
+    page = (Path(__file__).parents[3] / "docs/how-to/add-a-model.md").read_text()
+    own: dict[str, object] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], own)  # noqa: S102 (this repository's own page)
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({"size": generator.normal(size=6000), "kind": generator.choice(["x", "y"], 6000)})
+    rows.loc[::9, "size"] = np.nan
+    chance = 1 / (1 + np.exp(-2 * rows["size"].fillna(0) - np.where(rows["kind"] == "x", 1, -1)))
+    rows["label"] = (generator.random(6000) < chance).astype("int64")
+    encoder = make_column_transformer((OrdinalEncoder(), ["kind"]), remainder="passthrough")
+    pipeline = make_pipeline(encoder, XGBClassifier(n_estimators=20, max_depth=3, n_jobs=1))
+    sample, judged = rows.head(500), rows.tail(2000)
+    pipeline.fit(sample[["size", "kind"]], sample["label"])
+    few = roc_auc_score(judged["label"], pipeline.predict_proba(judged[["size", "kind"]])[:, 1])
+    fitted = own["fit_on_spark"](spark.createDataFrame(rows.head(4000)).repartition(2), pipeline)
+    many = roc_auc_score(judged["label"], fitted.predict_proba(judged[["size", "kind"]])[:, 1])
+    assert many > max(few, 0.8)
+    assert fitted[-1].get_booster().num_boosted_rounds() == 20
