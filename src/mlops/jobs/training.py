@@ -50,8 +50,8 @@ def run(job: Job) -> None:
     facts = _training_facts(job, train_until, tables, _describe_sample(job, plan))
     # One thread: with another number of threads the same data gives another fitted model.
     packages = (*model_scan.PACKAGES, *model.packages)
-    name = f"training {as_of:%Y-%m-%d}"
-    with job.registry.open_run(job.config.experiment, name, facts.to_tags()), threadpool_limits(limits=1):
+    new_run = job.registry.open_run(job.config.experiment, f"training {as_of:%Y-%m-%d}", facts.to_tags())
+    with new_run, threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
         folds = backtests.split_training_rows(job.use_case, rows, plan)
         parameters = backtests.search_parameters(job, inputs, labels, folds, weights=weights)
@@ -59,8 +59,7 @@ def run(job: Job) -> None:
         # Before the fit: where autologging has a parameter of the same name, MLflow keeps the first.
         job.registry.log_to_run(settings, {}, {})
         pipeline, study = backtests.fit_with_backtest(job, parameters, inputs, labels, folds[-1], weights=weights)
-        if plan is not None and model.fit_on_spark is not None:
-            pipeline = _fit_on_spark(job, pipeline, train_until, tables)
+        pipeline = pipeline if plan is None else _fit_on_spark(job, pipeline, train_until, tables)
         facts = replace(facts, model_digest=joblib.hash(pipeline))
         unjudged = _log_unjudged(job, rows, train_until, plan)
         card = render_model_card(job, study, facts, rows=len(rows), parameters=parameters, unjudged=unjudged)
@@ -82,16 +81,17 @@ def run(job: Job) -> None:
 
 
 def _fit_on_spark(job: Job, pipeline: Pipeline, train_until: datetime, tables: Mapping[str, int]) -> Pipeline:
-    """Have the use case fit the model on all labelled rows.
+    """Have the use case fit the model on all labelled rows; without `fit_on_spark` it stays as it is.
 
     Raises:
         ConfigError: what it returns is no pipeline for the same features.
     """
+    if (fit := job.use_case.model.fit_on_spark) is None:
+        return pipeline
     early = label_tables.select_event_times(job.data.read_table("features", tables["features"]), None, train_until)
     rows = training_sample.label_all_rows(early, job.data, job.use_case, job.config.as_of, versions=tables)
     job.log.info("fit_on_spark fits the model on all labelled rows")
-    fit = job.use_case.model.fit_on_spark
-    fitted = pipeline if fit is None else fit(rows, pipeline)
+    fitted = fit(rows, pipeline)
     if not isinstance(fitted, Pipeline) or list(fitted.feature_names_in_) != list(pipeline.feature_names_in_):
         raise ConfigError("fit_on_spark must return the pipeline that it was given, fitted for the same features")
     return fitted
