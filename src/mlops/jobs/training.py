@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from mlops.config import TrainingConfig
 from mlops.context import Context, task
-from mlops.contract import ConfigError, DataError
+from mlops.contract import ConfigError, DataError, Model
 from mlops.contract.model_version import Version
 from mlops.data import labels as label_tables
 from mlops.data import predictions, training_sample
@@ -46,10 +46,9 @@ def run(job: Job) -> None:
     weights = None if plan is None else training_sample.weigh_rows(rows, plan, job.use_case)
     question = question_of(job.use_case.label)
     inputs, labels = predictions.model_input(rows, job.use_case), question.training_target(rows[label_tables.LABEL])
-    check_types(job.use_case.model, inputs, labels)
+    check_types(model, inputs, labels)
     facts = _training_facts(job, train_until, tables, _describe_sample(job, plan))
     # One thread: with another number of threads the same data gives another fitted model.
-    packages = (*model_scan.PACKAGES, *model.packages)
     new_run = job.registry.open_run(job.config.experiment, f"training {as_of:%Y-%m-%d}", facts.to_tags())
     with new_run, threadpool_limits(limits=1):
         job.registry.log_tables({job.data.full_name(table): tables[table] for table in tables})
@@ -71,7 +70,7 @@ def run(job: Job) -> None:
             predictions.pick_example(inputs),
             method=question.method,
             trusted_types=model.trusted_types,
-            requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
+            requirements=_list_requirements(model),
             facts=facts,
             tags=ShownTags(trained_until=f"{train_until:%Y-%m-%d}").to_tags(),
             description=card,
@@ -95,6 +94,10 @@ def _fit_on_spark(job: Job, pipeline: Pipeline, train_until: datetime, tables: M
     if not isinstance(fitted, Pipeline) or list(fitted.feature_names_in_) != list(pipeline.feature_names_in_):
         raise ConfigError("fit_on_spark must return the pipeline that it was given, fitted for the same features")
     return fitted
+
+
+def _list_requirements(model: Model) -> list[str]:
+    return [f"{name}=={importlib.metadata.version(name)}" for name in (*model_scan.PACKAGES, *model.packages)]
 
 
 def _describe_sample(job: Job, plan: SamplePlan | None) -> str:
