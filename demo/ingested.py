@@ -6,7 +6,7 @@ from pathlib import Path
 
 from laptop.run_store import GOOD, RunStore
 from mlops.contract import UseCase
-from mlops.data.landing import list_new_files
+from mlops.data.landing import list_files
 from mlops_cli.home_tables import read_rows
 
 
@@ -36,4 +36,4 @@ def is_ingested(home: Path, use_case: UseCase, place: tuple[str, str], landing: 
         return False
     ledger = read_rows(home, *place, f"{use_case.table_prefix}ledger")
     seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in ledger}
-    return not list_new_files(f"{home}{landing}", use_case.sources, seen)[0]
+    return all(file.identity in seen for file in list_files(f"{home}{landing}", use_case.sources)[0])

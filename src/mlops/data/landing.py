@@ -1,12 +1,12 @@
-"""List the new files of the landing folder, and read their content."""
+"""List the files of the landing folder, and read their content."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,12 @@ STAGED = "_staged"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, order=True)
+Entry = os.DirEntry[str]
+KnownFile = tuple[str, str, int, datetime]
+"""Source, name, size and time of a file, by which a file that was read is told from one that is new."""
+
+
+@dataclass(frozen=True, slots=True)
 class LandedFile:
     """One file of a source, as the landing folder lists it."""
 
@@ -36,6 +41,11 @@ class LandedFile:
     path: Path
     size: int
     modified: datetime
+
+    @property
+    def identity(self) -> KnownFile:
+        """What the ledger knows a file by that was read; the digest of its content decides about any other."""
+        return self.source, self.name, self.size, self.modified
 
     @property
     def memory(self) -> int:
@@ -83,56 +93,49 @@ class LandedFile:
         return expand_content(name, content, file_format), hashlib.sha256(content).hexdigest()
 
 
-def list_new_files(
-    landing: str, sources: Sequence[Source], seen: Collection[tuple[str, str, int, datetime]]
-) -> tuple[list[LandedFile], list[str]]:
-    """List the files of the sources that were not seen before.
+def list_files(landing: str, sources: Sequence[Source]) -> tuple[list[LandedFile], list[str]]:
+    """List the files of the sources, with one call to the file system per folder and one per file.
 
     Args:
         landing: the landing folder.
         sources: the sources; files of one are in its folder and the folders below, by the endings of its format.
-        seen: source, name, size and modification time of files seen before. They are skipped so that an hourly run does
-            not read a year of files again; the digest of a file's content decides whether the content is known.
 
     Returns:
-        New files, sorted by name, and the names of entries that are not read: other endings, hidden files and
-        folders, unknown sources.
+        Files, sorted by name, and the names of entries that are not read: other endings, hidden files and folders,
+        unknown sources.
     """
-    new, names = [], {source.name for source in sources}
+    files, names = [], {source.name for source in sources}
     unread = [
-        f"{_name(path)} (no source's folder)"
-        for path in storage.list_entries(landing)
-        if path.name not in {*names, CHECKPOINTS, STAGED} or not path.is_dir()
+        f"{printable(entry.name)} (no source's folder)"
+        for entry in storage.list_entries(landing)
+        if entry.name not in {*names, CHECKPOINTS, STAGED} or not entry.is_dir()
     ]
     for source in sources:
-        for name, path in _list_tree(f"{landing}/{source.name}", ""):
-            if _MARKER.fullmatch(path.name):
+        for name, entry in _list_tree(storage.list_entries(f"{landing}/{source.name}"), ""):
+            if _MARKER.fullmatch(entry.name):
                 continue
             # Names with . or ~ are hidden files, macOS resource forks and editor locks.
-            if path.name.startswith((".", "~")) or not path.is_file() or not has_format(path.name, source.files):
-                unread.append(f"{source.name}/{name}{' (a folder)' if path.is_dir() else ''}")
+            if entry.name.startswith((".", "~")) or not entry.is_file() or not has_format(entry.name, source.files):
+                unread.append(f"{source.name}/{name}{' (a folder)' if entry.is_dir() else ''}")
                 continue
-            stat = path.stat()
-            modified = _find_modified(stat)
-            if (source.name, name, stat.st_size, modified) not in seen:
-                new.append(LandedFile(name, source.name, path, stat.st_size, modified))
-    return sorted(new), unread
+            with suppress(FileNotFoundError):  # deleted since its folder was listed
+                stat = entry.stat()
+                files.append(LandedFile(name, source.name, Path(entry.path), stat.st_size, _find_modified(stat)))
+    return sorted(files, key=lambda file: (file.name, file.source)), unread
 
 
 def _find_modified(stat: os.stat_result) -> datetime:
     return _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
 
 
-def _list_tree(folder: str, above: str) -> Iterator[tuple[str, Path]]:
-    """Yield the printable name and path of every file below a folder, and of hidden folders, which are not entered."""
-    for path in storage.list_entries(folder):
-        name = f"{above}{_name(path)}"
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith((".", "~")):
-            yield from _list_tree(f"{folder}/{path.name}", f"{name}/")
+def _list_tree(entries: Sequence[Entry], above: str) -> Iterator[tuple[str, Entry]]:
+    """Yield the printable name of every file below a folder, and of hidden folders, which are not entered.
+
+    A name need not be UTF-8, and it can contain a line break.
+    """
+    for entry in entries:
+        name = f"{above}{printable(entry.name)}"
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "~")):
+            yield from _list_tree(storage.scan_folder(entry.path), f"{name}/")
         else:
-            yield name, path
-
-
-def _name(path: Path) -> str:
-    """Make a file name printable: a name need not be UTF-8, and it can contain a line break."""
-    return printable(path.name)
+            yield name, entry

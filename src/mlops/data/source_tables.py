@@ -8,6 +8,7 @@ deleted from the table stays ingested, as a row of a file does.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from pyspark.sql import DataFrame
 
@@ -37,8 +38,8 @@ def land_tables(job: Context[IngestionConfig]) -> None:
 def _land_table(job: Context[IngestionConfig], source: Source) -> None:
     schema, table = _open_table(source)
     folder, newest = f"{job.config.landing}/{source.name}", schema.newest_version(table)
-    landed = [int(name[1]) for path in storage.list_entries(folder) if (name := _FOLDER.fullmatch(path.name))
-              and (path / _DONE).exists()]  # fmt: skip
+    landed = [int(name[1]) for entry in storage.list_entries(folder) if (name := _FOLDER.fullmatch(entry.name))
+              and Path(entry.path, _DONE).exists()]  # fmt: skip
     before = max(landed, default=None)
     if before is not None and before >= newest:
         return

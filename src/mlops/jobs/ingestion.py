@@ -31,6 +31,7 @@ from mlops.data import (
     landing,
     large_agreement,
     large_batches,
+    ledger,
     quarantine,
     readers,
     source_tables,
@@ -42,7 +43,6 @@ from mlops.data.large_batches import StagedResult
 from mlops.data.quarantine import BatchRows
 from mlops.data.readers import header_error
 from mlops.platform import run_links, staging
-from mlops.platform.tables import rows_of
 from mlops.reports import pages
 
 _NAMED = 10
@@ -56,26 +56,27 @@ NewFiles = dict[LandedFile, File]
 
 def run(job: Context[IngestionConfig]) -> None:
     """Ingest every file whose content is new, in the order of file names."""
+    # Files of a table that was deleted count as new, so that it is filled again.
     existing = {source.name for source in job.use_case.sources if job.own.exists(source.name)}
     version = job.own.newest_version("ledger") if job.own.exists("ledger") else 0
-    ledger = rows_of(job.own.read_table("ledger", version)) if version else []
-    # Files of a table that was deleted count as new, so that it is filled again.
-    kept = [row for row in ledger if row["source"] in existing]
-    seen = {(row["source"], row["file"], row["bytes"], row["modified"]) for row in kept}
     source_tables.land_tables(job)
-    landed, unread = landing.list_new_files(job.config.landing, job.use_case.sources, seen)
+    listed, unread = landing.list_files(job.config.landing, job.use_case.sources)
+    # Not read as of `version`, which takes a statement: if another run writes meanwhile, `_write_ledger` fails.
+    recorded = ledger.find_listed(job.own.read_table("ledger"), existing, listed) if version else ledger.ListedFiles()
+    landed = [file for file in listed if file.identity not in recorded.read]
     if unread:
         job.log.warning("%s", _log_ignored_files(job, unread))
     if not landed:
-        if not ledger:
+        if not recorded.newest:
             raise DataError(
                 f"the landing folder {job.config.landing} holds no file of a source: run the job 'sample', or land "
                 f"your own{f'; {_log_ignored_files(job, unread)}' if unread else ''}"
             )
         job.log.info("no new file in %s", job.config.landing)
         return
-    known = {(row["source"], row["sha256"]) for row in kept}
-    batch = max([row["batch"] for row in ledger] or [_newest_feature_batch(job)])
+    written = existing & {*recorded.newest}
+    known = ledger.find_known_content(job.own.read_table("ledger"), written, landed) if written else set()
+    batch = max(recorded.newest.values(), default=0) or _newest_feature_batch(job)
     judge = _choose_way(job, landed)
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
@@ -83,7 +84,7 @@ def run(job: Context[IngestionConfig]) -> None:
             judged = list(judge(job, landed, known, batch + 1))
             made.result()
             if judged:
-                _publish_batch(job, pool, judged, batch + 1, {source for source, _ in known})
+                _publish_batch(job, pool, judged, batch + 1, written)
                 _write_ledger(job, judged, batch + 1, version)
     finally:
         large_batches.delete_staged(job.config.landing, job.config.run_id)

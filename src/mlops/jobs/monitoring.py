@@ -17,7 +17,7 @@ from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
-from mlops.monitoring import alerts, history, retraining, store
+from mlops.monitoring import alerts, history, model_versions, retraining, store
 from mlops.monitoring.alerts import Alert, Finding
 from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.predicted_rows import Predicted, PredictedRows
@@ -49,7 +49,7 @@ def run(job: Job) -> None:
     weeks_end = to_naive(weeks[-1] + WEEK)
     stored = store.load_history(job, audit)
     past = history.select_past(stored, as_of, weeks_end)
-    trainings = store.list_trainings(job, audit)
+    trainings = model_versions.list_trainings(job, audit)
     monday = window.start - timedelta(days=window.start.weekday())
     unscored, versions = store.count_unscored(job, window, first), store.find_input_versions(job)
     predicted = _load_predicted(job, monday, store.load_baseline(job, champion, first), versions, expected=unscored[0])
@@ -151,8 +151,10 @@ def _render_report(
 ) -> str:
     frames = {name: known[name] for name in ("metrics", "decisions", "alerts", "drift", "moves", "quarantine")}
     now = to_naive(job.config.as_of).to_pydatetime()
-    trained = [number for number, moment in trainings.items() if moment <= job.config.as_of]
-    verdicts = [*store.load_verdicts(job, audit, trained)]
+    # Older verdicts are left out of the page, as all that is older: each one is a download.
+    since = job.config.as_of - history.find_horizon(job.use_case.policy)
+    trained = [number for number, moment in trainings.items() if since <= moment <= job.config.as_of]
+    verdicts = [*model_versions.load_verdicts(job, audit, trained)]
     life = ModelLife(
         job.config.model_name, job.use_case.question, question_of(job.use_case.label), now, verdicts=verdicts,
         unjudged=unjudged, **frames,

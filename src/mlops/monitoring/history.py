@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from mlops.contract import Policy
+
 KEYS: Mapping[str, Sequence[str]] = {
     "metrics": ("model_name", "window_start", "window_end", "slice"),
     "decisions": ("model_name", "as_of", "rule"),
@@ -20,6 +22,12 @@ KEYS: Mapping[str, Sequence[str]] = {
 }
 """Key columns of the tables that monitoring writes."""
 _SINCE = {"alerts": "first_seen"}
+
+
+def find_horizon(policy: Policy) -> timedelta:
+    """Return how far back a run reads what earlier runs wrote: as far as table versions are kept and limits look."""
+    windows = (policy.drift_memory + 2) * max(policy.window, timedelta(days=7))
+    return max(timedelta(days=400), windows + policy.drift_reference)
 
 
 def select_past(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, weeks_end: pd.Timestamp) -> dict[str, Any]:

@@ -6,21 +6,20 @@ A run sees and writes only what precedes its own moment (`mlops.monitoring.histo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
 from mlops.config import MonitoringConfig
 from mlops.context import Context
 from mlops.contract import ModelError, UseCase
-from mlops.contract.model_version import Version, VersionFacts
+from mlops.contract.model_version import Version
 from mlops.data import labels, scoring, table_schemas
 from mlops.data import predictions as prediction_tables
 from mlops.modeling.splits import Span
@@ -28,8 +27,7 @@ from mlops.monitoring import alerts, drift, history
 from mlops.monitoring.alerts import Alert
 from mlops.questions import Question, question_of
 from mlops.release.aliases import as_recorded, find_serving
-from mlops.release.verdicts import DOCUMENT
-from mlops.release.version_record import MOVES, AuditRow, read_record
+from mlops.release.version_record import MOVES, AuditRow
 
 Job = Context[MonitoringConfig]
 type Baseline = Pipeline | Literal["champion"] | None
@@ -48,23 +46,43 @@ def to_naive(moment: datetime) -> pd.Timestamp:
 def load_history(job: Job, rows: Sequence[AuditRow]) -> dict[str, pd.DataFrame]:
     """Read what earlier runs wrote and what was ingested, as one frame per table; the reads run in parallel.
 
+    The frames do not grow with the age of the model: they go back to `history.find_horizon`. Open alerts stay, and the
+    move that made the oldest champion of that time.
+
     `rows` are the audit rows of the model, of which the moves become a frame.
     """
-    of_model = F.col("model_name") == job.config.model_name
+    since = job.config.as_of - history.find_horizon(job.use_case.policy)
+    of_model, is_past = F.col("model_name") == job.config.model_name, F.col("as_of") <= F.lit(job.config.as_of)
+
+    def reaches(column: str) -> Column:
+        return F.col(column) >= F.lit(since)
+
+    aside = job.data.read_table("quarantine").where(is_past & reaches("as_of")).groupBy(F.to_date("as_of"))
+    counted = job.own.read_table("counts").where(reaches("week"))
+    taken_in = job.data.read_table("ledger").where(is_past).groupBy("source")
     queries = {
-        "metrics": job.own.read_table("metrics").where(of_model),
-        "decisions": job.own.read_table("decisions").where(of_model),
-        "alerts": job.own.read_table("alerts").where(of_model),
-        "drift": job.own.read_table("drift").where(F.col("slice") == drift.ALL),
-        "quarantine": job.data.read_table("quarantine").groupBy("as_of").agg(F.count("*").alias("rows")),
-        "counts": job.own.read_table("counts").groupBy("week").agg(F.min("as_of").alias("as_of")),
-        "ledger": job.data.read_table("ledger").groupBy("source", "as_of").agg(F.max("last_known").alias("last_known")),
-    }
+        "metrics": job.own.read_table("metrics").where(of_model & reaches("window_end")),
+        "decisions": job.own.read_table("decisions").where(of_model & reaches("as_of")),
+        "alerts": job.own.read_table("alerts").where(
+            of_model & (F.col("resolved").isNull() | reaches("resolved") | reaches("last_seen"))
+        ),
+        "drift": job.own.read_table("drift").where((F.col("slice") == drift.ALL) & reaches("week")),
+        "quarantine": aside.agg(F.max("as_of").alias("as_of"), F.count("*").alias("rows")).select("as_of", "rows"),
+        "counts": counted.groupBy("week").agg(F.min("as_of").alias("as_of")),
+        "ledger": taken_in.agg(F.max("as_of").alias("as_of"), F.max("last_known").alias("last_known")),
+    }  # fmt: skip
     with ThreadPoolExecutor() as pool:
         tables = dict(zip(queries, pool.map(lambda rows: rows.toPandas(), queries.values()), strict=True))
-    moves = [{**vars(row), "as_of": to_naive(row.as_of)} for row in rows if row.move in MOVES]
+    moves = [{**vars(row), "as_of": to_naive(row.as_of)} for row in select_moves(rows, since)]
     tables["moves"] = pd.DataFrame(moves, columns=["as_of", "to_version", "move", "reason"])
     return {**tables, "metrics": name_figures(question_of(job.use_case.label), tables["metrics"])}
+
+
+def select_moves(rows: Sequence[AuditRow], since: datetime) -> list[AuditRow]:
+    """Select the moves since a moment, and the one before it, whose version served then; oldest first."""
+    moves = [row for row in rows if row.move in MOVES]
+    before = sum(row.as_of < since for row in moves)
+    return moves[max(before - 1, 0) :]
 
 
 def name_figures(question: Question, metrics: pd.DataFrame) -> pd.DataFrame:
@@ -309,36 +327,6 @@ def to_utc(moment: pd.Timestamp | None) -> datetime | None:
 
 def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: to_naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
-
-
-def list_trainings(job: Job, rows: Sequence[AuditRow]) -> dict[int, datetime]:
-    """List the moments as of which the model's versions were trained, UTC, by version; an unknown one is left out.
-
-    A version that nobody has judged yet counts by what its training run claims. Each version costs a call.
-    """
-    trainings = {}
-    for version in job.registry.list_versions(job.config.model_name):
-        facts = read_record(rows, version.number).facts
-        if facts is None:
-            facts = VersionFacts.parse(job.registry.read_run_tags(version.run_id))
-        if facts.trained_as_of is not None:
-            trainings[version.number] = facts.trained_as_of
-    return trainings
-
-
-def load_verdicts(job: Job, rows: Sequence[AuditRow], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Load the document of each version's newest verdict; one that cannot be read is logged and left out."""
-    for record in (read_record(rows, number) for number in numbers):
-        verdict = record.verdict
-        if verdict is None or not verdict.validation_run:  # not judged, or its report could not be written
-            continue
-        try:
-            document = json.loads(job.registry.read_document(verdict.validation_run, DOCUMENT))
-        except Exception as error:  # noqa: BLE001 (one unreadable verdict must not cost the whole page)
-            job.log.warning("the verdict on %s is missing on the page: %s", record, error)
-            continue
-        until = verdict.trained_until
-        yield {**document, "version": record.number, "until": f"{until:%Y-%m-%d}" if until else "an unknown day"}
 
 
 def weeks_to_count(job: Job, start: datetime) -> tuple[datetime, ...]:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 
@@ -38,10 +39,18 @@ def resolve_local_path(path: str) -> Path:
     return Path(clean)
 
 
-def list_entries(path: str) -> list[Path]:
+def list_entries(path: str) -> list[os.DirEntry[str]]:
     """List the entries of a folder by name, hidden ones included; empty if there is no folder."""
-    folder = resolve_local_path(path)
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return scan_folder(str(resolve_local_path(path)))
+
+
+def scan_folder(folder: str) -> list[os.DirEntry[str]]:
+    """As `list_entries`, of a folder by its local path."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def write_text(path: str, text: str) -> bool:

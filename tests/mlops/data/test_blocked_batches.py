@@ -43,7 +43,7 @@ def judge(folder, known=()):
         as_of=datetime(2024, 1, 8, tzinfo=UTC), run_id="1", experiment="/x", model_dump=lambda **_: {}
     )
     job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
-    landed, _ = landing.list_new_files(str(folder), STRICT_TOY.sources, ())
+    landed, _ = landing.list_files(str(folder), STRICT_TOY.sources)
     return job, lambda: list(ingestion._judge_sources(job, landed, set(known), 1))
 
 
@@ -128,7 +128,7 @@ def compare_rows():
 @pytest.mark.parametrize(("source", "is_refused"), [("orders", True), ("results", False)])
 def test_a_batch_that_is_too_large_for_a_rule_that_compares_rows_is_refused_whole(folder, source, is_refused):
     (folder / "orders" / "more.csv").write_bytes(GOOD.replace(b",x,", b",y,"))
-    landed, _ = landing.list_new_files(str(folder), STRICT_TOY.sources, ())
+    landed, _ = landing.list_files(str(folder), STRICT_TOY.sources)
     sources = tuple(replace(s, expectations=compare_rows) if s.name == source else s for s in STRICT_TOY.sources)
     size = sum(file.size for file in landed)
     for limit in (size, size - 1):

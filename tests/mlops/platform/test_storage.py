@@ -23,7 +23,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_is_written_once_and_again_if_its_content_changes(home: Path) -> None:
     path = f"dbfs:{VOLUME}/a/b.csv"
     assert [storage.write_text(path, text) for text in ("é", "é", "two", "")] == [True, False, True, True]
-    assert storage.list_entries(f"{VOLUME}/a") == [home / "Volumes/prod/flights/landing/a/b.csv"]
+    (entry,) = storage.list_entries(f"{VOLUME}/a")
+    assert entry.path == str(home / "Volumes/prod/flights/landing/a/b.csv")
     assert storage.list_entries(f"{VOLUME}/none") == []
 
 
