@@ -222,18 +222,27 @@ def test_disagreements_of_sources_are_counted_on_spark_as_here(laptop):
     )
     schema = pa.schema({"id": pa.int64(), "seen": pa.timestamp("us", "UTC"), "kind": pa.string(), "size": pa.float64()})
 
-    def rows(count):
+    def rows(count, ids):
         seen = [NOW + timedelta(minutes=number) for number in range(count)]
         kinds, sizes = generator.choice(["x", "x", "y", ""], count).tolist(), generator.integers(0, 2, count).tolist()
-        columns = [generator.integers(0, 60, count), seen, [kind or None for kind in kinds], [n or None for n in sizes]]
+        columns = [
+            generator.choice(ids, count).tolist(),
+            seen,
+            [kind or None for kind in kinds],
+            [n or None for n in sizes],
+        ]
         return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
 
-    mine, others = rows(80), [rows(40), rows(30)]
-    frames = [context.own.spark.createDataFrame(table) for table in (mine, *others)]
-    here = agreement.find_disagreements(source, mine, "others", others)
-    there = large_agreement.find_disagreements(source, frames[0], "others", frames[1:])
-    assert [text.partition("; of ")[0] for text in there] == [text.partition("; of ")[0] for text in here]
-    assert len(here) == 1
+    told = []
+    for ids in ([*range(60)], [None, None, None, *range(30)], [None], [2**53, 2**53 + 1, None]):
+        mine, others = rows(80, ids), [rows(40, ids), rows(3, ids)]
+        frames = [context.own.spark.createDataFrame(table) for table in (mine, *others)]
+        for versions in (1, 2):
+            here = agreement.find_disagreements(source, mine, "others", others[2 - versions :])
+            there = large_agreement.find_disagreements(source, frames[0], "others", frames[3 - versions :])
+            assert [text.partition("; of ")[0] for text in there] == [text.partition("; of ")[0] for text in here]
+            told += here
+    assert len({text.partition("; of ")[0] for text in told}) > 3
     assert large_agreement.find_disagreements(source, frames[0], "others", []) == []
 
 
