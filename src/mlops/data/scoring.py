@@ -164,7 +164,9 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
         done = table_schemas.select_batch(done)
     done = done.select(*key)
     # A row without prediction time is due, too: it is broken, and goes to the quarantine.
-    new = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
+    due = rows.where(is_new | asked.isNull()).join(done, key, "left_anti")
+    # By files a task would score a whole file, and many rows are in few files; Spark spreads a shuffle over all cores.
+    new = due.repartition(*key)
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
     scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names, expectations=expectations)
     # A stream can meet rows of a moment after `as_of`, which a run of that moment must see first.

@@ -21,8 +21,8 @@ from mlops.monitoring.quality import ModelComparison, Quality
 from mlops.monitoring.store import BASELINE, COUNTS, PREDICTION, Baseline, Job
 from mlops.questions.binary import BinaryQuestion
 
-_ROWS = 200_000
-"""Number of rows of a range: about 20 MB of a worker."""
+_ROWS = 100_000
+"""Number of rows of a range: about 10 MB of a worker."""
 _MOST_RANGES = 256
 _CELLS = "slice string, figure string, day timestamp, other timestamp, `range` int, value double"
 
@@ -187,5 +187,7 @@ def _sum_ranges(
     def sum_part(part: pd.DataFrame) -> pd.DataFrame:
         return sum_range(question, part, int(part["range"].iloc[0]), slices)
 
-    cells = ranged.groupBy("range").applyInPandas(sum_part, _CELLS)
+    # Counted in bytes a range is small, so Spark would give many of them to one task.
+    spread = ranged.repartition(len(edges) + 1, "range")
+    cells = spread.groupBy("range").applyInPandas(sum_part, _CELLS)
     return read_sums(cells.groupBy(*CELL[:-1]).agg(F.sum("value").alias("value")).toPandas())
