@@ -81,8 +81,15 @@ def make_features(
         name: _read_versions(data, use_case, name, blocks)
         for name in {use_case.entity.source, *feature_blocks.columns_needed(use_case)}
     }
-    entities = _keep_valid(entities, use_case, versions[use_case.entity.source])
-    parts = [_compute_family(use_case, entities, versions, family, cut) for family, cut in cuts]
+    # Blocks of all versions, also of those that are not valid: the join that leaves these out would run once more.
+    shorter = {cut.block for _, cut in cuts} - {BLOCK}
+    blocks_by_length = {BLOCK: blocks}
+    blocks_by_length |= {length: feature_blocks.blocks_of(use_case, entities, length) for length in shorter}
+    valid = _keep_valid(entities, use_case, versions[use_case.entity.source])
+    parts = [
+        _compute_family(use_case, valid, versions, family, cut, blocks=blocks_by_length[cut.block])
+        for family, cut in cuts
+    ]
     key = [column.name for column in table_schemas.entity_columns(use_case)]
     columns = [F.max(feature.name).alias(feature.name) for feature in use_case.features]
     # Each column has a value in the rows of one family alone, so its maximum is this value.
@@ -110,10 +117,15 @@ def _keep_valid(entities: DataFrame, use_case: UseCase, versions: DataFrame) -> 
 
 
 def _compute_family(
-    use_case: UseCase, entities: DataFrame, versions: Mapping[str, DataFrame], family: Family, cut: Cut
+    use_case: UseCase,
+    entities: DataFrame,
+    versions: Mapping[str, DataFrame],
+    family: Family,
+    cut: Cut,
+    *,
+    blocks: Blocks,
 ) -> DataFrame:
     """Compute the features of a family; the columns of all others are null."""
-    blocks = feature_blocks.blocks_of(use_case, entities, cut.block)
     source = use_case.source(use_case.entity.source)
     columns: dict[str, list[str]] = {ENTITY: [column.name for column in source.columns]}
     placed = entities.withColumn("_block", feature_blocks.block_number(F.col(PREDICTION_TIME), cut.block))
