@@ -30,6 +30,11 @@ def kind_rules():
     return [Expectation(rule("ExpectColumnValuesToNotBeInSet", "kind", value_set=["w"]), "quarantine")]
 
 
+def refuse_rules():
+    """What no job without a row to score may call."""
+    raise AssertionError("rules were made for no row")
+
+
 CASE = dataclasses.replace(TOY, entity=dataclasses.replace(TOY.entity, expectations=kind_rules))
 
 
@@ -68,7 +73,7 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
     ]
     scorer = Scorer(CASE, Strict(), 7, TRAINED, AS_OF)
     frame = rows(*good, old, *broken).coalesce(1)
-    unloadable = dataclasses.replace(CASE, entity=dataclasses.replace(CASE.entity, expectations=None))
+    unloadable = dataclasses.replace(CASE, entity=dataclasses.replace(CASE.entity, expectations=refuse_rules))
     nothing = dataclasses.replace(scorer, use_case=unloadable)
     assert scoring.append_predictions(own, "prod.toy.features", rows(old), nothing) == 0  # no row asks for them
     for _ in range(2):
