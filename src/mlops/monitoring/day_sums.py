@@ -98,19 +98,40 @@ def sum_range(question: BinaryQuestion, rows: pd.DataFrame, number: int, slices:
     days, day = np.unique(rows["day"].to_numpy("datetime64[us]"), return_inverse=True)
     y = rows["label"].to_numpy("float64")
     labelled, figures = ~np.isnan(y), _sum_figures(question, rows, y, p)
-    positions = {ALL: np.arange(len(rows))}
-    for name in slices:
-        positions |= {f"{name}={value}": np.asarray(part) for value, part in rows.groupby(name).indices.items()}
-        positions[f"{name}?"] = np.flatnonzero(rows[name].isna())  # no slice, but its labels are counted
     cells = []
-    for name, part in positions.items():
+    for codes, names in _number_slices(rows, slices):
+        # One sum over all slices of a column: there can be thousands of them.
+        cell, shape = codes * len(days) + day, (len(names), len(days))
         for figure, values in figures.items():
-            sums = np.bincount(day[part], values[part], len(days))
-            cells.append(_make_cells(name, figure, days, np.diag(sums), number if figure in _PER_RANGE else 0))
-        known = part[labelled[part]]
-        won, _ = count_pairs(y[known].astype("int64"), p[known], day[known], len(days))
-        cells.append(_make_cells(name, "won", days, won, 0))
+            sums = np.bincount(cell, values, len(names) * len(days)).reshape(shape)
+            slice_, at = np.nonzero(sums)
+            place = number if figure in _PER_RANGE else 0
+            cells.append(_make_cells(names[slice_], figure, days[at], days[at], (place, sums[slice_, at])))
+        known = np.flatnonzero(labelled)
+        known = known[np.argsort(codes[known], kind="stable")]
+        ends = np.searchsorted(codes[known], np.arange(1, len(names)))
+        won = [_count_won(y[part], p[part], day[part], len(days)) for part in np.split(known, ends)]
+        slice_ = np.repeat(np.arange(len(names)), [len(value) for *_, value in won])
+        mine, other, value = (np.concatenate(parts) for parts in zip(*won, strict=True))
+        cells.append(_make_cells(names[slice_], "won", days[mine], days[other], (0, value)))
     return pd.concat(cells, ignore_index=True)
+
+
+def _count_won(y: Array, p: Array, day: Array, days: int) -> tuple[Array, Array, Array]:
+    """Count won pairs: numbers of the days of both rows, and the pairs; days without a won pair are left out."""
+    won = count_pairs(y.astype("int64"), p, day, days)[0] if 0 < y.sum() < len(y) else np.zeros((days, days))
+    mine, other = np.nonzero(won)
+    return mine, other, won[mine, other]
+
+
+def _number_slices(rows: pd.DataFrame, slices: Sequence[str]) -> Iterator[tuple[Array, Array]]:
+    """Yield the number of each row's slice, and the slices' names: first of ALL, then of each column."""
+    yield np.zeros(len(rows), "int64"), np.array([ALL], "object")
+    for name in slices:
+        codes, values = pd.factorize(rows[name])
+        # Rows without a value are no slice, but their labels are counted.
+        names = np.array([*(f"{name}={value}" for value in values), f"{name}?"], "object")
+        yield np.where(codes < 0, len(values), codes), names
 
 
 def _sum_figures(question: BinaryQuestion, rows: pd.DataFrame, y: Array, p: Array) -> dict[str, Array]:
@@ -134,10 +155,10 @@ def _sum_figures(question: BinaryQuestion, rows: pd.DataFrame, y: Array, p: Arra
     }
 
 
-def _make_cells(name: str, figure: str, days: Array, table: Array, number: int) -> pd.DataFrame:
-    row, column = np.nonzero(table)
-    cells = {"slice": name, "figure": figure, "day": days[row], "other": days[column], "range": number}
-    return pd.DataFrame({**cells, "value": table[row, column]}, columns=list(CELL))
+def _make_cells(slices: Array, figure: str, day: Array, other: Array, summed: tuple[int, Array]) -> pd.DataFrame:
+    number, value = summed
+    cells = {"slice": slices, "figure": figure, "day": day, "other": other, "range": number, "value": value}
+    return pd.DataFrame(cells, columns=list(CELL))
 
 
 def read_sums(cells: pd.DataFrame) -> dict[str, DaySums]:
