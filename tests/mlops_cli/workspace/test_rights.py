@@ -40,6 +40,7 @@ TAKES = {
     "data.check_version": {("data schema", "SELECT")},
     "storage.write_text": {("volume", "WRITE_VOLUME"), ("volume", "READ_VOLUME")},
     "storage.list_entries": {("volume", "READ_VOLUME")},
+    "storage.scan_folder": {("volume", "READ_VOLUME")},
     "streams.process_new_rows": {("data schema", "SELECT"), ("volume", "READ_VOLUME"), ("volume", "WRITE_VOLUME")},
 }
 OF_CALLS = [r for r in RIGHTS if not r.privilege.startswith("USE_") and not r.on.startswith(("source", "trial"))]
