@@ -18,7 +18,7 @@ from mlops_cli.scored_entity import Row, ScoredEntity, find_entity, parse_moment
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_cli.contributions import Explanation
+    from mlops.data.contributions import Explanation
 
 
 _TRUTH = {"true": 1.0, "false": 0.0}
@@ -38,9 +38,9 @@ def explain(key: str, target: str, home: Path | None, output: str) -> None:
     Example: mlops explain 20130331-EV5670-EWR --target prod --home .laptop
     """
     from mlops.context import load_use_case
+    from mlops.data.contributions import explain_row
     from mlops.data.predictions import select_features
     from mlops.platform.registry import Registry
-    from mlops_cli.contributions import explain_row
 
     deployed, use_case = options.resolve_target(target, home), load_use_case()
     case = find_entity(deployed, use_case, key)

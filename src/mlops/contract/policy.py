@@ -190,6 +190,9 @@ class Policy(Declared):
     max_training_rows: int = field(default=2_000_000, repr=False)
     """Largest number of rows that a training reads: 1.1 KB of the driver's memory each for the flights. Above it, it
     takes a sample by the hash of the entity's key. No verdict depends on it, so `repr` leaves it out."""
+    reasons: int = field(default=0, repr=False)
+    """Number of contributions, largest first, that each prediction of a batch or a stream has in the column `reasons`
+    of the table of predictions; 0: none. No verdict depends on it, so `repr` leaves it out."""
     replicates: int = 1000
     """Day-block bootstrap replicates of the gate."""
     confidence: float = 0.95
@@ -208,6 +211,8 @@ class Policy(Declared):
         for limit in ("max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
+        if self.reasons < 0:
+            raise ConfigError(f"reasons is {self.reasons}: it must be 0, which is none, or the number of them")
         for rule in self.extra_rules:
             if not isinstance(rule, FunctionType) or not rule.__name__.isidentifier():
                 raise ConfigError(f"extra rule {rule!r} is not a function with a name: define it with def in a module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +14,10 @@ from pyspark.sql import functions as F
 
 from mlops.contract import Expectation, UseCase
 from mlops.data import table_schemas
+from mlops.data.contributions import find_reasons
 from mlops.data.expectations import find_broken_rows
 from mlops.data.row_contract import score_valid_rows
-from mlops.data.table_schemas import SHADOW
+from mlops.data.table_schemas import REASONS, SHADOW
 from mlops.platform.tables import SQL_TYPES, Schema
 from mlops.questions import question_of
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
+_LOG = logging.getLogger(__name__)
 BROKEN = "_broken"
 """Column that `score_rows` adds: the rules that a row breaks; null: it was scored."""
 SOURCE = "features"
@@ -47,7 +50,7 @@ class Scorer:
 
 def score_rows(
     rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str],
-    *, expectations: Callable[[], Sequence[Expectation]] = tuple,
+    *, expectations: Callable[[], Sequence[Expectation]] = tuple, reasons: int = 0,
 ) -> DataFrame:  # fmt: skip
     """Select the columns `kept` of rows with features, and add columns of the model's predictions and BROKEN.
 
@@ -61,12 +64,14 @@ def score_rows(
         kept: columns of `rows` to keep.
         names: name of each added column, by its name in `Question.score_columns`.
         expectations: makes the expectations that each row must meet.
+        reasons: number of contributions in the column REASONS; 0: there is no such column.
     """
     question = question_of(use_case.label)
     required = [column.name for column in table_schemas.entity_columns(use_case) if column.name in kept]
     features = [feature.name for feature in use_case.features if feature.name in rows.columns]
     types = {column: type_ for column, type_, _ in question.score_columns}
-    added = {name: SQL_TYPES[types[column]] for column, name in names.items()} | {BROKEN: "ARRAY<STRING>"}
+    added = {name: SQL_TYPES[types[column]] for column, name in names.items()}
+    added |= ({REASONS: SQL_TYPES["string"]} if reasons else {}) | {BROKEN: "ARRAY<STRING>"}
     schema = rows.select(*kept, *(F.lit(None).cast(type_).alias(name) for name, type_ in added.items())).schema
 
     def score(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -75,18 +80,30 @@ def score_rows(
         for part in parts:
             if not part.num_rows:
                 continue
-            breaks = {f"{name}:required": np.flatnonzero(part.column(name).is_null()) for name in required}
-            # Great Expectations is loaded only where there is a row to score and an expectation to run.
-            breaks |= find_broken_rows(pa.Table.from_batches([part]), expectations(), required)
-            scores, broken = score_valid_rows(pipeline, part.select(features).to_pandas(), use_case, breaks)
+            inputs, breaks = part.select(features).to_pandas(), _find_breaks(part, required, expectations())
+            scores, broken = score_valid_rows(pipeline, inputs, use_case, breaks)
             packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
             columns = [_to_arrow(packed[column], arrow_type(types[column]), is_broken) for column in names]
+            if reasons:
+                columns.append(pa.array(find_reasons(pipeline, inputs, use_case, ~is_broken, reasons), pa.string()))
             rules = pa.array([broken.get(at) for at in range(part.num_rows)], pa.list_(pa.string()))
-            yield pa.RecordBatch.from_arrays(
-                [*(part.column(name) for name in kept), *columns, rules], names=[*kept, *added]
-            )
+            arrays = [*(part.column(name) for name in kept), *columns, rules]
+            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *added])
 
     return rows.mapInArrow(score, schema)
+
+
+def _find_breaks(
+    part: pa.RecordBatch, required: Sequence[str], expectations: Sequence[Expectation]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Find the rows of a batch that lack a required value or break an expectation, by the rule's name.
+
+    Great Expectations is loaded only where there is a row to score and an expectation to run.
+    """
+    import pyarrow as pa
+
+    breaks = {f"{name}:required": np.flatnonzero(part.column(name).is_null()) for name in required}
+    return breaks | find_broken_rows(pa.Table.from_batches([part]), expectations, required)
 
 
 def arrow_type(type_: str) -> pa.DataType:
@@ -122,15 +139,21 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
     Raises:
         Conflict: another run has appended predictions meanwhile; nothing was written.
     """
-    observation = Observation()
+    observation, reasons = Observation(), 0 if scorer.table == SHADOW else scorer.use_case.policy.reasons
     version = own.newest_version(scorer.table)
-    scored = _score_new_rows(own, rows, scorer, version)
-    counted = scored.observe(observation, F.count_if(F.col(BROKEN).isNotNull()).alias("broken"))
+    scored = _score_new_rows(own, rows, scorer, version, reasons=reasons)
+    is_scored, reason = F.col(BROKEN).isNull(), F.col(REASONS) if reasons else F.lit("")
+    counts = F.count_if(~is_scored).alias("broken"), F.count_if(is_scored & reason.isNull()).alias("unexplained")
+    counted = scored.observe(observation, *counts)
     # No other run has appended since `version`, so no row is scored twice; a merge would read the table once more.
-    own.append_once(scorer.table, counted.where(F.col(BROKEN).isNull()).drop(BROKEN), version)
-    broken = int(observation.get["broken"] or 0)
+    made = counted.where(is_scored).drop(BROKEN)
+    own.append_once(scorer.table, made, version)
+    broken, unexplained = (int(observation.get[name] or 0) for name in ("broken", "unexplained"))
+    if unexplained:
+        _LOG.warning("%d predictions of version %d have no reasons: their contributions are not exact", unexplained,
+                     scorer.version)  # fmt: skip
     if broken:
-        rest = _score_new_rows(own, _add_row_text(rows), scorer, own.newest_version(scorer.table), ROW)
+        rest = _score_new_rows(own, _add_row_text(rows), scorer, own.newest_version(scorer.table), kept=[ROW])
         rules = rest.select(ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
         source = SHADOW if scorer.table == SHADOW else SOURCE
         insert_quarantined(own, scorer.use_case, rules, source=source, table=features, as_of=scorer.as_of)
@@ -150,7 +173,9 @@ def count_broken(own: Schema, since: datetime, until: datetime, source: str = SO
     return int(rows.select("sha256").distinct().count())
 
 
-def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, *kept: str) -> DataFrame:
+def _score_new_rows(
+    own: Schema, rows: DataFrame, scorer: Scorer, version: int, *, kept: Sequence[str] = (), reasons: int = 0
+) -> DataFrame:
     """Score the rows that have no prediction in a version of the scorer's table."""
     use_case, asked = scorer.use_case, F.col("prediction_time")
     expectations = use_case.entity.expectations
@@ -168,7 +193,9 @@ def _score_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int, 
     # By files a task would score a whole file, and many rows are in few files; Spark spreads a shuffle over all cores.
     new = due.repartition(*key)
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
-    scored = score_rows(new, use_case, scorer.pipeline, [*columns, *kept], names, expectations=expectations)
+    scored = score_rows(
+        new, use_case, scorer.pipeline, [*columns, *kept], names, expectations=expectations, reasons=reasons
+    )
     # A stream can meet rows of a moment after `as_of`, which a run of that moment must see first.
     scored_at = F.greatest(F.lit(scorer.as_of), asked)
     return scored.withColumn("scored_at", scored_at).withColumn("model_version", F.lit(scorer.version).cast("bigint"))

@@ -49,6 +49,8 @@ _ROWS = TableColumn("rows", "long", "Rows")
 
 SHADOW = "shadow_predictions"
 """Table of the predictions that a challenger makes beside the champion; nobody uses them."""
+REASONS = "reasons"
+"""Column of the table `predictions` of a use case whose policy asks for reasons; an older one gets it."""
 TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
         TableColumn("source", "string", "Source", required=True),
@@ -255,7 +257,11 @@ def feature_columns(use_case: UseCase) -> list[TableColumn]:
 def create_predictions(schema: Schema, use_case: UseCase, table: str = "predictions") -> None:
     """Create the table of predictions, or SHADOW, if it does not exist."""
     columns = [column for column in prediction_columns(use_case) if table != SHADOW or column.name != REQUEST_ID]
-    schema.create_table(table, columns, f"Predictions of: {use_case.question}", owner=use_case.name)
+    added = [TableColumn(REASONS, "string", "Largest contributions to the score, JSON; empty: none")]
+    added = [] if table == SHADOW or not use_case.policy.reasons else added
+    schema.create_table(table, [*columns, *added], f"Predictions of: {use_case.question}", owner=use_case.name)
+    if added:
+        schema.add_columns(table, schema.find_missing_columns(table, added))
 
 
 def prediction_columns(use_case: UseCase) -> list[TableColumn]:

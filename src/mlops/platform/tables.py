@@ -12,17 +12,17 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.contract import ConfigError, Conflict, DataError
 from mlops.platform import delta_errors, runtime
+from mlops.platform.sql_literals import quote_text, write_time
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 _KEPT = "interval 400 days"
 """How long table versions are kept, and so how long a training can be repeated from the versions that it logged."""
@@ -171,7 +171,7 @@ class Schema:
             owner: use case that the rows belong to; empty: the table has no owner.
         """
         lines = [
-            f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {_quote_text(c.comment)}"
+            f"`{c.name}` {SQL_TYPES[c.type]}{' NOT NULL' if c.required else ''} COMMENT {quote_text(c.comment)}"
             for c in columns
         ]
         if key and self.warehouse is None:
@@ -179,15 +179,15 @@ class Schema:
             lines.append(f"CONSTRAINT `{self.table_name(table)}_key` PRIMARY KEY ({names} TIMESERIES)")
         properties = {f"delta.{what}Duration": _KEPT for what in ("logRetention", "deletedFileRetention")}
         properties |= {_OWNER: owner} if owner else {}
-        settings = ", ".join(f"'{name}' = {_quote_text(value)}" for name, value in properties.items())
+        settings = ", ".join(f"'{name}' = {quote_text(value)}" for name, value in properties.items())
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier(table)} ({', '.join(lines)}) USING DELTA "
-            f"COMMENT {_quote_text(comment)} TBLPROPERTIES ({settings})"
+            f"COMMENT {quote_text(comment)} TBLPROPERTIES ({settings})"
         )
 
     def delete_rows(self, table: str, model: str) -> None:
         """Delete every row, of a shared table those of a model; the table and its history stay."""
-        where = f" WHERE model_name = {_quote_text(model)}" if table in SHARED else ""
+        where = f" WHERE model_name = {quote_text(model)}" if table in SHARED else ""
         self.spark.sql(f"DELETE FROM {self.identifier(table)}{where}")
 
     def find_missing_columns(self, table: str, columns: Sequence[TableColumn]) -> list[TableColumn]:
@@ -205,11 +205,20 @@ class Schema:
                 )
         return [column for column in columns if column.name not in existing]
 
+    def add_columns(self, table: str, columns: Sequence[TableColumn]) -> None:
+        """Add empty columns.
+
+        (Rejected: an append that adds them. It gives a text from Arrow a type that delta-rs cannot read.)
+        """
+        for c in columns:
+            added = f"`{c.name}` {SQL_TYPES[c.type]} COMMENT {quote_text(c.comment)}"
+            self.spark.sql(f"ALTER TABLE {self.identifier(table)} ADD COLUMNS ({added})")
+
     def set_comments(self, table: str, columns: Sequence[TableColumn]) -> None:
         """Set the comments of columns."""
         for c in columns:
             self.spark.sql(
-                f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {_quote_text(c.comment)}"
+                f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {quote_text(c.comment)}"
             )
 
     def merge_rows(
@@ -299,7 +308,7 @@ class Schema:
                 return None
         on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
         if span:
-            on += f" AND t.`{span[0]}` BETWEEN {_time_literal(span[1])} AND {_time_literal(span[2])}"
+            on += f" AND t.`{span[0]}` BETWEEN {write_time(span[1])} AND {write_time(span[2])}"
         names = ", ".join(f"`{name}`" for name in frame.columns)
         values = ", ".join(f"s.`{name}`" for name in frame.columns)
         with _view(frame) as view, delta_errors.raise_conflicts(self.full_name(table)):
@@ -339,12 +348,3 @@ class _view:  # noqa: N801 (reads as a function)
 
     def __exit__(self, *_: object) -> None:
         self._frame.sparkSession.catalog.dropTempView(self._name)
-
-
-def _time_literal(moment: datetime) -> str:
-    """Write a moment as SQL that does not depend on the session's time zone."""
-    return f"timestamp_micros({(moment - _EPOCH) // timedelta(microseconds=1)})"
-
-
-def _quote_text(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

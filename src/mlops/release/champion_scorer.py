@@ -8,6 +8,7 @@ from mlops.config import InferenceConfig, StreamingConfig
 from mlops.context import Context
 from mlops.contract import ModelError
 from mlops.contract.model_version import Version, require_fact
+from mlops.data.contributions import check_explainable
 from mlops.data.scoring import Scorer
 from mlops.data.table_schemas import SHADOW
 from mlops.release import audit_log
@@ -26,7 +27,10 @@ def load_scorer(job: Job) -> Scorer:
     champion = load_serving(job)
     if champion is None:
         raise ModelError(f"{job.config.model_name} has no champion yet: train, or promote a version, and deploy it")
-    return _make_scorer(job, champion)
+    scorer = _make_scorer(job, champion)
+    if job.use_case.policy.reasons and (problem := check_explainable(scorer.pipeline)):
+        job.log.warning("predictions get no reasons: %s", problem)
+    return scorer
 
 
 def load_previous(job: Job, champion: Scorer) -> Scorer | None:

@@ -8,13 +8,16 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
+from life import rows as toy_rows
 from pyspark import cloudpickle
 from test_jobs_loop import DATA, laptop_in
 from toy import TOY, frame_of, rule
 
 from mlops.contract import Conflict, Expectation
 from mlops.data import scoring, table_schemas
+from mlops.data.contributions import explain_row
 from mlops.data.scoring import Scorer
 from mlops.platform.tables import Schema
 from mlops.release import champion_scorer
@@ -100,6 +103,44 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
     with pytest.raises(Conflict, match="another run wrote"):
         scoring.append_predictions(late, "prod.toy.features", mended, scorer)
     assert len(frame_of(own, "predictions")) == 51
+
+
+@pytest.mark.nightly
+def test_an_old_table_gets_the_column_of_reasons_and_no_prediction_changes(spark, tmp_path, caplog):
+    own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
+    asked = TRAINED + timedelta(hours=1)
+    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+    features, label = toy_rows()
+    pipeline = TOY.model.build({}).fit(features, label)
+
+    def append(first, reasons, model=pipeline):
+        made = [(first + at, asked, asked, size, "x", 1.0) for at, size in enumerate([0.5, float("inf"), -2.0])]
+        case = dataclasses.replace(TOY, policy=dataclasses.replace(TOY.policy, reasons=reasons))
+        table_schemas.create_predictions(own, case)
+        scorer = Scorer(case, model, 7, TRAINED, AS_OF)
+        assert scoring.append_predictions(own, "prod.toy.features", spark.createDataFrame(made, ddl), scorer) == 1
+        there = frame_of(own, "predictions").set_index("id")
+        return there.loc[[first, first + 2]], there
+
+    plain, whole = append(10, 0)
+    assert "reasons" not in whole
+    explained, whole = append(20, 2)
+    assert whole.loc[plain.index, "reasons"].isna().all()
+    assert explained["prediction"].tolist() == plain["prediction"].tolist()
+    for number, size in zip(explained.index, [0.5, -2.0], strict=True):
+        row = pd.DataFrame({"size": [size], "kind": ["x"], "due_around": [1.0]})
+        known = dict(list(explain_row(pipeline, row).contributions.items())[:2])
+        reasons = json.loads(explained.loc[number, "reasons"])
+        assert {reason["feature"]: reason["contribution"] for reason in reasons} == pytest.approx(known)
+    first = own.read_table("predictions").where("id = 22").selectExpr("get_json_object(reasons, '$[0].feature')")
+    assert first.collect()[0][0] == "size"
+    assert not caplog.messages
+    other, _ = append(30, 2, Constant(0.5))
+    assert other["reasons"].isna().all()
+    assert caplog.messages == ["2 predictions of version 7 have no reasons: their contributions are not exact"]
+    off, _ = append(40, 0)
+    assert off["reasons"].isna().all()
+    assert off["prediction"].tolist() == plain["prediction"].tolist()
 
 
 class Constant:
