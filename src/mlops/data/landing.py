@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from mlops.contract import DataError, FileFormat, Source
 from mlops.contract.text import printable
@@ -53,7 +53,7 @@ class LandedFile:
         return self.size * (10 if self.name.endswith((".gz", ".parquet")) else 1)
 
     @contextmanager
-    def open_bytes(self) -> Iterator[BinaryIO]:
+    def open_bytes(self) -> Iterator[BufferedReader]:
         """Open the file as it was landed, and check at the end that it is what was listed.
 
         Raises:
@@ -80,6 +80,11 @@ class LandedFile:
             "again when it is complete; a file that is written under a name that begins with a dot, and renamed at "
             "the end, is never read half"
         )
+
+    def compute_digest(self) -> str:
+        """Compute the sha256 of the file without holding its content; raises as `open_bytes`."""
+        with self.open_bytes() as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def read_content(self, file_format: FileFormat) -> tuple[bytes, str]:
         """Read the content as plain text or Parquet; returns it with the sha256 of the file as it was landed.

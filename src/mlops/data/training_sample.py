@@ -79,7 +79,7 @@ def label_all_rows(
         is_allowed = label.isin(0, 1) if kind == "binary" else F.abs(label) < float("inf")
     problem = F.concat(F.lit(f"the label {use_case.label.name} has a value that it may not have: "), label)
     checked = F.when(is_allowed, number).otherwise(F.raise_error(problem))
-    return rows.join(newest.withColumn(labels.LABEL, checked), key)
+    return rows.drop("batch").join(newest.withColumn(labels.LABEL, checked), key)
 
 
 def _keep_newest_labels(outcomes: DataFrame, key: list[str], use_case: UseCase) -> DataFrame:

@@ -77,7 +77,7 @@ def run(job: Context[IngestionConfig]) -> None:
     written = existing & {*recorded.newest}
     known = ledger.find_known_content(job.own.read_table("ledger"), written, landed) if written else set()
     batch = max(recorded.newest.values(), default=0) or _newest_feature_batch(job)
-    judge = _choose_way(job, landed)
+    judge = _choose_way(job, landed, known)
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = pool.submit(_make_tables, job)  # runs while files are read and judged
@@ -90,17 +90,21 @@ def run(job: Context[IngestionConfig]) -> None:
         large_batches.delete_staged(job.config.landing, job.config.run_id)
 
 
-def _choose_way(job: Context[IngestionConfig], landed: Sequence[LandedFile]) -> Callable[..., Iterator[Judged]]:
-    """Choose the function that judges the files, which are one batch whatever their size.
+def _choose_way(
+    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]]
+) -> Callable[..., Iterator[Judged]]:
+    """Choose the function that judges the files, one batch whatever their size.
 
-    Raises:
-        DataError: workers would have to judge a rule that compares rows of different parts.
+    Raises DataError if workers would have to judge a rule that compares rows of different parts.
     """
-    size, limit = sum(file.memory for file in landed), job.use_case.policy.max_read_bytes
-    if size <= limit:
+    limit = job.use_case.policy.max_read_bytes
+    if (size := sum(file.memory for file in landed)) <= limit:
         return _judge_sources
     names = {file.source for file in landed}
     if rules := large_batches.find_rules_on_all_rows([s for s in job.use_case.sources if s.name in names]):
+        # A copy of known content is listed in each run, and must not stop new files.
+        if sum(file.memory for file in landed if (file.source, file.compute_digest()) not in known) <= limit:
+            return _judge_sources
         raise DataError(
             f"the new files have {size:,} bytes, compressed ones counted ten times, and the driver reads at most "
             f"{limit:,} at once (max_read_bytes of the policy); these rules set rows aside and may compare rows, which "

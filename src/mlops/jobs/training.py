@@ -91,7 +91,8 @@ def _fit_on_spark(job: Job, pipeline: Pipeline, train_until: datetime, tables: M
     rows = training_sample.label_all_rows(early, job.data, job.use_case, job.config.as_of, versions=tables)
     job.log.info("fit_on_spark fits the model on all labelled rows")
     fitted = fit(rows, pipeline)
-    if not isinstance(fitted, Pipeline) or list(fitted.feature_names_in_) != list(pipeline.feature_names_in_):
+    names = list(pipeline.feature_names_in_)
+    if not isinstance(fitted, Pipeline) or list(getattr(fitted, "feature_names_in_", ())) != names:
         raise ConfigError("fit_on_spark must return the pipeline that it was given, fitted for the same features")
     return fitted
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -66,11 +65,19 @@ def rollout_rules(question: Question, policy: Policy) -> dict[str, Judge]:
     The gate wants the proof that a version is not worse. On the rows of a rollout even a better version cannot give it:
     of 23 samples of 1,000 flights, two had been passed (`benchmarks rollout`).
     """
-    figures = _list_figures(question, policy)
     return {
-        **{f"not_worse_{one.name}": partial(one.judge, prove_worse=True) for one in figures},
+        **{f"not_worse_{one.name}": partial(_check_worse, figure=one) for one in _list_figures(question, policy)},
         **{f"not_worse_by_{column}": partial(_check_worse_slice, column=column) for column in policy.slices},
     }
+
+
+def _check_worse(case: Case, *, figure: _Comparison) -> Finding:
+    y = np.asarray(case.champion_scores.y, "float64")
+    if figure.name in {case.question.names.ranking, "average_precision"} and not case.question.is_measurable(
+        y, case.policy
+    ):
+        return True, None, None, f"not judged: the {len(y)} rows are not {case.question.describe_minimum(case.policy)}"
+    return figure.judge(case, prove_worse=True)
 
 
 def _list_figures(question: Question, policy: Policy) -> list[_Comparison]:
@@ -140,6 +147,8 @@ def _check_slice(case: Case, *, column: str) -> Finding:
 
 def _check_worse_slice(case: Case, *, column: str) -> Finding:
     groups = _find_large_groups(case, column)
+    # The rows of one day prove nothing.
+    groups = replace(groups, large=[(name, rows) for name, rows in groups.large if len(np.unique(case.days[rows])) > 1])
     if not groups.large:
         return groups.not_judged(case)
     # All groups together are wrong as rarely as one figure of all rows is.
@@ -185,9 +194,7 @@ def _find_large_groups(case: Case, column: str) -> _Groups:
 
 
 def _find_upper_difference(case: Case, rows: Array, confidence: float) -> float:
-    """Find the upper bound of the ranking difference in some rows; infinite: they are of one day."""
-    if len(np.unique(case.days[rows])) < 2:
-        return math.inf
+    """Find the upper bound of the ranking difference in some rows, of two days at least."""
     draws, _ = bootstrap_paired_days(
         case.question, y=case.challenger_scores.y[rows], challenger=case.challenger_scores.p[rows],
         champion=case.champion_scores.p[rows], day=case.days[rows], replicates=case.policy.replicates, seed=SEED,

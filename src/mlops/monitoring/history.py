@@ -26,8 +26,9 @@ _SINCE = {"alerts": "first_seen"}
 
 def find_horizon(policy: Policy) -> timedelta:
     """Return how far back a run reads what earlier runs wrote: as far as table versions are kept and limits look."""
-    windows = (policy.drift_memory + 2) * max(policy.window, timedelta(days=7))
-    return max(timedelta(days=400), windows + policy.drift_reference)
+    # A week or a window within reach of the limits must not count as one that no run has written yet.
+    before = policy.maturity + policy.window + policy.drift_reference
+    return max(timedelta(days=400), before + (policy.drift_memory + 3) * max(policy.window, timedelta(days=7)))
 
 
 def select_past(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, weeks_end: pd.Timestamp) -> dict[str, Any]:

@@ -79,10 +79,10 @@ def load_history(job: Job, rows: Sequence[AuditRow]) -> dict[str, pd.DataFrame]:
 
 
 def select_moves(rows: Sequence[AuditRow], since: datetime) -> list[AuditRow]:
-    """Select the moves since a moment, and the one before it, whose version served then; oldest first."""
+    """Select the moves from the first one since a moment on, and the one before it, whose version served then."""
     moves = [row for row in rows if row.move in MOVES]
-    before = sum(row.as_of < since for row in moves)
-    return moves[max(before - 1, 0) :]
+    first = next((at for at, row in enumerate(moves) if row.as_of >= since), len(moves))
+    return moves[max(first - 1, 0) :]
 
 
 def name_figures(question: Question, metrics: pd.DataFrame) -> pd.DataFrame:

@@ -140,10 +140,10 @@ def _count(scores: np.ndarray[Any, Any]) -> Counter[str]:
 def _judge_quality(
     job: Job, matured: pd.DataFrame, challenger: tuple[Version, Any], champion: tuple[Version, Any]
 ) -> tuple[Any, ...]:
-    """Judge whether it is worse than the previous version; empty where the labels are too few, or of one day."""
+    """Judge whether it is worse than the previous version; empty where the labels are equal, or of one day."""
     question, policy = question_of(job.use_case.label), job.use_case.policy
     days = matured["event_time"].to_numpy("datetime64[D]").astype(np.dtype("datetime64[D]"))
-    if len(np.unique(days)) < 2 or not question.is_measurable(matured[labels.LABEL].to_numpy("float64"), policy):
+    if len(np.unique(days)) < 2 or matured[labels.LABEL].nunique() < 2:
         return ()
     slices = matured[list(policy.slices)]
     new, old = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from toy import TOY
 
 from mlops.data import ledger
 from mlops.data.landing import LandedFile
+from mlops.modeling import splits
 from mlops.monitoring import history, store
 
 if TYPE_CHECKING:
@@ -128,3 +130,30 @@ def test_the_version_that_served_at_the_oldest_moment_has_its_move(given: list[t
     assert selected == moves[len(moves) - len(selected) :]
     assert all(row in selected for row in moves if row.as_of >= since)
     assert sum(row.as_of < since for row in selected) == any(row.as_of < since for row in moves)
+
+
+@given(
+    maturity=st.integers(0, 1500),
+    window=st.integers(1, 400),
+    memory=st.integers(0, 60),
+    reference=st.integers(7, 800),
+    hours=st.integers(0, 10_000),
+)
+def test_what_limits_reach_is_within_the_horizon(maturity, window, memory, reference, hours):
+    """Else a run would count weeks again that an earlier one has written, and find no usual figures."""
+    policy = replace(
+        TOY.policy, maturity=timedelta(days=maturity), window=timedelta(days=window), drift_memory=memory,
+        drift_reference=timedelta(days=reference),
+    )  # fmt: skip
+    as_of = NOW + hours * HOUR
+    job = SimpleNamespace(use_case=replace(TOY, policy=policy), config=SimpleNamespace(as_of=as_of))
+    start = splits.find_matured_window(as_of, policy).start
+    since = as_of - history.find_horizon(policy)
+    assert min(store.weeks_to_count(job, start - timedelta(days=start.weekday()))) >= since
+    assert start - (memory + 1) * policy.window >= since
+
+
+def test_moves_that_were_made_as_of_the_past_stay_behind_the_first_one_of_the_horizon():
+    moves = [SimpleNamespace(move="deployment", as_of=BEGIN + days * timedelta(days=1)) for days in (1, 5, 2, 6)]
+    assert store.select_moves(moves, BEGIN + timedelta(days=4)) == moves
+    assert store.select_moves(moves, BEGIN + timedelta(days=9)) == moves[3:]
