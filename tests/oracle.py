@@ -45,6 +45,8 @@ SOURCES = (
     _source("prices", ("kind", "quoted"), "quoted", DAY, kind="string", quoted="timestamp", price="double"),
     _source("kinds", ("kind",), "published", None, kind="string", published="timestamp", weight="double"),
     _source("results", ("id",), "judged", 2 * DAY, id="long", judged="timestamp", failed="long"),
+    # A reference table that features read by a column which is not its key, and in which a row can move.
+    _source("planes", ("plane",), "listed", None, plane="long", listed="timestamp", kind="string", seats="double"),
 )  # fmt: skip
 BY_NAME = {source.name: source for source in SOURCES}
 
@@ -97,7 +99,19 @@ def weight(known):
     return known.lookup("kinds", "weight", on="kind").astype("float64")
 
 
-FEATURES = (size, kind, visits, mean_value, due_soon, last_value, price, weight)
+@feature(unit="", known_from="the reference")
+def planes(known):
+    """Planes of the kind that were listed in the last two days."""
+    return known.window("planes", by=["kind"], since=2 * DAY).count()
+
+
+@feature(unit="", known_from="the reference")
+def seats(known):
+    """Seats of the kind's newest plane, four days old at most."""
+    return known.latest("planes", "seats", by=["kind"], within=4 * DAY).astype("float64")
+
+
+FEATURES = (size, kind, visits, mean_value, due_soon, last_value, price, weight, planes, seats)
 SHOP = replace(
     TOY,
     name="shop",
@@ -168,6 +182,11 @@ class Oracle:
             "last_value": self._newest("visits", "value", mine, asked, DAY),
             "price": self._newest("prices", "price", mine, asked, 12 * HOUR),
             "weight": self._newest("kinds", "weight", mine, asked, None),
+            "planes": sum(
+                p["kind"] == mine is not None and p["listed"] > asked - 2 * DAY
+                for p in self.remembered("planes", asked)
+            ),
+            "seats": self._newest("planes", "seats", mine, asked, 4 * DAY),
         }
 
     def _newest(self, source, column, mine, asked, within):
@@ -281,6 +300,7 @@ def _rows(random, corrected):
             [2**53 + n for n in range(12)],
             lambda of, at: {"id": of, "judged": at, "failed": maybe(int(random.integers(2)))},
         ),
+        "planes": (range(6), lambda of, at: {"plane": of, "listed": at, "kind": of_kind(), "seats": number()}),
     }
     rows = []
     for source, (keys, make) in makers.items():

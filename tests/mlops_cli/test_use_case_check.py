@@ -14,7 +14,7 @@ from toy import ORDERS, RESULTS, TOY, build
 from mlops import context
 from mlops.contract import Column, ConfigError, Feature, Label, Model, feature
 from mlops.contract.names import RESERVED
-from mlops.data.table_schemas import TABLES
+from mlops.data.table_schemas import REASONS, TABLES, feature_columns, prediction_columns
 from mlops_cli.use_case_check import find_problems
 
 LABEL, POLICY, ENTITY = TOY.label, TOY.policy, TOY.entity
@@ -73,6 +73,14 @@ def test_a_misspelled_name_is_told_with_the_one_that_is_meant():
 
 def test_the_reserved_names_are_those_of_the_tables():
     assert {*TABLES, "features", "predictions", "shadow_predictions"} == RESERVED
+
+
+def test_a_key_with_the_name_of_another_column_of_its_tables_is_refused():
+    classes = replace(TOY, label=replace(LABEL, kind="classes", classes=("a", "b", "c")))
+    written = {c.name for c in (*prediction_columns(TOY), *prediction_columns(classes), *feature_columns(TOY))}
+    for name in sorted({*written, REASONS} - {*ENTITY.key} - {f.name for f in TOY.features}):
+        with pytest.raises(ConfigError, match=f"the entity's key '{name}' has the name of another column"):
+            replace(TOY, entity=replace(ENTITY, key=(name,)))
 
 
 def loaded(monkeypatch, tmp_path, make):

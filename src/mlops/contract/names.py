@@ -18,8 +18,10 @@ RESERVED = frozenset({
 """Names of the tables that the jobs write beside those of the sources."""
 _TIMES = ("event_time", "prediction_time", "batch")
 """Columns of the feature table beside the entity's key and the features."""
-_PREDICTED = ("event_time", "prediction_time", "scored_at", "prediction", "model_version", "endpoint_request_id")
-"""Columns of the table of predictions beside the entity's key."""
+_WRITTEN = (
+    *_TIMES, "scored_at", "prediction", "probabilities", "model_version", "endpoint_request_id", "reasons",
+)  # fmt: skip
+"""Columns of the tables of features and predictions beside the entity's key and the features."""
 
 
 def check_names(
@@ -49,9 +51,9 @@ def check_names(
         names = [feature.name for feature in features]
         problems += _find_repeated("feature", names)
         problems += [
-            f"the entity's key {name!r} has the name of another column of the table predictions: rename it"
+            f"the entity's key {name!r} has the name of another column of the table features or predictions: rename it"
             for name in entity.key
-            if name in _PREDICTED
+            if name in _WRITTEN
         ]
         taken = sorted({*names} & {*entity.key, *_TIMES})
         problems += [f"feature {name!r} has the name of a key or time column of the feature table" for name in taken]

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,7 +162,10 @@ def _run_all(
 def find_broken_rows(
     rows: pa.Table, expectations: Sequence[Expectation], required: Collection[str] = ()
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Find the positions of rows that break an expectation on single rows, by the name of the rule.
+    """Find the positions of rows that lack a required value or break an expectation, by the name of the rule.
+
+    A row that lacks a required value is judged by no expectation: beside it, pandas has another type for the column, so
+    that the other rows would be judged in another way than alone. Ingestion sets such rows aside first, too.
 
     Raises:
         ConfigError: as `run_expectations`, or an expectation has another action than quarantine.
@@ -171,7 +175,11 @@ def find_broken_rows(
             f"expectations {', '.join(others)} of the entity must have the action quarantine: rows are scored in "
             "parts, and a rule on a whole batch belongs to a source"
         )
-    return {o.rule: np.array(o.positions, "int64") for o in run_expectations(rows, expectations, required)}
+    breaks = {f"{name}:required": np.flatnonzero(rows.column(name).is_null()) for name in required}
+    whole = np.setdiff1d(np.arange(rows.num_rows), [*chain.from_iterable(breaks.values())])
+    # Great Expectations is loaded only where there is a row to judge and an expectation to run.
+    outcomes = run_expectations(rows.take(whole), expectations, required) if len(whole) else ()
+    return breaks | {o.rule: whole[[*o.positions]] for o in outcomes}
 
 
 def _definition() -> Any:
@@ -209,8 +217,8 @@ def _selecting_frame(frame: pd.DataFrame, expectations: Sequence[Expectation], r
     """Make a frame that evaluates each condition once. It keeps no selected rows, since a batch may be large.
 
     Great Expectations evaluates the condition again for each figure of each rule, which takes half of the time of a
-    small batch. It cannot compare optional whole numbers of two columns where one is missing, so these are floats to
-    it, in every batch; conditions get them as whole numbers.
+    small batch. It cannot compare whole numbers of pandas' own type with a column where a value is missing. So optional
+    ones are floats to it, in every batch, and required ones NumPy's; conditions get both as they are.
     """
     import pandas as pd
 
@@ -224,9 +232,9 @@ def _selecting_frame(frame: pd.DataFrame, expectations: Sequence[Expectation], r
             return self.loc[chosen[key]]
 
     chosen: dict[Any, Any] = {}
-    compared = {name for e in expectations if len(names := _columns_of(e.rule)) > 1 for name in names} - {*required}
-    floats = [name for name in compared if name in frame and frame[name].dtype == "Int64"]
-    return SelectingFrame(frame.astype(dict.fromkeys(floats, "float64")))
+    compared = {name for e in expectations if len(names := _columns_of(e.rule)) > 1 for name in names}
+    longs = [name for name in compared if name in frame and frame[name].dtype == "Int64"]
+    return SelectingFrame(frame.astype({name: "int64" if name in required else "float64" for name in longs}))
 
 
 def select_rows(frame: pd.DataFrame, condition: str, required: Collection[str], **given: Any) -> Any:

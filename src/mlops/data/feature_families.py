@@ -4,10 +4,12 @@ A feature reads the rows of a source that have the same values as the entity in 
 columns that all reads of a feature share are its keys. Features with the same keys are a family, and rows of other
 values of the keys count for none of its entities: so a family can be cut into shards of the keys' values. A family
 without keys can only be cut by time. Sources without history are reference tables: they are cut by the keys where all
-reads have these, and else every group gets them whole. Features that read them alone have keys by them.
+reads have these and all versions of a row then lie in one shard, and else every group gets them whole. Features that
+read them alone have keys by them.
 
-What a group lacks are versions of a row that have other values of the keys and so lie in another shard. When a row is
-superseded is therefore computed before the cut, and travels with the row (`point_in_time.SUPERSEDED`).
+What a group lacks of other sources are versions of a row that have other values of the keys and so lie in another
+shard. When a row is superseded is therefore computed before the cut, and travels with the row
+(`point_in_time.SUPERSEDED`).
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ def find_families(use_case: UseCase) -> tuple[Family, ...]:
         by_keys.setdefault(keys.get(feature.name, first), []).append(feature)
     families = []
     for family_keys, features in by_keys.items():
-        shards = _find_ways(family_keys, [read for feature in features for read in asked[feature.name]])
+        shards = _find_ways(use_case, family_keys, [read for feature in features for read in asked[feature.name]])
         known = compute_on_nothing(use_case.entity, features, use_case.sources)
         reach = {name: known.longest_reach()[name] for name in known.columns_read()}
         families.append(Family(tuple(features), family_keys, shards, known.columns_read(), reach))
@@ -98,15 +100,27 @@ def _find_shared_keys(use_case: UseCase, reads: Sequence[Read]) -> tuple[str, ..
     return shared if shared or with_history else None
 
 
-def _find_ways(keys: tuple[str, ...], reads: Sequence[Read]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Find each source's ways to meet the keys; a source of which some read does not meet them is left out."""
+def _find_ways(
+    use_case: UseCase, keys: tuple[str, ...], reads: Sequence[Read]
+) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Find each source's ways to meet the keys; a source that some read does not let cut is left out."""
     ways: dict[str, set[tuple[str, ...] | None]] = {}
     for source, by, columns in reads:
         meets = dict(zip(by, columns, strict=True))
-        ways.setdefault(source, set()).add(tuple(meets[key] for key in keys) if set(keys) <= set(by) else None)
+        way = tuple(meets[key] for key in keys) if set(keys) <= set(by) else None
+        ways.setdefault(source, set()).add(way if way is not None and _can_be_cut(use_case, source, way) else None)
     return {
         source: tuple(sorted(way for way in of if way is not None)) for source, of in ways.items() if None not in of
     }
+
+
+def _can_be_cut(use_case: UseCase, name: str, columns: tuple[str, ...]) -> bool:
+    """Whether a shard by these columns knows when its rows are superseded, or has all versions of each of them.
+
+    Reference tables have no SUPERSEDED, so the versions of a row must agree in the columns: these belong to its key.
+    """
+    source = use_case.source(name)
+    return source.history is not None or name == use_case.entity.source or {*columns} <= {*source.key}
 
 
 def choose_cut(sizes: Sequence[SourceSize], share: float, limit: int, *, has_keys: bool) -> Cut:

@@ -80,7 +80,8 @@ def score_rows(
         for part in parts:
             if not part.num_rows:
                 continue
-            inputs, breaks = part.select(features).to_pandas(), _find_breaks(part, required, expectations())
+            inputs = part.select(features).to_pandas()
+            breaks = find_broken_rows(pa.Table.from_batches([part]), expectations(), required)
             scores, broken = score_valid_rows(pipeline, inputs, use_case, breaks)
             packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
             columns = [_to_arrow(packed[column], arrow_type(types[column]), is_broken) for column in names]
@@ -91,19 +92,6 @@ def score_rows(
             yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *added])
 
     return rows.mapInArrow(score, schema)
-
-
-def _find_breaks(
-    part: pa.RecordBatch, required: Sequence[str], expectations: Sequence[Expectation]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Find the rows of a batch that lack a required value or break an expectation, by the rule's name.
-
-    Great Expectations is loaded only where there is a row to score and an expectation to run.
-    """
-    import pyarrow as pa
-
-    breaks = {f"{name}:required": np.flatnonzero(part.column(name).is_null()) for name in required}
-    return breaks | find_broken_rows(pa.Table.from_batches([part]), expectations, required)
 
 
 def arrow_type(type_: str) -> pa.DataType:

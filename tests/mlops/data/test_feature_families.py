@@ -21,9 +21,10 @@ DAY = timedelta(days=1)
 def test_features_lie_in_families_of_the_columns_that_all_their_reads_share():
     families = {family.keys: family for family in find_families(SHOP)}
     assert {keys: [f.name for f in family.features] for keys, family in families.items()} == {
-        ("kind",): ["size", "kind", "visits", "due_soon", "last_value", "price", "weight"],
+        ("kind",): ["size", "kind", "visits", "due_soon", "last_value", "price", "weight", "planes", "seats"],
         (): ["mean_value"],
     }
+    # Versions of a plane can have several kinds, and would lie in several shards: each shard gets all planes.
     assert families["kind",].shards == dict.fromkeys(("orders", "prices", "visits", "kinds"), (("kind",),))
     assert families[()].shards == {"visits": ((),)}
     assert set(families[()].columns) == {"visits"}
@@ -54,7 +55,7 @@ def computed_in_parts(use_case, frames, shards, block):
     """As `large_features` does it, on plain frames."""
     entity, by_name = use_case.entity, {source.name: source for source in use_case.sources}
     sent = {
-        name: frame if by_name[name].history is None else superseded(by_name[name], frame)
+        name: frame if by_name[name].history is None and name != entity.source else superseded(by_name[name], frame)
         for name, frame in frames.items()
     }
     rows = sent[entity.source]
@@ -114,7 +115,13 @@ def test_a_cut_bounds_the_largest_group_where_time_can(has_keys, sizes, share, l
 
 def test_a_family_sees_rows_as_long_as_its_features_read_them():
     families = {family.keys: family for family in find_families(SHOP)}
-    assert families["kind",].reach == {"orders": DAY, "visits": DAY, "prices": DAY / 2, "kinds": None}
+    assert families["kind",].reach == {
+        "orders": DAY,
+        "visits": DAY,
+        "prices": DAY / 2,
+        "kinds": None,
+        "planes": 4 * DAY,
+    }
     assert families[()].reach == {"visits": 2 * DAY}  # by another time than that since when a row is known
 
 
