@@ -224,8 +224,17 @@ BODIES = st.one_of(
 
 @settings(max_examples=60)  # each asks two models
 @given(
-    BODIES.map(lambda body: json.dumps(body).encode()) | st.binary(max_size=20),
-    st.sampled_from(["application/json"] * 4 + ["application/json; charset=utf-8", "text/csv", "text/plain"]),
+    st.builds(
+        lambda body, encoding: json.dumps(body).encode(encoding),
+        BODIES,
+        st.sampled_from(["utf-8"] * 4 + ["utf-8-sig", "utf-16"]),
+    )
+    | st.binary(max_size=20),
+    st.sampled_from(
+        ["application/json"] * 4
+        + ["application/json; charset=utf-8", "application/json;charset=UTF-8 ", "application/json; charset=latin-1"]
+        + ["application/json;", "Application/JSON", "text/csv", "text/plain"]
+    ),
 )
 def test_any_body_gets_the_answer_that_mlflow_gives(both, body, kind):
     """MLflow's own code answers for MLflow's own copy of the model; errors differ in nothing but the stack trace."""
@@ -264,6 +273,34 @@ def test_requests_by_key_reach_the_version_and_an_unknown_key_does_not(both):
         status, text = ask(f"{url}/invocations", {"inputs": {"id": [1, 4]}})
         assert (status, json.loads(text)["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
         assert ask(f"{url}/ping")[0] == 200
+
+
+KINDS = ["application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_request_by_key_is_filled_in_wherever_mlflow_reads_its_whole_form(both, kind, encoding):
+    answer = answer_requests(both[0], partial(fill_features, use_case=TOY, find=lambda key: ROW))
+    whole, by_key = (
+        answer(json.dumps({"dataframe_records": [row]}).encode(encoding), kind) for row in (ROW, {"id": 1})
+    )
+    assert (by_key.status, by_key.response) == (whole.status, whole.response)
+    assert whole.status == 200
+
+
+@pytest.mark.parametrize("kind", ["Application/JSON", "application/json; charset=latin-1", "application/json; v=1"])
+def test_a_request_of_a_kind_that_mlflow_refuses_reads_no_features(both, kind):
+    answer = answer_requests(both[0], lambda request: pytest.fail("the features were read"))
+    assert answer(b'{"dataframe_records": [{"id": 1}]}', kind).status == 415
+
+
+def test_an_error_while_features_are_read_is_not_taken_for_bad_json(both):
+    def fail(request):
+        raise ValueError("the table cannot be read")
+
+    with pytest.raises(ValueError, match="the table cannot be read"):
+        answer_requests(both[0], fail)(b'{"dataframe_records": [{"id": 1}]}', "application/json")
 
 
 def test_a_changed_file_or_another_digest_is_never_served(files, tmp_path):

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
+type Owner = tuple[int, ...]
+"""Positions of the features that an input of the model depends on."""
+
+# Normalizer is none of them, though its outputs have the names of its inputs: it divides a row by the row's length.
+_ONE_TO_ONE = (
+    "Binarizer", "MaxAbsScaler", "MinMaxScaler", "OrdinalEncoder", "PowerTransformer", "QuantileTransformer",
+    "RobustScaler", "StandardScaler", "TargetEncoder",
+)  # fmt: skip
+"""Transformers of scikit-learn that compute each output from the input at its place."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -91,7 +101,11 @@ def explain_rows(pipeline: Pipeline, inputs: pd.DataFrame) -> Contributions:
     model, rows = pipeline[-1], pipeline[:-1].transform(inputs) if len(pipeline) > 1 else inputs
     untyped: Any = rows  # a matrix, which may be sparse, or a frame
     dense = np.asarray(untyped.toarray() if hasattr(untyped, "toarray") else untyped, dtype=np.float64)
-    owners = _input_names(pipeline)
+    # A first step that keeps no names takes columns by position, so that those of the rows are the ones.
+    features = [str(name) for name in getattr(pipeline, "feature_names_in_", inputs.columns)]
+    steps = [step for _, step in pipeline.steps[:-1]]
+    traced = _trace_steps(steps, [(place,) for place in range(len(features))], dense.shape[1])
+    owners = [" + ".join(features[place] for place in owner) for owner in traced]
     if len(owners) != dense.shape[1]:
         raise ModelError(f"the {dense.shape[1]} inputs of {type(model).__name__} cannot be traced to features")
     split = _SPLITS[type(model).__name__]
@@ -164,36 +178,85 @@ def _ask(model: Any, rows: Any) -> tuple[Array, Sequence[Any]]:
     return scores, list(model.classes_) if scores.ndim == 2 and scores.shape[1] > 1 else []
 
 
-def _input_names(pipeline: Pipeline) -> list[str]:
-    """Name the feature that each input of the last step comes from; several features are joined by " + "."""
+def _trace_steps(steps: Sequence[Any], owners: Sequence[Owner], size: int) -> list[Owner]:
+    """Trace each of the outputs that some steps make one after the other, as `_trace_outputs`."""
+    parts = [part for step in steps for part in _list_parts(step)]
+    sizes = [*(getattr(part, "n_features_in_", None) for part in parts[1:]), size]
+    for part, made in zip(parts, sizes, strict=False):
+        owners = _trace_outputs(part, owners, made)
+    return list(owners)
+
+
+def _list_parts(step: Any) -> Iterator[Any]:
+    """Yield the transformers of a step, which may be a pipeline or nothing."""
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(step, Pipeline):
+        for _, part in step.steps:
+            yield from _list_parts(part)
+    elif step is not None and not isinstance(step, str):  # "passthrough"
+        yield step
+
+
+def _trace_outputs(step: Any, owners: Sequence[Owner], size: int | None) -> list[Owner]:
+    """Trace each output of a fitted transformer to the features that it depends on.
+
+    An output belongs to one input only where the kind of step is known to compute it from that input. Numbers and names
+    of outputs do not say so: PCA makes as many outputs as inputs, and Normalizer gives them the inputs' names.
+
+    Args:
+        step: a transformer.
+        owners: the features of each input.
+        size: number of outputs; None: the step tells it.
+    """
     from sklearn.compose import ColumnTransformer
 
-    names = [str(name) for name in pipeline.feature_names_in_]
-    for step in pipeline[:-1]:
-        if isinstance(step, ColumnTransformer):
-            names = [name for _, name in sorted(_column_owners(step, names))]
-        else:
-            names = _output_owners(step, names)
-    return names
+    if type(step) is ColumnTransformer:
+        return [owner for _, owner in sorted(_trace_columns(step, owners), key=lambda item: item[0])]
+    if size is None:
+        try:
+            size = len(step.get_feature_names_out())
+        except AttributeError:
+            raise ModelError(f"{type(step).__name__} does not name its outputs: they cannot be traced") from None
+    own = _own_columns(step)
+    if own is not None and len(own) == size:
+        return [owners[place] for place in own]
+    return [tuple(sorted({place for owner in owners for place in owner}))] * size
 
 
-def _column_owners(step: ColumnTransformer, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _trace_columns(step: ColumnTransformer, owners: Sequence[Owner]) -> Iterator[tuple[int, Owner]]:
     """Yield position and owner of each output of a column transformer."""
-    for name, part, columns in step.transformers_:
+    for name, part, _ in step.transformers_:
         place = step.output_indices_[name]
         if place.stop == place.start:
             continue
-        taken = [column if isinstance(column, str) else names[int(column)] for column in columns]
-        owners = taken if isinstance(part, str) else _output_owners(part, taken, place.stop - place.start)
-        yield from zip(range(place.start, place.stop), owners, strict=True)
+        # The columns as they were declared may be names, positions, a slice or a mask; these are positions always.
+        taken = [owners[column] for column in step._transformer_to_input_indices[name]]  # noqa: SLF001
+        made = _trace_steps([part], taken, place.stop - place.start)
+        yield from zip(range(place.start, place.stop), made, strict=True)
 
 
-def _output_owners(step: Any, names: Sequence[str], count: int | None = None) -> list[str]:
-    """Return the owner of each output of one transformer with these inputs."""
-    if hasattr(step, "_n_features_outs"):  # one-hot codes: several outputs per input
-        return [name for name, outputs in zip(names, step._n_features_outs, strict=True) for _ in range(outputs)]  # noqa: SLF001
-    size = len(step.get_feature_names_out()) if count is None else count
-    return list(names) if size == len(names) else [" + ".join(names)] * size
+def _own_columns(step: Any) -> Sequence[int] | None:
+    """Return the position of the one input that each output is computed from; None: that is not known."""
+    from sklearn import preprocessing
+    from sklearn.feature_selection import SelectorMixin
+    from sklearn.impute import SimpleImputer
+
+    every = range(getattr(step, "n_features_in_", 0))
+    if type(step) in {getattr(preprocessing, name) for name in _ONE_TO_ONE}:
+        return every
+    if type(step) is preprocessing.FunctionTransformer:
+        return every if step.func is None or (isinstance(step.func, np.ufunc) and not step.func.signature) else None
+    if type(step) is preprocessing.OneHotEncoder:
+        return np.repeat(every, step._n_features_outs).tolist()  # noqa: SLF001
+    if isinstance(step, SelectorMixin):
+        chosen: list[int] = step.get_support(indices=True).tolist()
+        return chosen
+    if type(step) is SimpleImputer:
+        keeps = step.strategy == "constant" or step.keep_empty_features
+        kept = every if keeps else np.flatnonzero(~pd.isna(step.statistics_)).tolist()
+        return [*kept, *(step.indicator_.features_.tolist() if step.add_indicator else ())]
+    return None
 
 
 def _split_lightgbm(model: Any, rows: Array, index: int) -> tuple[Array, Array]:

@@ -50,24 +50,39 @@ def make_responder(
     threads = ThreadpoolController()
 
     def answer(body: bytes, kind: str | None) -> InvocationsResponse:
-        if kind == _JSON:
-            try:
-                request = from_json(body, cache_strings="keys")
-                filled = request if fill is None else fill(request)
-            except DataError as error:
-                missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": str(error)}
-                return InvocationsResponse(json.dumps(missing), 404, _JSON)
-            except ValueError:
-                return _ask_mlflow(served, body, kind)
-            if filled is not request:
-                request, body = filled, json.dumps(filled).encode()
-            with threads.limit(limits=1, user_api="openmp"):
-                text = _answer_rows(request, inputs, predict)
-            if text is not None:
-                return InvocationsResponse(text, 200, _JSON)
-        return _ask_mlflow(served, body, kind)
+        if not _is_json(kind):
+            return _ask_mlflow(served, body, kind)
+        try:
+            request = _decode(body)
+        except ValueError:
+            return _ask_mlflow(served, body, kind)
+        try:  # apart from the decoding: an error of `fill` is none of the request's JSON
+            filled = request if fill is None else fill(request)
+        except DataError as error:
+            missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": str(error)}
+            return InvocationsResponse(json.dumps(missing), 404, _JSON)
+        if filled is not request:
+            request, body = filled, json.dumps(filled).encode()
+        with threads.limit(limits=1, user_api="openmp"):
+            text = _answer_rows(request, inputs, predict)
+        return _ask_mlflow(served, body, kind) if text is None else InvocationsResponse(text, 200, _JSON)
 
     return answer
+
+
+def _is_json(kind: str | None) -> bool:
+    """Whether MLflow takes a body of this content type as JSON: it knows one parameter, `charset=utf-8`."""
+    type_, *parameters = (part.strip() for part in (kind or "").split(";"))
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return type_ == _JSON and all(name == "charset" and value.lower() == "utf-8" for name, _, value in pairs)
+
+
+def _decode(body: bytes) -> Any:
+    """Decode JSON; `json.loads`, as which MLflow decodes, also takes a mark of byte order and lone surrogates."""
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError:
+        return json.loads(body)
 
 
 def _answer_rows(request: Any, inputs: Mapping[str, str], predict: Callable[[pd.DataFrame], Any]) -> str | None:

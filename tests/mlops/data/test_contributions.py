@@ -11,15 +11,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import toy
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    QuantileTransformer,
+    StandardScaler,
+)
 
 from mlops.contract import ConfigError, ModelError
 from mlops.data import contributions
@@ -201,6 +214,92 @@ def test_linear_models_and_codes_of_several_columns(seed):
     for model, label in ((LogisticRegression(), score > 1), (LinearRegression(), score)):
         pipeline = Pipeline([("inputs", inputs), ("model", model)]).fit(frame, label)
         assert set(explain_row(pipeline, frame.iloc[[3]]).contributions) == set(frame.columns)
+
+
+class Reverse(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Says that its outputs are its inputs, and reverses them."""
+
+    def fit(self, X, y=None):  # noqa: N803 (scikit-learn's name)
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):  # noqa: N803 (as above)
+        return np.asarray(X)[:, ::-1]
+
+
+TRANSFORMERS = st.sampled_from([
+    None, "passthrough", PCA(), PCA(2), StandardScaler(), Normalizer(), Reverse(), PolynomialFeatures(2), KNNImputer(),
+    QuantileTransformer(n_quantiles=20), SimpleImputer(add_indicator=True), SimpleImputer(keep_empty_features=True),
+    SimpleImputer(strategy="constant", fill_value=0, add_indicator=True, keep_empty_features=True),
+    KBinsDiscretizer(3, encode="ordinal", quantile_method="averaged_inverted_cdf"), OneHotEncoder(drop="first",
+    sparse_output=False, max_categories=4, handle_unknown="infrequent_if_exist"), VarianceThreshold(),
+    FunctionTransformer(), FunctionTransformer(np.abs, feature_names_out="one-to-one"),
+    OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+    FunctionTransformer(lambda rows: np.asarray(rows)[:, ::-1], feature_names_out="one-to-one"),
+    FeatureUnion([("reversed", Reverse()), ("scaled", StandardScaler())]),
+])  # fmt: skip
+COLUMNS = st.sampled_from([
+    ["a", "b"], ["c", "a"], [2, 0], slice(1, 3), [False, True, True, False], [-1, 0], ["d"], [0],
+])  # fmt: skip
+PARTS = st.lists(TRANSFORMERS, min_size=1, max_size=2).map(lambda steps: make_pipeline(*steps))
+
+
+@st.composite
+def column_transformers(draw):
+    parts = draw(st.lists(st.tuples(PARTS | st.just("passthrough"), COLUMNS), min_size=1, max_size=3))
+    named = [(str(place), part, columns) for place, (part, columns) in enumerate(parts)]
+    return ColumnTransformer(named, remainder=draw(st.sampled_from(["drop", "passthrough", StandardScaler()])))
+
+
+@settings(max_examples=25)
+@given(st.lists(TRANSFORMERS | PARTS | column_transformers(), min_size=1, max_size=3), st.integers(0, 99))
+@pytest.mark.filterwarnings("ignore")
+def test_a_change_of_one_feature_changes_only_contributions_under_its_name(steps, seed):
+    """Whatever the steps are: a contribution whose owner lacks the feature does not depend on it."""
+    generator = np.random.default_rng(seed)
+    frame = pd.DataFrame(generator.integers(-3, 4, (60, 4)).astype(float), columns=[*"abcd"])
+    frame["b"] *= generator.integers(0, 2)  # of some frames a column is constant, of some it is missing
+    frame.loc[generator.random(60) < generator.choice([0, 0, 0.3, 1]), "c"] = np.nan
+    try:
+        last = SimpleImputer(strategy="constant", fill_value=0.0), LinearRegression()
+        model = clone(make_pipeline(*steps, *last))  # a step may be drawn twice
+        model.fit(frame, generator.normal(size=60))
+    except (ValueError, np.linalg.LinAlgError):  # PCA takes no missing values, and no column fewer than it makes
+        reject()
+    before = explain_rows(model, frame)
+    assert before.is_exact.all()
+    for name in frame.columns:
+        moved = frame.assign(**{name: frame[name].to_numpy()[::-1]})
+        after = explain_rows(model, moved)
+        others = [place for place, owner in enumerate(before.names) if name not in owner.split(" + ")]
+        assert after.values[:, others] == pytest.approx(before.values[:, others], abs=1e-6)
+
+
+def test_contributions_of_mixed_and_of_traced_inputs():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": generator.normal(size=400), "b": 3 * generator.normal(size=400), "e": np.nan})
+    frame.loc[::3, "b"] = np.nan
+    texts = pd.DataFrame({"k": ["x"] * 300, "z": generator.choice(["u", "v", "w"], 300)})
+    codes = make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder(drop="first"))
+    row = pd.DataFrame({"a": [1.0], "b": [0.0]})
+
+    def explain(steps, given, label, asked):
+        return explain_row(make_pipeline(steps, LinearRegression()).fit(given, label), asked).contributions
+
+    numbers = frame[["a", "b"]].fillna(0)
+    assert explain(PCA(), numbers, frame["a"] * 2, row).keys() == {"a + b"}
+    scaled = explain(StandardScaler(), numbers, frame["a"] * 2, row)
+    assert scaled["b"] == pytest.approx(0) != pytest.approx(scaled["a"])
+    frame, asked = frame[["e", "a", "b"]], row.assign(e=np.nan)[["e", "a", "b"]]
+    with pytest.warns(UserWarning, match="Skipping features without any observed values"):
+        filled = explain(SimpleImputer(add_indicator=True), frame, frame["a"], asked)
+    assert filled == pytest.approx({"a": 1, "b": 0, "e": 0}, abs=1e-6)
+    for step in (codes, ColumnTransformer([("codes", codes, ["k", "z"])])):
+        coded = explain(step, texts, texts["z"] == "v", pd.DataFrame({"k": ["x"], "z": ["v"]}))
+        assert coded == pytest.approx({"z": 1.0})
+    column = FunctionTransformer(lambda values: np.reshape(values, (-1, 1)))
+    first = ColumnTransformer([("column", column, "a")], remainder="passthrough")  # one name, not a list of them
+    assert explain(first, numbers, frame["a"], row) == pytest.approx({"a": 1.0, "b": 0.0}, abs=1e-9)
 
 
 def test_the_toys_pipeline_and_a_model_without_an_exact_way():
