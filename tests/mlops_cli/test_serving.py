@@ -261,6 +261,29 @@ def test_the_common_form_does_not_reach_mlflow(both, monkeypatch):
         assert answer(json.dumps(body).encode(), "application/json").status == 200
 
 
+def test_a_request_that_takes_too_long_ends_with_504_and_mlflow_s_other_middlewares_stay(both, monkeypatch):
+    init, paths = scoring_server.init, []
+
+    def init_with_another(served):
+        app = init(served)
+
+        @app.middleware("http")
+        async def note_path(request, call_next):
+            paths.append(request.url.path)
+            return await call_next(request)
+
+        return app
+
+    monkeypatch.setattr(scoring_server, "init", init_with_another)
+    monkeypatch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
+    monkeypatch.setattr(
+        "mlops.platform.scoring_server.answer_requests", lambda served, fill: lambda body, kind: time.sleep(1.5)
+    )
+    with listening(make_app(both[0])) as url:
+        assert ask(f"{url}/invocations", {}) == (504, "Request processing time exceeded limit")
+    assert paths == ["/invocations"]
+
+
 def test_requests_by_key_reach_the_version_and_an_unknown_key_does_not(both):
     def find(key):
         if key["id"] != 1:

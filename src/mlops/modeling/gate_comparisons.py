@@ -63,7 +63,7 @@ def rollout_rules(question: Question, policy: Policy) -> dict[str, Judge]:
     """List the rules that a version fails which is, with confidence, worse than the one before it.
 
     The gate wants the proof that a version is not worse. On the rows of a rollout even a better version cannot give it:
-    of 23 samples of 1,000 flights, two had been passed (`benchmarks rollout`).
+    of 23 samples of 1,000 flights, the gate's rules pass two (`benchmarks rollout`).
     """
     return {
         **{f"not_worse_{one.name}": partial(_check_worse, figure=one) for one in _list_figures(question, policy)},
@@ -72,11 +72,11 @@ def rollout_rules(question: Question, policy: Policy) -> dict[str, Judge]:
 
 
 def _check_worse(case: Case, *, figure: _Comparison) -> Finding:
-    y = np.asarray(case.champion_scores.y, "float64")
-    if figure.name in {case.question.names.ranking, "average_precision"} and not case.question.is_measurable(
-        y, case.policy
-    ):
-        return True, None, None, f"not judged: the {len(y)} rows are not {case.question.describe_minimum(case.policy)}"
+    y, question = np.asarray(case.champion_scores.y, "float64"), case.question
+    is_ranking = figure.name in {question.names.ranking, "average_precision"}
+    if is_ranking and not question.is_measurable(y, case.policy):
+        minimum = question.describe_minimum(case.policy)
+        return True, None, None, f"not judged: the {len(y)} rows lack what ranking takes, {minimum}"
     return figure.judge(case, prove_worse=True)
 
 

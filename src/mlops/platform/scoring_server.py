@@ -137,8 +137,8 @@ def make_app(served: PyFuncModel, fill: Fill | None = None) -> FastAPI:
     from starlette.routing import Route
 
     app: FastAPI = init(served)
-    # MLflow's own limit of time is a middleware around all routes, which costs a request 0.5 ms.
-    app.user_middleware.clear()
+    # MLflow's own limit of time is a middleware around all routes, which costs a request 0.5 ms; others stay.
+    app.user_middleware = [one for one in app.user_middleware if not _limits_time(one.kwargs.get("dispatch"))]
     limit: Any = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
     answer, timeout = answer_requests(served, fill), limit.get()
 
@@ -154,6 +154,10 @@ def make_app(served: PyFuncModel, fill: Fill | None = None) -> FastAPI:
     place = next(place for place, route in enumerate(routes) if getattr(route, "path", "") == _PATH)
     routes[place] = Route(_PATH, invoke, methods=["POST"])
     return app
+
+
+def _limits_time(middleware: Any) -> bool:
+    return getattr(middleware, "__name__", "") == "timeout_middleware"
 
 
 def answer_requests(served: PyFuncModel, fill: Fill | None = None) -> Callable[[bytes, str | None], Any]:
