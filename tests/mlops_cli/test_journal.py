@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,11 @@ ACCEPTED = {"verdict": "accepted"}
 
 
 @pytest.fixture
-def registry(home: Path) -> MlflowClient:
+def registry(home: Path, empty_store: Path) -> MlflowClient:
     """A home that knows target prod, and both targets' models without any version."""
     from mlops.platform.registry import Registry
+
+    shutil.copy(empty_store, home)
 
     def parameters(**values: str) -> list[dict[str, str]]:
         return [{"name": name, "default": value} for name, value in values.items()]

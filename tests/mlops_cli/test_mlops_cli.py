@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from life import living, two_accepted, write_without_spark
+from life import living, write_without_spark
 
 from mlops.contract import ModelError
 from mlops.platform.model_scan import artifact_digest
@@ -23,11 +23,10 @@ from mlops_cli.options import ALIASES
 
 
 @pytest.fixture(scope="module")
-def life(tmp_path_factory):
-    """The versions of the fixture `versions`, in a home whose audit tables no Spark has to write."""
-    with living(tmp_path_factory.mktemp("cli")) as life, pytest.MonkeyPatch.context() as patch:
+def life(quick_versions):
+    """The versions, in a home whose audit tables no Spark has to write."""
+    with living(quick_versions) as life, pytest.MonkeyPatch.context() as patch:
         write_without_spark(patch)
-        two_accepted(life)
         yield life
 
 

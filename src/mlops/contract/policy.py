@@ -24,6 +24,10 @@ DRIFT_MIN_ROWS = (50, 300)
 """Smallest and largest number of rows that a week must have to be judged, where `Policy.drift_min_rows` is None."""
 
 
+_map_packages = cache(importlib.metadata.packages_distributions)
+"""Module to packages. It reads the lists of files of all installed packages, which takes a second."""
+
+
 @cache
 def _find_packages(module: str) -> tuple[str, ...]:
     """Find the package on PyPI that a module comes from; none for Python's own, scikit-learn's and the wheel's."""
@@ -33,7 +37,7 @@ def _find_packages(module: str) -> tuple[str, ...]:
         raise ConfigError(f"Model.trusted_types names a type of {module}, which is not installed: add its package")
     wheels = {entry.dist.name for entry in importlib.metadata.entry_points(group="mlops.use_case") if entry.dist}
     # A module that no package lists is one of an editable install: the wheel's own.
-    return tuple(sorted(set(importlib.metadata.packages_distributions().get(module, ())) - wheels))
+    return tuple(sorted(set(_map_packages().get(module, ())) - wheels))
 
 
 ExtraRule = Callable[[GateCase], Rule]

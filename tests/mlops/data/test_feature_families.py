@@ -83,7 +83,7 @@ def computed_in_parts(use_case, frames, shards, block):
 
 
 @given(feeds(), st.integers(1, 3), st.sampled_from([3 * DAY, DAY / 2]))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_features_computed_in_parts_are_those_computed_at_once(runs, shards, block):
     oracle = Oracle()
     for file in (file for run in runs for file in run.files):

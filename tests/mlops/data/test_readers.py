@@ -90,7 +90,7 @@ def contradicted(rows: dict[int, Values]) -> set[int]:
     return {n for n, row in rows.items() if any(row[:2] == other[:2] and row < other for other in rows.values())}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(FILES)
 def test_every_line_is_a_row_or_has_its_rule(content):
     file = File("a.csv", "0", len(content), NOW, content)

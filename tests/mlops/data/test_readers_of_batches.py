@@ -223,7 +223,7 @@ NOTHING = re.compile(
 """Texts in lower case that mean no value."""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(NUMBERS, st.text(st.characters(exclude_categories=["C", "Z"]))), max_size=20))
 def test_what_the_csv_module_writes_comes_back(values):
     import csv
@@ -241,7 +241,7 @@ def test_what_the_csv_module_writes_comes_back(values):
     assert [text or "" for text in rows.table["kind"].to_pylist()] == wanted
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_no_bytes_make_it_fail_and_every_row_is_good_or_has_its_rule(lines):
     content = HEAD.encode() + b"\n".join(lines)
@@ -256,7 +256,7 @@ def test_no_bytes_make_it_fail_and_every_row_is_good_or_has_its_rule(lines):
 ROW = st.tuples(st.integers(1, 4), st.integers(1, 3), st.sampled_from(["", "x", "y"]), st.sampled_from(["", "1", "2"]))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(ROW, max_size=12), st.randoms())
 def test_every_version_of_a_key_stays_once_whatever_the_order(rows, random):
     lines = [f"{key},2024-01-0{day}T00:00:00Z,{kind},{size}\n" for key, day, kind, size in rows]

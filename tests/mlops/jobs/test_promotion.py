@@ -1,4 +1,7 @@
-"""Approval, deployment, promotion and rollback on real MLflow and Delta Lake; nothing is trained or judged here."""
+"""Approval, deployment, promotion and rollback on real MLflow and Delta Lake; nothing is trained or judged here.
+
+By default no Spark writes the audit table here: test_jobs_loop.py deploys and promotes with Spark.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,28 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from life import audit
+from life import audit, living, write_without_spark
 
 from mlops.contract import Conflict, ModelError, UntrustedModel
 from mlops.release import aliases, audit_log
 from mlops.release.version_record import newest_move
 
 
-def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_verdict(life):
-    number = life.promoted("dev", "answers", 1)
-    life.approved("answers", number)
-    job = life.deployed("answers", number, approval="required")
+@pytest.fixture(params=["without Spark", pytest.param("on Spark", marks=pytest.mark.nightly)])
+def either(request, monkeypatch):
+    """The life of two versions, whose audit tables another library of Delta Lake keeps, or Spark."""
+    if request.param == "without Spark":
+        write_without_spark(monkeypatch)
+    with living(request.getfixturevalue("quick_versions" if request.param == "without Spark" else "versions")) as life:
+        yield life
+
+
+def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_verdict(either):
+    number = either.promoted("dev", "answers", 1)
+    either.approved("answers", number)
+    job = either.deployed("answers", number, approval="required")
     copied, judged, approved, deployed = audit(job)
-    source = f"dev.toy.failing/1@{life.claims(life.version('dev', 1)).artifact_digest}"
+    source = f"dev.toy.failing/1@{either.claims(either.version('dev', 1)).artifact_digest}"
     assert (copied["move"], copied["source"], copied["from_version"], copied["to_version"]) == (
         "promotion",
         source,
@@ -31,53 +43,53 @@ def test_the_audit_table_answers_who_what_when_why_from_which_version_on_which_v
     assert (deployed["trained_by"], deployed["artifact_digest"]) == ("trainer", judged["artifact_digest"])
     assert (approved["by"], approved["verdict_digest"]) == ("ada", "0" * 64)
     assert [row["sequence"] for row in (copied, judged, approved, deployed)] == [1, 2, 3, 4]
-    assert life.version("answers", number).tags == {
+    assert either.version("answers", number).tags == {
         "verdict": "accepted", "trained_until": "2024-02-22", "approved_by": "ada", "promoted_from": source,
         "report": "runs:/none/verdict.html", "record": "4",
     }  # fmt: skip
 
 
-def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(life):
-    source = life.version("dev", 2)
-    life.registry.set_tags(source, {"approval": "Approved", "approved_by": "ada"})
-    life.run("promotion", life.promotion("own", 2))
-    copy = life.version("own", 1)
+def test_a_copy_has_its_own_bytes_and_none_of_the_laurels(either):
+    source = either.version("dev", 2)
+    either.registry.set_tags(source, {"approval": "Approved", "approved_by": "ada"})
+    either.run("promotion", either.promotion("own", 2))
+    copy = either.version("own", 1)
     assert not {name for name in copy.tags if name.startswith(("verdict", "approv", "champion", "judged"))}
-    assert life.claims(copy).artifact_digest == life.claims(source).artifact_digest != ""
+    assert either.claims(copy).artifact_digest == either.claims(source).artifact_digest != ""
     assert copy.aliases == ()
-    file = files_of(life, copy)
+    file = files_of(either, copy)
     original = file.read_bytes()
     file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
-    life.registry.load_model(life.recorded(source), life.job("rollback", "dev", reason="none").use_case.model)
+    either.registry.load_model(either.recorded(source), either.job("rollback", "dev", reason="none").use_case.model)
 
 
-def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_clean(life, monkeypatch):
-    genuine = type(life.registry).copy_version
+def test_a_flipped_byte_at_the_destination_is_refused_and_the_next_promotion_is_clean(either, monkeypatch):
+    genuine = type(either.registry).copy_version
 
     def flipping(self, source, model, tags):
         copy = genuine(self, source, model, tags)
-        file = files_of(life, copy)
+        file = files_of(either, copy)
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
         return copy
 
-    monkeypatch.setattr(type(life.registry), "copy_version", flipping)
+    monkeypatch.setattr(type(either.registry), "copy_version", flipping)
     with pytest.raises(UntrustedModel, match=r"flipped\.toy\.failing version 1 had digest .* the copy was deleted"):
-        life.run("promotion", life.promotion("flipped", 1))
-    assert life.registry.list_versions("flipped.toy.failing") == ()
-    assert audit(life.rollback("flipped")) == []
-    monkeypatch.undo()
-    life.run("promotion", life.promotion("flipped", 1))
-    assert [row["by"] for row in audit(life.rollback("flipped"))] == ["release"]
+        either.run("promotion", either.promotion("flipped", 1))
+    monkeypatch.setattr(type(either.registry), "copy_version", genuine)
+    assert either.registry.list_versions("flipped.toy.failing") == ()
+    assert audit(either.rollback("flipped")) == []
+    either.run("promotion", either.promotion("flipped", 1))
+    assert [row["by"] for row in audit(either.rollback("flipped"))] == ["release"]
 
 
-def test_what_was_not_accepted_below_is_not_promoted(life):
-    version = life.trained("dev", seed=2)
-    life.accepted("dev", version.number, verdict="refused")
-    life.registry.set_tags(version, {"verdict": "accepted"})
+def test_what_was_not_accepted_below_is_not_promoted(either):
+    version = either.trained("dev", seed=2)
+    either.accepted("dev", version.number, verdict="refused")
+    either.registry.set_tags(version, {"verdict": "accepted"})
     with pytest.raises(ModelError, match=r"was not accepted where it comes from \(refused\)"):
-        life.run("promotion", life.promotion("none", version.number))
+        either.run("promotion", either.promotion("none", version.number))
 
 
 @pytest.mark.nightly
@@ -145,17 +157,17 @@ def test_a_version_that_was_judged_against_another_champion_is_judged_anew(life)
     assert life.state("stale") == before
 
 
-def test_an_interrupted_move_is_finished_by_the_next_run_down_to_the_last_alias(life):
-    life.promoted("dev", "torn", 1)
-    life.deployed("torn", 1)
-    life.promoted("dev", "torn", 2)
-    job = life.deployed("torn", 2)
-    whole = life.state("torn")
+def test_an_interrupted_move_is_finished_by_the_next_run_down_to_the_last_alias(either):
+    either.promoted("dev", "torn", 1)
+    either.deployed("torn", 1)
+    either.promoted("dev", "torn", 2)
+    job = either.deployed("torn", 2)
+    whole = either.state("torn")
     for alias in ("champion", "previous_champion"):
-        life.registry.drop_alias("torn.toy.failing", alias)
-    life.registry.set_alias(life.version("torn", 2), "challenger")
-    life.run("deployment", job)
-    assert life.state("torn") == whole
+        either.registry.drop_alias("torn.toy.failing", alias)
+    either.registry.set_alias(either.version("torn", 2), "challenger")
+    either.run("deployment", job)
+    assert either.state("torn") == whole
 
 
 @pytest.mark.nightly
@@ -170,9 +182,9 @@ def test_a_champion_that_somebody_deleted_stops_nobody(life):
     assert life.version("gone", 2).aliases == ("champion",)
 
 
-def test_a_champion_cannot_be_deleted(life):
+def test_a_champion_cannot_be_deleted(either):
     with pytest.raises(ModelError, match="is champion and is not deleted"):
-        life.registry.delete_version(life.version("dev", 1))
+        either.registry.delete_version(either.version("dev", 1))
 
 
 @pytest.mark.nightly
@@ -203,11 +215,11 @@ def test_rollback_puts_the_previous_champion_back_and_is_not_undone_by_a_second_
         (" a", "x"), ("a", "x" * 1001), ("a", " x"), ("a", "x\n"),
     ],
 )  # fmt: skip
-def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(life, key, value):
-    version = life.version("dev", 1)
+def test_a_tag_that_unity_catalog_would_refuse_is_refused_here(either, key, value):
+    version = either.version("dev", 1)
     with pytest.raises(ModelError, match=r"^tag "):
-        life.registry.set_tags(version, {"fine": "x", key: value})
-    assert life.version("dev", 1).tags == version.tags
+        either.registry.set_tags(version, {"fine": "x", key: value})
+    assert either.version("dev", 1).tags == version.tags
 
 
 def late(life, job, target, seen):

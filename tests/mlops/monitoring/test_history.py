@@ -95,7 +95,7 @@ def in_order(world, days):
     return open_, {(s, d) for d in set(days) for s, firing in zip(SUBJECTS, world[d], strict=True) if firing}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(WORLDS, ORDERS)
 def test_runs_in_any_order_see_and_change_their_own_past_only(world, days):
     runs = Runs(world)

@@ -97,13 +97,13 @@ def test_two_versions_of_each_kind_are_registered_scored_apart_and_accepted(regi
                 f"dev.kinds.{kind}", pipeline, holdout[names].head(3), method=question.method, trusted_types=(),
                 requirements=["skops==0.16.0"], facts=VersionFacts(), tags={},
             )  # fmt: skip
-        with registry.fetch_files(version) as folder:
-            digest = artifact_digest(folder)
-        trial = run_trial(registry, replace(version, facts=VersionFacts(artifact_digest=digest)), use_case, holdout)
-        assert trial.contract.problems == ()
-        assert np.allclose(trial.p, question.predict_scores(pipeline, holdout[names]))
-        days = holdout["day"].to_numpy("datetime64[D]")
-        scores.append(Scored(holdout["label"].to_numpy(), trial.p, days, holdout[["kind"]], START - timedelta(days=1)))
+        p, days = question.predict_scores(pipeline, holdout[names]), holdout["day"].to_numpy("datetime64[D]")
+        scores.append(Scored(holdout["label"].to_numpy(), p, days, holdout[["kind"]], START - timedelta(days=1)))
+    with registry.fetch_files(version) as folder:
+        digest = artifact_digest(folder)
+    trial = run_trial(registry, replace(version, facts=VersionFacts(artifact_digest=digest)), use_case, holdout)
+    assert trial.contract.problems == ()
+    assert np.allclose(trial.p, p)
     unique = np.unique(scores[0].day)
     coverage = Coverage(pd.DataFrame({"day": unique, **dict.fromkeys(COUNTS, 60)}), pd.Timestamp(unique[0]))
     verdict = decide_verdict(

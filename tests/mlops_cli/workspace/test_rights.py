@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def _calls(task: str) -> set[str]:
     return {call for call in calls if call.split(".")[0] in {"registry", "own", "data", "storage", "streams"}}
 
 
+@cache
 def _taken(job: str) -> dict[str, set[tuple[str, str]]]:
     """The rights that each call of a job takes."""
     calls = set().union(*(_calls(task) for task in _tasks()[job] if (JOBS / f"{task}.py").is_file())) - FREE
