@@ -56,7 +56,7 @@ def test_a_timeout_ends_the_spark_operation_that_the_task_waits_for(spark: Spark
         spark.range(10**13).selectExpr("sum(hash(id))").collect()
 
     begin = time.monotonic()
-    run = runner(tmp_path, {"a": task}, timeout_seconds=2).run_job("main", {})
+    run = runner(tmp_path, {"a": task}, timeout_seconds=1).run_job("main", {})
     assert run.tasks["a"].state == "TIMEDOUT"
     assert time.monotonic() - begin < 10
     begin = time.monotonic()
@@ -68,7 +68,7 @@ def test_a_timeout_of_one_iteration_leaves_the_operations_of_the_others_alone(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     def task(argv: Any) -> None:
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 1.2
         if argv == ["long"]:
             spark.range(0, 10**13, numPartitions=1).selectExpr("sum(hash(id))").collect()
         while time.monotonic() < until:
@@ -77,7 +77,7 @@ def test_a_timeout_of_one_iteration_leaves_the_operations_of_the_others_alone(
     made = runner(tmp_path, {"a": task})
     (spec,) = made.bundle.jobs["main"]["tasks"]
     wheel = {**spec.pop("python_wheel_task"), "parameters": ["{{input}}"]}
-    nested = {"task_key": "each", "timeout_seconds": 4, "python_wheel_task": wheel}
+    nested = {"task_key": "each", "timeout_seconds": 2, "python_wheel_task": wheel}
     # The third starts when the second has ended, and is in the middle of its work when the first is stopped.
     spec["for_each_task"] = {"inputs": '["long", "second", "third"]', "concurrency": 2, "task": nested}
     run = made.run_job("main", {})

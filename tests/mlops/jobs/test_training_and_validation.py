@@ -309,9 +309,13 @@ def test_too_few_days_are_told(toy):
 @pytest.fixture
 def unjudged(toy, trained):
     """The version without verdict, and no champion."""
+    return forget_verdicts(toy, trained)
+
+
+def forget_verdicts(toy, version):
     if toy.own.exists("audit"):
         toy.own.delete_rows("audit", MODEL)
-    return toy.registry.get_version(MODEL, trained.number)
+    return toy.registry.get_version(MODEL, version.number)
 
 
 def verdict_of(toy, number):
@@ -329,10 +333,24 @@ def refused(toy, version):
     return {rule["name"] for rule in document["rules"] if not rule["passed"]}, document
 
 
-def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudged):
-    verdict, version = toy.judge(unjudged.number)
+@pytest.fixture(scope="module")
+def judgements(toy, trained):
+    """What a version is told: while another has the alias by hand, again, and when that one is champion."""
+    version, other = forget_verdicts(toy, trained), toy.train("champion")
+    toy.registry.set_alias(other, "champion")
+    try:
+        first = toy.judge(version.number)
+        row = verdict_of(toy, version.number)
+        again = toy.judge(version.number)
+    finally:
+        toy.registry.drop_alias(MODEL, "champion")
+    made_champion(toy, other)
+    return SimpleNamespace(first=first, row=row, again=again, beside=toy.judge(version.number))
+
+
+def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, judgements):
+    (verdict, version), row = judgements.first, judgements.row
     assert (verdict, version.tags["verdict"]) == ("accepted", "accepted")
-    row = verdict_of(toy, unjudged.number)
     assert (row.verdict, row.judged_against, row.judged_on) == ("accepted", None, "prod.toy")
     assert (row.trained_by, row.artifact_digest) == ("trainer", claims_of(toy, version).artifact_digest)
     page = mlflow.artifacts.load_text(version.tags["report"])
@@ -351,15 +369,16 @@ def test_a_first_version_is_judged_alone_and_its_report_hangs_on_it(toy, unjudge
     }
 
 
-def test_the_same_case_is_judged_once_and_another_champion_is_another_case(toy, unjudged):
-    _, first = toy.judge(unjudged.number)
-    _, again = toy.judge(unjudged.number)
+def test_the_same_case_is_judged_once_and_another_champion_is_another_case(judgements):
+    (_, first), (_, again), (verdict, third) = judgements.first, judgements.again, judgements.beside
     assert again.tags == first.tags
-    made_champion(toy, toy.train("champion"))
-    verdict, third = toy.judge(unjudged.number)
     assert verdict == "accepted"
     assert third.tags["report"] != first.tags["report"]
     assert "beside the champion" in mlflow.artifacts.load_text(third.tags["report"])
+
+
+def test_an_alias_that_was_set_by_hand_is_no_champion(judgements):
+    assert (judgements.first[0], judgements.row.judged_against) == ("accepted", None)
 
 
 @pytest.fixture
@@ -381,42 +400,40 @@ def test_the_case_is_the_data_and_not_its_dates(toy, unjudged, results, spark):
     assert again.tags == other.tags
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("DELETE FROM {} WHERE judged >= '2024-01-26'", "days have no label at all, first 2024-01-26"),
-        pytest.param(
-            "UPDATE {} SET failed = NULL WHERE judged >= '2024-01-26'",
-            "of the reported outcomes carry a label",
-            marks=pytest.mark.nightly,
-        ),
-    ],
-)
-def test_outcomes_that_are_missing_from_the_holdout_refuse(toy, unjudged, results, spark, fault, said):
-    spark.sql(fault.format(results))
-    verdict, version = toy.judge(unjudged.number)
-    found, document = refused(toy, version)
-    assert verdict == "refused"
-    assert "complete" in found
-    assert said in json.dumps(document)
-
-
 def with_policy(**changes):
     return replace(TOY, policy=replace(TOY.policy, **changes))
 
 
 @pytest.mark.parametrize(
-    ("use_case", "rules"),
+    ("use_case", "fault", "rules", "said"),
     [
-        (with_policy(min_ranking=0.99, max_size_mb=0.001, max_latency_ms=0.0), {"floor_auc", "size", "latency"}),
-        pytest.param(replace(TOY, features=TOY.features[:2]), {"contract"}, marks=pytest.mark.nightly),
+        (
+            with_policy(min_ranking=0.99, max_size_mb=0.001, max_latency_ms=0.0),
+            "DELETE FROM {} WHERE judged >= '2024-01-26'",
+            {"floor_auc", "size", "latency", "complete"},
+            "days have no label at all, first 2024-01-26",
+        ),
+        pytest.param(
+            TOY,
+            "UPDATE {} SET failed = NULL WHERE judged >= '2024-01-26'",
+            {"complete"},
+            "of the reported outcomes carry a label",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            replace(TOY, features=TOY.features[:2]), None, {"contract"}, "due_around", marks=pytest.mark.nightly
+        ),
     ],
+    ids=["rules and days without label", "outcomes without label", "a feature that is gone"],
 )
-def test_a_broken_rule_refuses_and_the_run_ends_green(toy, unjudged, use_case, rules):
+def test_a_broken_rule_refuses_and_the_run_ends_green(toy, unjudged, results, spark, use_case, fault, rules, said):
+    if fault:
+        spark.sql(fault.format(results))
     verdict, version = toy.judge(unjudged.number, use_case)
-    found, _ = refused(toy, version)
+    found, document = refused(toy, version)
     assert verdict == "refused"
     assert rules <= found
+    assert said in json.dumps(document)
 
 
 def raising(error):
@@ -492,15 +509,6 @@ def test_a_champion_that_vanished_or_was_changed_is_no_missing_champion(toy, unj
     made_champion(toy, other)  # whose alias was lost
     verdict, _ = toy.judge(unjudged.number)
     assert (verdict, verdict_of(toy, unjudged.number).judged_against) == ("accepted", other.number)
-
-
-def test_an_alias_that_was_set_by_hand_is_no_champion(toy, unjudged):
-    toy.registry.set_alias(toy.train("champion"), "champion")
-    try:
-        assert toy.judge(unjudged.number)[0] == "accepted"
-        assert verdict_of(toy, unjudged.number).judged_against is None
-    finally:
-        toy.registry.drop_alias(MODEL, "champion")
 
 
 def test_a_version_that_is_not_there_is_a_failure_and_no_refusal(toy):

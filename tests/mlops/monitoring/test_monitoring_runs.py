@@ -252,7 +252,7 @@ class Oracle:
         return starts
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.tuples(st.integers(20, DAYS), st.integers(-1, 4)), min_size=2, max_size=5), st.booleans())
 def test_runs_in_any_order_decide_as_the_oracle_does_and_leave_later_rows_alone(runs, train):
     world, oracle = World(), Oracle()
