@@ -25,6 +25,8 @@ from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 PREDICTION_TIME = "_asked"
 """Column of an entity frame that holds its prediction time."""
 ENTITY = "_entity"
+FAMILY = "_family"
+"""Column of a group that says which of several lists of features it computes."""
 
 
 Blocks = list[dict[str, Any]]
@@ -73,14 +75,14 @@ def make_features(
         name: send_to_blocks(rows, use_case.source(name).known_at, memory_of(use_case, name, blocks), blocks)
         for name, rows in sources.items()
     }
-    return compute_groups(use_case, use_case.features, frames, columns, ["_block"])
+    return compute_groups(use_case, [use_case.features], frames, [columns], ["_block"])
 
 
 def compute_groups(
     use_case: UseCase,
-    features: Sequence[Feature],
+    families: Sequence[Sequence[Feature]],
     frames: Mapping[str, DataFrame],
-    columns: Mapping[str, Sequence[str]],
+    columns: Sequence[Mapping[str, Sequence[str]]],
     group: Sequence[str],
     *,
     tasks: int | None = None,
@@ -89,23 +91,31 @@ def compute_groups(
 
     Args:
         use_case: whose features.
-        features: the features.
+        families: lists of its features. If there are several, `group` has FAMILY, the number of the list that a group
+            computes; the other features are null in its rows.
         frames: the entities as ENTITY, and each source by its name.
-        columns: columns to send, by frame.
+        columns: per list of features the columns to send, by frame.
         group: the columns that make groups.
         tasks: number of tasks that compute groups; None: Spark chooses.
     """
     types = {source.name: _frame_types(source) for source in use_case.sources}
     types[ENTITY] = types[use_case.entity.source]
-    shared = sorted({types[kind][column] for kind, names in columns.items() for column in names})
-    packed = [_pack_rows(frame, kind, columns[kind], types[kind], [group, shared]) for kind, frame in frames.items()]
+    shared = sorted({types[kind][name] for sent in columns for kind, names in sent.items() for name in names})
+    packed = [
+        _pack_rows(frame, kind, [sent.get(kind, ()) for sent in columns], types[kind], [group, shared])
+        for kind, frame in frames.items()
+    ]
     key = [(column.name, column.type) for column in table_schemas.entity_columns(use_case)]
-    schema = table_schemas.spark_schema([*key, *((feature.name, feature.dtype) for feature in features)])
+    made = [feature for features in families for feature in features]
+    schema = table_schemas.spark_schema([*key, *((feature.name, feature.dtype) for feature in made)])
+    names = [*(name for name, _ in key), *(feature.name for feature in made)]
 
     def compute(rows: pd.DataFrame) -> pd.DataFrame:
-        unpacked = {kind: _unpack_rows(rows, kind, names, types[kind]) for kind, names in columns.items()}
+        number = int(rows[FAMILY].iloc[0]) if FAMILY in rows else 0
+        unpacked = {kind: _unpack_rows(rows, kind, sent, types[kind]) for kind, sent in columns[number].items()}
         block = unpacked.pop(ENTITY)
-        return point_in_time.compute_features(use_case.entity, features, use_case.sources, block, unpacked)
+        table = point_in_time.compute_features(use_case.entity, families[number], use_case.sources, block, unpacked)
+        return table.assign(**{name: None for name in names if name not in table})[names]
 
     together = reduce(DataFrame.union, packed)
     together = together if tasks is None else together.repartition(tasks, *group)
@@ -136,23 +146,25 @@ def read_visible(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> 
     return rows if memory is None else rows.where(known >= F.lit(min(block["first"] for block in blocks) - memory))
 
 
-def send_to_blocks(
-    rows: DataFrame, known_at: str, memory: timedelta | None, blocks: Blocks, length: timedelta = BLOCK
-) -> DataFrame:
-    """Repeat the rows of a source once per block that can see them, with the block's number.
+def send_to_blocks(rows: DataFrame, known_at: str, memory: timedelta | None, blocks: Blocks) -> DataFrame:
+    """Repeat the rows of a source once per block that can see them, with the block's number; see `blocks_that_see`."""
+    return rows.withColumn("_block", F.explode(blocks_that_see(known_at, memory, blocks)))
+
+
+def blocks_that_see(known_at: str, memory: timedelta | None, blocks: Blocks, length: timedelta = BLOCK) -> Column:
+    """Numbers of the blocks that can see a row of a source, as an array.
 
     Args:
-        rows: rows of the source.
-        known_at: column of the moment since when a row is known.
-        memory: how long a row can be seen after that; None: for ever.
+        known_at: column of the moment since when the row is known.
+        memory: how long it can be seen after that; None: for ever.
         blocks: the blocks.
         length: length of a block.
     """
     numbers, known = F.array(*[F.lit(block["_block"]) for block in blocks]), F.col(known_at)
     if memory is None:
-        return rows.withColumn("_block", F.explode(numbers))
+        return numbers
     seen_by = F.sequence(block_number(known, length), block_number(known + to_interval(memory), length))
-    return rows.withColumn("_block", F.explode(F.array_intersect(seen_by, numbers)))
+    return F.array_intersect(seen_by, numbers)
 
 
 def memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
@@ -170,11 +182,24 @@ def _frame_types(source: Source) -> dict[str, str]:
 
 
 def _pack_rows(
-    rows: DataFrame, kind: str, columns: Iterable[str], names: dict[str, str], frame: Sequence[Sequence[str]]
+    rows: DataFrame,
+    kind: str,
+    columns: Sequence[Iterable[str]],
+    names: dict[str, str],
+    frame: Sequence[Sequence[str]],
 ) -> DataFrame:
-    """Give the rows the columns of the common frame: those of the groups, then the shared ones."""
+    """Give the rows the columns of the common frame: those of the groups, then the shared ones.
+
+    A column that some family does not read is empty in the rows of this family, which makes them shorter.
+    """
     group, shared = frame
-    given = {names[column]: F.col(column) for column in columns}
+    given = {}
+    for column in {name for sent in columns for name in sent}:
+        readers = [number for number, sent in enumerate(columns) if column in sent]
+        value = F.col(column)
+        if len(readers) < len(columns):
+            value = F.when(F.col(FAMILY).isin(readers), value).otherwise(_fill_rows(names[column]))
+        given[names[column]] = value
     filled = [given.get(name, _fill_rows(name)).alias(name) for name in shared]
     return rows.select(*group, F.lit(kind).alias("_kind"), *filled)
 

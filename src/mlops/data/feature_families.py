@@ -65,6 +65,8 @@ class SourceSize:
     """How long the counted rows can be seen; None: for ever, so that every group gets all of them."""
     reach: timedelta
     """How long the features of the family see them."""
+    is_whole: bool = False
+    """Whether each shard gets all of them."""
 
     def count(self, block: timedelta) -> float:
         """About how many rows a block of another length needs."""
@@ -135,12 +137,19 @@ def choose_cut(sizes: Sequence[SourceSize], share: float, limit: int, *, has_key
         limit: largest number of rows of a group.
         has_keys: whether the family has keys.
     """
+
+    def count(block: timedelta, share: float) -> float:
+        """About how many rows a shard with a share of the keys' values holds."""
+        return sum(size.count(block) * (1.0 if size.is_whole else share) for size in sizes)
+
     block, shortest = BLOCK, max(size.reach for size in sizes) / 3
-    while sum(size.count(block) for size in sizes) * (share if has_keys else 1.0) > limit:
+    while count(block, share if has_keys else 1.0) > limit:
         if block / 2 < max(shortest, BLOCK / 2**_HALVINGS):
             break
         block /= 2
-    rows = ceil(sum(size.count(block) for size in sizes))
+    rows, whole = ceil(count(block, 1.0)), ceil(count(block, 0.0))
+    # Whole sources that leave no room would be repeated by shards of a few rows each: a tenth is the least room.
+    room = max(limit - whole, limit / 10)
     # Twice as many as needed: hashes do not spread values evenly.
-    shards = ceil(2 * rows / limit) if has_keys and rows > limit else 1
-    return Cut(block, shards, rows if shards == 1 else max(ceil(rows * share), ceil(rows / shards)))
+    shards = max(1, ceil(2 * (rows - whole) / room)) if has_keys and rows > limit else 1
+    return Cut(block, shards, rows if shards == 1 else ceil(max(count(block, share), count(block, 1 / shards))))

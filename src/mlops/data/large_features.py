@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from mlops.contract import UseCase
 from mlops.data import feature_blocks, table_schemas
-from mlops.data.feature_blocks import ENTITY, PREDICTION_TIME, Blocks
+from mlops.data.feature_blocks import ENTITY, FAMILY, PREDICTION_TIME, Blocks
 from mlops.data.feature_families import BLOCK, Cut, Family, SourceSize, choose_cut, find_families
 from mlops.data.point_in_time import SUPERSEDED
-from mlops.platform.tables import SQL_TYPES, Schema, rows_of
+from mlops.platform.tables import Schema, rows_of
 
-_GROUP = ["_block", "_shard"]
+_GROUP = [FAMILY, "_block", "_shard"]
 _MOST_TASKS = 2000
 
 
@@ -49,9 +48,9 @@ def choose_cuts(data: Schema, use_case: UseCase, entities: DataFrame, blocks: Bl
     for family in find_families(use_case):
         sizes = [SourceSize(rows[ENTITY], timedelta(0), timedelta(0))]
         for name, reach in family.reach.items():
-            sizes.append(
-                SourceSize(rows[name], feature_blocks.memory_of(use_case, name, blocks), reach or timedelta(0))
-            )
+            memory = feature_blocks.memory_of(use_case, name, blocks)
+            is_whole = bool(family.keys) and name not in family.shards
+            sizes.append(SourceSize(rows[name], memory, reach or timedelta(0), is_whole))
         share = _largest_share(entities, family) if family.keys else 1.0
         cuts.append((family, choose_cut(sizes, share, limit, has_keys=bool(family.keys))))
     return cuts
@@ -76,7 +75,11 @@ def _largest_share(entities: DataFrame, family: Family) -> float:
 def make_features(
     data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks, cuts: Sequence[tuple[Family, Cut]]
 ) -> DataFrame:
-    """As `feature_blocks.make_features`, in the groups of `choose_cuts`."""
+    """As `feature_blocks.make_features`, in the groups of `choose_cuts`.
+
+    All families are computed in one stage: each source is read and sorted once, and its rows are sent to the groups of
+    every family that reads it. A stage per family would read and sort each source as often as there are families.
+    """
     versions = {
         name: _read_versions(data, use_case, name, blocks)
         for name in {use_case.entity.source, *feature_blocks.columns_needed(use_case)}
@@ -85,15 +88,36 @@ def make_features(
     shorter = {cut.block for _, cut in cuts} - {BLOCK}
     blocks_by_length = {BLOCK: blocks}
     blocks_by_length |= {length: feature_blocks.blocks_of(use_case, entities, length) for length in shorter}
-    valid = _keep_valid(entities, use_case, versions[use_case.entity.source])
-    parts = [
-        _compute_family(use_case, valid, versions, family, cut, blocks=blocks_by_length[cut.block])
-        for family, cut in cuts
+    asked, families = F.col(PREDICTION_TIME), [family for family, _ in cuts]
+    entity_places = [
+        (
+            number,
+            F.array(feature_blocks.block_number(asked, cut.block)),
+            F.array(_shard_number(family.keys, cut.shards, use_case, use_case.entity.source)),
+        )
+        for number, (family, cut) in enumerate(cuts)
     ]
+    frames = {ENTITY: _send_rows(_keep_valid(entities, use_case, versions[use_case.entity.source]), entity_places)}
+    for name in {name for family in families for name in family.columns}:
+        places = [
+            (
+                number,
+                feature_blocks.blocks_that_see(
+                    use_case.source(name).known_at, family.reach[name], blocks_by_length[cut.block], cut.block
+                ),
+                _shards_that_need(use_case, name, family, cut),
+            )
+            for number, (family, cut) in enumerate(cuts)
+            if name in family.columns
+        ]
+        frames[name] = _send_rows(versions[name], places)
+    columns = [_columns_to_send(use_case, family, versions) for family in families]
+    tasks = min(_MOST_TASKS, sum(len(blocks_by_length[cut.block]) * cut.shards for _, cut in cuts))
+    features = [family.features for family in families]
+    made = feature_blocks.compute_groups(use_case, features, frames, columns, _GROUP, tasks=tasks)
     key = [column.name for column in table_schemas.entity_columns(use_case)]
-    columns = [F.max(feature.name).alias(feature.name) for feature in use_case.features]
     # Each column has a value in the rows of one family alone, so its maximum is this value.
-    return reduce(DataFrame.unionByName, parts).groupBy(*key).agg(*columns)
+    return made.groupBy(*key).agg(*[F.max(feature.name).alias(feature.name) for feature in use_case.features])
 
 
 def _read_versions(data: Schema, use_case: UseCase, name: str, blocks: Blocks) -> DataFrame:
@@ -116,38 +140,36 @@ def _keep_valid(entities: DataFrame, use_case: UseCase, versions: DataFrame) -> 
     return rows.where(is_valid).drop(SUPERSEDED)
 
 
-def _compute_family(
-    use_case: UseCase,
-    entities: DataFrame,
-    versions: Mapping[str, DataFrame],
-    family: Family,
-    cut: Cut,
-    *,
-    blocks: Blocks,
-) -> DataFrame:
-    """Compute the features of a family; the columns of all others are null."""
+def _send_rows(rows: DataFrame, places: Sequence[tuple[int, Column, Column]]) -> DataFrame:
+    """Repeat each row once per group that needs it: per family its number, blocks and shards, each of them an array."""
+    families = [
+        F.struct(F.lit(number).alias(FAMILY), blocks.alias("blocks"), shards.alias("shards"))
+        for number, blocks, shards in places
+    ]
+    sent = rows.withColumn("_place", F.explode(F.array(*families)))
+    sent = sent.withColumn("_block", F.explode("_place.blocks")).withColumn("_shard", F.explode("_place.shards"))
+    return sent.withColumn(FAMILY, F.col(f"_place.{FAMILY}")).drop("_place")
+
+
+def _shards_that_need(use_case: UseCase, name: str, family: Family, cut: Cut) -> Column:
+    """The shards of a family that need a row of a source: those of its ways to ask, or all."""
+    ways = family.shards.get(name)
+    shards = (
+        [F.lit(number) for number in range(cut.shards)]
+        if ways is None
+        else [_shard_number(way, cut.shards, use_case, name) for way in ways]
+    )
+    return F.array_distinct(F.array(*shards))
+
+
+def _columns_to_send(use_case: UseCase, family: Family, versions: Mapping[str, DataFrame]) -> dict[str, list[str]]:
+    """The columns that a family needs, of the entities and of each source."""
     source = use_case.source(use_case.entity.source)
-    columns: dict[str, list[str]] = {ENTITY: [column.name for column in source.columns]}
-    placed = entities.withColumn("_block", feature_blocks.block_number(F.col(PREDICTION_TIME), cut.block))
-    frames = {ENTITY: placed.withColumn("_shard", _shard_number(family.keys, cut.shards, use_case, source.name))}
+    columns = {ENTITY: [column.name for column in source.columns]}
     for name, read in family.columns.items():
-        has_history = SUPERSEDED in versions[name].columns
         own = [*use_case.entity.key, source.known_at] if name == source.name else []
-        columns[name] = sorted({*read, *own, *([SUPERSEDED] if has_history else [])})
-        known_at = use_case.source(name).known_at
-        rows = feature_blocks.send_to_blocks(versions[name], known_at, family.reach[name], blocks, cut.block)
-        ways = family.shards.get(name)
-        shards = (
-            [F.lit(number) for number in range(cut.shards)]
-            if ways is None
-            else [_shard_number(way, cut.shards, use_case, name) for way in ways]
-        )
-        frames[name] = rows.withColumn("_shard", F.explode(F.array_distinct(F.array(*shards))))
-    tasks = min(_MOST_TASKS, len(blocks) * cut.shards)
-    made = feature_blocks.compute_groups(use_case, family.features, frames, columns, _GROUP, tasks=tasks)
-    others = [feature for feature in use_case.features if feature not in family.features]
-    nothing: dict[str, Any] = {other.name: F.lit(None).cast(SQL_TYPES[other.dtype]) for other in others}
-    return made.withColumns(nothing) if nothing else made
+        columns[name] = sorted({*read, *own, *({SUPERSEDED} & {*versions[name].columns})})
+    return columns
 
 
 def _shard_number(columns: Sequence[str], shards: int, use_case: UseCase, source: str) -> Column:

@@ -98,7 +98,9 @@ def test_features_computed_in_parts_are_those_computed_at_once(runs, shards, blo
 
 
 LENGTHS = st.integers(0, 40).map(lambda days: timedelta(days=days))
-SIZES = st.lists(st.builds(SourceSize, st.integers(1, 10**9), st.one_of(st.none(), LENGTHS), LENGTHS), min_size=1)
+SIZES = st.lists(
+    st.builds(SourceSize, st.integers(1, 10**9), st.one_of(st.none(), LENGTHS), LENGTHS, st.booleans()), min_size=1
+)
 
 
 @pytest.mark.parametrize("has_keys", [True, False])
@@ -106,11 +108,26 @@ SIZES = st.lists(st.builds(SourceSize, st.integers(1, 10**9), st.one_of(st.none(
 def test_a_cut_bounds_the_largest_group_where_time_can(has_keys, sizes, share, limit):
     cut = choose_cut(sizes, share, limit, has_keys=has_keys)
     longest = max(size.reach for size in sizes)
-    assert cut.rows <= limit or cut.block / 2 < max(longest / 3, BLOCK / 2**9)
+    whole = sum(size.count(cut.block) for size in sizes if size.is_whole)
+    is_as_short_as_may_be = cut.block / 2 < max(longest / 3, BLOCK / 2**9)
+    assert cut.rows <= limit or is_as_short_as_may_be or whole > 0.9 * limit
     assert (cut.block, cut.shards) == (BLOCK, 1) or sum(size.count(BLOCK) for size in sizes) > limit
     assert has_keys or cut.shards == 1
     assert cut.block.total_seconds() == int(cut.block.total_seconds())
     assert cut.block >= longest / 3 or cut.block == BLOCK
+
+
+@given(
+    cut=st.integers(1, 10**8), whole=st.integers(0, 10**6), limit=st.integers(1000, 10**6), share=st.floats(0, 0.001)
+)
+def test_a_group_is_estimated_with_the_sources_that_each_shard_gets_whole(cut, whole, limit, share):
+    sizes = [SourceSize(cut, DAY, DAY), SourceSize(whole, None, DAY, is_whole=True)]
+    chosen = choose_cut(sizes, share, limit, has_keys=True)
+    at_once = sizes[0].count(chosen.block)
+    assert chosen.rows >= whole + at_once * max(share, 1 / chosen.shards) - 1
+    # The smallest group that can be: whole sources alone, with blocks as short as may be.
+    if whole <= limit / 2:
+        assert chosen.rows <= limit or chosen.block / 2 < BLOCK / 2**9
 
 
 def test_a_family_sees_rows_as_long_as_its_features_read_them():
