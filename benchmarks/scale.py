@@ -130,7 +130,9 @@ def _start_server(home: Path, cores: int) -> int:
         program, *words = original(folder, port)
         named = [(word.partition("=")[0], word) for word in words]
         own = [f"{name}={changed[name]}" if name in changed else word for name, word in named]
-        return [program, "--conf", f"spark.ui.port={pages}", *own]
+        # Spark joins small partitions of a shuffle, but not to fewer than the cluster has cores.
+        cluster = f"spark.sql.adaptive.coalescePartitions.minPartitionNum={_ENOUGH}"
+        return [program, "--conf", f"spark.ui.port={pages}", "--conf", cluster, *own]
 
     spark_command.server_command = server_command
     try:
