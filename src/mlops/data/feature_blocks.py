@@ -8,18 +8,20 @@ read are sent. A group holds one block and its history, so its size does not gro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from mlops.contract import Feature, Source, UseCase
 from mlops.data import point_in_time, table_schemas
 from mlops.data.feature_families import BLOCK
+from mlops.data.readers import ARROW_TYPES
 from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 
 PREDICTION_TIME = "_asked"
@@ -67,15 +69,41 @@ def make_features(
     blocks = blocks_of(use_case, entities) if blocks is None else blocks
     if not blocks:
         return None
-    entity_source = use_case.source(use_case.entity.source)
     placed = entities.withColumn("_block", block_number(F.col(PREDICTION_TIME)))
-    columns = {ENTITY: [column.name for column in entity_source.columns], **columns_needed(use_case)}
+    columns = _columns_at_once(use_case)
     sources = {name: read_visible(data, use_case, name, blocks) for name in columns if name != ENTITY}
     frames = {ENTITY: placed} | {
         name: send_to_blocks(rows, use_case.source(name).known_at, memory_of(use_case, name, blocks), blocks)
         for name, rows in sources.items()
     }
     return compute_groups(use_case, [use_case.features], frames, [columns], ["_block"])
+
+
+def compute_here(data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks, limit: int) -> pa.Table | None:
+    """Compute the features in this process, from one read of all that they need; see `make_features`.
+
+    Args:
+        data: where the sources' tables are.
+        use_case: whose features.
+        entities: as for `make_features`.
+        blocks: their blocks, at least one.
+        limit: largest number of rows, of entities and sources together.
+
+    Returns:
+        The columns of `make_features`, times in UTC; None: there are more rows. The limit is part of the read: rows
+        need not be counted before, and no more than these come here.
+    """
+    columns = _columns_at_once(use_case)
+    frames = {name: read_visible(data, use_case, name, blocks) for name in columns if name != ENTITY}
+    packed, compute = _prepare(use_case, [use_case.features], {ENTITY: entities, **frames}, [columns], [])
+    rows = reduce(DataFrame.union, packed).limit(limit + 1).toPandas()
+    if len(rows) > limit:
+        return None
+    table = compute(rows)
+    for name in ("event_time", "prediction_time"):
+        table[name] = table[name].dt.tz_localize("UTC")
+    types = [(name, ARROW_TYPES[type_]) for name, type_ in _columns_made(use_case, use_case.features)]
+    return pa.Table.from_pandas(table, pa.schema(types), preserve_index=False)
 
 
 def compute_groups(
@@ -98,6 +126,21 @@ def compute_groups(
         group: the columns that make groups.
         tasks: number of tasks that compute groups; None: Spark chooses.
     """
+    packed, compute = _prepare(use_case, families, frames, columns, group)
+    schema = table_schemas.spark_schema(_columns_made(use_case, [made for features in families for made in features]))
+    together = reduce(DataFrame.union, packed)
+    together = together if tasks is None else together.repartition(tasks, *group)
+    return together.groupBy(*group).applyInPandas(compute, schema)
+
+
+def _prepare(
+    use_case: UseCase,
+    families: Sequence[Sequence[Feature]],
+    frames: Mapping[str, DataFrame],
+    columns: Sequence[Mapping[str, Sequence[str]]],
+    group: Sequence[str],
+) -> tuple[list[DataFrame], Callable[[pd.DataFrame], pd.DataFrame]]:
+    """Prepare rows in the columns of one frame, and the function that computes a group of them."""
     types = {source.name: _frame_types(source) for source in use_case.sources}
     types[ENTITY] = types[use_case.entity.source]
     shared = sorted({types[kind][name] for sent in columns for kind, names in sent.items() for name in names})
@@ -105,21 +148,28 @@ def compute_groups(
         _pack_rows(frame, kind, [sent.get(kind, ()) for sent in columns], types[kind], [group, shared])
         for kind, frame in frames.items()
     ]
-    key = [(column.name, column.type) for column in table_schemas.entity_columns(use_case)]
-    made = [feature for features in families for feature in features]
-    schema = table_schemas.spark_schema([*key, *((feature.name, feature.dtype) for feature in made)])
-    names = [*(name for name, _ in key), *(feature.name for feature in made)]
+    made = [name for name, _ in _columns_made(use_case, [made for features in families for made in features])]
 
     def compute(rows: pd.DataFrame) -> pd.DataFrame:
         number = int(rows[FAMILY].iloc[0]) if FAMILY in rows else 0
         unpacked = {kind: _unpack_rows(rows, kind, sent, types[kind]) for kind, sent in columns[number].items()}
         block = unpacked.pop(ENTITY)
         table = point_in_time.compute_features(use_case.entity, families[number], use_case.sources, block, unpacked)
-        return table.assign(**{name: None for name in names if name not in table})[names]
+        return table.assign(**{name: None for name in made if name not in table})[made]
 
-    together = reduce(DataFrame.union, packed)
-    together = together if tasks is None else together.repartition(tasks, *group)
-    return together.groupBy(*group).applyInPandas(compute, schema)
+    return packed, compute
+
+
+def _columns_made(use_case: UseCase, features: Iterable[Feature]) -> list[tuple[str, str]]:
+    """Names and types of the columns of a frame of features."""
+    key = [(column.name, column.type) for column in table_schemas.entity_columns(use_case)]
+    return [*key, *((feature.name, feature.dtype) for feature in features)]
+
+
+def _columns_at_once(use_case: UseCase) -> dict[str, Sequence[str]]:
+    """The columns that all features need, of the entities and of each source."""
+    source = use_case.source(use_case.entity.source)
+    return {ENTITY: [column.name for column in source.columns], **columns_needed(use_case)}
 
 
 def columns_needed(use_case: UseCase) -> dict[str, list[str]]:

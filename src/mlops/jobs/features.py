@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -16,6 +17,7 @@ from mlops.config import IngestionConfig
 from mlops.context import Context, task
 from mlops.contract import UseCase
 from mlops.data import feature_blocks, large_features, table_schemas
+from mlops.platform import staging
 from mlops.platform.tables import rows_of
 
 Stretches = list[tuple[datetime | None, datetime]]
@@ -48,25 +50,42 @@ def run(job: Context[IngestionConfig]) -> None:
         feature_blocks.PREDICTION_TIME, F.col(entity.event_time) - feature_blocks.to_interval(entity.lead)
     )
     blocks = feature_blocks.blocks_of(job.use_case, entities)
-    rows = _make_features(job, entities, blocks)
-    if rows is None:
+    if not blocks:
         job.log.info("no entity needs features")
         return
     batch = max([batch, *(row["batch"] for row in taken_in)])
-    rows = rows.withColumn("batch", F.lit(batch).cast("bigint"))
-    # A merge on the key would compute the rows twice: once to find matching rows, once to write.
-    job.own.replace_rows("features", rows, _in_stretches("prediction_time", stretches))
+    with _open_features(job, entities, blocks) as features:
+        rows = features.withColumn("batch", F.lit(batch).cast("bigint"))
+        # A merge on the key would compute the rows twice: once to find matching rows, once to write.
+        job.own.replace_rows("features", rows, _in_stretches("prediction_time", stretches))
     job.own.set_comments("features", new)
     if any(block["late"] for block in blocks):
         _report_late(job, entities)
     job.log.info("features made as of %s", job.config.as_of.isoformat())
 
 
-def _make_features(
+@contextmanager
+def _open_features(
     job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
-) -> DataFrame | None:
-    """Compute the features in blocks of 28 days, or in smaller groups where a worker could not hold a block."""
-    if blocks and large_features.may_be_large(job.use_case, blocks):
+) -> Iterator[DataFrame]:
+    """Compute the features here, on Spark in blocks of 28 days, or in groups where a worker could not hold a block.
+
+    Small work is done here, because starting workers takes longer than the computing.
+    """
+    policy = job.use_case.policy
+    limit = min(policy.max_collected_rows, policy.max_group_rows)
+    if sum(block["rows"] for block in blocks) <= limit:
+        table = feature_blocks.compute_here(job.own, job.use_case, entities, blocks, limit)
+        if table is not None:
+            job.log.info("%d rows of features computed in this process", table.num_rows)
+            with staging.open_frame(job.own, table) as rows:
+                yield rows
+            return
+    yield _compute_on_spark(job, entities, blocks)
+
+
+def _compute_on_spark(job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks) -> DataFrame:
+    if large_features.may_be_large(job.use_case, blocks):
         cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
         for family, cut in cuts:
             is_over = cut.rows > job.use_case.policy.max_group_rows
@@ -77,8 +96,7 @@ def _make_features(
             )  # fmt: skip
         if cuts:
             return large_features.make_features(job.own, job.use_case, entities, blocks, cuts)
-    if blocks:
-        job.log.info("features in %d blocks of 28 days, each computed at once", len(blocks))
+    job.log.info("features in %d blocks of 28 days, each computed at once", len(blocks))
     return feature_blocks.make_features(job.own, job.use_case, entities, blocks)
 
 

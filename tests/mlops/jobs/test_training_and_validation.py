@@ -27,7 +27,7 @@ from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.monitoring import predicted_sums, store
 from mlops.monitoring.predicted_rows import PredictedRows
-from mlops.platform import runtime
+from mlops.platform import runtime, staging
 from mlops.questions import question_of
 from mlops.release import audit_log
 from mlops.release.version_record import TrainingRun
@@ -262,6 +262,20 @@ def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled
     stored = frame_of(job.own, "counts")
     assert {"prediction", "kind", "due_around"} <= set(stored["column"])
     assert stored.loc[stored["column"] == "prediction", "rows"].sum() == counted["rows"].sum()
+
+
+def test_features_computed_in_this_process_are_those_that_workers_compute(toy):
+    orders = toy.own.read_table("orders")
+    entities = orders.withColumn(feature_blocks.PREDICTION_TIME, orders["due"] - feature_blocks.to_interval(LEAD))
+    blocks = feature_blocks.blocks_of(TOY, entities)
+    key = ["id", "prediction_time"]
+    there = feature_blocks.make_features(toy.own, TOY, entities, blocks).toPandas().sort_values(key, ignore_index=True)
+    read = sum(toy.own.read_table(source.name).count() for source in TOY.sources) + len(there)
+    table = feature_blocks.compute_here(toy.own, TOY, entities, blocks, read)
+    with staging.open_frame(toy.own, table) as rows:
+        here = rows.toPandas().sort_values(key, ignore_index=True)
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
+    assert feature_blocks.compute_here(toy.own, TOY, entities, blocks, len(there)) is None
 
 
 @pytest.mark.nightly
