@@ -8,7 +8,7 @@ read are sent. A group holds one block and its history, so its size does not gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
 from typing import Any
@@ -79,31 +79,49 @@ def make_features(
     return compute_groups(use_case, [use_case.features], frames, [columns], ["_block"])
 
 
-def compute_here(data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks, limit: int) -> pa.Table | None:
-    """Compute the features in this process, from one read of all that they need; see `make_features`.
+def compute_here(data: Schema, use_case: UseCase, entities: DataFrame, limit: int) -> tuple[pa.Table, Blocks] | None:
+    """Compute the features in this process, from two reads: the entities, and all that they need.
 
     Args:
         data: where the sources' tables are.
         use_case: whose features.
         entities: as for `make_features`.
-        blocks: their blocks, at least one.
-        limit: largest number of rows, of entities and sources together.
+        limit: largest number of rows, of entities and sources together. It is part of the reads, so rows need not be
+            counted before, and no more than these come here.
 
     Returns:
-        The columns of `make_features`, times in UTC; None: there are more rows. The limit is part of the read: rows
-        need not be counted before, and no more than these come here.
+        The columns of `make_features`, times in UTC, and the entities as one block, none if there is no entity. None:
+        there are more rows.
     """
     columns = _columns_at_once(use_case)
-    frames = {name: read_visible(data, use_case, name, blocks) for name in columns if name != ENTITY}
-    packed, compute = _prepare(use_case, [use_case.features], {ENTITY: entities, **frames}, [columns], [])
-    rows = reduce(DataFrame.union, packed).limit(limit + 1).toPandas()
-    if len(rows) > limit:
+    asked = entities.select(*columns[ENTITY], PREDICTION_TIME).limit(limit + 1).toPandas()
+    if len(asked) > limit:
         return None
-    table = compute(rows)
+    blocks, types = _describe_block(use_case, asked), _columns_made(use_case, use_case.features)
+    empty = pa.schema([(name, ARROW_TYPES[type_]) for name, type_ in types]).empty_table()
+    if not blocks:
+        return empty, blocks
+    sent = {name: read for name, read in columns.items() if name != ENTITY}
+    packed = _pack_frames(use_case, {name: read_visible(data, use_case, name, blocks) for name in sent}, [sent], [])
+    rows = reduce(DataFrame.union, packed).limit(limit - len(asked) + 1).toPandas()
+    if len(rows) + len(asked) > limit:
+        return None
+    frames = {name: _unpack_rows(rows, name, read, _types_of(use_case)[name]) for name, read in sent.items()}
+    rows = asked.drop(columns=PREDICTION_TIME)
+    table = point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, rows, frames)
     for name in ("event_time", "prediction_time"):
         table[name] = table[name].dt.tz_localize("UTC")
-    types = [(name, ARROW_TYPES[type_]) for name, type_ in _columns_made(use_case, use_case.features)]
-    return pa.Table.from_pandas(table, pa.schema(types), preserve_index=False)
+    return pa.Table.from_pandas(table, empty.schema, preserve_index=False), blocks
+
+
+def _describe_block(use_case: UseCase, entities: pd.DataFrame) -> Blocks:
+    """As `blocks_of`, of entities that are here and in one block."""
+    if entities.empty:
+        return []
+    asked, known = entities[PREDICTION_TIME], entities[use_case.source(use_case.entity.source).known_at]
+    first, last = (moment.tz_localize("UTC").to_pydatetime() for moment in (asked.min(), asked.max()))
+    wait, late = (asked - known).max().total_seconds(), int((known > asked).sum())
+    return [{"_block": 0, "rows": len(entities), "first": first, "last": last, "wait": wait, "late": late}]
 
 
 def compute_groups(
@@ -126,38 +144,35 @@ def compute_groups(
         group: the columns that make groups.
         tasks: number of tasks that compute groups; None: Spark chooses.
     """
-    packed, compute = _prepare(use_case, families, frames, columns, group)
-    schema = table_schemas.spark_schema(_columns_made(use_case, [made for features in families for made in features]))
-    together = reduce(DataFrame.union, packed)
-    together = together if tasks is None else together.repartition(tasks, *group)
-    return together.groupBy(*group).applyInPandas(compute, schema)
-
-
-def _prepare(
-    use_case: UseCase,
-    families: Sequence[Sequence[Feature]],
-    frames: Mapping[str, DataFrame],
-    columns: Sequence[Mapping[str, Sequence[str]]],
-    group: Sequence[str],
-) -> tuple[list[DataFrame], Callable[[pd.DataFrame], pd.DataFrame]]:
-    """Prepare rows in the columns of one frame, and the function that computes a group of them."""
-    types = {source.name: _frame_types(source) for source in use_case.sources}
-    types[ENTITY] = types[use_case.entity.source]
-    shared = sorted({types[kind][name] for sent in columns for kind, names in sent.items() for name in names})
-    packed = [
-        _pack_rows(frame, kind, [sent.get(kind, ()) for sent in columns], types[kind], [group, shared])
-        for kind, frame in frames.items()
-    ]
-    made = [name for name, _ in _columns_made(use_case, [made for features in families for made in features])]
+    packed, types = _pack_frames(use_case, frames, columns, group), _types_of(use_case)
+    columns_made = _columns_made(use_case, [feature for features in families for feature in features])
+    names = [name for name, _ in columns_made]
 
     def compute(rows: pd.DataFrame) -> pd.DataFrame:
         number = int(rows[FAMILY].iloc[0]) if FAMILY in rows else 0
         unpacked = {kind: _unpack_rows(rows, kind, sent, types[kind]) for kind, sent in columns[number].items()}
         block = unpacked.pop(ENTITY)
         table = point_in_time.compute_features(use_case.entity, families[number], use_case.sources, block, unpacked)
-        return table.assign(**{name: None for name in made if name not in table})[made]
+        return table.assign(**{name: None for name in names if name not in table})[names]
 
-    return packed, compute
+    together = reduce(DataFrame.union, packed)
+    together = together if tasks is None else together.repartition(tasks, *group)
+    return together.groupBy(*group).applyInPandas(compute, table_schemas.spark_schema(columns_made))
+
+
+def _pack_frames(
+    use_case: UseCase,
+    frames: Mapping[str, DataFrame],
+    columns: Sequence[Mapping[str, Sequence[str]]],
+    group: Sequence[str],
+) -> list[DataFrame]:
+    """Give the rows of all frames the same columns, so that they can be one frame; arguments as `compute_groups`."""
+    types = _types_of(use_case)
+    shared = sorted({types[kind][name] for sent in columns for kind, names in sent.items() for name in names})
+    return [
+        _pack_rows(frame, kind, [sent.get(kind, ()) for sent in columns], types[kind], [group, shared])
+        for kind, frame in frames.items()
+    ]
 
 
 def _columns_made(use_case: UseCase, features: Iterable[Feature]) -> list[tuple[str, str]]:
@@ -223,6 +238,12 @@ def memory_of(use_case: UseCase, name: str, blocks: Blocks) -> timedelta | None:
     if history is None or name != use_case.entity.source:
         return history
     return max(history, timedelta(seconds=1 + max(block["wait"] for block in blocks)))
+
+
+def _types_of(use_case: UseCase) -> dict[str, dict[str, str]]:
+    """Names of columns in the common frame, by source, and of the entities."""
+    types = {source.name: _frame_types(source) for source in use_case.sources}
+    return {**types, ENTITY: types[use_case.entity.source]}
 
 
 def _frame_types(source: Source) -> dict[str, str]:

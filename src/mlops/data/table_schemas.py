@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -191,10 +192,14 @@ def _question_of(use_case: UseCase) -> Question:
 
 
 def create_tables(schema: Schema, use_case: UseCase, *tables: str) -> None:
-    """Create tables of TABLES that do not exist."""
-    for table in tables:
+    """Create tables of TABLES that do not exist, all at once: each waits for Delta to read the log of its own table."""
+
+    def create(table: str) -> None:
         owner = "" if table in SHARED else use_case.name
         schema.create_table(table, table_columns(table, use_case), _COMMENTS[table], owner=owner)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(create, tables))
 
 
 def create_source(schema: Schema, source: Source, expected: Mapping[str, str]) -> None:

@@ -49,12 +49,11 @@ def run(job: Context[IngestionConfig]) -> None:
     entities = entities.withColumn(
         feature_blocks.PREDICTION_TIME, F.col(entity.event_time) - feature_blocks.to_interval(entity.lead)
     )
-    blocks = feature_blocks.blocks_of(job.use_case, entities)
-    if not blocks:
-        job.log.info("no entity needs features")
-        return
     batch = max([batch, *(row["batch"] for row in taken_in)])
-    with _open_features(job, entities, blocks) as features:
+    with _open_features(job, entities) as (features, blocks):
+        if features is None:
+            job.log.info("no entity needs features")
+            return
         rows = features.withColumn("batch", F.lit(batch).cast("bigint"))
         # A merge on the key would compute the rows twice: once to find matching rows, once to write.
         job.own.replace_rows("features", rows, _in_stretches("prediction_time", stretches))
@@ -66,25 +65,31 @@ def run(job: Context[IngestionConfig]) -> None:
 
 @contextmanager
 def _open_features(
-    job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
-) -> Iterator[DataFrame]:
+    job: Context[IngestionConfig], entities: DataFrame
+) -> Iterator[tuple[DataFrame | None, feature_blocks.Blocks]]:
     """Compute the features here, on Spark in blocks of 28 days, or in groups where a worker could not hold a block.
 
     Small work is done here, because starting workers takes longer than the computing.
+
+    Yields:
+        The features, None if there is no entity, and the entities' blocks.
     """
     policy = job.use_case.policy
     limit = min(policy.max_collected_rows, policy.max_group_rows)
-    if sum(block["rows"] for block in blocks) <= limit:
-        table = feature_blocks.compute_here(job.own, job.use_case, entities, blocks, limit)
-        if table is not None:
-            job.log.info("%d rows of features computed in this process", table.num_rows)
-            with staging.open_frame(job.own, table) as rows:
-                yield rows
-            return
-    yield _compute_on_spark(job, entities, blocks)
+    here = feature_blocks.compute_here(job.own, job.use_case, entities, limit)
+    if here is None:
+        blocks = feature_blocks.blocks_of(job.use_case, entities)
+        yield _compute_on_spark(job, entities, blocks), blocks
+        return
+    table, blocks = here
+    job.log.info("%d rows of features computed in this process", table.num_rows)
+    with staging.open_frame(job.own, table) as rows:
+        yield rows if blocks else None, blocks
 
 
-def _compute_on_spark(job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks) -> DataFrame:
+def _compute_on_spark(
+    job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
+) -> DataFrame | None:
     if large_features.may_be_large(job.use_case, blocks):
         cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
         for family, cut in cuts:

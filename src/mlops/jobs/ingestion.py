@@ -217,8 +217,7 @@ def _publish_batch(
     for result in results:
         job.log.info("%s", result.summary)
     problems = [problem for result in results for problem in result.problems]
-    problems = problems or _find_disagreements(job, results, written)
-    if problems:
+    if problems := problems or _find_disagreements(job, pool, results, written):
         _block_batch(job, results, problems, batch)
     writes = [pool.submit(_publish_rows, job, result, first=result.source.name not in written) for result in results]
     quarantined = pool.submit(_write_quarantine, job, results, first=not written)
@@ -228,18 +227,20 @@ def _publish_batch(
     _log_report(job, [replace(result, conflicting=result.conflicting + count) for result, count in pairs], (), batch)
 
 
-def _find_disagreements(job: Context[IngestionConfig], results: Sequence[Judged], written: set[str]) -> list[str]:
+def _find_disagreements(
+    job: Context[IngestionConfig], pool: ThreadPoolExecutor, results: Sequence[Judged], written: set[str]
+) -> list[str]:
     """Compare the batch with the sources that have some of its columns, too, in their tables and in the batch."""
-    by_name = {result.source.name: result for result in results}
-    problems = []
-    for result in results:
-        for other in result.source.agrees_with:
-            is_written = job.use_case.source(other).name in written and result.published > 0
-            if isinstance(result, StagedResult):
-                problems += _compare_staged(job, result, other, by_name.get(other), is_written=is_written)
-            else:
-                problems += _compare_rows(job, result, other, by_name.get(other), is_written=is_written)
-    return problems
+
+    def compare(result: Judged, other: str) -> list[str]:
+        in_batch = next((each for each in results if each.source.name == other), None)
+        is_written = job.use_case.source(other).name in written and result.published > 0
+        if isinstance(result, StagedResult):
+            return _compare_staged(job, result, other, in_batch, is_written=is_written)
+        return _compare_rows(job, result, other, in_batch, is_written=is_written)
+
+    compared = [pool.submit(compare, result, other) for result in results for other in result.source.agrees_with]
+    return [problem for problems in compared for problem in problems.result()]
 
 
 def _compare_rows(
@@ -325,8 +326,7 @@ def _log_report(job: Context[IngestionConfig], results: Sequence[Judged], proble
     }
     tags = {"job": "ingestion", "job_run": job.config.run_id, "blocked": str(bool(problems)).lower()}
     with job.registry.open_run(job.config.experiment, f"ingestion-{batch}", tags):
-        linked = run_links.add_links(page)
-        job.registry.log_to_run(job.config.model_dump(mode="json"), counts, {"data.html": linked})
+        job.registry.log_to_run(job.config.model_dump(mode="json"), counts, {"data.html": run_links.add_links(page)})
 
 
 def _write_quarantine(job: Context[IngestionConfig], results: Sequence[Judged], *, first: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,11 +48,16 @@ def run(job: Job) -> None:
     window = splits.find_matured_window(job.config.as_of, policy)
     weeks = store.weeks_to_count(job, window.start)
     weeks_end = to_naive(weeks[-1] + WEEK)
-    stored = store.load_history(job, audit)
+    with ThreadPoolExecutor() as pool:
+        counting, finding = (
+            pool.submit(store.count_unscored, job, window, first),
+            pool.submit(store.find_input_versions, job),
+        )
+        stored = store.load_history(job, audit)
+        unscored, versions = counting.result(), finding.result()
     past = history.select_past(stored, as_of, weeks_end)
     trainings = model_versions.list_trainings(job, audit)
     monday = window.start - timedelta(days=window.start.weekday())
-    unscored, versions = store.count_unscored(job, window, first), store.find_input_versions(job)
     predicted = _load_predicted(job, monday, store.load_baseline(job, champion, first), versions, expected=unscored[0])
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]

@@ -145,10 +145,12 @@ def load_baseline(job: Job, champion: Version, first: AuditRow) -> Baseline:
 def find_input_versions(job: Job) -> dict[str, int]:
     """Find the newest versions of the tables that predictions and their labels are read from, by their names."""
     names = ("features", *labels.label_sources(job.use_case))
-    return {
-        "predictions": job.own.newest_version("predictions"),
-        **{name: job.data.newest_version(name) for name in names},
-    }
+    with ThreadPoolExecutor() as pool:
+        predictions, others = (
+            pool.submit(job.own.newest_version, "predictions"),
+            pool.map(job.data.newest_version, names),
+        )
+        return {"predictions": predictions.result(), **dict(zip(names, others, strict=True))}
 
 
 def query_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> DataFrame:

@@ -271,11 +271,13 @@ def test_features_computed_in_this_process_are_those_that_workers_compute(toy):
     key = ["id", "prediction_time"]
     there = feature_blocks.make_features(toy.own, TOY, entities, blocks).toPandas().sort_values(key, ignore_index=True)
     read = sum(toy.own.read_table(source.name).count() for source in TOY.sources) + len(there)
-    table = feature_blocks.compute_here(toy.own, TOY, entities, blocks, read)
+    table, (block,) = feature_blocks.compute_here(toy.own, TOY, entities, read)
+    assert block["rows"] == sum(block["rows"] for block in blocks)
+    assert block["late"] == sum(block["late"] for block in blocks)
     with staging.open_frame(toy.own, table) as rows:
         here = rows.toPandas().sort_values(key, ignore_index=True)
     pd.testing.assert_frame_equal(here, there, check_exact=True)
-    assert feature_blocks.compute_here(toy.own, TOY, entities, blocks, len(there)) is None
+    assert all(feature_blocks.compute_here(toy.own, TOY, entities, few) is None for few in (10, len(there)))
 
 
 @pytest.mark.nightly
