@@ -88,29 +88,10 @@ def make_features(
     shorter = {cut.block for _, cut in cuts} - {BLOCK}
     blocks_by_length = {BLOCK: blocks}
     blocks_by_length |= {length: feature_blocks.blocks_of(use_case, entities, length) for length in shorter}
-    asked, families = F.col(PREDICTION_TIME), [family for family, _ in cuts]
-    entity_places = [
-        (
-            number,
-            F.array(feature_blocks.block_number(asked, cut.block)),
-            F.array(_shard_number(family.keys, cut.shards, use_case, use_case.entity.source)),
-        )
-        for number, (family, cut) in enumerate(cuts)
-    ]
-    frames = {ENTITY: _send_rows(_keep_valid(entities, use_case, versions[use_case.entity.source]), entity_places)}
-    for name in {name for family in families for name in family.columns}:
-        places = [
-            (
-                number,
-                feature_blocks.blocks_that_see(
-                    use_case.source(name).known_at, family.reach[name], blocks_by_length[cut.block], cut.block
-                ),
-                _shards_that_need(use_case, name, family, cut),
-            )
-            for number, (family, cut) in enumerate(cuts)
-            if name in family.columns
-        ]
-        frames[name] = _send_rows(versions[name], places)
+    valid = _keep_valid(entities, use_case, versions[use_case.entity.source])
+    families, frames = [family for family, _ in cuts], {ENTITY: _send_rows(valid, _place_entities(use_case, cuts))}
+    for name in sorted({name for family in families for name in family.columns}):
+        frames[name] = _send_rows(versions[name], _place_source(use_case, name, cuts, blocks_by_length))
     columns = [_columns_to_send(use_case, family, versions) for family in families]
     tasks = min(_MOST_TASKS, sum(len(blocks_by_length[cut.block]) * cut.shards for _, cut in cuts))
     features = [family.features for family in families]
@@ -140,8 +121,40 @@ def _keep_valid(entities: DataFrame, use_case: UseCase, versions: DataFrame) -> 
     return rows.where(is_valid).drop(SUPERSEDED)
 
 
-def _send_rows(rows: DataFrame, places: Sequence[tuple[int, Column, Column]]) -> DataFrame:
-    """Repeat each row once per group that needs it: per family its number, blocks and shards, each of them an array."""
+Place = tuple[int, Column, Column]
+"""Number of a family, and the blocks and shards of it that need a row, each of them an array."""
+
+
+def _place_entities(use_case: UseCase, cuts: Sequence[tuple[Family, Cut]]) -> list[Place]:
+    """Each entity lies in one group per family."""
+    return [
+        (
+            number,
+            F.array(feature_blocks.block_number(F.col(PREDICTION_TIME), cut.block)),
+            F.array(_shard_number(family.keys, cut.shards, use_case, use_case.entity.source)),
+        )
+        for number, (family, cut) in enumerate(cuts)
+    ]
+
+
+def _place_source(
+    use_case: UseCase, name: str, cuts: Sequence[tuple[Family, Cut]], blocks: Mapping[timedelta, Blocks]
+) -> list[Place]:
+    """A row of a source lies in the groups that can see it, of all families that read the source."""
+    known_at = use_case.source(name).known_at
+    return [
+        (
+            number,
+            feature_blocks.blocks_that_see(known_at, family.reach[name], blocks[cut.block], cut.block),
+            _shards_that_need(use_case, name, family, cut),
+        )
+        for number, (family, cut) in enumerate(cuts)
+        if name in family.columns
+    ]
+
+
+def _send_rows(rows: DataFrame, places: Sequence[Place]) -> DataFrame:
+    """Repeat each row once per group that needs it."""
     families = [
         F.struct(F.lit(number).alias(FAMILY), blocks.alias("blocks"), shards.alias("shards"))
         for number, blocks, shards in places

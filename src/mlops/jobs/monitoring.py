@@ -48,13 +48,7 @@ def run(job: Job) -> None:
     window = splits.find_matured_window(job.config.as_of, policy)
     weeks = store.weeks_to_count(job, window.start)
     weeks_end = to_naive(weeks[-1] + WEEK)
-    with ThreadPoolExecutor() as pool:
-        counting, finding = (
-            pool.submit(store.count_unscored, job, window, first),
-            pool.submit(store.find_input_versions, job),
-        )
-        stored = store.load_history(job, audit)
-        unscored, versions = counting.result(), finding.result()
+    stored, unscored, versions = _read_at_once(job, audit, window, first)
     past = history.select_past(stored, as_of, weeks_end)
     trainings = model_versions.list_trainings(job, audit)
     monday = window.start - timedelta(days=window.start.weekday())
@@ -126,6 +120,16 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
     rows = [row for part in (past, judged) for row in part[list(JUDGEMENT_COLUMNS)].to_dict("records")]
     judgements = pd.DataFrame(rows, columns=list(JUDGEMENT_COLUMNS))
     return judgements[judgements["week"] > to_naive(window.start - WEEK)]
+
+
+def _read_at_once(
+    job: Job, audit: Sequence[AuditRow], window: Span, first: AuditRow
+) -> tuple[dict[str, pd.DataFrame], tuple[int, int], dict[str, int]]:
+    """Read the history, count rows without a prediction and find the versions of tables: none waits for another."""
+    with ThreadPoolExecutor() as pool:
+        unscored = pool.submit(store.count_unscored, job, window, first)
+        versions = pool.submit(store.find_input_versions, job)
+        return store.load_history(job, audit), unscored.result(), versions.result()
 
 
 def _load_predicted(
