@@ -105,7 +105,7 @@ def loop(first_home, tmp_path_factory, patch):
     laptop = laptop_in(tmp_path_factory.mktemp("loop"), patch)
     first_home(laptop)
     laptop.infer()
-    laptop.monitor()
+    laptop.monitored = laptop.monitor()
     return laptop
 
 
@@ -133,7 +133,7 @@ def test_features_are_made_only_when_their_prediction_time_has_come(loop):
 
 
 def test_inference_scores_what_came_after_the_champions_training_and_nothing_twice(loop):
-    before = frame_of(loop.infer().own, "predictions")
+    before = frame_of(loop.ingestion().own, "predictions")
     after = frame_of(loop.infer().own, "predictions")
     assert after.equals(before)
     assert before["prediction_time"].min() > datetime.fromisoformat(MARCH).replace(tzinfo=None)
@@ -141,7 +141,7 @@ def test_inference_scores_what_came_after_the_champions_training_and_nothing_twi
 
 
 def test_monitoring_measures_matured_predictions_and_repeats_itself(loop):
-    context, values = loop.monitor()
+    context, values = loop.monitored
     before = {table: frame_of(context.own, table) for table in WATCHED}
     assert values == {"retraining_due": "false"}
     metrics = before["metrics"]
@@ -176,19 +176,16 @@ def test_a_version_that_is_champion_already_is_neither_judged_nor_moved_again(lo
 
 
 def test_changed_files_of_a_model_are_never_loaded(loop):
-    context, number = loop.train("changed")
+    context, number = loop.promote("dev", "changed", 1)
     version = context.registry.get_version("changed.toy.failing", number)
     version = replace(version, facts=TrainingRun.parse(context.registry.read_run_tags(version.run_id)))
-    file = next(loop.home.glob(f"artifacts/**/{_model_id(context, version)}/artifacts/model.skops"))
+    source = context.registry._client.get_model_version(version.model, str(number)).source
+    file = Path(source.removeprefix("file://")) / "model.skops"
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(UntrustedModel, match="changed"):
         context.registry.load_model(version, TOY.model)
     _, verdict = loop.deploy("changed", number)
     assert verdict == "refused"
-
-
-def _model_id(context, version):
-    return context.registry._client.get_model_version(version.model, str(version.number)).source.rsplit("/", 1)[-1]
 
 
 @pytest.mark.parametrize(

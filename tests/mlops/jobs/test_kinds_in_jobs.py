@@ -1,9 +1,12 @@
-"""A number and several classes through all jobs: training, gate, predictions, monitoring and a second version."""
+"""A number and several classes through all jobs: training, gate, predictions, monitoring and a second version.
+
+The number is nightly: tests/mlops/questions/test_versions_of_kinds.py has it without the jobs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -77,17 +80,22 @@ def landed(first_home, tmp_path_factory, patch):
 
 
 @pytest.fixture(scope="module")
-def loops(landed):
-    """Per kind: trained and deployed, ten more days scored and monitored."""
-    laptops = {"numbers": KindLaptop(landed, NUMBER), "several": KindLaptop(landed, CLASSES)}
-    for catalog, laptop in laptops.items():
+def loop_of(landed):
+    """Train and deploy a use case in a catalog of its own, score ten more days and monitor them, once each."""
+
+    @cache
+    def loop(catalog):
+        laptop = KindLaptop(landed, {"numbers": NUMBER, "several": CLASSES}[catalog])
         _, number = laptop.train(catalog)
         assert laptop.deploy(catalog, number)[1] == "accepted"
-    return {catalog: (laptop, laptop.infer_and_monitor(catalog)) for catalog, laptop in laptops.items()}
+        return laptop, laptop.infer_and_monitor(catalog)
+
+    return loop
 
 
-def test_a_number_is_scored_measured_and_compared_in_its_own_figures(loops):
-    _, context = loops["numbers"]
+@pytest.mark.nightly
+def test_a_number_is_scored_measured_and_compared_in_its_own_figures(loop_of):
+    _, context = loop_of("numbers")
     predictions = frame_of(context.own, "predictions")
     assert predictions["prediction"].map(type).eq(float).all()
     metrics = frame_of(context.own, "metrics")
@@ -98,8 +106,8 @@ def test_a_number_is_scored_measured_and_compared_in_its_own_figures(loops):
     assert not {"auc", "log_loss", "expected_absolute_error"} & set(metrics)
 
 
-def test_classes_are_scored_as_a_class_and_all_its_probabilities(loops):
-    _, context = loops["several"]
+def test_classes_are_scored_as_a_class_and_all_its_probabilities(loop_of):
+    _, context = loop_of("several")
     rows = context.own.read_table("predictions").toPandas()
     assert set(rows["prediction"]) <= set(CLASSES.label.classes)
     scores = question_of(CLASSES.label).unpack_scores(rows["probabilities"])
@@ -116,9 +124,9 @@ def test_classes_are_scored_as_a_class_and_all_its_probabilities(loops):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("catalog", ["numbers", "several"])
-def test_a_second_version_takes_the_place_of_the_first(loops, catalog):
+def test_a_second_version_takes_the_place_of_the_first(loop_of, catalog):
     """By default tests/mlops/questions/test_versions_of_kinds.py has two versions of each kind, without the jobs."""
-    laptop, context = loops[catalog]
+    laptop, context = loop_of(catalog)
     _, second = laptop.train(catalog, LATER)
     assert laptop.deploy(catalog, second, as_of=LATER)[1] == "accepted"
     audit = frame_of(context.own, "audit")
