@@ -27,7 +27,6 @@ from mlops.monitoring.quality import NAN, ModelComparison, Quality
 from mlops.monitoring.store import Baseline, Job, to_naive
 from mlops.platform import profiling, run_links, runtime
 from mlops.questions import question_of
-from mlops.questions.binary import BinaryQuestion
 from mlops.release import audit_log
 from mlops.release.version_record import AuditRow
 from mlops.reports.model_life import ModelLife, render_page
@@ -51,8 +50,7 @@ def run(job: Job) -> None:
     stored, unscored, versions = _read_at_once(job, audit, window, first)
     past = history.select_past(stored, as_of, weeks_end)
     trainings = model_versions.list_trainings(job, audit)
-    monday = window.start - timedelta(days=window.start.weekday())
-    predicted = _load_predicted(job, monday, store.load_baseline(job, champion, first), versions, expected=unscored[0])
+    predicted = _load_predicted(job, window, store.load_baseline(job, champion, first), versions, expected=unscored[0])
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
@@ -133,23 +131,21 @@ def _read_at_once(
 
 
 def _load_predicted(
-    job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int], *, expected: int
+    job: Job, window: Span, baseline: Baseline, versions: Mapping[str, int], *, expected: int
 ) -> Predicted:
-    """Load the predictions for events since `start`: their rows, or only sums where about `expected` rows are many."""
-    policy, question = job.use_case.policy, question_of(job.use_case.label)
-    is_large = expected > policy.max_collected_rows
-    if is_large and isinstance(question, BinaryQuestion):
+    """Load the predictions for events since the Monday of the window's first day.
+
+    Rows, or only sums where about `expected` rows are many.
+    """
+    policy, start = job.use_case.policy, window.start - timedelta(days=window.start.weekday())
+    if expected > policy.max_collected_rows:
         job.log.info(
             "%d rows are more than max_collected_rows, %d: Spark sums them up", expected, policy.max_collected_rows
         )
-        return load_sums(job, question, start, baseline, versions, expected=expected)
-    if is_large:
-        job.log.warning(
-            "a label of kind %s has no sums: about %d rows come to the driver", job.use_case.label.kind, expected
-        )
-    else:
-        job.log.info("about %d rows come to the driver", expected)
-    return PredictedRows(store.load_predictions(job, start, baseline, versions), question, policy)
+        return load_sums(job, start, window, baseline, versions, expected=expected)
+    job.log.info("about %d rows come to the driver", expected)
+    rows = store.load_predictions(job, start, baseline, versions)
+    return PredictedRows(rows, question_of(job.use_case.label), policy)
 
 
 def _render_report(

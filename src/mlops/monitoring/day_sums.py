@@ -1,8 +1,6 @@
-"""Measure a yes/no question from sums per day, where the predictions are too many to be held in one process.
+"""Measure the quality from sums per day, where the predictions are too many to be held in one process.
 
-Workers sum up ranges of the prediction, each range whole (`sum_range`). All figures and their day-block intervals
-follow from the sums (`measure_sums`). The ranking is exact, too: a pair of rows of one range is counted where the range
-is, a pair of rows of two ranges follows from the counts of the ranges. So the cut into ranges changes no figure.
+All figures and their day-block intervals follow from the sums that workers make of the rows (`range_sums`).
 """
 
 from __future__ import annotations
@@ -16,21 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops.contract import DataError, Metrics, Policy
+from mlops.contract import Metrics, Policy
 from mlops.monitoring.quality import DRAWS, SEED, ModelComparison, Quality, find_interval, find_offset_error
-from mlops.questions import Array, draw_days
-from mlops.questions.binary import BinaryQuestion
-from mlops.questions.ranking import count_pairs
-
-ALL = ""
-CELL = ("slice", "figure", "day", "other", "range", "value")
-"""Columns of the sums: name of the slice (ALL: every row), of the figure, the day, and the value. `range` is the number
-of the range for the figures that the ranking needs, else 0. `other` is the day of the smaller label for the figure
-`won`, else the same day."""
-_PER_RANGE = ("labelled", "positives")
-_ALL_ROWS = ("rows", "reported", "expected", "entropy")
-_LABELLED = ("early", "predicted", "loss", "labelled_entropy", "squared")
-_VERSION = "version "
+from mlops.monitoring.range_sums import ALL, PAIRS, PRECISION, VERSION, WON
+from mlops.questions import Array, Question, draw_days
+from mlops.questions.ranking import mean_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +28,14 @@ class DaySums:
     days: Array
     """datetime64, ascending, shape (n_days,)."""
     figures: Mapping[str, Array]
-    """Sums by name, each of shape (n_days,)."""
+    """Sums by name, each of shape (n_days,); the names are those of `Question`'s terms and of `range_sums`."""
     won: Array
-    """Pairs in the right order: day of the row with label 1, day of the row with label 0. Shape (n_days, n_days)."""
-
-    @property
-    def pairs(self) -> Array:
-        """All pairs of a row with label 1 and one with label 0, as `won`."""
-        return np.outer(self.figures["positives"], self.figures["labelled"] - self.figures["positives"])
+    """Pairs in the right order: order, day of the row with the greater label, day of the row with the smaller label.
+    Shape (n_orders, n_days, n_days)."""
+    pairs: Array
+    """All pairs of rows of different groups of labels, as `won`."""
+    precision: float
+    """Average precision of the window that the sums were made for; NaN: the kind has none, or there is no positive."""
 
     def total(self, name: str) -> float:
         """Sum over all days."""
@@ -57,10 +45,28 @@ class DaySums:
         """Mean over the rows with a label."""
         return self.total(name) / self.total("labelled")
 
+    @property
+    def totals(self) -> dict[str, float]:
+        """All sums over all days, with the number of pairs and the average precision."""
+        sums = {name: float(values.sum()) for name, values in self.figures.items()}
+        return sums | {PAIRS: float(self.pairs.sum()), PRECISION: self.precision}
+
+    @property
+    def ranking(self) -> float:
+        """The ranking figure; NaN: there is no pair."""
+        won, pairs = self.won.sum(axis=(1, 2)), self.pairs.sum(axis=(1, 2))
+        return float(mean_known(_share(won, pairs)))
+
+    def draw_ranking(self, drawn: Array) -> Array:
+        """As `Question.draw_ranking`: a pair of rows of days c and d is drawn[r, c] * drawn[r, d] times in draw r."""
+        won, pairs = (((drawn @ table) * drawn).sum(axis=2) for table in (self.won, self.pairs))
+        return mean_known(_share(won, pairs))
+
     def select(self, kept: Array) -> DaySums:
         """Keep some days; `kept` of shape (n_days,), truth values."""
         figures = {name: values[kept] for name, values in self.figures.items()}
-        return DaySums(self.days[kept], figures, self.won[np.ix_(kept, kept)])
+        won, pairs = (table[:, kept][:, :, kept] for table in (self.won, self.pairs))
+        return DaySums(self.days[kept], figures, won, pairs, self.precision)
 
     def between(self, start: datetime, end: datetime) -> DaySums:
         """Keep the days that begin in [start, end); moments with time zone."""
@@ -70,125 +76,39 @@ class DaySums:
     @property
     def usual_version(self) -> int:
         """The version that made most of the predictions; of equally many the oldest."""
-        rows = {
-            int(name.removeprefix(_VERSION)): self.total(name) for name in self.figures if name.startswith(_VERSION)
-        }
+        rows = {int(name.removeprefix(VERSION)): self.total(name) for name in self.figures if name.startswith(VERSION)}
         return min(rows, key=lambda number: (-rows[number], number))
 
 
-def sum_range(question: BinaryQuestion, rows: pd.DataFrame, number: int, slices: Sequence[str]) -> pd.DataFrame:
-    """Sum up the rows whose predictions lie in one range.
-
-    Args:
-        question: the kind of question.
-        rows: as for `quality.measure_slices`, with the columns early and model_version; every row whose prediction lies
-            in the range, and no other.
-        number: number of the range; ranges of greater predictions have greater numbers.
-        slices: columns of which each value makes a slice.
-
-    Returns:
-        The columns CELL; sums that are 0 are left out.
-
-    Raises:
-        DataError: a prediction is missing, or no probability.
-    """
-    p = question.unpack_scores(rows[question.score_column])
-    if broken := int((~((p >= 0) & (p <= 1))).sum()):
-        raise DataError(f"{broken} predictions are missing, or lie outside 0..1")
-    days, day = np.unique(rows["day"].to_numpy("datetime64[us]"), return_inverse=True)
-    y = rows["label"].to_numpy("float64")
-    labelled, figures = ~np.isnan(y), _sum_figures(question, rows, y, p)
-    cells = []
-    for codes, names in _number_slices(rows, slices):
-        # One sum over all slices of a column: there can be thousands of them.
-        cell, shape = codes * len(days) + day, (len(names), len(days))
-        for figure, values in figures.items():
-            sums = np.bincount(cell, values, len(names) * len(days)).reshape(shape)
-            slice_, at = np.nonzero(sums)
-            place = number if figure in _PER_RANGE else 0
-            cells.append(_make_cells(names[slice_], figure, days[at], days[at], (place, sums[slice_, at])))
-        known = np.flatnonzero(labelled)
-        known = known[np.argsort(codes[known], kind="stable")]
-        ends = np.searchsorted(codes[known], np.arange(1, len(names)))
-        won = [_count_won(y[part], p[part], day[part], len(days)) for part in np.split(known, ends)]
-        slice_ = np.repeat(np.arange(len(names)), [len(value) for *_, value in won])
-        mine, other, value = (np.concatenate(parts) for parts in zip(*won, strict=True))
-        cells.append(_make_cells(names[slice_], "won", days[mine], days[other], (0, value)))
-    return pd.concat(cells, ignore_index=True)
-
-
-def _count_won(y: Array, p: Array, day: Array, days: int) -> tuple[Array, Array, Array]:
-    """Count won pairs: numbers of the days of both rows, and the pairs; days without a won pair are left out."""
-    won = count_pairs(y.astype("int64"), p, day, days)[0] if 0 < y.sum() < len(y) else np.zeros((days, days))
-    mine, other = np.nonzero(won)
-    return mine, other, won[mine, other]
-
-
-def _number_slices(rows: pd.DataFrame, slices: Sequence[str]) -> Iterator[tuple[Array, Array]]:
-    """Yield the number of each row's slice, and the slices' names: first of ALL, then of each column."""
-    yield np.zeros(len(rows), "int64"), np.array([ALL], "object")
-    for name in slices:
-        codes, values = pd.factorize(rows[name])
-        # Rows without a value are no slice, but their labels are counted.
-        names = np.array([*(f"{name}={value}" for value in values), f"{name}?"], "object")
-        yield np.where(codes < 0, len(values), codes), names
-
-
-def _sum_figures(question: BinaryQuestion, rows: pd.DataFrame, y: Array, p: Array) -> dict[str, Array]:
-    """What each row adds to each sum, shape (n_rows,)."""
-    labelled = ~np.isnan(y)
-    truth, entropy = np.where(labelled, y, 0.0), question.row_entropies(p)
-    versions = rows["model_version"].to_numpy("int64")
-    return {
-        "rows": np.ones(len(p)),
-        "reported": rows["reported"].to_numpy("float64"),
-        "early": rows["early"].to_numpy("float64") * labelled,
-        "expected": p,
-        "entropy": entropy,
-        "labelled": labelled.astype("float64"),
-        "positives": truth,
-        "predicted": p * labelled,
-        "loss": question.row_losses(truth, p) * labelled,
-        "labelled_entropy": entropy * labelled,
-        "squared": (p - truth) ** 2 * labelled,
-        **{f"{_VERSION}{number}": (versions == number).astype("float64") for number in np.unique(versions)},
-    }
-
-
-def _make_cells(slices: Array, figure: str, day: Array, other: Array, summed: tuple[int, Array]) -> pd.DataFrame:
-    number, value = summed
-    cells = {"slice": slices, "figure": figure, "day": day, "other": other, "range": number, "value": value}
-    return pd.DataFrame(cells, columns=list(CELL))
+def _share(won: Array, pairs: Array) -> Array:
+    return np.asarray(np.divide(won, pairs, out=np.full(won.shape, np.nan), where=pairs > 0))
 
 
 def read_sums(cells: pd.DataFrame) -> dict[str, DaySums]:
-    """Make the sums of each slice from the cells of all ranges."""
-    days = np.unique(cells["day"].to_numpy("datetime64[us]"))
-    names = [name for name in cells["figure"].unique() if name.startswith(_VERSION)]
-    ranges = np.unique(cells["range"])
-    return {str(name): _read_slice(part, days, names, ranges) for name, part in cells.groupby("slice")}
+    """Make the sums of each slice from those that `merge_ranges` made."""
+    days = np.unique(np.concatenate([*cells["day"], np.zeros(0, "int64")]))
+    orders = int(cells["order"].max()) + 1 if len(cells) else 1
+    names = [name for name in cells["figure"].unique() if name not in {WON, PAIRS, PRECISION}]
+    return {str(name): _read_slice(part, days, names, orders) for name, part in cells.groupby("slice")}
 
 
-def _read_slice(cells: pd.DataFrame, days: Array, names: Sequence[str], ranges: Array) -> DaySums:
-    day = np.searchsorted(days, cells["day"].to_numpy("datetime64[us]"))
-    other = np.searchsorted(days, cells["other"].to_numpy("datetime64[us]"))
-    number, value = np.searchsorted(ranges, cells["range"].to_numpy()), cells["value"].to_numpy("float64")
-    tables: dict[str, Array] = {}
-    for name in (*_ALL_ROWS, *_PER_RANGE, *_LABELLED, *names):
-        of_figure, table = (cells["figure"] == name).to_numpy(), np.zeros((len(ranges), len(days)))
-        np.add.at(table, (number[of_figure], day[of_figure]), value[of_figure])
-        tables[name] = table
-    positives, negatives = tables["positives"], tables["labelled"] - tables["positives"]
-    # Pairs of two ranges: a positive row wins against each negative row of the ranges below its own. Pairs of one range
-    # were counted where its rows were.
-    won = positives.T @ (np.cumsum(negatives, axis=0) - negatives)
-    within = (cells["figure"] == "won").to_numpy()
-    np.add.at(won, (day[within], other[within]), value[within])
-    return DaySums(days, {name: table.sum(axis=0) for name, table in tables.items()}, won)
+def _read_slice(cells: pd.DataFrame, days: Array, names: Sequence[str], orders: int) -> DaySums:
+    figures = {name: np.zeros(len(days)) for name in names}
+    tables = {name: np.zeros((orders, len(days), len(days))) for name in (WON, PAIRS)}
+    precision = math.nan
+    for figure, order, day, other, value in cells[["figure", "order", "day", "other", "value"]].itertuples(index=False):
+        at = np.searchsorted(days, day)
+        if figure == PRECISION:
+            precision = float(value[0])
+        elif figure in tables:
+            np.add.at(tables[figure][order], (at, np.searchsorted(days, other)), value)
+        else:
+            np.add.at(figures[figure], at, value)
+    return DaySums(days.astype("datetime64[D]"), figures, tables[WON], tables[PAIRS], precision)
 
 
 def measure_sums(
-    question: BinaryQuestion, sums: Mapping[str, DaySums], start: datetime, end: datetime, policy: Policy, *, due: bool
+    question: Question, sums: Mapping[str, DaySums], start: datetime, end: datetime, policy: Policy, *, due: bool
 ) -> Iterator[Quality]:
     """As `quality.measure_slices`, from sums of the slices, which may hold other days, too."""
     span = {"start": start, "end": end}
@@ -205,56 +125,51 @@ def measure_sums(
 
 
 def _measure_slice(
-    question: BinaryQuestion, sums: DaySums, name: str, policy: Policy, span: dict[str, Any], *, due: bool
+    question: Question, sums: DaySums, name: str, policy: Policy, span: dict[str, Any], *, due: bool
 ) -> Quality:
-    rows, labelled, positives = (int(sums.total(figure)) for figure in ("rows", "labelled", "positives"))
-    unreported = float(1 - sums.total("reported") / rows)
-    expected = sums.total("expected") / rows
+    totals = sums.totals
+    rows, labelled = int(totals["rows"]), int(totals["labelled"])
+    unreported = float(1 - totals["reported"] / rows)
     base: dict[str, Any] = {
-        **span, "slice": name, "rows": rows, "labelled": labelled, "positives": positives, "unreported": unreported,
-        "expected_level": expected, "expected_loss": sums.total("entropy") / rows,
+        **span, "slice": name, "rows": rows, "labelled": labelled, "positives": int(totals.get("positives", 0)),
+        "unreported": unreported, "expected_level": totals["expected_level"] / rows,
+        "expected_loss": totals["expected_loss"] / rows,
     }  # fmt: skip
     if not due:
         return Quality(**base, state="waiting")
     if labelled:
-        rate = positives / labelled
-        base["implausible"] = question.describe_implausible_rate(rate, labelled, expected, policy.drift_factor)
-    enough = labelled > 0 and question.has_enough(labelled, positives, policy)
-    if not unreported <= policy.max_unlabelled or not enough:
+        base["implausible"] = question.explain_implausible(totals, policy.drift_factor)
+    if not unreported <= policy.max_unlabelled or not labelled or not question.has_enough(totals, policy):
         return Quality(**base, state="hold")
     figures = _compute_figures(question, sums.select(sums.figures["labelled"] > 0), base["expected_loss"])
     return Quality(**base, state="judged", **figures)
 
 
-def _compute_figures(question: BinaryQuestion, sums: DaySums, expected_loss: float) -> dict[str, Any]:
-    """As `quality._compute_figures`; every day of the sums has a label. The words leave average precision out."""
-    loss, rate = sums.mean("loss"), sums.mean("positives")
-    ranking, gap = float(sums.won.sum() / sums.pairs.sum()), sums.mean("predicted") - rate
-    skill = 1 - loss / question.estimate_loss(np.array([rate]))
-    residuals = sums.figures["predicted"] - sums.figures["positives"]
+def _compute_figures(question: Question, sums: DaySums, expected_loss: float) -> dict[str, Any]:
+    """As `quality._compute_figures`; every day of the sums has a label."""
+    totals, loss, level = sums.totals, sums.mean("loss"), sums.mean("level")
+    gap, others = sums.total("residual") / sums.total("scale"), question.compute_others(totals)
+    known = {**others, question.names.level: level}
+    metrics = Metrics(int(totals["labelled"]), sums.ranking, loss, question.compute_skill(totals), gap, known)
     figures: dict[str, Any] = {
-        "level": rate,
-        "ranking": ranking,
+        "level": level,
+        "ranking": sums.ranking,
         "loss": loss,
         "gap": gap,
-        "excess_loss": loss - sums.mean("labelled_entropy"),
-        "gap_reference": rate,
-        "others": {"brier": sums.mean("squared")},
-        "words": question.describe_metrics(
-            Metrics(int(sums.total("labelled")), ranking, loss, skill, gap, {}), expected_loss
-        ),
+        "excess_loss": loss - sums.mean("labelled_expected_loss"),
+        "gap_reference": question.find_gap_reference(totals),
+        "others": others,
+        "words": question.describe_metrics(metrics, expected_loss),
     }
     if len(sums.days) < 2:
         return figures
-    # drawn[r, d] says how often replicate r drew day d: a sum over its rows is a product with the sums per day, and a
-    # pair of rows of days c and d is in it drawn[r, c] * drawn[r, d] times.
+    # drawn[r, d] says how often replicate r drew day d: a sum over its rows is a product with the sums per day.
     _, drawn = draw_days(sums.days, len(sums.days), DRAWS, SEED)
-    rows = drawn @ sums.figures["labelled"]
-    won, pairs = (((drawn @ table) * drawn).sum(axis=1) for table in (sums.won, sums.pairs))
+    scales = drawn @ sums.figures["scale"]
     draws = {
-        "ranking": np.divide(won, pairs, out=np.full(len(drawn), np.nan), where=pairs > 0),
-        "loss": drawn @ sums.figures["loss"] / rows,
-        "gap": drawn @ residuals / rows,
+        "ranking": sums.draw_ranking(drawn),
+        "loss": drawn @ sums.figures["loss"] / (drawn @ sums.figures["labelled"]),
+        "gap": drawn @ sums.figures["residual"] / np.where(scales > 0, scales, np.nan),
     }
     return figures | find_interval(draws)
 
@@ -265,10 +180,9 @@ def _offset_error(part: DaySums, whole: DaySums) -> float:
         return math.nan
     shares = []
     for sums in (part, whole):
-        residuals = sums.figures["predicted"] - sums.figures["positives"]
-        rows = sums.figures["labelled"]
-        # What each day adds to the deviation of the mean residual, as in the error of a ratio of two sums.
-        shares.append((residuals - residuals.sum() / rows.sum() * rows) / rows.sum())
+        residuals, scales = sums.figures["residual"], sums.figures["scale"]
+        # What each day adds to the deviation of the gap, as in the error of a ratio of two sums.
+        shares.append((residuals - residuals.sum() / scales.sum() * scales) / scales.sum())
     return find_offset_error(shares[0] - shares[1])
 
 
@@ -278,5 +192,4 @@ def compare_sums(champion: DaySums, baseline: DaySums) -> ModelComparison:
     _, drawn = draw_days(mine.days, len(mine.days), DRAWS, SEED)
     gains = drawn @ (other.figures["loss"] - mine.figures["loss"]) / (drawn @ mine.figures["labelled"])
     low, high = (float(value) for value in np.quantile(gains, (0.025, 0.975)))
-    ranking = float(other.won.sum() / other.pairs.sum())
-    return ModelComparison(ranking, other.mean("loss"), other.mean("loss") - mine.mean("loss"), low, high)
+    return ModelComparison(other.ranking, other.mean("loss"), other.mean("loss") - mine.mean("loss"), low, high)

@@ -108,9 +108,9 @@ def _measure_slice(
         "slice": slice_,
         "rows": len(rows),
         "labelled": len(y),
-        "positives": question.count_positives(y),
+        "positives": int(question.sum_labels(y).get("positives", 0)),
         "unreported": unreported,
-        "expected_level": question.compute_expected_level(scores) if len(rows) else NAN,
+        "expected_level": float(question.row_expected_levels(scores).mean()) if len(rows) else NAN,
         "expected_loss": question.estimate_loss(scores) if len(rows) else NAN,
     }
     if not due:

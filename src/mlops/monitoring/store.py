@@ -163,6 +163,9 @@ def query_predictions(job: Job, start: datetime, baseline: Baseline, versions: M
     known = job.data.read_table("features", versions["features"])
     features = labels.select_event_times(known, start, job.config.as_of)
     rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
+    # As numbers, 7 would be called 7.0 where pandas holds a missing value beside it.
+    for name in {each.name for each in use_case.features if each.dtype == "long"} & {*use_case.policy.slices}:
+        rows = rows.withColumn(name, F.col(name).cast("string"))
     return labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left", versions=versions)
 
 

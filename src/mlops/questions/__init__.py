@@ -8,11 +8,13 @@ words in messages.
 from __future__ import annotations
 
 from mlops.contract import Label
-from mlops.questions.base import Array, FigureNames, Question
+from mlops.questions.base import Question
 from mlops.questions.binary import BinaryQuestion
 from mlops.questions.classes import ClassesQuestion
 from mlops.questions.comparison import bootstrap_paired_days, draw_days
+from mlops.questions.figures import FigureNames
 from mlops.questions.number import NumberQuestion
+from mlops.questions.ranking import Array
 
 __all__ = ["Array", "FigureNames", "Question", "bootstrap_paired_days", "draw_days", "question_of"]
 

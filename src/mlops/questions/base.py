@@ -11,66 +11,16 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Label, Metrics, Policy, Value
+from mlops.questions.figures import Curve, FigureNames, MetricColumn
+from mlops.questions.ranking import Array, draw_order, group_labels, mean_known
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.pipeline import Pipeline
 
-Array = np.ndarray[Any, Any]
 ScoreType = Literal["double", "map"]
-
-
-@dataclass(frozen=True)
-class FigureNames:
-    """Names of a kind's ranking, loss and gap: in metrics, rules and columns, and in sentences."""
-
-    ranking: str
-    loss: str
-    gap: str
-    ranking_words: str
-    loss_words: str
-    gap_words: str
-    gap_meaning: str
-    gap_sentence: str
-    """With the place `{gap}`, as in "mean prediction is {gap} off the mean label"."""
-    gap_rule: str
-    """Name of the gate's rule and of the alert on the gap."""
-    level: str
-    """Name of what the gap compares: the column `<level>` for labels, `expected_<level>` for predictions."""
-    known_figures: Mapping[str, str]
-    """Words of the further figures that people of this kind know, by name in `Metrics.figures`."""
-    gap_sides: tuple[str, str] = ("it predicts too little", "it predicts too much")
-    """What a gap below 0 means, and what one above 0 does."""
-
-    def describe_side(self, gap: float) -> str:
-        """Say which way a gap goes, in brackets; "" for one that is printed as 0.0000."""
-        return f" ({self.gap_sides[gap > 0]})" if round(gap, 4) else ""
-
-
-@dataclass(frozen=True)
-class MetricColumn:
-    """A column of the table `metrics`."""
-
-    field: str
-    """Name of the figure in the code, which is the same for every kind."""
-    name: str
-    comment: str
-    type: Literal["long", "double"] = "double"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A plot of one line or cloud of points per model."""
-
-    name: str
-    title: str
-    x: str
-    y: str
-    lines: Mapping[str, tuple[Array, Array]]
-    """Points by name of the model."""
-    style: Literal["line", "points", "cloud"] = "line"
-    diagonal: bool = False
-    """Whether a perfect model lies on x = y."""
+Sums = Mapping[str, float]
+"""Sums over rows by name: rows, labelled, and those of the terms of a `Question`."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +156,14 @@ class Question(ABC):
     def row_losses(self, y: Array, p: Array) -> Array:
         """Loss of each row, shape (n_rows,)."""
 
-    @abstractmethod
+    def list_orders(self, y: Array, p: Array) -> list[tuple[Array, Array]]:
+        """Labels and scores whose order the ranking figure measures, each of shape (n_rows,); it is their mean."""
+        return [(y, p)]
+
     def draw_ranking(self, y: Array, p: Array, day: Array, drawn: Array) -> Array:
-        """Ranking figure of each replicate, shape (replicates,); arguments as `ranking.draw_order`."""
+        """Ranking figure of each replicate, shape (replicates,), NaN where a draw has none; see `draw_order`."""
+        orders = self.list_orders(y, p)
+        return mean_known(np.array([draw_order(group_labels(label), score, day, drawn) for label, score in orders]))
 
     @abstractmethod
     def row_residuals(self, y: Array, p: Array) -> Array:
@@ -224,21 +179,23 @@ class Question(ABC):
 
     def gap_reference(self, y: Array) -> float:
         """The figure that a `Share` in a limit of the gap is relative to."""
-        del y
-        return 1.0
+        return self.find_gap_reference(self.sum_labels(y))
 
     def worst_gap(self, metrics: Metrics) -> float:
         """The gap that the gate limits."""
         return abs(metrics.gap)
 
-    def estimate_loss(self, p: Array) -> float:
-        """Mean loss if the predictions are calibrated; NaN: it cannot be computed from predictions of this kind."""
-        del p
-        return float("nan")
+    def row_expected_losses(self, p: Array) -> Array:
+        """Loss of each row if the predictions are calibrated; NaN: predictions of this kind do not tell it."""
+        return np.full(len(p), np.nan)
 
-    @abstractmethod
+    def estimate_loss(self, p: Array) -> float:
+        """Mean of `row_expected_losses`."""
+        return float(self.row_expected_losses(p).mean())
+
     def is_measurable(self, y: Array, policy: Policy) -> bool:
         """Whether a group of rows is large enough for its ranking figure to be judged."""
+        return self.has_enough(self.sum_labels(y), policy)
 
     @abstractmethod
     def describe_minimum(self, policy: Policy) -> str:
@@ -248,7 +205,6 @@ class Question(ABC):
     def describe_rows(self, y: Array) -> str:
         """Describe the labels of the holdout; the words follow "have a prediction and a label, on D of D days; "."""
 
-    @abstractmethod
     def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
         """Say why labels cannot be right, given the predictions; "" if they can.
 
@@ -257,24 +213,68 @@ class Question(ABC):
             p: scores of all rows, with or without label.
             factor: `Policy.drift_factor`.
         """
+        sums = {"rows": len(p), **_sum_terms(self.list_prediction_terms(p)), **self.sum_labels(y)}
+        return self.explain_implausible(sums, factor)
+
+    def row_levels(self, y: Array, p: Array) -> Array:
+        """What the level of the labels is the mean of; the gap compares it with `row_expected_levels`."""
+        del p
+        return y
+
+    def row_expected_levels(self, p: Array) -> Array:
+        """What the level that the predictions expect is the mean of."""
+        return p
 
     def compute_level(self, y: Array, p: Array) -> float:
-        """The level of the labels, which the gap compares with `compute_expected_level`."""
-        del p
-        return float(y.mean())
-
-    def compute_expected_level(self, p: Array) -> float:
-        """The level that the predictions expect."""
-        return float(p.mean())
-
-    def count_positives(self, y: Array) -> int:
-        """Number of labels that are 1; 0 for kinds without the column `positives`."""
-        del y
-        return 0
+        """The level of the labels."""
+        return float(self.row_levels(y, p).mean())
 
     def other_figures(self, y: Array, p: Array) -> dict[str, float]:
         """Figures of this kind alone, by column of the table `metrics`."""
-        del y, p
+        return self.compute_others(self.sum_labels(y) | _sum_terms(self.list_error_terms(y, p)))
+
+    # --- sums, for rows that are too many to be held ------------------------------------------------------------------
+
+    def list_prediction_terms(self, p: Array) -> dict[str, Array]:
+        """What each prediction adds to the sums, by their names, each of shape (n_rows,)."""
+        return {"expected_level": self.row_expected_levels(p), "expected_loss": self.row_expected_losses(p)}
+
+    def list_label_terms(self, y: Array) -> dict[str, Array]:
+        """As `list_prediction_terms`, of each label."""
+        del y
+        return {}
+
+    def list_error_terms(self, y: Array, p: Array) -> dict[str, Array]:
+        """As `list_prediction_terms`, of each label with its prediction."""
+        return {
+            "loss": self.row_losses(y, p), "residual": self.row_residuals(y, p), "scale": self.row_scales(y),
+            "level": self.row_levels(y, p), "labelled_expected_loss": self.row_expected_losses(p),
+        }  # fmt: skip
+
+    def sum_labels(self, y: Array) -> dict[str, float]:
+        """Sum up the terms of labels; `labelled` is their number."""
+        return {"labelled": len(y), **_sum_terms(self.list_label_terms(y))}
+
+    @abstractmethod
+    def has_enough(self, sums: Sums, policy: Policy) -> bool:
+        """As `is_measurable`, from sums of labels; `pairs`: how many pairs of labels the ranking figure compares."""
+
+    @abstractmethod
+    def explain_implausible(self, sums: Sums, factor: float) -> str:
+        """As `describe_implausible`, from sums of all predictions and of the labels."""
+
+    @abstractmethod
+    def compute_skill(self, sums: Sums) -> float:
+        """As `Metrics.skill`, from sums."""
+
+    def find_gap_reference(self, sums: Sums) -> float:
+        """As `gap_reference`, from sums of labels."""
+        del sums
+        return 1.0
+
+    def compute_others(self, sums: Sums) -> dict[str, float]:
+        """As `other_figures`, from sums."""
+        del sums
         return {}
 
     @abstractmethod
@@ -305,6 +305,10 @@ class Question(ABC):
     def daily_level(self, y: Array, p: Array) -> tuple[str, Array, Array]:
         """What the plot per day shows: its name, and its value for labels and for predictions, shape (n_rows,)."""
         return "mean", y, p
+
+
+def _sum_terms(terms: Mapping[str, Array]) -> dict[str, float]:
+    return {name: float(values.sum()) for name, values in terms.items()}
 
 
 def group_means(values: Array, parts: Sequence[Array]) -> Array:

@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Metrics, Policy, Value
-from mlops.questions.base import Array, Curve, FigureNames, MetricColumn
+from mlops.questions.base import Sums
 from mlops.questions.columns import figure_columns
+from mlops.questions.figures import Curve, FigureNames, MetricColumn
 from mlops.questions.precision import average_precision
 from mlops.questions.probabilities import ProbabilityQuestion, draw_event_curves, log_losses, plausible_rates
-from mlops.questions.ranking import draw_order, measure_order
+from mlops.questions.ranking import Array, measure_order
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.pipeline import Pipeline
-
-_NOT_SUMMED = "null above max_collected_rows"  # it is no function of sums per day
 
 
 class BinaryQuestion(ProbabilityQuestion):
@@ -94,47 +93,32 @@ class BinaryQuestion(ProbabilityQuestion):
         """Log-loss, nats."""
         return log_losses(np.where(y == 1, p, 1 - p))
 
-    def draw_ranking(self, y: Array, p: Array, day: Array, drawn: Array) -> Array:
-        """AUC of each replicate; NaN where a draw holds one class only."""
-        return draw_order(y.astype("int64"), p, day, drawn)
-
     def row_residuals(self, y: Array, p: Array) -> Array:
         """Prediction - label."""
         return p - y
 
-    def gap_reference(self, y: Array) -> float:
+    def find_gap_reference(self, sums: Sums) -> float:
         """The base rate, so that a gap of 0.01 counts more for an event of 1 % than for one of 30 %."""
-        return float(y.mean())
+        return sums["positives"] / sums["labelled"]
 
-    def estimate_loss(self, p: Array) -> float:
-        """Mean entropy of the predictions, nats."""
-        return float(self.row_entropies(p).mean())
-
-    def row_entropies(self, p: Array) -> Array:
-        """Entropy of each prediction, nats, shape (n_rows,): its expected loss if it is calibrated."""
+    def row_expected_losses(self, p: Array) -> Array:
+        """Entropy of each prediction, nats."""
         p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)
         return np.asarray(-(p * np.log(p) + (1 - p) * np.log1p(-p)))
 
-    def is_measurable(self, y: Array, policy: Policy) -> bool:
+    def has_enough(self, sums: Sums, policy: Policy) -> bool:
         """Enough rows, and enough of each class: the rarer class decides how uncertain an AUC is."""
-        return self.has_enough(len(y), int(y.sum()), policy)
-
-    def has_enough(self, rows: int, positives: int, policy: Policy) -> bool:
-        """As `is_measurable`, from counts."""
-        rarer = min(positives, rows - positives)
-        return rows >= policy.slice_min_rows and rarer >= policy.slice_min_positives
+        rows, positives = sums["labelled"], sums["positives"]
+        return rows >= policy.slice_min_rows and min(positives, rows - positives) >= policy.slice_min_positives
 
     def describe_rows(self, y: Array) -> str:
         """As `Question`."""
         return f"{int(y.sum())} are positive"
 
-    def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
+    def explain_implausible(self, sums: Sums, factor: float) -> str:
         """The odds of label 1 may differ from the predicted odds by `factor`, plus three standard errors."""
-        return self.describe_implausible_rate(float(y.mean()), len(y), float(p.mean()), factor)
-
-    def describe_implausible_rate(self, rate: float, rows: int, expected: float, factor: float) -> str:
-        """As `describe_implausible`, from the rate of `rows` labels and the mean prediction."""
-        low, high = plausible_rates(expected, rows, factor)
+        rate, expected = sums["positives"] / sums["labelled"], sums["expected_level"] / sums["rows"]
+        low, high = plausible_rates(expected, int(sums["labelled"]), factor)
         if low <= rate <= high:
             return ""
         return (
@@ -144,11 +128,24 @@ class BinaryQuestion(ProbabilityQuestion):
 
     def other_figures(self, y: Array, p: Array) -> dict[str, float]:
         """As `Question`."""
-        return {"average_precision": average_precision(y, p), "brier": float(((p - y) ** 2).mean())}
+        return {"average_precision": average_precision(y, p), **super().other_figures(y, p)}
 
-    def count_positives(self, y: Array) -> int:
+    def list_label_terms(self, y: Array) -> dict[str, Array]:
         """As `Question`."""
-        return int(y.sum())
+        return {"positives": y}
+
+    def list_error_terms(self, y: Array, p: Array) -> dict[str, Array]:
+        """As `Question`."""
+        return {**super().list_error_terms(y, p), "squared": (p - y) ** 2}
+
+    def compute_skill(self, sums: Sums) -> float:
+        """As `Question`."""
+        return 1 - sums["loss"] / sums["labelled"] / self.estimate_loss(np.array([self.find_gap_reference(sums)]))
+
+    def compute_others(self, sums: Sums) -> dict[str, float]:
+        """As `Question`."""
+        precision = {name: sums[name] for name in ("average_precision",) if name in sums}
+        return {**precision, "brier": sums["squared"] / sums["labelled"]}
 
     def metric_columns(self) -> tuple[MetricColumn, ...]:
         """As `Question`."""
@@ -161,7 +158,7 @@ class BinaryQuestion(ProbabilityQuestion):
             gap="Mean prediction - mean label",
             counts=(MetricColumn("positives", "positives", "Of them with label 1", "long"),),
             others=(
-                MetricColumn("average_precision", "average_precision", f"Mean precision over recall; {_NOT_SUMMED}"),
+                MetricColumn("average_precision", "average_precision", "Mean precision over recall"),
                 MetricColumn("brier", "brier", "Mean squared error"),
             ),
         )

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Metrics, Policy, Value
-from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, group_means
+from mlops.questions.base import Sums, group_means
 from mlops.questions.columns import figure_columns
+from mlops.questions.figures import Curve, FigureNames, MetricColumn
 from mlops.questions.probabilities import ProbabilityQuestion, draw_event_curves, log_losses, plausible_rates
-from mlops.questions.ranking import draw_order, measure_order
+from mlops.questions.ranking import Array, measure_order
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -144,13 +145,9 @@ class ClassesQuestion(ProbabilityQuestion):
         """Log-loss, nats."""
         return log_losses(p[np.arange(len(y)), y.astype("int64")])
 
-    def draw_ranking(self, y: Array, p: Array, day: Array, drawn: Array) -> Array:
-        """Macro AUC of each replicate, over the classes that it holds; NaN where it holds one class only."""
-        codes = [code for code in range(len(self.classes)) if (y == code).any()]
-        aucs = np.array([draw_order((y == code).astype("int64"), p[:, code], day, drawn) for code in codes])
-        there = ~np.isnan(aucs)
-        sums, counts = np.where(there, aucs, 0.0).sum(axis=0), there.sum(axis=0)
-        return np.asarray(np.divide(sums, counts, out=np.full(len(drawn), np.nan), where=counts > 0))
+    def list_orders(self, y: Array, p: Array) -> list[tuple[Array, Array]]:
+        """Each class against the rest; a class that is not there has no order."""
+        return [((y == code).astype("float64"), p[:, code]) for code in range(len(self.classes))]
 
     def row_residuals(self, y: Array, p: Array) -> Array:
         """Probability of the predicted class, minus 1 where it is right."""
@@ -160,27 +157,28 @@ class ClassesQuestion(ProbabilityQuestion):
         """The gap of the confidence, or of the class whose predicted share is furthest off, whichever is larger."""
         return max(abs(metrics.gap), metrics.figures["class_gap"])
 
-    def estimate_loss(self, p: Array) -> float:
-        """Mean entropy of the predictions, nats."""
+    def row_expected_losses(self, p: Array) -> Array:
+        """Entropy of each prediction, nats."""
         p = np.clip(np.asarray(p, "float64"), 1e-12, 1)
-        return float(-(p * np.log(p)).sum(axis=1).mean())
+        return np.asarray(-(p * np.log(p)).sum(axis=1))
 
-    def is_measurable(self, y: Array, policy: Policy) -> bool:
+    def has_enough(self, sums: Sums, policy: Policy) -> bool:
         """Enough rows, and enough of the rarest class that is there: it decides how uncertain the macro AUC is."""
-        counts = np.bincount(y.astype("int64"))
-        counts = counts[counts > 0]
-        return len(y) >= policy.slice_min_rows and len(counts) > 1 and counts.min() >= policy.slice_min_positives
+        counts = [count for name in self.classes if (count := sums[f"label {name}"])]
+        return (
+            sums["labelled"] >= policy.slice_min_rows and len(counts) > 1 and min(counts) >= policy.slice_min_positives
+        )
 
     def describe_rows(self, y: Array) -> str:
         """As `Question`."""
         counts = np.bincount(y.astype("int64"), minlength=len(self.classes))
         return ", ".join(f"{count} are {name}" for name, count in zip(self.classes, counts, strict=True))
 
-    def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
+    def explain_implausible(self, sums: Sums, factor: float) -> str:
         """The odds of each class may differ from the predicted odds by `factor`, plus three standard errors."""
-        for code, name in enumerate(self.classes):
-            expected, rate = float(p[:, code].mean()), float((y == code).mean())
-            low, high = plausible_rates(expected, len(y), factor)
+        for name in self.classes:
+            expected, rate = sums[f"predicted {name}"] / sums["rows"], sums[f"label {name}"] / sums["labelled"]
+            low, high = plausible_rates(expected, int(sums["labelled"]), factor)
             if not low <= rate <= high:
                 return (
                     f"share of labels that are {name} is {rate:.3f}, the predicted share is {expected:.3f}; {low:.3f} "
@@ -188,13 +186,27 @@ class ClassesQuestion(ProbabilityQuestion):
                 )
         return ""
 
-    def compute_level(self, y: Array, p: Array) -> float:
-        """Share of rows whose most probable class is the label."""
-        return float((p.argmax(axis=1) == y).mean())
+    def row_levels(self, y: Array, p: Array) -> Array:
+        """1 where the most probable class is the label."""
+        return np.asarray(p.argmax(axis=1) == y, "float64")
 
-    def compute_expected_level(self, p: Array) -> float:
-        """Mean probability of the most probable class."""
-        return float(p.max(axis=1).mean())
+    def row_expected_levels(self, p: Array) -> Array:
+        """Probability of the most probable class."""
+        return np.asarray(p.max(axis=1))
+
+    def list_prediction_terms(self, p: Array) -> dict[str, Array]:
+        """As `Question`."""
+        own = {f"predicted {name}": p[:, code] for code, name in enumerate(self.classes)}
+        return {**super().list_prediction_terms(p), **own}
+
+    def list_label_terms(self, y: Array) -> dict[str, Array]:
+        """As `Question`."""
+        return {f"label {name}": (y == code).astype("float64") for code, name in enumerate(self.classes)}
+
+    def compute_skill(self, sums: Sums) -> float:
+        """As `Question`."""
+        shares = np.array([sums[f"label {name}"] for name in self.classes]) / sums["labelled"]
+        return 1 - sums["loss"] / sums["labelled"] / self.estimate_loss(shares[None])
 
     def metric_columns(self) -> tuple[MetricColumn, ...]:
         """As `Question`."""

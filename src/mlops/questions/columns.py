@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlops.questions.base import FigureNames, MetricColumn
+from mlops.questions.figures import FigureNames, MetricColumn
 
 _INTERVAL = "95 % day-block interval"
 

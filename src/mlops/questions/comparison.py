@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.contract import DataError
-from mlops.questions.base import Array, Question
+from mlops.questions.base import Question
+from mlops.questions.ranking import Array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

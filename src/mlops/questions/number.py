@@ -8,6 +8,7 @@ of the variance, which is low for a model that predicts the median of skewed lab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Metrics, Policy
-from mlops.questions.base import Array, Curve, FigureNames, MetricColumn, Question, group_means
+from mlops.questions.base import Question, Sums, group_means
 from mlops.questions.columns import figure_columns
-from mlops.questions.ranking import draw_order, group_labels, measure_order
+from mlops.questions.figures import Curve, FigureNames, MetricColumn
+from mlops.questions.ranking import Array, group_labels, measure_order
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -106,10 +108,6 @@ class NumberQuestion(Question):
         """Absolute error, in the label's unit."""
         return np.asarray(np.abs(p - y))
 
-    def draw_ranking(self, y: Array, p: Array, day: Array, drawn: Array) -> Array:
-        """Concordance of each replicate. Labels are grouped once, on all rows."""
-        return draw_order(group_labels(y), p, day, drawn)
-
     def row_residuals(self, y: Array, p: Array) -> Array:
         """Prediction - label."""
         return p - y
@@ -119,8 +117,13 @@ class NumberQuestion(Question):
         return np.asarray(np.abs(y))
 
     def is_measurable(self, y: Array, policy: Policy) -> bool:
-        """Enough rows, and not all labels equal."""
-        return len(y) >= max(policy.slice_min_rows, 2) and _varies(y)
+        """As `Question`."""
+        varies = _varies(y) and group_labels(y).max() > 0
+        return self.has_enough({"labelled": len(y), "pairs": float(varies)}, policy)
+
+    def has_enough(self, sums: Sums, policy: Policy) -> bool:
+        """Enough rows, and pairs of different labels."""
+        return sums["labelled"] >= max(policy.slice_min_rows, 2) and sums["pairs"] > 0
 
     def describe_minimum(self, policy: Policy) -> str:
         """As `Question`."""
@@ -130,21 +133,40 @@ class NumberQuestion(Question):
         """As `Question`."""
         return f"the labels go from {y.min():g} to {y.max():g}"
 
-    def describe_implausible(self, y: Array, p: Array, factor: float) -> str:
+    def explain_implausible(self, sums: Sums, factor: float) -> str:
         """The mean |label| may differ from the mean |prediction| by `factor`, plus three standard errors."""
-        actual, expected = np.abs(y), float(np.abs(p).mean())
-        chance = 3 * float(actual.std() / np.sqrt(len(y)))
+        rows = sums["labelled"]
+        actual, expected = sums["size"] / rows, sums["predicted_size"] / sums["rows"]
+        chance = 3 * math.sqrt(max(sums["squared_label"] / rows - actual**2, 0) / rows)
         low, high = expected / factor - chance, expected * factor + chance
-        if low <= actual.mean() <= high:
+        if low <= actual <= high:
             return ""
         return (
-            f"mean size of the labels is {actual.mean():.4g}, of the predictions {expected:.4g}; {low:.4g} to "
+            f"mean size of the labels is {actual:.4g}, of the predictions {expected:.4g}; {low:.4g} to "
             f"{high:.4g} is allowed"
         )
 
-    def other_figures(self, y: Array, p: Array) -> dict[str, float]:
+    def list_prediction_terms(self, p: Array) -> dict[str, Array]:
         """As `Question`."""
-        return {"root_mean_squared_error": float(np.sqrt(((p - y) ** 2).mean()))}
+        return {**super().list_prediction_terms(p), "predicted_size": np.abs(p)}
+
+    def list_label_terms(self, y: Array) -> dict[str, Array]:
+        """As `Question`."""
+        return {"size": np.abs(y), "squared_label": y**2}
+
+    def list_error_terms(self, y: Array, p: Array) -> dict[str, Array]:
+        """As `Question`."""
+        return {**super().list_error_terms(y, p), "squared": (p - y) ** 2}
+
+    def compute_skill(self, sums: Sums) -> float:
+        """As `Question`; NaN if rounding leaves the labels no variance."""
+        rows = sums["labelled"]
+        variance = sums["squared_label"] / rows - (sums["level"] / rows) ** 2
+        return 1 - sums["squared"] / rows / variance if variance > 0 else math.nan
+
+    def compute_others(self, sums: Sums) -> dict[str, float]:
+        """As `Question`."""
+        return {"root_mean_squared_error": math.sqrt(sums["squared"] / sums["labelled"])}
 
     def metric_columns(self) -> tuple[MetricColumn, ...]:
         """As `Question`; there is no expected loss, since a predicted number does not tell how far off it may be."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from mlops.questions.base import Array
+from mlops.questions.ranking import Array
 
 _CELLS = 5_000_000
 """Largest number of weights held at once."""
+_POWERS = 10
+"""Number of terms of a series whose terms shrink by 3 or more: the figure is off by less than 2e-5."""
 
 
 def average_precision(y: Array, p: Array) -> float:
@@ -37,3 +41,39 @@ def draw_precision(y: Array, p: Array, day: Array, drawn: Array) -> Array:
         total = (precision * np.diff(hits, axis=1, prepend=0.0)).sum(axis=1)
         np.divide(total, hits[:, -1], out=averages[start : start + step], where=hits[:, -1] > 0)
     return averages
+
+
+def sum_precision(y: Array, p: Array) -> Array:
+    """Sum up what the average precision needs of the rows of one range of the prediction; see `merge_precision`.
+
+    A positive's precision is (positives above the range + those down to it) / (rows above + those down to it), and the
+    counts above are not known here. The rows down to it, n, lie in one octave, n = 2**octave * (1.5 + t) with
+    |t| <= .5. So 1 / (rows above + n) is a series in t, whatever the rows above are: sums of powers of t are enough.
+
+    Returns:
+        The number of rows, and the sums of t**k over the positives of each octave, first plain and then times the
+        positives down to each; flat, shape (1 + 2 * octaves * _POWERS,).
+    """
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # as in `draw_precision`
+    hits = y[order].cumsum()[last]
+    term, octave = np.diff(hits, prepend=0.0), np.frexp(last + 1.0)[1] - 1
+    t = np.ldexp(last + 1.0, -octave) - 1.5
+    sums = []
+    for _ in range(_POWERS):
+        sums.append([np.bincount(octave, term), np.bincount(octave, term * hits)])
+        term = term * t
+    return np.append(float(len(y)), np.moveaxis(np.array(sums), 0, 2))
+
+
+def merge_precision(parts: Sequence[Array]) -> float:
+    """Compute the average precision from what `sum_precision` returned for ranges, in ascending order; NaN: no hit."""
+    total = hits_above = rows_above = 0.0
+    for rows, *sums in reversed(parts):
+        tables = np.array(sums).reshape(2, -1, _POWERS)
+        octave = 2.0 ** np.arange(tables.shape[1])
+        center = rows_above / octave + 1.5
+        series = (-1 / center)[:, None] ** np.arange(_POWERS) / (center * octave)[:, None]
+        total += float(((hits_above * tables[0] + tables[1]) * series).sum())
+        hits_above, rows_above = hits_above + float(tables[0, :, 0].sum()), rows_above + rows
+    return total / hits_above if hits_above else float("nan")

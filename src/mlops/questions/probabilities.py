@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlops.contract import Policy
-from mlops.questions.base import Array, Curve, Question
+from mlops.questions.base import Question
+from mlops.questions.figures import Curve
+from mlops.questions.ranking import Array
 
 _BINS = 10
 """Number of equally large groups of rows that a calibration curve compares."""

@@ -70,6 +70,13 @@ def _count_wins(p: Array, group: Array, lower_p: Array, lower_group: Array, grou
     return np.asarray((seen[below, group - 1] + seen[not_above, group - 1]) / 2)
 
 
+def mean_known(figures: Array) -> Array:
+    """Mean over the first axis of the values that are not NaN; NaN where there is none."""
+    known = ~np.isnan(figures)
+    sums, counts = np.where(known, figures, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.asarray(np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0))
+
+
 def measure_order(group: Array, p: Array) -> float:
     """Share of pairs with different groups that the predictions put in the right order; NaN without such a pair."""
     won, pairs = count_pairs(group, p, np.zeros(len(p), "int64"), 1)

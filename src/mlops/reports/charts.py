@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mlops.questions.base import Array, Curve
+from mlops.questions import Array
+from mlops.questions.figures import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from kinds import BINARY
 from sklearn.base import clone
+from test_kinds_in_jobs import CLASSES, NUMBER
 from toy import TOY, frame_of, orders_of
 
 from mlops import config
@@ -25,10 +26,11 @@ from mlops.data import labels as data_labels
 from mlops.data import predictions as prediction_tables
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
+from mlops.modeling.splits import Span
 from mlops.monitoring import predicted_sums, store
 from mlops.monitoring.predicted_rows import PredictedRows
 from mlops.platform import runtime, staging
-from mlops.questions import question_of
+from mlops.questions import question_of, ranking
 from mlops.release import audit_log
 from mlops.release.version_record import TrainingRun
 from mlops.reports import pages
@@ -204,52 +206,77 @@ def test_a_sample_on_spark_holds_rows_of_all_and_weights_that_add_up_to_them(toy
     assert weights is None or np.allclose(sorted(set(weights)), sorted(plan.weights.values()))
 
 
+def same_figures(one, other):
+    """All figures of two qualities but words, which are rounded."""
+    figures = [{**vars(each), **each.others, "others": None, "words": None} for each in (one, other)]
+    precision = [each.pop("average_precision", 0.0) for each in figures]
+    assert precision[1] == pytest.approx(precision[0], abs=2e-5)
+    plain, floats = ([{k: v for k, v in each.items() if isinstance(v, float) is f} for each in figures] for f in (0, 1))
+    assert plain[0] == plain[1]
+    assert floats[1] == pytest.approx(floats[0], rel=1e-9, abs=1e-12, nan_ok=True)
+
+
 @pytest.mark.nightly
-def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled_rows(toy, spark, monkeypatch):
+@pytest.mark.parametrize("use_case", [TOY, NUMBER, CLASSES], ids=["binary", "number", "classes"])
+@pytest.mark.parametrize("groups", [256, 3])
+def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled_rows(
+    toy, spark, monkeypatch, use_case, groups
+):
     monkeypatch.setattr(predicted_sums, "_ROWS", 100)
+    for module in (predicted_sums, ranking):  # more labels than groups: quantiles of labels are ranked
+        monkeypatch.setattr(module, "GROUPS", groups)
+    catalog = f"watched_{use_case.label.kind}_{groups}"
     given = {
-        "catalog": "watched",
-        "model_name": "watched.toy.failing",
+        "catalog": catalog,
+        "model_name": f"{catalog}.toy.failing",
         "as_of": "2024-02-20T00:00:00Z",
         "data_profiling": "off",
     }
-    job = toy.job("monitoring", replace(TOY, policy=replace(TOY.policy, slices=("kind",), slice_min_rows=30)), **given)
-    features, question, start = table_rows(30)[0], question_of(TOY.label), datetime(2024, 1, 3, tzinfo=UTC)
+    policy = replace(use_case.policy, slices=("kind",), slice_min_rows=30, slice_min_positives=2)
+    job = toy.job("monitoring", replace(use_case, policy=policy), **given)
+    features, question, start = table_rows(30)[0], question_of(use_case.label), datetime(2024, 1, 3, tzinfo=UTC)
     rng, rows = np.random.default_rng(3), features[["id", "event_time", "prediction_time"]]
+    scores = {
+        "binary": rng.beta(2, 3, len(rows)).round(2),
+        "number": rng.normal(4, 3, len(rows)).round(1),
+        "classes": rng.dirichlet([1, 2, 3], len(rows)),
+    }[use_case.label.kind]
     versions = [
         rows.assign(
-            prediction=rng.beta(2, 3, len(rows)).round(2),
+            **question.pack_scores(scores),
             model_version=number,
             scored_at=rows["prediction_time"] + timedelta(hours=number),
         ).sample(frac=share, random_state=0)
         for number, share in ((1, 1.0), (2, 0.3))
     ]
-    table_schemas.create_predictions(job.own, TOY)
-    job.own.append_rows("predictions", spark.createDataFrame(pd.concat(versions)))
-    inputs = prediction_tables.model_input(features, TOY)
-    fitted = TOY.model.build({}).fit(inputs, rng.integers(0, 2, len(inputs)))
+    table_schemas.create_predictions(job.own, use_case)
+    types = dict.fromkeys(["event_time", "prediction_time", "scored_at"], "timestamp") | {"id": "bigint"}
+    types |= {name: "map<string, double>" if type_ == "map" else type_ for name, type_, _ in question.score_columns}
+    made = pd.concat(versions)
+    schema = ", ".join(f"{name} {types.get(name, 'bigint')}" for name in made)
+    job.own.append_rows("predictions", spark.createDataFrame(made, schema))
+    inputs = prediction_tables.model_input(features, use_case)
+    fitted = use_case.model.build({}).fit(
+        inputs, rng.integers(0, {"classes": 3}.get(use_case.label.kind, 2), len(inputs))
+    )
     pinned = store.find_input_versions(job)
+    window, rest = Span(start, start + timedelta(days=14)), (start + timedelta(days=14), job.config.as_of)
+    span = (window.start, window.end)
     for baseline in (None, fitted):
         here = PredictedRows(store.load_predictions(job, start, baseline, pinned), question, job.use_case.policy)
-        there = predicted_sums.load_sums(job, question, start, baseline, pinned, expected=len(rows))
-        for span in ((start, start + timedelta(days=14)), (start + timedelta(days=14), job.config.as_of)):
-            for due in (True, False):
-                expected, found = here.measure(*span, due=due), there.measure(*span, due=due)
-                assert [each.slice for each in found] == [each.slice for each in expected]
-                for one, other in zip(expected, found, strict=True):
-                    figures = [{**vars(each), **each.others, "others": None, "words": None} for each in (one, other)]
-                    assert {k: v for k, v in figures[0].items() if not isinstance(v, float)} == {
-                        k: v for k, v in figures[1].items() if not isinstance(v, float)
-                    }
-                    figures[0].pop("average_precision", None)  # sums have none
-                    floats = [{k: v for k, v in each.items() if isinstance(v, float)} for each in figures]
-                    assert floats[1] == pytest.approx(floats[0], rel=1e-9, abs=1e-12, nan_ok=True)
-            assert there.usual_version(*span) == here.usual_version(*span)
-            assert there.count_early(*span) == here.count_early(*span)
-            assert there.find_unjudged(*span) == here.find_unjudged(*span)
-            compared = [each.compare(*span) for each in (here, there)]
-            assert (compared[0] is None) == (compared[1] is None) == (baseline is None)
-            assert baseline is None or vars(compared[1]) == pytest.approx(vars(compared[0]), rel=1e-9, abs=1e-12)
+        there = predicted_sums.load_sums(job, start, window, baseline, pinned, expected=len(rows))
+        for stretch, due in ((span, True), (span, False), (rest, False)):
+            expected, measured = ({q.slice: q for q in each.measure(*stretch, due=due)} for each in (here, there))
+            assert measured.keys() == expected.keys()
+            assert not due or {quality.state for quality in measured.values()} == {"judged"}
+            for name, quality in expected.items():
+                same_figures(quality, measured[name])
+            assert there.usual_version(*stretch) == here.usual_version(*stretch)
+            assert there.count_early(*stretch) == here.count_early(*stretch)
+        assert there.find_unjudged(*span) == here.find_unjudged(*span)
+        compared = [each.compare(*span) for each in (here, there)]
+        assert (compared[0] is None) == (compared[1] is None) == (baseline is None)
+        assert baseline is None or vars(compared[1]) == pytest.approx(vars(compared[0]), rel=1e-9, abs=1e-12)
     weeks, cell = (
         (datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 15, tzinfo=UTC)),
         ["week", "column", "slice", "bin"],
@@ -257,7 +284,7 @@ def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled
     counted, summed = here.count_bins(weeks), there.count_bins(weeks).toPandas()
     expected, found = (each.sort_values(cell, ignore_index=True)[[*cell, "rows"]] for each in (counted, summed))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-    table_schemas.create_tables(job.own, TOY, "counts")
+    table_schemas.create_tables(job.own, use_case, "counts")
     store.count_weeks(job, weeks, pd.Series(dtype="object"), there.count_bins)
     stored = frame_of(job.own, "counts")
     assert {"prediction", "kind", "due_around"} <= set(stored["column"])

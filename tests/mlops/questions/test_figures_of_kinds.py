@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from mlops.contract import DataError, Value
 from mlops.questions import bootstrap_paired_days, draw_days
-from mlops.questions.precision import average_precision, draw_precision
+from mlops.questions.precision import average_precision, draw_precision, merge_precision, sum_precision
 from mlops.questions.ranking import GROUPS, group_labels
 
 numbers = st.integers(-5, 5).map(float) | st.floats(-1e6, 1e6)
@@ -210,6 +210,17 @@ def test_average_precision_is_that_of_scikit_learn_and_its_draws_are_loops(rows,
             assert value == pytest.approx(average_precision_score(y[at], p[at]))
         else:
             assert math.isnan(value)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 999), st.sampled_from([3, 40, 3000]), st.sampled_from([1, 3, 17]), st.integers(1, 6))
+def test_average_precision_follows_from_sums_of_ranges_of_the_prediction(seed, rows, digits, ranges):
+    rng = np.random.default_rng(seed)
+    p = rng.beta(0.3, 3, rows).round(digits)
+    y = (rng.random(rows) < rng.choice([0.01, 0.3]) + rng.choice([0, 0.5]) * p).astype(float)
+    cut = np.searchsorted(np.sort(rng.choice(p, ranges - 1)), p, "right")
+    found = merge_precision([sum_precision(y[cut == part], p[cut == part]) for part in np.unique(cut)])
+    assert found == pytest.approx(average_precision(y, p) if y.any() else math.nan, abs=2e-5, nan_ok=True)
 
 
 def test_a_value_matrix_gives_each_row_what_its_decision_is_worth():
