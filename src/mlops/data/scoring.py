@@ -212,4 +212,4 @@ def insert_quarantined(
         F.lit(0).cast("bigint").alias("line"), F.split("rule", ":")[0].alias("column"), "rule",
         F.col(ROW).alias("row"), F.lit(as_of).alias("as_of"),
     )  # fmt: skip
-    own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"))
+    table_schemas.insert_broken(own, frame, as_of)

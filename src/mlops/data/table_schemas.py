@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.contract import Column, ConfigError, Feature, Source, UseCase
 from mlops.contract.data import FILE_MODIFIED
 from mlops.contract.model_version import REQUEST_ID
-from mlops.platform.tables import SHARED, SQL_TYPES, Schema, TableColumn
+from mlops.platform.tables import KEPT, SHARED, SQL_TYPES, Schema, TableColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,6 +309,16 @@ def make_frame(schema: Schema, table: str, rows: Sequence[Sequence[Any]]) -> Dat
     """Make a frame of a table of TABLES, from rows in the order of its columns."""
     zoned = [tuple(to_utc(value) if isinstance(value, datetime) else value for value in row) for row in rows]
     return schema.spark.createDataFrame(zoned, _ddl_of(table))
+
+
+def insert_broken(schema: Schema, rows: DataFrame, as_of: datetime, *, first: bool = False) -> None:
+    """Insert rows into the table `quarantine`; those that an earlier run set aside stay as they are.
+
+    Runs of more than KEPT before `as_of` are not looked at, so that the cost of a run does not grow with the table. A
+    row that is still broken after that time is there once more.
+    """
+    span = ("as_of", as_of - KEPT, datetime.max.replace(tzinfo=UTC))
+    schema.insert_new("quarantine", rows, ("source", "sha256", "line", "rule"), span=span, first=first)
 
 
 def describe_table(schema: Schema, columns: Sequence[TableColumn], rows: pd.DataFrame) -> DataFrame:

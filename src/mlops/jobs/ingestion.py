@@ -344,7 +344,7 @@ def _write_quarantine(job: Context[IngestionConfig], results: Sequence[Judged], 
     ]
     if frames:
         frame = reduce(DataFrame.unionByName, frames)
-        job.own.insert_new("quarantine", frame, ("source", "sha256", "line", "rule"), first=first)
+        table_schemas.insert_broken(job.own, frame, job.config.as_of, first=first)
 
 
 main = task(run)

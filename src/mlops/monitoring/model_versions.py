@@ -10,6 +10,7 @@ from typing import Any
 from mlops.config import MonitoringConfig
 from mlops.context import Context
 from mlops.contract.model_version import VersionFacts
+from mlops.monitoring import history
 from mlops.release.verdicts import DOCUMENT
 from mlops.release.version_record import AuditRow, read_record
 
@@ -19,10 +20,12 @@ Job = Context[MonitoringConfig]
 def list_trainings(job: Job, rows: Sequence[AuditRow]) -> dict[int, datetime]:
     """List the moments as of which the model's versions were trained, UTC, by version; an unknown one is left out.
 
-    A version that nobody has judged yet counts by what its training run claims. Each version costs a call.
+    A version that nobody has judged yet counts by what its training run claims. Each version costs a call or two, so
+    those from before the horizon of monitoring are not asked for: no decision and no page reaches as far back.
     """
-    trainings = {}
-    for version in job.registry.list_versions(job.config.model_name):
+    trainings, policy = {}, job.use_case.policy
+    since = job.config.as_of - max(history.find_horizon(policy), policy.cool_down)
+    for version in job.registry.list_versions(job.config.model_name, since):
         facts = read_record(rows, version.number).facts
         if facts is None:
             facts = VersionFacts.parse(job.registry.read_run_tags(version.run_id))

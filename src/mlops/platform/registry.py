@@ -114,11 +114,16 @@ class Registry(Runs):
             raise ModelError(f"{model} has no version {number}; versions: {known}")
         return version
 
-    def list_versions(self, model: str) -> tuple[Version, ...]:
-        """List all versions, oldest first; empty if there is no such model."""
+    def list_versions(self, model: str, since: datetime | None = None) -> tuple[Version, ...]:
+        """List the versions created since a moment, or all, oldest first; empty if there is no such model.
+
+        Each one costs a call.
+        """
         check_name(model)
+        first = 0 if since is None else since.timestamp() * 1000
+        listed = self._client.search_model_versions(f"name = '{model}'")
         # Unity Catalog's search gives neither tags nor aliases; and a version may be deleted between the two calls.
-        numbers = sorted(int(v.version) for v in self._client.search_model_versions(f"name = '{model}'"))
+        numbers = sorted(int(version.version) for version in listed if version.creation_timestamp >= first)
         return tuple(version for number in numbers if (version := self._find_version(model, number)))
 
     def _find_version(self, model: str, number: int) -> Version | None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
-_KEPT = "interval 400 days"
+KEPT = timedelta(days=400)
 """How long table versions are kept, and so how long a training can be repeated from the versions that it logged."""
 _OWNER = "mlops.use_case"
 """Property of a table: the use case that its rows are of."""
@@ -177,7 +177,8 @@ class Schema:
         if key and self.warehouse is None:
             names = ", ".join(f"`{name}`" for name in key)
             lines.append(f"CONSTRAINT `{self.table_name(table)}_key` PRIMARY KEY ({names} TIMESERIES)")
-        properties = {f"delta.{what}Duration": _KEPT for what in ("logRetention", "deletedFileRetention")}
+        kept = f"interval {KEPT.days} days"
+        properties = {f"delta.{what}Duration": kept for what in ("logRetention", "deletedFileRetention")}
         properties |= {_OWNER: owner} if owner else {}
         settings = ", ".join(f"'{name}' = {quote_text(value)}" for name, value in properties.items())
         return (
@@ -240,7 +241,7 @@ class Schema:
             newer: a column. An incoming row replaces the stored one only if its value of this column is greater, or if
                 that is equal and the columns after it compare greater. So the same rows stay, whatever order they come
                 in. None: an incoming row always replaces.
-            span: a time column of the key, its first and its last value in the frame: other files are not read.
+            span: a time column, and its first and last value in stored rows that count: other files are not read.
             first: the table may never have been written to; then rows are appended, which is much cheaper.
 
         Raises:
@@ -270,13 +271,11 @@ class Schema:
         with delta_errors.raise_conflicts(self.full_name(table)):
             frame.writeTo(self.identifier(table)).option("mergeSchema", "true").overwrite(where)
 
-    def insert_new(self, table: str, frame: DataFrame, key: Sequence[str], *, first: bool = False) -> None:
-        """Insert the rows whose key the table does not have.
-
-        Raises:
-            Conflict: another writer was faster; nothing was written.
-        """
-        self._merge(table, frame, key, "", first=first)
+    def insert_new(
+        self, table: str, frame: DataFrame, key: Sequence[str], *, span: Span | None = None, first: bool = False
+    ) -> None:
+        """Insert the rows whose key the table does not have; `span`, `first` and errors are those of `merge_rows`."""
+        self._merge(table, frame, key, "", span=span, first=first)
 
     def append_numbered(self, table: str, frame: DataFrame, writer: str, number: int, **options: str) -> None:
         """Append rows, unless `writer` has appended rows with this number or a greater one: Delta skips them silently.

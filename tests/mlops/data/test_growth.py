@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 from toy import TOY
 
-from mlops.data import ledger
+from mlops.data import ledger, table_schemas
 from mlops.data.landing import LandedFile
 from mlops.modeling import splits
 from mlops.monitoring import history, store
+from mlops.platform import tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -157,3 +158,23 @@ def test_moves_that_were_made_as_of_the_past_stay_behind_the_first_one_of_the_ho
     moves = [SimpleNamespace(move="deployment", as_of=BEGIN + days * timedelta(days=1)) for days in (1, 5, 2, 6)]
     assert store.select_moves(moves, BEGIN + timedelta(days=4)) == moves
     assert store.select_moves(moves, BEGIN + timedelta(days=9)) == moves[3:]
+
+
+@pytest.mark.nightly
+def test_broken_rows_are_compared_with_the_last_400_days_and_older_files_are_not_read(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAPTOP_HOME", str(tmp_path))
+    own = tables.open_schema("prod", "aside")
+    table_schemas.create_tables(own, TOY, "quarantine")
+
+    def insert(line: int, as_of: datetime) -> int:
+        row = ("orders", "1.csv", "digest", line, "size", "size:number", "text", as_of)
+        table_schemas.insert_broken(own, table_schemas.make_frame(own, "quarantine", [row]), as_of)
+        return own.read_table("quarantine").where(F.col("as_of") > F.lit(NOW - timedelta(days=300))).count()
+
+    insert(1, NOW - timedelta(days=601))
+    (old,) = tmp_path.rglob("quarantine/*.parquet")
+    old.unlink()  # a run that reads it fails
+    assert insert(2, NOW - timedelta(days=200)) == 1
+    assert [insert(line, NOW) for line in (2, 1, 1)] == [1, 2, 2]

@@ -98,7 +98,7 @@ class World:
         day = int(run_id)
         return VersionFacts(trained_as_of=moment(day), trained_until=moment(day - 9)).to_tags()
 
-    def list_versions(self, _):
+    def list_versions(self, *_):
         return tuple(self.get_version(MODEL, number) for number in self.trained)
 
     def moves(self):
