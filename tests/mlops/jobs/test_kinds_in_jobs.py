@@ -11,6 +11,7 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import functions
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 from test_jobs_loop import DATA, LATER, MARCH, Laptop, laptop_in
@@ -20,6 +21,9 @@ from mlops import config
 from mlops.context import Context
 from mlops.contract import DataError, Label, Model, Share
 from mlops.data import table_schemas
+from mlops.jobs import monitoring
+from mlops.monitoring import predicted_sums
+from mlops.monitoring.predicted_sums import load_sums
 from mlops.questions import question_of
 
 
@@ -131,6 +135,32 @@ def test_a_second_version_takes_the_place_of_the_first(loop_of, catalog):
     assert laptop.deploy(catalog, second, as_of=LATER)[1] == "accepted"
     audit = frame_of(context.own, "audit")
     assert list(audit[audit["move"] == "deployment"]["to_version"]) == [1, second]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("catalog", ["numbers", "several"])
+def test_monitoring_of_sums_writes_the_tables_of_the_rows(loop_of, catalog, monkeypatch):
+    laptop, context = loop_of(catalog)
+    tables = ("metrics", "counts", "drift", "decisions", "alerts")
+    written = {name: frame_of(context.own, name) for name in tables}
+    for name in tables:
+        context.own.replace_rows(name, context.own.read_table(name).where("false"), functions.lit(True))
+    monkeypatch.setattr(predicted_sums, "_ROWS", 40)
+    few = replace(laptop.use_case.policy, max_collected_rows=50)
+    monkeypatch.setattr(laptop, "use_case", replace(laptop.use_case, policy=few))
+    given = {**laptop.model(catalog), "catalog": catalog, "as_of": LATER}
+    loads = []
+    monkeypatch.setattr(monitoring, "load_sums", lambda *a, **k: loads.append(load_sums(*a, **k)) or loads[0])
+    laptop.task("monitoring", laptop.job("monitoring", **given, data_profiling="off"))
+    assert len(loads) == 1
+    for name in tables:
+        before, after = (
+            each.sort_values([c for c in each if each[c].dtype != "float64"], ignore_index=True)
+            for each in (written[name], frame_of(context.own, name))
+        )
+        pd.testing.assert_frame_equal(after, before, rtol=1e-9, atol=1e-12)
+    assert len(written["metrics"])
+    assert len(written["counts"])
 
 
 def test_a_class_that_is_not_declared_stops_training_with_its_name(landed):
