@@ -41,6 +41,7 @@ LONGEST_HEADER = 100_000
 _EXPANDED = 2**30
 """Largest number of bytes of a file that was compressed with gzip, after it was expanded."""
 _SUFFIXES = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz"), "parquet": (".parquet",)}
+_MOST_NANOSECONDS = 2**63 - 1
 _NO_TEXT = re.compile("[\udc80-\udcff\x00]")
 """Surrogates, to which undecodable bytes are converted, and the zero byte."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -183,7 +184,22 @@ def _read_parquet(content: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
     # Not pq.read_table, which cannot read a file that has a column twice.
-    return pq.ParquetFile(io.BytesIO(content)).read()
+    file = pq.ParquetFile(io.BytesIO(content))
+    table = file.read()
+    if all(file.schema.column(leaf).physical_type != "INT96" for leaf in range(len(file.schema))):
+        return table
+    # Spark and Hive write moments as INT96, which Arrow reads as nanoseconds: 9999-12-31 would become a day of 1816.
+    coarse = pq.ParquetFile(io.BytesIO(content), coerce_int96_timestamp_unit="us").read()
+    for place, column in enumerate(coarse.columns):
+        if column.type != table.column(place).type and _is_beyond_nanoseconds(column):
+            table = table.set_column(place, coarse.schema.field(place), column)
+    return table
+
+
+def _is_beyond_nanoseconds(column: pa.ChunkedArray) -> bool:
+    """Whether some moment of a column, in microseconds, lies before 1677 or after 2262."""
+    ends = pc.min_max(column.cast(pa.int64())).as_py()
+    return any(end is not None and abs(end) > _MOST_NANOSECONDS // 1000 for end in ends.values())
 
 
 def _is_unreadable(kind: pa.DataType) -> bool:

@@ -203,7 +203,7 @@ def _check_fields(
     broken: dict[int, list[str]],
 ) -> pa.ChunkedArray:
     """Convert a column to its type, and add the rules that its values break to `broken`."""
-    given = _clean_text(texts) if column.type == "string" else pc.if_else(pc.equal(texts, ""), None, texts)
+    given = _clean_text(texts) if column.type == "string" else _keep_texts(texts, pc.not_equal(texts, ""))
     typed = _cast_columns(column.type, given, file_format)
     lost = _valid_values(pc.and_(pc.is_valid(given), pc.is_null(typed)))
     for position in np.flatnonzero(lost):
@@ -229,7 +229,7 @@ def _cast_columns(kind: str, given: pa.ChunkedArray, file_format: FileFormat) ->
         given = pc.replace_substring(pc.replace_substring(given, ".", ".."), file_format.decimal, ".")
     if file_format.kind != "csv":  # other formats have truth values of their own
         given = pc.if_else(pc.equal(given, "true"), "1", pc.if_else(pc.equal(given, "false"), "0", given))
-    numbers = pc.if_else(pc.match_substring_regex(given, _PATTERNS[kind]), given, None).cast(ARROW_TYPES[kind])
+    numbers = _keep_texts(given, pc.match_substring_regex(given, _PATTERNS[kind])).cast(ARROW_TYPES[kind])
     return pc.if_else(pc.is_finite(numbers), numbers, None)  # Arrow reads 400 digits as infinity
 
 
@@ -238,7 +238,7 @@ def _cast_timestamps(given: pa.ChunkedArray, file_format: FileFormat) -> pa.Chun
     if form == FileFormat.timestamp:
         pattern = _PATTERNS["timestamp"] if file_format.kind == "csv" else _FRACTIONS
         form = form if file_format.kind == "csv" else "ISO8601"
-        readable = pc.if_else(pc.match_substring_regex(given, pattern), given, None)
+        readable = _keep_texts(given, pc.match_substring_regex(given, pattern))
     # Not Arrow's own parser, which reads 30 February as 2 March.
     moments = pd.to_datetime(readable.to_pandas(), format=form, errors="coerce", utc=True)
     return pa.chunked_array([pa.array(moments.dt.as_unit("us"), ARROW_TYPES["timestamp"])])
@@ -253,7 +253,13 @@ def _clean_text(texts: pa.ChunkedArray) -> pa.ChunkedArray:
         texts = pc.coalesce(pc.take(tidied, pc.index_in(texts, untidy)), texts)
     nothing = pc.or_(pc.is_in(pc.utf8_lower(texts), _NOTHING), pc.equal(texts, "NA"))
     nothing = pc.or_(nothing, pc.match_substring_regex(texts, _ONLY_MARKS))
-    return pc.if_else(nothing, None, texts)
+    return _keep_texts(texts, pc.invert(nothing))
+
+
+def _keep_texts(texts: pa.ChunkedArray, kept: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keep the texts for which `kept` is true; the others become null."""
+    # (Rejected: None instead of nulls, with which Arrow returns other bytes of an array that is a part of another one.)
+    return pc.if_else(kept, texts, pa.nulls(len(texts), pa.string()))
 
 
 def _clean_column(text: str) -> str:

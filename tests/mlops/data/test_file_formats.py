@@ -157,6 +157,28 @@ def parquet(**columns):
     return out.getvalue()
 
 
+# Arrow writes a time of day before 1970 into INT96 as a negative number, which the format does not have.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ANY_DAY = st.integers(-719_000, 2_932_000).map(lambda days: EPOCH + timedelta(days=days))
+LATER = st.integers(0, 2**57).map(lambda micros: EPOCH + timedelta(microseconds=micros))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.none() | ANY_DAY | LATER, min_size=1, max_size=4),
+    st.sampled_from([{}, {"use_deprecated_int96_timestamps": True}, {"coerce_timestamps": "us"}]),
+    st.sampled_from([None, "UTC", "America/New_York"]),
+)
+def test_parquet_has_the_moments_that_were_written_of_any_year_and_in_any_physical_type(moments, written_as, zone):
+    out = io.BytesIO()
+    at = pa.array(moments, pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
+    pq.write_table(pa.table({"at": at}), out, **written_as)
+    file = File("a.parquet", "0", 0, NOW, out.getvalue(), FORMS["parquet"])
+    texts = [values[0] for _, _, values, _ in file.rows()]
+    read_back = [datetime.fromisoformat(re.sub(r"(\.\d{6})000Z", r"\1Z", text)) if text else None for text in texts]
+    assert read_back == moments
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
 def test_moments_are_exact_to_the_microsecond_and_refused_below_it(zone):
     moments = [datetime(2024, 1, 1, 0, 0, 0, 123456, UTC), datetime(2024, 1, 1, tzinfo=UTC)]

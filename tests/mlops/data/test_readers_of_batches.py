@@ -199,6 +199,22 @@ def test_a_header_alone_is_a_file_without_rows():
     assert (judged.rows, judged.good.num_rows, judged.problems, judged.span) == (0, 0, (), (None, None))
 
 
+FEW = st.sampled_from(["San José", "New York", "", "NULL", "x"])
+PARTS = st.lists(st.tuples(st.permutations(["id", "seen", "kind", "size"]), st.lists(FEW, max_size=3)), max_size=4)
+
+
+@settings(deadline=None)
+@given(PARTS)
+def test_files_whose_columns_have_another_order_are_read_as_each_of_them_alone(parts):
+    files = []
+    for names, texts in parts:
+        lines = [{"id": "1", "seen": "2024-01-01T00:00:00Z", "kind": text, "size": "2"} for text in texts]
+        content = "".join(",".join(line[name] for name in names) + "\n" for line in [{n: n for n in names}, *lines])
+        files.append(file(content, f"{len(files)}.csv"))
+    alone = [row for one in files for row in read(one).table.to_pylist()]
+    assert (read(*files).table.to_pylist() if files else []) == alone
+
+
 def test_new_columns_are_reported_and_left_out():
     judged = judge(file("id,seen,kind,size,colour\n1,2024-01-01T00:00:00Z,x,1,red\n"))
     assert judged.unknown == ("colour",)
