@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -83,6 +83,11 @@ def shard_columns(source: Source) -> Columns:
 
 def _own_columns(source: Source) -> Columns:
     return [(column.name, column.type) for column in source.columns]
+
+
+def prepare_for_sample(rules: Sequence[Expectation], rows: int) -> list[Expectation]:
+    """Prepare rules to judge a sample of so many rows: whether these are enough for a rule does not depend on it."""
+    return [replace(rule, min_rows=1) if rows >= rule.min_rows else rule for rule in rules]
 
 
 def pack_parts(

@@ -44,16 +44,25 @@ def join_labels(
     Raises:
         DataError: a label is not what its kind allows, or too many labels were known when their predictions were made.
     """
+    labelled_rows, early = collect_labels(rows, data, use_case, as_of, versions=versions)
+    if reason := describe_early(early, len(labelled_rows), use_case):
+        raise DataError(reason)
+    return labelled_rows
+
+
+def collect_labels(
+    rows: DataFrame, data: Schema, use_case: UseCase, as_of: datetime, *, versions: Mapping[str, int] | None = None
+) -> tuple[pd.DataFrame, int]:
+    """As `join_labels`; returns also how many labels were known at their own prediction time, and judges them not."""
     key = [*use_case.entity.key, "prediction_time"]
     joined: pd.DataFrame = join_outcomes(rows, data, use_case, as_of, versions=versions).toPandas()
     joined = joined.sort_values([*key, KNOWN, LABEL], kind="stable")
     newest = row_versions.newest_known(joined, key, KNOWN, as_of)
     labelled_rows = newest[newest[LABEL].notna()]
     early = int(find_early(labelled_rows[KNOWN], labelled_rows["prediction_time"]).sum())
-    if reason := describe_early(early, len(labelled_rows), use_case):
-        raise DataError(reason)
     labelled_rows = labelled_rows.drop(columns=KNOWN).reset_index(drop=True)
-    return labelled_rows.assign(**{LABEL: question_of(use_case.label).encode_labels(labelled_rows[LABEL])})
+    numbers = question_of(use_case.label).encode_labels(labelled_rows[LABEL])
+    return labelled_rows.assign(**{LABEL: numbers}), early
 
 
 def find_early(known: pd.Series[Any], asked: pd.Series[Any]) -> pd.Series[bool]:

@@ -194,7 +194,9 @@ def _judge_batch(
         names = ", ".join(expectations.rule_name(rule) for rule in chosen)
         good = rows.where("_rules IS NULL")
         if is_sampled and by_share:
-            good = good.where(_hash(source, _BUCKETS) < _BUCKETS * limit // counts.good)
+            # By the row and not by its key, of which there may be few: all rows or none of them would be taken.
+            number = F.pmod(F.xxhash64("_file", "_line"), F.lit(_BUCKETS))
+            good = good.where(number < _BUCKETS * limit // counts.good)
             remarks.append(f"{source.name}: a sample of about {limit} of {counts.good} rows is judged by {names}")
         elif is_sampled:
             remarks.append(f"{source.name}: columns of all {counts.good} rows come to the driver for {names}")
@@ -203,7 +205,8 @@ def _judge_batch(
         table = (
             good.select("_file", "_line", *wanted).toArrow().sort_by([("_file", "ascending"), ("_line", "ascending")])
         )
-        judged = expectations.run_expectations(table.select(wanted), chosen, source.list_required_columns())
+        judging = batch_parts.prepare_for_sample(chosen, counts.good)
+        judged = expectations.run_expectations(table.select(wanted), judging, source.list_required_columns())
         outcomes |= zip(map(id, chosen), judged, strict=True)
     return tuple(outcomes[id(rule)] for rule in rules), remarks
 

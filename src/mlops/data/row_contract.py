@@ -20,13 +20,18 @@ from mlops.questions import Question, question_of
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_MOST_BROKEN = 20
+MOST_BROKEN = 20
 """If a model raises for so many rows and scores none, the model is at fault, and no row."""
 type Positions = np.ndarray[Any, Any]
 
 
 def score_valid_rows(
-    pipeline: Pipeline, rows: pd.DataFrame, use_case: UseCase, breaks: Mapping[str, Positions]
+    pipeline: Pipeline,
+    rows: pd.DataFrame,
+    use_case: UseCase,
+    breaks: Mapping[str, Positions],
+    *,
+    is_tolerant: bool = False,
 ) -> tuple[np.ndarray[Any, Any], dict[int, list[str]]]:
     """Score the rows that can be scored.
 
@@ -35,6 +40,7 @@ def score_valid_rows(
         rows: rows with the features, n_rows of them.
         use_case: whose features and kind of question.
         breaks: positions of rows that break a rule that this function does not judge, by the rule's name.
+        is_tolerant: whether a model that raises for each of many rows is no error: these rows may be a chosen few.
 
     Returns:
         Scores, of the shape `Question.score_shape(n_rows)`, NaN for broken rows; and by position of a broken row the
@@ -42,7 +48,7 @@ def score_valid_rows(
 
     Raises:
         DataError: a feature's column is missing or has another type: no row is at fault.
-        ModelError: the model raises for each of many rows, or misses a feature.
+        ModelError: the model raises for each of many rows and `is_tolerant` is False, or it misses a feature.
     """
     question, inputs = question_of(use_case.label), model_input(rows, use_case, pipeline)
     broken: dict[int, list[str]] = {}
@@ -52,7 +58,7 @@ def score_valid_rows(
     scores = np.full(question.score_shape(len(rows)), np.nan)
     whole = np.setdiff1d(np.arange(len(rows)), [*broken])
     raised = _score_parts(pipeline, inputs, whole, question, scores)
-    if len(raised) == len(whole) >= _MOST_BROKEN:
+    if len(raised) == len(whole) >= MOST_BROKEN and not is_tolerant:
         error = next(iter(raised.values()))
         raise ModelError(
             f"the model raises for each of {len(whole)} rows, first {type(error).__name__}: {error}: it fits neither "

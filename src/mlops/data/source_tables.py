@@ -1,13 +1,15 @@
 """Land the new rows of existing Delta tables as Parquet files, so that ingestion reads every source in one way.
 
 Rows reach the landing folder by Spark, never through the driver. Each landed version of the table has a folder
-`<landing>/<source>/version-<number>` with the rows that the previously landed version did not have. A row that was
-deleted from the table stays ingested, as a row of a file does.
+`<landing>/<source>/version-<number>-<table>` with the rows that the previously landed version did not have; `table` is
+the begin of the table's identifier, since a table that was dropped and made again counts its versions anew. A row that
+was deleted from the table stays ingested, as a row of a file does.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -18,7 +20,8 @@ from mlops.contract import ConfigError, DataError, Source
 from mlops.platform import storage
 from mlops.platform.tables import Schema, open_schema
 
-_FOLDER = re.compile(r"version-(\d{9})")
+_FOLDER = re.compile(r"version-(\d{9})(?:-(\w+))?")
+"""Folders of former releases name no table."""
 _DONE = "_SUCCESS"
 """File that Spark writes into a folder after all others."""
 
@@ -38,15 +41,21 @@ def land_tables(job: Context[IngestionConfig]) -> None:
 def _land_table(job: Context[IngestionConfig], source: Source) -> None:
     schema, table = _open_table(source)
     folder, newest = f"{job.config.landing}/{source.name}", schema.newest_version(table)
-    landed = [int(name[1]) for entry in storage.list_entries(folder) if (name := _FOLDER.fullmatch(entry.name))
-              and Path(entry.path, _DONE).exists()]  # fmt: skip
+    table_id = schema.find_id(table)[:8]
+    landed = []
+    for entry in storage.list_entries(folder):
+        if name := _FOLDER.fullmatch(entry.name):
+            if not Path(entry.path, _DONE).exists():
+                shutil.rmtree(entry.path)  # a killed run left it: half a file would block each batch
+            elif name[2] in (None, table_id) and int(name[1]) <= newest:
+                landed.append(int(name[1]))
     before = max(landed, default=None)
-    if before is not None and before >= newest:
+    if before == newest:
         return
     rows = _read_columns(source, schema.read_table(table, newest))
     if before is not None:
         rows = _without_known(source, rows, schema, table, before)
-    path = storage.resolve_local_path(f"{folder}/version-{newest:09}")
+    path = storage.resolve_local_path(f"{folder}/version-{newest:09}-{table_id}")
     rows.write.mode("overwrite").parquet(str(path))
     job.log.info("%s: landed version %d of %s", source.name, newest, source.table)
 

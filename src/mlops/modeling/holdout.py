@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from mlops.config import DeploymentConfig, ValidationConfig
 from mlops.context import Context
-from mlops.contract import DataError
+from mlops.contract import DataError, UseCase
 from mlops.contract.model_version import Version, require_fact
 from mlops.data import feature_blocks, labels, predictions
 from mlops.modeling import splits
@@ -72,14 +72,29 @@ def read_holdout(job: Job) -> Holdout:
     part = F.pmod(F.xxhash64(*use_case.entity.key), F.lit(parts))
 
     def read_parts() -> Iterator[pd.DataFrame]:
-        for number in range(parts):
-            labelled = labels.join_labels(
-                rows.where(part == number), job.data, use_case, job.config.as_of, versions=tables
-            )
-            if len(labelled):
-                yield labelled
+        of_parts = (rows.where(part == number) for number in range(parts))
+        return check_parts(
+            (labels.collect_labels(rows, job.data, use_case, job.config.as_of, versions=tables) for rows in of_parts),
+            use_case,
+        )
 
     return Holdout(read_parts, coverage, tables, _compute_digest(read_parts(), coverage))
+
+
+def check_parts(parts: Iterable[tuple[pd.DataFrame, int]], use_case: UseCase) -> Iterator[pd.DataFrame]:
+    """Yield the labelled rows of each part that has some, given with the number of their early labels.
+
+    Raises:
+        DataError: too many labels of all parts together were known when their predictions were made. In a part they
+            may be too few to be judged, or more than in the others.
+    """
+    rows = early = 0
+    for labelled, early_here in parts:
+        rows, early = rows + len(labelled), early + early_here
+        if len(labelled):
+            yield labelled
+    if reason := labels.describe_early(early, rows, use_case):
+        raise DataError(reason)
 
 
 def _compute_digest(parts: Iterable[pd.DataFrame], coverage: Coverage) -> str:

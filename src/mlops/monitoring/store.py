@@ -215,7 +215,9 @@ def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
         return rows.select(*kept, F.lit(None).cast("double").alias(BASELINE))
     if baseline == "champion":
         return rows.select(*kept, F.col(score_column).alias(BASELINE))
-    return scoring.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE}).drop(scoring.BROKEN)
+    # Rows without a score of the baseline are not compared, so that this model cannot stop the monitoring of another.
+    scored = scoring.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True)
+    return scored.drop(scoring.BROKEN)
 
 
 def _score_columns(use_case: UseCase) -> list[str]:

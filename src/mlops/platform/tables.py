@@ -21,7 +21,7 @@ from mlops.platform import delta_errors, runtime
 from mlops.platform.sql_literals import quote_text, write_time
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 _PART = re.compile(r"[A-Za-z0-9_]{1,255}")
 KEPT = timedelta(days=400)
@@ -30,6 +30,7 @@ _OWNER = "mlops.use_case"
 """Property of a table: the use case that its rows are of."""
 SHARED = frozenset({"audit"})
 """Tables that all use cases of a schema share, without prefix: each row names its model."""
+Span = tuple[str, datetime, datetime]
 SQL_TYPES = {"string": "STRING", "long": "BIGINT", "double": "DOUBLE", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN",
              "map": "MAP<STRING,DOUBLE>"}  # fmt: skip
 
@@ -42,9 +43,6 @@ class TableColumn:
     type: str
     comment: str = ""
     required: bool = False
-
-
-Span = tuple[str, datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,16 @@ class Schema:
         return self.spark.sql(f"SELECT * FROM {self.identifier(table)} VERSION AS OF {int(version)}")
 
     def newest_version(self, table: str) -> int:
-        """Return the number of the table's newest version.
-
-        Raises:
-            DataError: there is no such table.
-        """
+        """Return the number of the table's newest version; raises DataError if there is no such table."""
         self._must_exist(table)
-        newest = self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]
-        return int(newest["version"])
+        return int(self.spark.sql(f"DESCRIBE HISTORY {self.identifier(table)} LIMIT 1").collect()[0]["version"])
+
+    def find_id(self, table: str) -> str:
+        """Find the identifier of the table, which another table that is made in its place does not have."""
+        return str(self._describe(table)["id"])
+
+    def _describe(self, table: str) -> Row:
+        return self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]
 
     def check_version(self, table: str, version: int) -> None:
         """Raise DataError if the table's log does not have the version."""
@@ -149,7 +149,7 @@ class Schema:
         )
 
     def _check_owner(self, table: str, owner: str) -> None:
-        properties = self.spark.sql(f"DESCRIBE DETAIL {self.identifier(table)}").collect()[0]["properties"]
+        properties = self._describe(table)["properties"]
         if (stored := properties.get(_OWNER, owner)) != owner:  # tables created before owners were recorded have none
             raise ConfigError(
                 f"table {self.full_name(table)} belongs to the use case {stored!r}, and this one is {owner!r}: write "
@@ -218,9 +218,8 @@ class Schema:
     def set_comments(self, table: str, columns: Sequence[TableColumn]) -> None:
         """Set the comments of columns."""
         for c in columns:
-            self.spark.sql(
-                f"ALTER TABLE {self.identifier(table)} ALTER COLUMN `{c.name}` COMMENT {quote_text(c.comment)}"
-            )
+            comment = f"ALTER COLUMN `{c.name}` COMMENT {quote_text(c.comment)}"
+            self.spark.sql(f"ALTER TABLE {self.identifier(table)} {comment}")
 
     def merge_rows(
         self,
@@ -308,8 +307,7 @@ class Schema:
         on = " AND ".join(f"t.`{name}` = s.`{name}`" for name in key)
         if span:
             on += f" AND t.`{span[0]}` BETWEEN {write_time(span[1])} AND {write_time(span[2])}"
-        names = ", ".join(f"`{name}`" for name in frame.columns)
-        values = ", ".join(f"s.`{name}`" for name in frame.columns)
+        names, values = (", ".join(f"{side}`{name}`" for name in frame.columns) for side in ("", "s."))
         with _view(frame) as view, delta_errors.raise_conflicts(self.full_name(table)):
             counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "

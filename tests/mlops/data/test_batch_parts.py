@@ -153,6 +153,15 @@ def test_rules_on_single_rows_come_to_the_same_outcomes_in_parts(folder: Path) -
     assert {outcome.held for outcome in outcomes} == {True, False}
 
 
+@pytest.mark.parametrize("rows", [9, 10, 11, 500])
+def test_a_sample_is_judged_if_all_rows_are_enough_for_the_rule(rows: int) -> None:
+    rule = make_rule("ExpectColumnMedianToBeBetween", "block", min_rows=10, column="size", min_value=0)
+    (prepared,) = batch_parts.prepare_for_sample([rule], rows)
+    sample = pa.table({"size": [-1.0] * min(rows, 3)})
+    (outcome,) = expectations.run_expectations(sample, [prepared])
+    assert outcome.held == (rows < 10)
+
+
 def test_rules_that_compare_rows_are_known() -> None:
     compared = [
         make_rule("ExpectColumnValuesToBeUnique", column="id"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from toy import TOY
 
 from mlops.contract import ConfigError, DataError, Label
 from mlops.data import labels
+from mlops.modeling.holdout import check_parts
 
 START = pd.Timestamp("2024-01-01")
 
@@ -27,6 +29,17 @@ def test_labels_that_were_known_at_their_questions_are_refused(hours, more):
     assert bool(reason) == (len(known) >= 100 and early > len(known) / 100)
     if reason:
         assert re.match(rf"{early} of {len(known)} labels were known .* either judged of results", reason)
+
+
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 3)), max_size=8))
+def test_early_labels_of_a_holdout_in_parts_are_judged_as_those_of_the_whole(counts):
+    """`counts` has the number of labels of each part, and of the early ones among them."""
+    parts = [(pd.DataFrame({"label": [1.0] * rows}), min(early, rows)) for rows, early in counts]
+    rows, early = sum(len(part) for part, _ in parts), sum(early for _, early in parts)
+    read = []
+    with pytest.raises(DataError) if labels.describe_early(early, rows, TOY) else nullcontext():
+        read.extend(check_parts(parts, TOY))
+    assert sum(map(len, read)) == rows or labels.describe_early(early, rows, TOY)
 
 
 def test_labels_of_each_kind_become_numbers_and_missing_ones_stay_missing():

@@ -6,12 +6,15 @@ import dataclasses
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 import numpy as np
 import pandas as pd
 import pytest
 from life import rows as toy_rows
 from pyspark import cloudpickle
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 from test_jobs_loop import DATA, laptop_in
 from toy import TOY, frame_of, rule
 
@@ -103,6 +106,34 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
     with pytest.raises(Conflict, match="another run wrote"):
         scoring.append_predictions(late, "prod.toy.features", mended, scorer)
     assert len(frame_of(own, "predictions")) == 51
+
+
+@pytest.mark.nightly
+def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none_does(spark, tmp_path):
+    own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
+    table_schemas.create_predictions(own, TOY)
+    asked = TRAINED + timedelta(hours=1)
+    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+    scorer = Scorer(TOY, Strict(), 7, TRAINED, AS_OF)
+
+    def append(numbers, kind):
+        made = [(number, asked, asked, 1.0, kind, 1.0) for number in numbers]
+        rows.append(spark.createDataFrame(made, ddl))
+        together = reduce(DataFrame.union, rows).coalesce(1)
+        return scoring.append_predictions(own, "prod.toy.features", together, scorer)
+
+    rows = []
+    with pytest.raises(PySparkException, match="the model raises for each of"):
+        append(range(200), "z")
+    assert not own.exists("quarantine") or frame_of(own, "quarantine").empty
+    assert append(range(200, 300), "x") == 200
+    # Where only rows are left that were set aside before, each worker gets nothing else.
+    assert append([], "x") == 200
+    assert append([300], "z") == 201
+    assert set(frame_of(own, "predictions")["id"]) == {*range(200, 300)}
+    assert len(frame_of(own, "quarantine")) == 201
+    with pytest.raises(PySparkException, match="the model raises for each of"):
+        append(range(400, 600), "z")
 
 
 @pytest.mark.nightly

@@ -112,7 +112,8 @@ def test_a_stream_that_is_killed_around_each_write_loses_and_repeats_nothing(spa
                     os.kill(os.getpid(), signal.SIGKILL)
 
             end_once("before")
-            scoring.append_predictions(Schema(batch.sparkSession, *where), "prod.toy.features", batch, scorer)
+            schema = Schema(batch.sparkSession, *where)
+            scoring.append_of_batch(schema, schema, batch, scorer)
             end_once("after")
 
         kills = 0
@@ -133,11 +134,16 @@ def test_a_stream_that_is_killed_around_each_write_loses_and_repeats_nothing(spa
     # Some rows are replaced, as by a correction, in a file with rows that were scored; one comes late, two are new.
     own.replace_rows("features", rows_of([*range(50, 100), 200], 1, batch=2).where("id >= 50"), F.col("id") >= 50)
     own.append_rows("features", rows_of([300, 301], 5, batch=2))
+    # Before the stream sees them, one commit replaces rows of another one, and writes the rest of its file again.
+    own.append_rows("features", rows_of(range(400, 410), 6, batch=2).coalesce(1))
+    corrected = rows_of(range(405, 410), 6, batch=3).withColumn("size", F.col("size") + 100)
+    own.replace_rows("features", corrected, F.col("id") >= 405)
+    made.update({number: (number + 100) / 1000 for number in range(405, 410)})
     assert take() == 2
     assert take() == 0
     there = frame_of(own, "predictions")
     assert dict(zip(there["id"], there["prediction"], strict=True)) == pytest.approx(made)
-    assert len(there) == len(made) == 103
+    assert len(there) == len(made) == 113
     assert set(frame_of(own, "quarantine")["rule"]) == {"prediction:ValueError"}
     assert len(frame_of(own, "quarantine")) == 1
     shutil.rmtree(checkpoint)  # all rows are new to the stream, and none has no prediction
@@ -147,7 +153,7 @@ def test_a_stream_that_is_killed_around_each_write_loses_and_repeats_nothing(spa
     assert digest(frame_of(own, "predictions")) == digest(there)
     shutil.rmtree(own.warehouse / "prod/toy/features")
     table_schemas.create_features(own, TOY)
-    own.append_rows("features", rows_of([400], 6))
+    own.append_rows("features", rows_of([500], 6))
     with pytest.raises(DataError, match=r"is of another table than prod\.toy\.features"):
         take()
 
