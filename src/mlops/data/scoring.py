@@ -159,7 +159,7 @@ def _append_scored(own: Schema, features: str, rows: DataFrame, scorer: Scorer, 
                      scorer.version)  # fmt: skip
     if broken:
         rest = _find_new_rows(own, _add_row_text(rows), scorer, own.newest_version(scorer.table))
-        rest = _score(rest, scorer, kept=[ROW], is_tolerant=is_tolerant)
+        rest = _score(rest, scorer, kept=[ROW], is_tolerant=True)  # they are all broken
         rules = rest.select(ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
         insert_quarantined(own, scorer.use_case, rules, source=_source_of(scorer), table=features, as_of=scorer.as_of)
     return broken

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError, Policy
+from mlops.monitoring.quality import name_slice
 from mlops.monitoring.week_volumes import CALIBRATED, evaluate_volume, find_min_rows
 
 WEEK = timedelta(days=7)
@@ -101,7 +102,7 @@ def count_bins(
     groups = [whole]
     for name in slices:
         codes, values = pd.factorize(rows[name], use_na_sentinel=False)
-        groups.append((codes, [f"{name}={value}" for value in values]))
+        groups.append((codes, [name_slice(name, value) for value in values]))
     parts = []
     for column in rows.columns:
         bins = bin_values(rows[column])

@@ -90,10 +90,20 @@ def measure_slices(
     yield _measure_slice(question, rows, "", whole, span, due=due)
     for name in policy.slices if due else ():
         for value, part in rows.groupby(name):
-            quality = _measure_slice(question, part, f"{name}={value}", policy, span, due=due)
+            quality = _measure_slice(question, part, name_slice(name, value), policy, span, due=due)
             if quality.state == "judged":
                 quality = replace(quality, offset_error=_offset_error(question, rows, part))
             yield quality
+
+
+def name_slice(column: str, value: object) -> str:
+    """Name the slice of a column's value, as "origin=JFK".
+
+    Pandas has floats for whole numbers as soon as one is missing, and in parts of a table different ones are missing.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{column}={value}"
 
 
 def _measure_slice(

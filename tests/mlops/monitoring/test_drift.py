@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -475,3 +476,28 @@ def test_a_week_that_lost_nearly_all_rows_is_no_small_one(usual, left, state):
     past = before(*[(-n, 0.0, 0.0, usual, "clean") for n in (1, 2, 3, 4)], column=ROWS)
     found, x = newest(past, replace(SHORT, drift_min_rows=300), **{"=a": left})
     assert (found["state"], x["state"]) == (state, "hold")
+
+
+COLUMNS = {
+    "long": st.none() | st.integers(-3, 3),
+    "boolean": st.none() | st.booleans(),
+    "double": st.none() | st.sampled_from([0.0, -0.0, 0.5, 2.0]),
+    "string": st.none() | st.sampled_from(["", "2", "nan"]),
+}
+TYPES = {"long": pa.int64(), "boolean": pa.bool_(), "double": pa.float64(), "string": pa.string()}
+
+
+@given(st.sampled_from([*COLUMNS]).flatmap(lambda kind: st.tuples(st.just(kind), st.lists(COLUMNS[kind], min_size=1))),
+       st.integers(1, 3))  # fmt: skip
+def test_the_counts_of_parts_add_up_to_those_of_the_whole(column, size):
+    kind, values = column
+    rows = pa.table({"x": pa.array(values, TYPES[kind])})
+
+    def count(table):
+        frame = table.to_pandas()  # as Spark's workers get a part
+        return count_bins(frame, np.zeros(len(frame)), ["x"], ["x"])
+
+    cell = ["column", "slice", "bin"]
+    parts = pd.concat([count(rows[at : at + size]) for at in range(0, len(values), size)])
+    whole = count(rows).groupby(cell)["rows"].sum()
+    assert parts.groupby(cell)["rows"].sum().to_dict() == whole.to_dict()
