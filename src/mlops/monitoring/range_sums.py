@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError
+from mlops.monitoring.quality import name_slice
 from mlops.questions import Array, Question
 from mlops.questions.precision import merge_precision, sum_precision
 from mlops.questions.ranking import count_pairs
@@ -83,7 +84,7 @@ def number_slices(rows: pd.DataFrame, slices: Sequence[str]) -> Iterator[tuple[A
     for name in slices:
         codes, values = pd.factorize(rows[name])
         # Rows without a value are no slice, but their labels are counted.
-        names = np.array([*(f"{name}={value}" for value in values), f"{name}?"], "object")
+        names = np.array([*(name_slice(name, value) for value in values), f"{name}?"], "object")
         yield np.where(codes < 0, len(values), codes), names
 
 

@@ -67,7 +67,7 @@ def worlds(draw, question=None):
             "day": first + rng.choice(np.unique(rng.integers(0, days, 5)), count).astype("timedelta64[D]"),
             "model_version": rng.integers(3, 5, count),
             "origin": pd.Series(rng.choice(np.array(ODD, "object"), count, p=[0.6, 0.1, 0.1, 0.1, 0.1])),
-            "carrier": rng.choice(["UA", "AA"], count),
+            "carrier": rng.choice([7.0, 1.5, np.nan], count),
         }
     )
     return question, rows, draw(st.integers(1, 5))
@@ -156,7 +156,7 @@ def test_sums_of_ranges_give_the_figures_of_the_rows(world, due):
         same(quality, measured[name])
     for method in ("usual_version", "count_early", "find_unjudged"):
         one, other = (getattr(each, method)(START, END) for each in (here, there))
-        assert sorted(map(len, one)) == sorted(map(len, other)) if method == "find_unjudged" else one == other, method
+        assert len(one) == len(other) if method == "find_unjudged" else one == other, method
 
 
 @given(worlds(), st.sampled_from([-1, 0, 2, 5, None]))
