@@ -1,9 +1,10 @@
 """Compute features on Spark in blocks of prediction times; a worker gets one block and its visible history.
 
 Rows of all sources are sent in one frame with the column `_kind`, since Spark can group at most two frames together;
-columns of equal name and type share one column. Whole numbers that are never missing are filled with 0 in the rows of
-other sources: with gaps, pandas would turn them into floats, which are not exact above 2^53. Only columns that features
-read are sent. A group holds one block and its history, so its size does not grow with the age of the tables.
+columns of equal name and type share one column. Whole numbers are filled with 0 where they are missing and in the rows
+of other sources, and optional ones have a column that says which are missing: with gaps, pandas would turn them into
+floats, which are not exact above 2^53, so that two ids were one. Only columns that features read are sent. A group
+holds one block and its history, so its size does not grow with the age of the tables.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import timedelta
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -27,6 +29,9 @@ from mlops.platform.tables import SQL_TYPES, Schema, rows_of
 PREDICTION_TIME = "_asked"
 """Column of an entity frame that holds its prediction time."""
 ENTITY = "_entity"
+_OPTIONAL_LONG, _MISSING = "__long?", "_missing"
+_EXACT = 2**53
+"""Largest whole number up to which floats are exact."""
 FAMILY = "_family"
 """Column of a group that says which of several lists of features it computes."""
 
@@ -94,31 +99,34 @@ def compute_here(data: Schema, use_case: UseCase, entities: DataFrame, limit: in
         there are more rows.
     """
     columns = _columns_at_once(use_case)
-    asked = entities.select(*columns[ENTITY], PREDICTION_TIME).limit(limit + 1).toPandas()
-    if len(asked) > limit:
+    types, own = _types_of(use_case), {ENTITY: columns.pop(ENTITY)}
+    (packed,) = _pack_frames(use_case, {ENTITY: entities}, [own], [PREDICTION_TIME])
+    read = packed.limit(limit + 1).toPandas()
+    if len(read) > limit:
         return None
-    blocks, types = _describe_block(use_case, asked), _columns_made(use_case, use_case.features)
-    empty = pa.schema([(name, ARROW_TYPES[type_]) for name, type_ in types]).empty_table()
+    asked = _unpack_rows(read, ENTITY, own[ENTITY], types[ENTITY])
+    blocks = _describe_block(use_case, asked, read[PREDICTION_TIME])
+    made = _columns_made(use_case, use_case.features)
+    empty = pa.schema([(name, ARROW_TYPES[type_]) for name, type_ in made]).empty_table()
     if not blocks:
         return empty, blocks
-    sent = {name: read for name, read in columns.items() if name != ENTITY}
-    packed = _pack_frames(use_case, {name: read_visible(data, use_case, name, blocks) for name in sent}, [sent], [])
-    rows = reduce(DataFrame.union, packed).limit(limit - len(asked) + 1).toPandas()
+    sources = {name: read_visible(data, use_case, name, blocks) for name in columns}
+    together = reduce(DataFrame.union, _pack_frames(use_case, sources, [columns], ()))
+    rows = together.limit(limit - len(asked) + 1).toPandas()
     if len(rows) + len(asked) > limit:
         return None
-    frames = {name: _unpack_rows(rows, name, read, _types_of(use_case)[name]) for name, read in sent.items()}
-    rows = asked.drop(columns=PREDICTION_TIME)
-    table = point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, rows, frames)
+    frames = {name: _unpack_rows(rows, name, needed, types[name]) for name, needed in columns.items()}
+    table = point_in_time.compute_features(use_case.entity, use_case.features, use_case.sources, asked, frames)
     for name in ("event_time", "prediction_time"):
         table[name] = table[name].dt.tz_localize("UTC")
     return pa.Table.from_pandas(table, empty.schema, preserve_index=False), blocks
 
 
-def _describe_block(use_case: UseCase, entities: pd.DataFrame) -> Blocks:
-    """As `blocks_of`, of entities that are here and in one block."""
+def _describe_block(use_case: UseCase, entities: pd.DataFrame, asked: pd.Series[Any]) -> Blocks:
+    """As `blocks_of`, of entities that are here and in one block, with their prediction times."""
     if entities.empty:
         return []
-    asked, known = entities[PREDICTION_TIME], entities[use_case.source(use_case.entity.source).known_at]
+    known = entities[use_case.source(use_case.entity.source).known_at]
     first, last = (moment.tz_localize("UTC").to_pydatetime() for moment in (asked.min(), asked.max()))
     wait, late = (asked - known).max().total_seconds(), int((known > asked).sum())
     return [{"_block": 0, "rows": len(entities), "first": first, "last": last, "wait": wait, "late": late}]
@@ -168,7 +176,8 @@ def _pack_frames(
 ) -> list[DataFrame]:
     """Give the rows of all frames the same columns, so that they can be one frame; arguments as `compute_groups`."""
     types = _types_of(use_case)
-    shared = sorted({types[kind][name] for sent in columns for kind, names in sent.items() for name in names})
+    named = {types[kind][name] for sent in columns for kind, names in sent.items() for name in names}
+    shared = sorted(part for name in named for part in _parts_of(name))
     return [
         _pack_rows(frame, kind, [sent.get(kind, ()) for sent in columns], types[kind], [group, shared])
         for kind, frame in frames.items()
@@ -267,19 +276,43 @@ def _pack_rows(
     given = {}
     for column in {name for sent in columns for name in sent}:
         readers = [number for number, sent in enumerate(columns) if column in sent]
-        value = F.col(column)
-        if len(readers) < len(columns):
-            value = F.when(F.col(FAMILY).isin(readers), value).otherwise(_fill_rows(names[column]))
-        given[names[column]] = value
+        for name in _parts_of(names[column]):
+            value = F.col(column)
+            if name.endswith(_MISSING):
+                value = value.isNull()
+            elif name.endswith(_OPTIONAL_LONG):
+                value = F.coalesce(value, F.lit(0))
+            if len(readers) < len(columns):
+                value = F.when(F.col(FAMILY).isin(readers), value).otherwise(_fill_rows(name))
+            given[name] = value
     filled = [given.get(name, _fill_rows(name)).alias(name) for name in shared]
     return rows.select(*group, F.lit(kind).alias("_kind"), *filled)
 
 
+def _parts_of(name: str) -> tuple[str, ...]:
+    """Columns of the common frame that hold a column: of optional whole numbers also which are missing."""
+    return (name, f"{name}{_MISSING}") if name.endswith(_OPTIONAL_LONG) else (name,)
+
+
 def _fill_rows(name: str) -> Column:
-    type_ = name.rpartition("__")[2]
-    return F.lit(0 if type_ == "long" else None).cast(SQL_TYPES[type_.removesuffix("?")])
+    if name.endswith(_MISSING):
+        return F.lit(value=False)
+    type_ = name.rpartition("__")[2].removesuffix("?")
+    return F.lit(0 if type_ == "long" else None).cast(SQL_TYPES[type_])
 
 
 def _unpack_rows(group: pd.DataFrame, kind: str, columns: Sequence[str], names: dict[str, str]) -> pd.DataFrame:
     of_kind = (group["_kind"] == kind).to_numpy()
-    return pd.DataFrame({column: group[names[column]].to_numpy()[of_kind] for column in columns})
+    return pd.DataFrame({column: _unpack_column(group, names[column], of_kind) for column in columns})
+
+
+def _unpack_column(group: pd.DataFrame, name: str, of_kind: Any) -> Any:
+    values = group[name].to_numpy()[of_kind]
+    if not name.endswith(_OPTIONAL_LONG):
+        return values
+    missing = group[f"{name}{_MISSING}"].to_numpy()[of_kind]
+    if not missing.any():
+        return values
+    if ((values >= -_EXACT) & (values <= _EXACT)).all():
+        return np.where(missing, np.nan, values)
+    return pd.arrays.IntegerArray(values.copy(), missing)

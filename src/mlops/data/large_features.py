@@ -24,12 +24,6 @@ _GROUP = [FAMILY, "_block", "_shard"]
 _MOST_TASKS = 2000
 
 
-def may_be_large(use_case: UseCase, blocks: Blocks) -> bool:
-    """Whether a block may hold more rows than `policy.max_group_rows`, if a source has as many rows as entities."""
-    seen = sum(1 if source.history is None else 1 + source.history / BLOCK for source in use_case.sources)
-    return bool(max(block["rows"] for block in blocks) * (1 + seen) > use_case.policy.max_group_rows)
-
-
 def choose_cuts(data: Schema, use_case: UseCase, entities: DataFrame, blocks: Blocks) -> list[tuple[Family, Cut]]:
     """Choose how each family is cut, from counts of rows; empty: blocks of 28 days are small enough.
 

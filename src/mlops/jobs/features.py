@@ -90,17 +90,18 @@ def _open_features(
 def _compute_on_spark(
     job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
 ) -> DataFrame | None:
-    if large_features.may_be_large(job.use_case, blocks):
-        cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
-        for family, cut in cuts:
-            is_over = cut.rows > job.use_case.policy.max_group_rows
-            job.log.log(
-                logging.WARNING if is_over else logging.INFO,
-                "%d features by %s: blocks of %s, %d shards, about %d rows in the largest group",
-                len(family.features), ", ".join(family.keys) or "time alone", cut.block, cut.shards, cut.rows,
-            )  # fmt: skip
-        if cuts:
-            return large_features.make_features(job.own, job.use_case, entities, blocks, cuts)
+    if not blocks:
+        return None
+    cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
+    for family, cut in cuts:
+        is_over = cut.rows > job.use_case.policy.max_group_rows
+        job.log.log(
+            logging.WARNING if is_over else logging.INFO,
+            "%d features by %s: blocks of %s, %d shards, about %d rows in the largest group",
+            len(family.features), ", ".join(family.keys) or "time alone", cut.block, cut.shards, cut.rows,
+        )  # fmt: skip
+    if cuts:
+        return large_features.make_features(job.own, job.use_case, entities, blocks, cuts)
     job.log.info("features in %d blocks of 28 days, each computed at once", len(blocks))
     return feature_blocks.make_features(job.own, job.use_case, entities, blocks)
 

@@ -314,8 +314,7 @@ def test_features_in_small_groups_are_those_in_blocks_of_28_days_on_the_sampled_
     orders = toy.own.read_table("orders")
     entities = orders.withColumn(feature_blocks.PREDICTION_TIME, orders["due"] - feature_blocks.to_interval(LEAD))
     blocks = feature_blocks.blocks_of(small, entities)
-    assert large_features.may_be_large(small, blocks)
-    assert not large_features.may_be_large(TOY, blocks)
+    assert not large_features.choose_cuts(toy.own, TOY, entities, blocks)
     cuts = large_features.choose_cuts(toy.own, small, entities, blocks)
     assert [family.keys for family, _ in cuts] == [("kind",)]
     assert all(cut.rows <= limit for _, cut in cuts)
