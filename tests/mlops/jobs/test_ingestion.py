@@ -260,9 +260,10 @@ def dying(write, after):
     def call(self, *arguments, **named):
         global done
         done += 1
-        if not after and done == fatal: os.kill(os.getpid(), signal.SIGKILL)
+        own = done  # other threads count on meanwhile
+        if not after and own == fatal: os.kill(os.getpid(), signal.SIGKILL)
         write(self, *arguments, **named)
-        if after and done == fatal: os.kill(os.getpid(), signal.SIGKILL)
+        if after and own == fatal: os.kill(os.getpid(), signal.SIGKILL)
     return call
 for name in ("create_table", "_merge", "append_once"):
     setattr(tables.Schema, name, dying(getattr(tables.Schema, name), {after}))
