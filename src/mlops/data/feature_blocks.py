@@ -296,7 +296,7 @@ def _parts_of(name: str) -> tuple[str, ...]:
 
 def _fill_rows(name: str) -> Column:
     if name.endswith(_MISSING):
-        return F.lit(value=False)
+        return F.lit(False)
     type_ = name.rpartition("__")[2].removesuffix("?")
     return F.lit(0 if type_ == "long" else None).cast(SQL_TYPES[type_])
 

@@ -19,7 +19,7 @@ from toy import TOY, frame_of, orders_of
 
 from mlops import config
 from mlops.context import Context
-from mlops.contract import ConfigError, DataError, ModelError
+from mlops.contract import ConfigError, DataError, ModelError, feature
 from mlops.contract.model_version import VersionFacts
 from mlops.data import feature_blocks, large_features, table_schemas, training_sample
 from mlops.data import labels as data_labels
@@ -291,35 +291,54 @@ def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled
     assert stored.loc[stored["column"] == "prediction", "rows"].sum() == counted["rows"].sum()
 
 
+@feature(unit="orders", known_from="the results")
+def failures(known):
+    """Orders that failed and were judged in the last day."""
+    return known.window("results", by=[], since=timedelta(days=1)).sum("failed")
+
+
+def with_optional_numbers(use_case):
+    """The use case with a feature of whole numbers that may be missing."""
+    orders, results = use_case.sources
+    columns = tuple(replace(column, required=column.name != "failed") for column in results.columns)
+    return replace(
+        use_case,
+        sources=(orders, replace(results, columns=columns)),
+        features=(*use_case.features, failures),
+    )
+
+
 def test_features_computed_in_this_process_are_those_that_workers_compute(toy):
-    orders = toy.own.read_table("orders")
+    orders, case = toy.own.read_table("orders"), with_optional_numbers(TOY)
     entities = orders.withColumn(feature_blocks.PREDICTION_TIME, orders["due"] - feature_blocks.to_interval(LEAD))
-    blocks = feature_blocks.blocks_of(TOY, entities)
+    blocks = feature_blocks.blocks_of(case, entities)
     key = ["id", "prediction_time"]
-    there = feature_blocks.make_features(toy.own, TOY, entities, blocks).toPandas().sort_values(key, ignore_index=True)
-    read = sum(toy.own.read_table(source.name).count() for source in TOY.sources) + len(there)
-    table, (block,) = feature_blocks.compute_here(toy.own, TOY, entities, read)
+    there = feature_blocks.make_features(toy.own, case, entities, blocks).toPandas().sort_values(key, ignore_index=True)
+    read = sum(toy.own.read_table(source.name).count() for source in case.sources) + len(there)
+    table, (block,) = feature_blocks.compute_here(toy.own, case, entities, read)
     assert block["rows"] == sum(block["rows"] for block in blocks)
     assert block["late"] == sum(block["late"] for block in blocks)
     with staging.open_frame(toy.own, table) as rows:
         here = rows.toPandas().sort_values(key, ignore_index=True)
     pd.testing.assert_frame_equal(here, there, check_exact=True)
-    assert all(feature_blocks.compute_here(toy.own, TOY, entities, few) is None for few in (10, len(there)))
+    assert here["failures"].max() > 0
+    assert all(feature_blocks.compute_here(toy.own, case, entities, few) is None for few in (10, len(there)))
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("limit", [1500, 90])
 def test_features_in_small_groups_are_those_in_blocks_of_28_days_on_the_sampled_orders(toy, limit):
-    small = replace(TOY, policy=replace(TOY.policy, max_group_rows=limit))
+    case = with_optional_numbers(TOY)
+    small = replace(case, policy=replace(case.policy, max_group_rows=limit))
     orders = toy.own.read_table("orders")
     entities = orders.withColumn(feature_blocks.PREDICTION_TIME, orders["due"] - feature_blocks.to_interval(LEAD))
     blocks = feature_blocks.blocks_of(small, entities)
-    assert not large_features.choose_cuts(toy.own, TOY, entities, blocks)
+    assert not large_features.choose_cuts(toy.own, case, entities, blocks)
     cuts = large_features.choose_cuts(toy.own, small, entities, blocks)
-    assert [family.keys for family, _ in cuts] == [("kind",)]
+    assert [family.keys for family, _ in cuts] == [("kind",), ()]
     assert all(cut.rows <= limit for _, cut in cuts)
     key = ["id", "prediction_time"]
-    whole = feature_blocks.make_features(toy.own, TOY, entities, blocks).toPandas().sort_values(key, ignore_index=True)
+    whole = feature_blocks.make_features(toy.own, case, entities, blocks).toPandas().sort_values(key, ignore_index=True)
     parts = large_features.make_features(toy.own, small, entities, blocks, cuts).toPandas()
     pd.testing.assert_frame_equal(parts.sort_values(key, ignore_index=True)[whole.columns], whole, check_exact=True)
 
