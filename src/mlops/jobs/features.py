@@ -90,8 +90,6 @@ def _open_features(
 def _compute_on_spark(
     job: Context[IngestionConfig], entities: DataFrame, blocks: feature_blocks.Blocks
 ) -> DataFrame | None:
-    if not blocks:
-        return None
     cuts = large_features.choose_cuts(job.own, job.use_case, entities, blocks)
     for family, cut in cuts:
         is_over = cut.rows > job.use_case.policy.max_group_rows

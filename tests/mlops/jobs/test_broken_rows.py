@@ -57,25 +57,34 @@ class Strict:
         return np.column_stack([1 - p, p])
 
 
+ASKED = TRAINED + timedelta(hours=1)
+FEATURES = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+"""Columns of the rows to score."""
+
+
+def open_predictions(spark, folder):
+    """A schema with an empty table of predictions."""
+    own = Schema(spark, folder / "warehouse", "prod", "toy")
+    table_schemas.create_predictions(own, TOY)
+    return own
+
+
 @pytest.mark.nightly
 def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(spark, tmp_path):
-    own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
-    table_schemas.create_predictions(own, TOY)
-    asked = TRAINED + timedelta(hours=1)
-    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+    own = open_predictions(spark, tmp_path)
 
     def rows(*parts):
-        return spark.createDataFrame(list(parts), ddl)
+        return spark.createDataFrame(list(parts), FEATURES)
 
-    good = [(LARGE + n, asked, asked, 1.0, "x", 1.0) for n in range(50)]
-    old = (1, asked, TRAINED, 1.0, "x", 1.0)
+    good = [(LARGE + n, ASKED, ASKED, 1.0, "x", 1.0) for n in range(50)]
+    old = (1, ASKED, TRAINED, 1.0, "x", 1.0)
     broken = [
-        (None, asked, asked, 1.0, "x", 1.0),
-        (2, None, asked, float("inf"), "x", 1.0),
-        (3, asked, None, 1.0, "x", 1.0),
-        (4, asked, asked, 1.0, "z", 1.0),
-        (5, asked, asked, None, None, 0.0),
-        (6, asked, asked, 1.0, "w", 1.0),
+        (None, ASKED, ASKED, 1.0, "x", 1.0),
+        (2, None, ASKED, float("inf"), "x", 1.0),
+        (3, ASKED, None, 1.0, "x", 1.0),
+        (4, ASKED, ASKED, 1.0, "z", 1.0),
+        (5, ASKED, ASKED, None, None, 0.0),
+        (6, ASKED, ASKED, 1.0, "w", 1.0),
     ]
     scorer = Scorer(CASE, Strict(), 7, TRAINED, AS_OF)
     frame = rows(*good, old, *broken).coalesce(1)
@@ -93,7 +102,7 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
         ]  # fmt: skip
         assert set(quarantine["column"]) == {"event_time", "id", "kind", "prediction", "prediction_time", "size"}
         assert {json.loads(row).get("id") for row in quarantine["row"]} == {None, 2, 3, 4, 5, 6}
-    mended = rows((4, asked, asked, 1.0, "y", 1.0))
+    mended = rows((4, ASKED, ASKED, 1.0, "y", 1.0))
     assert scoring.append_predictions(own, "prod.toy.features", mended, scorer) == 0
     assert len(frame_of(own, "predictions")) == 51
     genuine = own.newest_version
@@ -110,15 +119,12 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
 
 @pytest.mark.nightly
 def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none_does(spark, tmp_path):
-    own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
-    table_schemas.create_predictions(own, TOY)
-    asked = TRAINED + timedelta(hours=1)
-    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
+    own = open_predictions(spark, tmp_path)
     scorer = Scorer(TOY, Strict(), 7, TRAINED, AS_OF)
 
     def append(numbers, kind):
-        made = [(number, asked, asked, 1.0, kind, 1.0) for number in numbers]
-        rows.append(spark.createDataFrame(made, ddl))
+        made = [(number, ASKED, ASKED, 1.0, kind, 1.0) for number in numbers]
+        rows.append(spark.createDataFrame(made, FEATURES))
         together = reduce(DataFrame.union, rows).coalesce(1)
         return scoring.append_predictions(own, "prod.toy.features", together, scorer)
 
@@ -139,17 +145,15 @@ def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none
 @pytest.mark.nightly
 def test_an_old_table_gets_the_column_of_reasons_and_no_prediction_changes(spark, tmp_path, caplog):
     own = Schema(spark, tmp_path / "warehouse", "prod", "toy")
-    asked = TRAINED + timedelta(hours=1)
-    ddl = "id bigint, event_time timestamp, prediction_time timestamp, size double, kind string, due_around double"
     features, label = toy_rows()
     pipeline = TOY.model.build({}).fit(features, label)
 
     def append(first, reasons, model=pipeline):
-        made = [(first + at, asked, asked, size, "x", 1.0) for at, size in enumerate([0.5, float("inf"), -2.0])]
+        made = [(first + at, ASKED, ASKED, size, "x", 1.0) for at, size in enumerate([0.5, float("inf"), -2.0])]
         case = dataclasses.replace(TOY, policy=dataclasses.replace(TOY.policy, reasons=reasons))
         table_schemas.create_predictions(own, case)
         scorer = Scorer(case, model, 7, TRAINED, AS_OF)
-        assert scoring.append_predictions(own, "prod.toy.features", spark.createDataFrame(made, ddl), scorer) == 1
+        assert scoring.append_predictions(own, "prod.toy.features", spark.createDataFrame(made, FEATURES), scorer) == 1
         there = frame_of(own, "predictions").set_index("id")
         return there.loc[[first, first + 2]], there
 
@@ -191,10 +195,10 @@ class Constant:
 def test_a_batch_is_split_by_the_hash_of_the_key_and_a_shadow_answers_nothing(spark, tmp_path, monkeypatch):
     laptop = laptop_in(tmp_path, monkeypatch)
     job = laptop.job("inference", **DATA, model_name="prod.toy.failing", champion_share=25, shadow="on")
-    own, asked = job.own, TRAINED + timedelta(hours=1)
+    own = job.own
     table_schemas.create_features(own, TOY)
     ddl = own.read_table("features").schema
-    own.append_rows("features", spark.createDataFrame([(n, asked, asked, 1.0, "x", 1.0, 1) for n in range(400)], ddl))
+    own.append_rows("features", spark.createDataFrame([(n, ASKED, ASKED, 1.0, "x", 1.0, 1) for n in range(400)], ddl))
 
     def scorer(version, table="predictions"):
         return lambda *_: Scorer(TOY, Constant(version / 10), version, TRAINED, AS_OF, table)
