@@ -79,12 +79,12 @@ TABLES = ("orders", "results", "ledger", "quarantine", "features", "predictions"
     ids=["fixed tables", "features", "predictions"],
 )
 def test_a_table_of_another_use_case_is_refused_with_both_cures_and_a_prefix_is_one(spark, home, create):
-    schema = open_schema("prod", "shared")
+    schema, hourly = open_schema("prod", "shared"), replace(TOY, name="hourly")  # Spark hides values with "url"
     for _ in range(2):
-        create(schema, TOY)
+        create(schema, hourly)
     with pytest.raises(
         ConfigError,
-        match=r"table prod\.shared\.\w+ belongs to the use case 'toy', and this one is 'other': "
+        match=r"table prod\.shared\.\w+ belongs to the use case 'hourly', and this one is 'other': "
         r'write table_prefix="other_" into the UseCase, or give the bundle a schema',
     ):
         create(schema, OTHER)
