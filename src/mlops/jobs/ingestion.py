@@ -26,10 +26,8 @@ from mlops.context import Context, task
 from mlops.contract import BatchBlocked, DataError, Source
 from mlops.contract.data import FILE_MODIFIED
 from mlops.data import (
-    agreement,
     expectations,
     landing,
-    large_agreement,
     large_batches,
     ledger,
     quarantine,
@@ -37,6 +35,7 @@ from mlops.data import (
     source_tables,
     table_schemas,
 )
+from mlops.data.batch_agreement import BatchAgreement, Judged
 from mlops.data.file_formats import File, describe_endings
 from mlops.data.landing import LandedFile
 from mlops.data.large_batches import StagedResult
@@ -48,8 +47,7 @@ from mlops.reports import pages
 _NAMED = 10
 """Number of files or reasons that the log names; the page has every reason."""
 _WORKERS = 2
-"""Number of tables that are written at the same time."""
-Judged = BatchRows | StagedResult
+"""Number of tables that are read or written at the same time."""
 NewFiles = dict[LandedFile, File]
 """Files of new content, each with its content, or with its header if workers read it."""
 
@@ -81,11 +79,13 @@ def run(job: Context[IngestionConfig]) -> None:
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = pool.submit(_make_tables, job)  # runs while files are read and judged
-            judged = list(judge(job, landed, known, batch + 1))
+            compared = BatchAgreement(job.own, job.use_case, pool, written)
+            for result in judge(job, landed, known, batch + 1):
+                compared.add(result)
             made.result()
-            if judged:
-                _publish_batch(job, pool, judged, batch + 1, written)
-                _write_ledger(job, judged, batch + 1, version)
+            if compared.results:
+                _publish_batch(job, pool, compared, batch + 1, written)
+                _write_ledger(job, compared.results, batch + 1, version)
     finally:
         large_batches.delete_staged(job.config.landing, job.config.run_id)
 
@@ -208,16 +208,13 @@ def _choose_files(
 
 
 def _publish_batch(
-    job: Context[IngestionConfig],
-    pool: ThreadPoolExecutor,
-    results: Sequence[Judged],
-    batch: int,
-    written: set[str],
+    job: Context[IngestionConfig], pool: ThreadPoolExecutor, compared: BatchAgreement, batch: int, written: set[str]
 ) -> None:
+    results = compared.results
     for result in results:
         job.log.info("%s", result.summary)
     problems = [problem for result in results for problem in result.problems]
-    if problems := problems or _find_disagreements(job, pool, results, written):
+    if problems := problems or compared.find_disagreements():
         _block_batch(job, results, problems, batch)
     writes = [pool.submit(_publish_rows, job, result, first=result.source.name not in written) for result in results]
     quarantined = pool.submit(_write_quarantine, job, results, first=not written)
@@ -225,42 +222,6 @@ def _publish_batch(
     quarantined.result()
     pairs = zip(results, rivals, strict=True)
     _log_report(job, [replace(result, conflicting=result.conflicting + count) for result, count in pairs], (), batch)
-
-
-def _find_disagreements(
-    job: Context[IngestionConfig], pool: ThreadPoolExecutor, results: Sequence[Judged], written: set[str]
-) -> list[str]:
-    """Compare the batch with the sources that have some of its columns, too, in their tables and in the batch."""
-
-    def compare(result: Judged, other: str) -> list[str]:
-        in_batch = next((each for each in results if each.source.name == other), None)
-        is_written = job.use_case.source(other).name in written and result.published > 0
-        if isinstance(result, StagedResult):
-            return _compare_staged(job, result, other, in_batch, is_written=is_written)
-        return _compare_rows(job, result, other, in_batch, is_written=is_written)
-
-    compared = [pool.submit(compare, result, other) for result in results for other in result.source.agrees_with]
-    return [problem for problems in compared for problem in problems.result()]
-
-
-def _compare_rows(
-    job: Context[IngestionConfig], result: BatchRows, other: str, in_batch: Judged | None, *, is_written: bool
-) -> list[str]:
-    source = result.source
-    versions = [in_batch.good] if isinstance(in_batch, BatchRows) else []
-    if is_written:
-        with staging.open_frame(job.own, result.good.select(list(source.key))) as keys:
-            known = job.own.read_table(other).join(keys, list(source.key), "left_semi")
-            versions.append(known.select(*source.key, *source.agrees_with[other]).toArrow())
-    return agreement.find_disagreements(source, result.good, other, versions)
-
-
-def _compare_staged(
-    job: Context[IngestionConfig], result: StagedResult, other: str, in_batch: Judged | None, *, is_written: bool
-) -> list[str]:
-    versions = [in_batch.open_rows(job.own)] if isinstance(in_batch, StagedResult) else []
-    versions += [job.own.read_table(other)] if is_written else []
-    return large_agreement.find_disagreements(result.source, result.open_rows(job.own), other, versions)
 
 
 def _open_rows(job: Context[IngestionConfig], result: Judged) -> AbstractContextManager[DataFrame]:
