@@ -18,7 +18,7 @@ from mlops.config import InferenceConfig
 from mlops.context import Context
 from mlops.contract import DataError, UseCase
 from mlops.contract.model_version import REQUEST_ID
-from mlops.data import scoring, table_schemas
+from mlops.data import row_scorer, scoring, table_schemas
 from mlops.data.payload import BROKEN, LEFT_OUT, PAYLOAD, UNKNOWN_VERSION, list_predictions
 from mlops.platform import tables
 from mlops.platform.tables import SQL_TYPES, Schema, rows_of
@@ -200,7 +200,7 @@ def _parse(requests: DataFrame, use_case: UseCase, versions: Mapping[str, int]) 
     def parse(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        schema = pa.schema([(name, scoring.arrow_type(type_)) for name, type_ in types.items()])
+        schema = pa.schema([(name, row_scorer.arrow_type(type_)) for name, type_ in types.items()])
         for part in parts:
             made = [
                 {name: row[name] for name in kept} | prediction

@@ -1,25 +1,23 @@
-"""Score rows with fitted models on Spark, and append the predictions."""
+"""Score the rows that have no prediction with fitted models, and append the predictions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
-from mlops.contract import Expectation, ModelError, UseCase
+from mlops.contract import ModelError, UseCase
 from mlops.data import table_schemas
-from mlops.data.contributions import find_reasons
-from mlops.data.expectations import find_broken_rows
-from mlops.data.row_contract import MOST_BROKEN, score_valid_rows
+from mlops.data.row_contract import MOST_BROKEN
+from mlops.data.row_scorer import BROKEN, RowScorer
 from mlops.data.table_schemas import REASONS, SHADOW
-from mlops.platform import delta_errors
-from mlops.platform.tables import SQL_TYPES, Schema, rows_of
+from mlops.platform import delta_errors, staging
+from mlops.platform.tables import Schema, rows_of
 from mlops.questions import question_of
 
 if TYPE_CHECKING:
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _LOG = logging.getLogger(__name__)
-BROKEN = "_broken"
-"""Column that `score_rows` adds: the rules that a row breaks; null: it was scored."""
 SOURCE = "features"
 """Under this name, which is the table's, broken rows stand in the quarantine."""
+_FEW = 50_000
+"""Largest number of rows that are scored here: scoring more takes longer than to start workers, which share it."""
 _TRIED = 1000
 """Number of rows that decide whether the model is at fault, or rows are."""
 ROW = "_row"
@@ -49,69 +47,6 @@ class Scorer:
     as_of: datetime
     table: str = "predictions"
     """Table of its predictions: `predictions`, with one prediction per row, or SHADOW."""
-
-
-def score_rows(
-    rows: DataFrame, use_case: UseCase, pipeline: Pipeline, kept: Sequence[str], names: Mapping[str, str],
-    *, expectations: Callable[[], Sequence[Expectation]] = tuple, reasons: int = 0, is_tolerant: bool = False,
-) -> DataFrame:  # fmt: skip
-    """Select the columns `kept` of rows with features, and add columns of the model's predictions and BROKEN.
-
-    The columns `kept` stay in Arrow, so that they are what they were. (Rejected: `mapInPandas`, which makes floats of
-    whole numbers as soon as one is missing, and refuses them as keys.)
-
-    Args:
-        rows: rows with the features.
-        use_case: whose features and kind of question.
-        pipeline: the fitted model.
-        kept: columns of `rows` to keep.
-        names: name of each added column, by its name in `Question.score_columns`.
-        expectations: makes the expectations that each row must meet.
-        reasons: number of contributions in the column REASONS; 0: there is no such column.
-        is_tolerant: as for `row_contract.score_valid_rows`.
-    """
-    question = question_of(use_case.label)
-    required = [column.name for column in table_schemas.entity_columns(use_case) if column.name in kept]
-    features = [feature.name for feature in use_case.features if feature.name in rows.columns]
-    types = {column: type_ for column, type_, _ in question.score_columns}
-    added = {name: SQL_TYPES[types[column]] for column, name in names.items()}
-    added |= ({REASONS: SQL_TYPES["string"]} if reasons else {}) | {BROKEN: "ARRAY<STRING>"}
-    schema = rows.select(*kept, *(F.lit(None).cast(type_).alias(name) for name, type_ in added.items())).schema
-
-    def score(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        for part in parts:
-            if not part.num_rows:
-                continue
-            inputs = part.select(features).to_pandas()
-            breaks = find_broken_rows(pa.Table.from_batches([part]), expectations(), required)
-            scores, broken = score_valid_rows(pipeline, inputs, use_case, breaks, is_tolerant=is_tolerant)
-            packed, is_broken = question.pack_scores(scores), np.isin(np.arange(part.num_rows), [*broken])
-            columns = [_to_arrow(packed[column], arrow_type(types[column]), is_broken) for column in names]
-            if reasons:
-                columns.append(pa.array(find_reasons(pipeline, inputs, use_case, ~is_broken, reasons), pa.string()))
-            rules = pa.array([broken.get(at) for at in range(part.num_rows)], pa.list_(pa.string()))
-            arrays = [*(part.column(name) for name in kept), *columns, rules]
-            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *added])
-
-    return rows.mapInArrow(score, schema)
-
-
-def arrow_type(type_: str) -> pa.DataType:
-    """Return Arrow's type for one of SQL_TYPES."""
-    import pyarrow as pa
-
-    moment, numbers = pa.timestamp("us", "UTC"), pa.map_(pa.string(), pa.float64())
-    types = {"string": pa.string(), "long": pa.int64(), "double": pa.float64(), "timestamp": moment, "map": numbers}
-    return types[type_]
-
-
-def _to_arrow(values: Any, type_: pa.DataType, missing: np.ndarray[Any, Any]) -> pa.Array:
-    import pyarrow as pa
-
-    # Arrow takes the entries of a map as pairs.
-    return pa.array([[*value.items()] for value in values] if pa.types.is_map(type_) else values, type_, mask=missing)
 
 
 def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scorer) -> int:
@@ -135,7 +70,7 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
     try:
         return _append_scored(own, features, rows, scorer)
     except Exception as error:
-        fault = delta_errors.explain_error(error)
+        fault = error if isinstance(error, ModelError) else delta_errors.explain_error(error)
         if not isinstance(fault, ModelError) or _is_at_fault(own, rows, scorer):
             raise
     return _append_scored(own, features, rows, scorer, is_tolerant=True)
@@ -143,26 +78,55 @@ def append_predictions(own: Schema, features: str, rows: DataFrame, scorer: Scor
 
 def _append_scored(own: Schema, features: str, rows: DataFrame, scorer: Scorer, *, is_tolerant: bool = False) -> int:
     """As `append_predictions`; unless `is_tolerant`, a part of the rows for which the model raises is an error."""
-    observation, reasons = Observation(), 0 if scorer.table == SHADOW else scorer.use_case.policy.reasons
     version = own.newest_version(scorer.table)
     new = _find_new_rows(own, rows, scorer, version)
-    scored = _score(new, scorer, reasons=reasons, is_tolerant=is_tolerant)
-    is_scored, reason = F.col(BROKEN).isNull(), F.col(REASONS) if reasons else F.lit("")
-    counts = F.count_if(~is_scored).alias("broken"), F.count_if(is_scored & reason.isNull()).alias("unexplained")
-    counted = scored.observe(observation, *counts)
-    # No other run has appended since `version`, so no row is scored twice; a merge would read the table once more.
-    made = counted.where(is_scored).drop(BROKEN)
-    own.append_once(scorer.table, made, version)
-    broken, unexplained = (int(observation.get[name] or 0) for name in ("broken", "unexplained"))
-    if unexplained:
-        _LOG.warning("%d predictions of version %d have no reasons: their contributions are not exact", unexplained,
-                     scorer.version)  # fmt: skip
+    # A model that nobody has approved must not end the task's process, whatever it does.
+    limit = 0 if scorer.table == SHADOW else min(_FEW, scorer.use_case.policy.max_collected_rows)
+    few = new.limit(limit + 1).toArrow()
+    if few.num_rows > limit:
+        _LOG.info("more than %d rows are due: Spark scores them", limit)
+        broken = _append_on_spark(own, new, scorer, version, is_tolerant=is_tolerant)
+    else:
+        _LOG.info("%d rows are due", few.num_rows)
+        broken = _append_here(own, few, scorer, version, is_tolerant=is_tolerant) if few.num_rows else 0
     if broken:
         rest = _find_new_rows(own, _add_row_text(rows), scorer, own.newest_version(scorer.table))
-        rest = _score(rest, scorer, kept=[ROW], is_tolerant=True)  # they are all broken
+        rest = _score_on_spark(rest, scorer, kept=[ROW], is_tolerant=True)  # they are all broken
         rules = rest.select(ROW, F.explode(BROKEN).alias("rule")).dropDuplicates()
         insert_quarantined(own, scorer.use_case, rules, source=_source_of(scorer), table=features, as_of=scorer.as_of)
     return broken
+
+
+def _append_here(own: Schema, rows: pa.Table, scorer: Scorer, version: int, *, is_tolerant: bool) -> int:
+    """Score rows in this process and append their predictions. It starts no worker, which takes seconds."""
+    import pyarrow.compute as pc
+
+    by = _row_scorer(scorer, is_explained=True, is_tolerant=is_tolerant)
+    scored = by.score_here(rows)
+    made = scored.filter(pc.is_null(scored[BROKEN])).drop([BROKEN])
+    if made.num_rows:
+        with staging.open_frame(own, made) as frame:
+            # No other run has appended since `version`, so no row is scored twice. A merge would read the table again.
+            own.append_once(scorer.table, _add_version(frame, scorer), version)
+    _warn_of_unexplained(scorer, made[REASONS].null_count if by.reasons else 0)
+    return int(scored.num_rows - made.num_rows)
+
+
+def _append_on_spark(own: Schema, rows: DataFrame, scorer: Scorer, version: int, *, is_tolerant: bool) -> int:
+    scored = _score_on_spark(rows, scorer, is_explained=True, is_tolerant=is_tolerant)
+    is_scored, reason = F.col(BROKEN).isNull(), F.col(REASONS) if REASONS in scored.columns else F.lit("")
+    observation = Observation()
+    counts = F.count_if(~is_scored).alias("broken"), F.count_if(is_scored & reason.isNull()).alias("unexplained")
+    own.append_once(scorer.table, scored.observe(observation, *counts).where(is_scored).drop(BROKEN), version)
+    broken, unexplained = (int(observation.get[name] or 0) for name in ("broken", "unexplained"))
+    _warn_of_unexplained(scorer, unexplained)
+    return broken
+
+
+def _warn_of_unexplained(scorer: Scorer, count: int) -> None:
+    if count:
+        _LOG.warning("%d predictions of version %d have no reasons: their contributions are not exact", count,
+                     scorer.version)  # fmt: skip
 
 
 def append_of_batch(own: Schema, data: Schema, batch: DataFrame, scorer: Scorer) -> int:
@@ -198,12 +162,13 @@ def is_in_share(key: Sequence[str], share: int) -> Column:
     return F.pmod(F.xxhash64(*key), F.lit(100)) < share
 
 
-def count_broken(own: Schema, since: datetime, until: datetime, source: str = SOURCE) -> int:
-    """Count the rows of a source that runs from `since` to `until` were the first to put into quarantine."""
+def count_broken(own: Schema, since: datetime, until: datetime, *sources: str) -> dict[str, int]:
+    """Count the rows of each source that runs from `since` to `until` were the first to put into quarantine."""
     if not own.exists("quarantine"):
-        return 0
-    rows = own.read_table("quarantine").where((F.col("source") == source) & F.col("as_of").between(since, until))
-    return int(rows.select("sha256").distinct().count())
+        return dict.fromkeys(sources, 0)
+    rows = own.read_table("quarantine").where(F.col("source").isin([*sources]) & F.col("as_of").between(since, until))
+    counts = rows_of(rows.groupBy("source").agg(F.count_distinct("sha256").alias("rows")))
+    return dict.fromkeys(sources, 0) | {row["source"]: row["rows"] for row in counts}
 
 
 def _is_at_fault(own: Schema, rows: DataFrame, scorer: Scorer) -> bool:
@@ -219,7 +184,7 @@ def _is_at_fault(own: Schema, rows: DataFrame, scorer: Scorer) -> bool:
     chosen = new.orderBy(F.xxhash64(*scorer.use_case.entity.key)).limit(_TRIED)
     raised = F.exists(BROKEN, lambda rule: rule.startswith("prediction:"))
     figures = F.count_if(raised).alias("raised"), F.count_if(F.col(BROKEN).isNull()).alias("scored")
-    (counts,) = rows_of(_score(chosen, scorer, is_tolerant=True).agg(*figures))
+    (counts,) = rows_of(_score_on_spark(chosen, scorer, is_tolerant=True).agg(*figures))
     return bool(counts["raised"] >= MOST_BROKEN and not counts["scored"])
 
 
@@ -237,23 +202,37 @@ def _find_new_rows(own: Schema, rows: DataFrame, scorer: Scorer, version: int) -
     else:  # an entity that somebody asked the endpoint about is still due in the batch
         done = table_schemas.select_batch(done)
     # A row without prediction time is due, too: it is broken, and goes to the quarantine.
-    due = rows.where(is_new | asked.isNull()).join(done.select(*key), key, "left_anti")
-    # By files a task would score a whole file, and many rows are in few files; Spark spreads a shuffle over all cores.
-    return due.repartition(*key)
+    columns = [*(column.name for column in table_schemas.entity_columns(scorer.use_case)), ROW]
+    needed = {*columns, *(feature.name for feature in scorer.use_case.features)}
+    due = rows.where(is_new | asked.isNull()).select(*(name for name in rows.columns if name in needed))
+    return due.join(done.select(*key), key, "left_anti")
 
 
-def _score(
-    rows: DataFrame, scorer: Scorer, *, kept: Sequence[str] = (), reasons: int = 0, is_tolerant: bool = False
-) -> DataFrame:
-    use_case, asked = scorer.use_case, F.col("prediction_time")
+def _row_scorer(
+    scorer: Scorer, kept: Sequence[str] = (), *, is_explained: bool = False, is_tolerant: bool = False
+) -> RowScorer:
+    """Return what makes the columns of the scorer's table, but those of `_add_version`, and the columns `kept`."""
+    use_case = scorer.use_case
     columns = [column.name for column in table_schemas.entity_columns(use_case)]
     names = {name: name for name, _, _ in question_of(use_case.label).score_columns}
-    scored = score_rows(
-        rows, use_case, scorer.pipeline, [*columns, *kept], names, expectations=use_case.entity.expectations,
-        reasons=reasons, is_tolerant=is_tolerant,
-    )  # fmt: skip
+    reasons = use_case.policy.reasons if is_explained and scorer.table != SHADOW else 0
+    return RowScorer(
+        use_case, scorer.pipeline, [*columns, *kept], names, use_case.entity.expectations, reasons, is_tolerant
+    )
+
+
+def _score_on_spark(
+    rows: DataFrame, scorer: Scorer, *, kept: Sequence[str] = (), is_explained: bool = False, is_tolerant: bool = False
+) -> DataFrame:
+    by = _row_scorer(scorer, kept, is_explained=is_explained, is_tolerant=is_tolerant)
+    # By files a task would score a whole file, and many rows are in few files; Spark spreads a shuffle over all cores.
+    spread = rows.repartition(*scorer.use_case.entity.key, "prediction_time")
+    return _add_version(by.score_on_spark(spread), scorer)
+
+
+def _add_version(scored: DataFrame, scorer: Scorer) -> DataFrame:
     # A stream can meet rows of a moment after `as_of`, which a run of that moment must see first.
-    scored_at = F.greatest(F.lit(scorer.as_of), asked)
+    scored_at = F.greatest(F.lit(scorer.as_of), F.col("prediction_time"))
     return scored.withColumn("scored_at", scored_at).withColumn("model_version", F.lit(scorer.version).cast("bigint"))
 
 

@@ -49,7 +49,10 @@ def _score(job: Context[InferenceConfig], rows: DataFrame, scorer: Scorer) -> No
 
 
 def _score_shadow(job: Context[InferenceConfig], rows: DataFrame) -> None:
-    """Let the challenger score the same rows. Its failure is only logged; the champion's predictions stay."""
+    """Let the challenger score the same rows, in Spark's workers.
+
+    Its failure is only logged; the champion's predictions stay.
+    """
     try:
         challenger = champion_scorer.load_challenger(job)
         if challenger is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.data.labels import describe_early
 from mlops.modeling import splits
 from mlops.modeling.splits import Span
-from mlops.monitoring import alerts, history, model_versions, retraining, store
+from mlops.monitoring import alerts, history, model_versions, retraining, store, week_counts
 from mlops.monitoring.alerts import Alert, Finding
 from mlops.monitoring.drift import JUDGEMENT_COLUMNS, WEEK
 from mlops.monitoring.predicted_rows import Predicted, PredictedRows
@@ -34,6 +34,23 @@ from mlops.reports.model_life import ModelLife, render_page
 _TABLES = ("counts", "metrics", "drift", "decisions", "alerts")
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What a run reads before it measures."""
+
+    stored: dict[str, pd.DataFrame]
+    """As `store.load_history` returns it."""
+    counts: pd.DataFrame
+    """Of the weeks that limits look at, as `week_counts.query_weeks` says."""
+    unscored: tuple[int, int]
+    """As `store.count_unscored` returns it."""
+    broken: dict[str, int]
+    """As `scoring.count_broken` returns it."""
+    versions: dict[str, int]
+    """As `store.find_input_versions` returns it."""
+    baseline: Baseline
+
+
 def run(job: Job) -> None:
     """Write metrics, counts, drift, decisions and alerts of the newest window; set the task value `retraining_due`.
 
@@ -45,50 +62,53 @@ def run(job: Job) -> None:
     table_schemas.create_tables(job.own, job.use_case, *_TABLES)
     policy, as_of = job.use_case.policy, to_naive(job.config.as_of)
     window = splits.find_matured_window(job.config.as_of, policy)
-    weeks = store.weeks_to_count(job, window.start)
+    weeks = week_counts.list_weeks(job, window.start)
     weeks_end = to_naive(weeks[-1] + WEEK)
-    stored, unscored, versions = _read_at_once(job, audit, window, first)
-    past = history.select_past(stored, as_of, weeks_end)
+    read = _read_at_once(job, audit, window, weeks, (champion, first))
+    past = history.select_past(read.stored, as_of, weeks_end)
     trainings = model_versions.list_trainings(job, audit)
-    predicted = _load_predicted(job, window, store.load_baseline(job, champion, first), versions, expected=unscored[0])
+    predicted = _load_predicted(job, window, read)
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
     # Labels that are late or cannot be right must not start a training on them.
     labels = alerts.check_labels(whole, usual, policy)
     decision = _decide_retraining(job, champion, trainings.values(), whole, labels.evidence if labels.firing else "")
-    store.count_weeks(job, weeks, stored["counts"]["week"], predicted.count_bins)
-    judged = store.evaluate_weeks(job, weeks, past["drift"])
+    judged = week_counts.judge_weeks(job, _count_weeks(job, weeks, read.counts, predicted), past["drift"])
     findings = [
         *alerts.find_drift(_of_window(past["drift"], judged, window), policy),
         *alerts.find_late_sources(store.newest_per_source(job, past["ledger"]), job.config.as_of, policy),
-        *_find_unscored(job, window, unscored),
+        *_find_unscored(job, window, read),
         *alerts.find_quality(question_of(job.use_case.label).names, qualities, usual, decision, policy),
     ]
-    next_run = store.to_utc(history.find_next_run(stored, as_of))
-    changed = alerts.update_alerts(store.parse_alerts(stored["alerts"]), findings, job.config.as_of, next_run)
+    next_run = store.to_utc(history.find_next_run(read.stored, as_of))
+    changed = alerts.update_alerts(store.parse_alerts(read.stored["alerts"]), findings, job.config.as_of, next_run)
     alert_rows = [{"model_name": champion.model, **asdict(alert)} for alert in changed]
     written = {"metrics": rows, "decisions": _decision_rows(champion, decision), "alerts": alert_rows}
-    fresh = store.save(job, stored, written | {"drift": judged.to_dict("records")})
+    fresh = store.save(job, read.stored, written | {"drift": judged.to_dict("records")})
     _training_start(job, decision, trainings.values(), next_run)
     known = past | {name: history.replace_rows(name, past[name], fresh[name]) for name in fresh}
     known = history.select_past(known, as_of, weeks_end)
     page = _render_report(job, known, audit, trainings, predicted.find_unjudged(window.start, window.end))
-    _log_run(job, champion, window, versions, figures=_finite_figures(job, whole), page=page)
+    _log_run(job, champion, window, read.versions, figures=_finite_figures(job, whole), page=page)
     _log_outcome(job, champion, whole, decision, changed)
     _profile_predictions(job)
 
 
-def _find_unscored(job: Job, window: Span, unscored: tuple[int, int]) -> list[Finding]:
-    broken, requests = (
-        scoring.count_broken(job.own, window.start, job.config.as_of, source)
-        for source in (scoring.SOURCE, endpoint_requests.SOURCE)
-    )
+def _find_unscored(job: Job, window: Span, read: _Read) -> list[Finding]:
     return [
-        alerts.find_unscored(*unscored, job.use_case.policy),
-        alerts.find_broken(broken, window.start),
-        alerts.find_broken_requests(requests, window.start),
+        alerts.find_unscored(*read.unscored, job.use_case.policy),
+        alerts.find_broken(read.broken[scoring.SOURCE], window.start),
+        alerts.find_broken_requests(read.broken[endpoint_requests.SOURCE], window.start),
     ]
+
+
+def _count_weeks(job: Job, weeks: Sequence[datetime], counts: pd.DataFrame, predicted: Predicted) -> pd.DataFrame:
+    """Return the counts of all weeks: count those that `counts` lacks, and write them."""
+    uncounted = week_counts.find_uncounted(weeks, counts)
+    made = [week_counts.count_weeks(job, uncounted, predicted)] if uncounted else []
+    filled = [each for each in (counts, *made) if len(each)]
+    return pd.concat(filled, ignore_index=True) if filled else counts
 
 
 def _training_start(job: Job, decision: Decision, trainings: Iterable[datetime], next_run: datetime | None) -> None:
@@ -121,30 +141,34 @@ def _of_window(past: pd.DataFrame, judged: pd.DataFrame, window: Span) -> pd.Dat
 
 
 def _read_at_once(
-    job: Job, audit: Sequence[AuditRow], window: Span, first: AuditRow
-) -> tuple[dict[str, pd.DataFrame], tuple[int, int], dict[str, int]]:
-    """Read the history, count rows without a prediction and find the versions of tables: none waits for another."""
+    job: Job, audit: Sequence[AuditRow], window: Span, weeks: Sequence[datetime], served: tuple[Version, AuditRow]
+) -> _Read:
+    """Read what needs no other answer, all at once; `served` is what `store.find_champions` returned."""
     with ThreadPoolExecutor() as pool:
-        unscored = pool.submit(store.count_unscored, job, window, first)
+        baseline = pool.submit(store.load_baseline, job, *served)
+        counts = pool.submit(lambda: week_counts.query_weeks(job, weeks).toPandas())
+        unscored = pool.submit(store.count_unscored, job, window, served[1])
+        sources = scoring.SOURCE, endpoint_requests.SOURCE
+        broken = pool.submit(scoring.count_broken, job.own, window.start, job.config.as_of, *sources)
         versions = pool.submit(store.find_input_versions, job)
-        return store.load_history(job, audit), unscored.result(), versions.result()
+        stored = store.load_history(job, audit)
+        return _Read(stored, counts.result(), unscored.result(), broken.result(), versions.result(), baseline.result())
 
 
-def _load_predicted(
-    job: Job, window: Span, baseline: Baseline, versions: Mapping[str, int], *, expected: int
-) -> Predicted:
+def _load_predicted(job: Job, window: Span, read: _Read) -> Predicted:
     """Load the predictions for events since the Monday of the window's first day.
 
-    Rows, or only sums where about `expected` rows are many.
+    Rows, or only sums where about as many rows as entities to score are many.
     """
     policy, start = job.use_case.policy, window.start - timedelta(days=window.start.weekday())
+    expected, _ = read.unscored
     if expected > policy.max_collected_rows:
         job.log.info(
             "%d rows are more than max_collected_rows, %d: Spark sums them up", expected, policy.max_collected_rows
         )
-        return load_sums(job, start, window, baseline, versions, expected=expected)
+        return load_sums(job, start, window, read.baseline, read.versions, expected=expected)
     job.log.info("about %d rows come to the driver", expected)
-    rows = store.load_predictions(job, start, baseline, versions)
+    rows = store.load_predictions(job, start, read.baseline, read.versions)
     return PredictedRows(rows, question_of(job.use_case.label), policy)
 
 

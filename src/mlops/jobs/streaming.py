@@ -33,7 +33,7 @@ def run(job: Context[StreamingConfig]) -> None:
 
     streams.process_new_rows(job.data, "features", storage.resolve_local_path(job.config.checkpoint_folder), score)
     features = job.data.full_name("features")
-    if broken := scoring.count_broken(job.own, job.config.as_of, job.config.as_of):
+    if broken := scoring.count_broken(job.own, job.config.as_of, job.config.as_of, scoring.SOURCE)[scoring.SOURCE]:
         job.log.warning("%d rows of %s have no prediction: the table quarantine says why", broken, features)
     job.log.info("took the stream of %s as of %s", features, job.config.as_of.isoformat())
 

@@ -21,7 +21,8 @@ from mlops.monitoring import drift, store
 from mlops.monitoring.day_sums import DaySums, compare_sums, measure_sums, read_sums
 from mlops.monitoring.quality import ModelComparison, Quality
 from mlops.monitoring.range_sums import ALL, merge_ranges, number_slices, sum_range
-from mlops.monitoring.store import BASELINE, COUNTS, PREDICTION, Baseline, Job
+from mlops.monitoring.store import BASELINE, PREDICTION, Baseline, Job
+from mlops.monitoring.week_counts import COUNTS
 from mlops.questions import Array, Question, question_of
 from mlops.questions.classes import ClassesQuestion
 from mlops.questions.number import NumberQuestion

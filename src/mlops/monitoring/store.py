@@ -1,4 +1,4 @@
-"""Tables of monitoring: read predictions with their labels and earlier results, count bins, write new rows.
+"""Tables of monitoring: read predictions with their labels and earlier results, write new rows.
 
 A run appends the rows that a table does not have yet, table by table, so the next run completes one that was cut short.
 A run sees and writes only what precedes its own moment (`mlops.monitoring.history`).
@@ -6,13 +6,13 @@ A run sees and writes only what precedes its own moment (`mlops.monitoring.histo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
@@ -20,10 +20,12 @@ from mlops.config import MonitoringConfig
 from mlops.context import Context
 from mlops.contract import ModelError, UseCase
 from mlops.contract.model_version import Version
-from mlops.data import labels, scoring, table_schemas
+from mlops.data import labels, table_schemas
 from mlops.data import predictions as prediction_tables
+from mlops.data.row_contract import score_valid_rows
+from mlops.data.row_scorer import BROKEN, PART, RowScorer
 from mlops.modeling.splits import Span
-from mlops.monitoring import alerts, drift, history
+from mlops.monitoring import drift, history
 from mlops.monitoring.alerts import Alert
 from mlops.questions import Question, question_of
 from mlops.release.aliases import as_recorded, find_serving
@@ -32,10 +34,9 @@ from mlops.release.version_record import MOVES, AuditRow
 Job = Context[MonitoringConfig]
 type Baseline = Pipeline | Literal["champion"] | None
 """The first champion: a fitted model, "champion" if it still serves, or None if it cannot be loaded."""
-PREDICTION, BASELINE = "prediction", "baseline"
+PREDICTION, BASELINE, _INPUT = "prediction", "baseline", "_input_"
 NEWEST = ("prediction_time", "scored_at", "model_version", PREDICTION, labels.KNOWN, labels.LABEL)
 """Order of the predictions of an entity, of batches and requests, with its outcomes: the last one alone counts."""
-COUNTS = "week timestamp, column string, slice string, bin string, rows bigint"
 
 
 def to_naive(moment: datetime) -> pd.Timestamp:
@@ -58,7 +59,6 @@ def load_history(job: Job, rows: Sequence[AuditRow]) -> dict[str, pd.DataFrame]:
         return F.col(column) >= F.lit(since)
 
     aside = job.data.read_table("quarantine").where(is_past & reaches("as_of")).groupBy(F.to_date("as_of"))
-    counted = job.own.read_table("counts").where(reaches("week"))
     taken_in = job.data.read_table("ledger").where(is_past).groupBy("source")
     queries = {
         "metrics": job.own.read_table("metrics").where(of_model & reaches("window_end")),
@@ -68,7 +68,6 @@ def load_history(job: Job, rows: Sequence[AuditRow]) -> dict[str, pd.DataFrame]:
         ),
         "drift": job.own.read_table("drift").where((F.col("slice") == drift.ALL) & reaches("week")),
         "quarantine": aside.agg(F.max("as_of").alias("as_of"), F.count("*").alias("rows")).select("as_of", "rows"),
-        "counts": counted.groupBy("week").agg(F.min("as_of").alias("as_of")),
         "ledger": taken_in.agg(F.max("as_of").alias("as_of"), F.max("last_known").alias("last_known")),
     }  # fmt: skip
     with ThreadPoolExecutor() as pool:
@@ -153,8 +152,14 @@ def find_input_versions(job: Job) -> dict[str, int]:
         return {"predictions": predictions.result(), **dict(zip(names, others, strict=True))}
 
 
-def query_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> DataFrame:
-    """Query the predictions for events since `start`, each with every version of its outcome, on Spark."""
+def query_predictions(
+    job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int], *, is_here: bool = False
+) -> DataFrame:
+    """Query the predictions for events since `start`, each with every version of its outcome, on Spark.
+
+    Spark scores the rows with a baseline that is a fitted model. If `is_here` the caller does, and gets what the model
+    reads as columns whose names begin with _INPUT.
+    """
     use_case, key = job.use_case, list(job.use_case.entity.key)
     stored = job.own.read_table("predictions", versions["predictions"])
     scored = labels.select_event_times(stored, start, job.config.as_of)
@@ -162,7 +167,7 @@ def query_predictions(job: Job, start: datetime, baseline: Baseline, versions: M
     scored = scored.select(*key, "prediction_time", "scored_at", "model_version", *_score_columns(use_case))
     known = job.data.read_table("features", versions["features"])
     features = labels.select_event_times(known, start, job.config.as_of)
-    rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline)
+    rows = _add_baseline(features.join(scored, [*key, "prediction_time"]), use_case, baseline, is_here=is_here)
     # As numbers, 7 would be called 7.0 where pandas holds a missing value beside it.
     for name in {each.name for each in use_case.features if each.dtype == "long"} & {*use_case.policy.slices}:
         rows = rows.withColumn(name, F.col(name).cast("string"))
@@ -178,8 +183,12 @@ def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Ma
         event_time, day and week (UTC without zone), and the policy's slices.
     """
     key = list(job.use_case.entity.key)
-    predicted: pd.DataFrame = query_predictions(job, start, baseline, versions).toPandas()
+    predicted: pd.DataFrame = query_predictions(job, start, baseline, versions, is_here=True).toPandas()
     predicted = predicted.sort_values([*key, *NEWEST]).drop_duplicates(key, keep="last", ignore_index=True)
+    inputs = {name: predicted.pop(name) for name in predicted.columns if name.startswith(_INPUT)}
+    if inputs and isinstance(baseline, Pipeline):
+        rows = pd.DataFrame({name.removeprefix(_INPUT): values for name, values in inputs.items()})
+        predicted[BASELINE] = score_baseline(job.use_case, baseline, rows)
     reported = predicted.pop(labels.KNOWN)
     predicted["early"] = labels.find_early(reported, predicted["prediction_time"])
     predicted["reported"] = reported.notna()
@@ -206,7 +215,7 @@ def count_unscored(job: Job, window: Span, first: AuditRow) -> tuple[int, int]:
     return asked, asked - answered
 
 
-def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
+def _add_baseline(rows: DataFrame, use_case: UseCase, baseline: Baseline, *, is_here: bool) -> DataFrame:
     """Select the columns that monitoring needs, and add the baseline's predictions as column `baseline`."""
     kept = [*use_case.entity.key, "prediction_time", "scored_at", "event_time", "model_version"]
     kept = [*dict.fromkeys([*kept, *_score_columns(use_case), *use_case.policy.slices])]
@@ -215,53 +224,32 @@ def _add_baseline(rows: Any, use_case: UseCase, baseline: Baseline) -> Any:
         return rows.select(*kept, F.lit(None).cast("double").alias(BASELINE))
     if baseline == "champion":
         return rows.select(*kept, F.col(score_column).alias(BASELINE))
+    if is_here:
+        there = [name for name in baseline.feature_names_in_ if name in rows.columns]  # scoring says what is missing
+        return rows.select(*kept, *(F.col(name).alias(f"{_INPUT}{name}") for name in there))
     # Rows without a score of the baseline are not compared, so that this model cannot stop the monitoring of another.
-    scored = scoring.score_rows(rows, use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True)
-    return scored.drop(scoring.BROKEN)
+    scored = RowScorer(use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True).score_on_spark(rows)
+    return scored.drop(BROKEN)
+
+
+def score_baseline(use_case: UseCase, baseline: Pipeline, rows: pd.DataFrame) -> list[Any]:
+    """Score rows with features in parts of PART, as Spark does; None: the row has no score.
+
+    If a whole part has none, the rest is not tried: a comparison needs a score of every row.
+    """
+    question, scores = question_of(use_case.label), []
+    for start in range(0, len(rows), PART):
+        part = rows.iloc[start : start + PART].reset_index(drop=True)
+        made, broken = score_valid_rows(baseline, part, use_case, {}, is_tolerant=True)
+        packed = question.pack_scores(made)[question.score_column]
+        scores += [None if at in broken else value for at, value in enumerate(packed)]
+        if len(broken) == len(part):
+            break
+    return scores + [None] * (len(rows) - len(scores))
 
 
 def _score_columns(use_case: UseCase) -> list[str]:
     return [name for name, _, _ in question_of(use_case.label).score_columns]
-
-
-def count_weeks(
-    job: Job, weeks: tuple[datetime, ...], counted: pd.Series[Any], count_bins: Callable[[Sequence[datetime]], Any]
-) -> None:
-    """Count the bins of features and predictions for the weeks that are not in `counted`, in one pass over the rows."""
-    missing = [week for week in weeks if to_naive(week) not in set(counted)]
-    if not missing:
-        return
-    use_case, policy = job.use_case, job.use_case.policy
-    names = [feature.name for feature in use_case.features]
-    rows = labels.select_event_times(job.data.read_table("features"), missing[0], missing[-1] + drift.WEEK)
-
-    def tally(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for part in parts:
-            if len(part):
-                yield drift.count_bins(part[names], part["week"].to_numpy(), policy.slices, policy.paging)
-
-    rows = rows.select(F.date_trunc("week", F.col("event_time")).alias("week"), *names)
-    rows = rows.where(F.col("week").isin(missing))
-    cell = ["week", "column", "slice", "bin"]
-    counted = rows.mapInPandas(tally, COUNTS).groupBy(*cell).agg(F.sum("rows").alias("rows"))
-    # A column of a million texts would be a million rows a week.
-    rank = F.row_number().over(Window.partitionBy(*cell[:-1]).orderBy(F.desc("rows"), "bin"))
-    is_rare = F.col("bin").startswith("=") & (rank > drift.KEPT_CATEGORIES)
-    counted = counted.withColumn("bin", F.when(is_rare, F.lit(drift.OTHERS)).otherwise(F.col("bin")))
-    counted = counted.groupBy(*cell).agg(F.sum("rows").alias("rows"))
-    bins = count_bins(missing)
-    if not isinstance(bins, pd.DataFrame):
-        counted = counted.unionByName(bins)
-    elif len(bins):
-        counted = counted.unionByName(job.own.spark.createDataFrame(bins, COUNTS))
-    job.own.append_rows("counts", counted.withColumn("as_of", F.lit(job.config.as_of)))
-
-
-def evaluate_weeks(job: Job, weeks: tuple[datetime, ...], past: pd.DataFrame) -> pd.DataFrame:
-    """Compare the counted weeks that `past` does not hold with the weeks before them."""
-    counts = job.own.read_table("counts").where(F.col("week").between(F.lit(weeks[0]), F.lit(weeks[-1])))
-    fresh = drift.judge_weeks(counts.toPandas(), past, job.use_case.policy)
-    return fresh.assign(as_of=to_naive(job.config.as_of))
 
 
 def newest_per_source(job: Job, ledger: pd.DataFrame) -> dict[str, datetime | None]:
@@ -334,10 +322,3 @@ def to_utc(moment: pd.Timestamp | None) -> datetime | None:
 
 def _naive_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: to_naive(value) for name, value in row.items() if isinstance(value, datetime) and value.tzinfo}
-
-
-def weeks_to_count(job: Job, start: datetime) -> tuple[datetime, ...]:
-    """List the Mondays, 00:00 UTC, of weeks whose late rows have come, from as long before `start` as limits look."""
-    policy = job.use_case.policy
-    back = (policy.drift_memory + 1) * drift.WEEK + policy.drift_reference
-    return alerts.weeks_of(start - back, job.config.as_of - policy.maturity)

@@ -17,7 +17,7 @@ from toy import TOY
 from mlops.data import ledger, table_schemas
 from mlops.data.landing import LandedFile
 from mlops.modeling import splits
-from mlops.monitoring import history, store
+from mlops.monitoring import history, store, week_counts
 from mlops.platform import tables
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ class Tables:
             ),
             "drift": daily.select(F.lit("").alias("slice"), day.alias("week")),
             "quarantine": hourly.select("as_of"),
-            "counts": daily.select(day.alias("week"), "as_of"),
             "ledger": hourly.select(F.lit("orders").alias("source"), "as_of", F.col("as_of").alias("last_known")),
         }  # fmt: skip
 
@@ -117,7 +116,7 @@ def test_monitoring_reads_its_past_as_far_as_limits_look_and_what_is_open(spark:
     opened = len(range(0, YEARS * 365 - days, 100))
     assert counts.pop("alerts") == days + opened + 2  # two of the time before were resolved within it
     assert counts.pop("ledger") == 1
-    assert counts == dict.fromkeys(("metrics", "decisions", "drift", "counts", "quarantine"), days) | {"moves": 0}
+    assert counts == dict.fromkeys(("metrics", "decisions", "drift", "quarantine"), days) | {"moves": 0}
     assert store.newest_per_source(job, stored["ledger"])["orders"] == NOW - HOUR
 
 
@@ -150,7 +149,7 @@ def test_what_limits_reach_is_within_the_horizon(maturity, window, memory, refer
     job = SimpleNamespace(use_case=replace(TOY, policy=policy), config=SimpleNamespace(as_of=as_of))
     start = splits.find_matured_window(as_of, policy).start
     since = as_of - history.find_horizon(policy)
-    assert min(store.weeks_to_count(job, start - timedelta(days=start.weekday()))) >= since
+    assert min(week_counts.list_weeks(job, start - timedelta(days=start.weekday()))) >= since
     assert start - (memory + 1) * policy.window >= since
 
 

@@ -18,10 +18,11 @@ from pyspark.sql import DataFrame
 from test_jobs_loop import DATA, laptop_in
 from toy import TOY, frame_of, rule
 
-from mlops.contract import Conflict, Expectation
-from mlops.data import scoring, table_schemas
+from mlops.contract import Conflict, Expectation, ModelError
+from mlops.data import row_scorer, scoring, table_schemas
 from mlops.data.contributions import explain_row
 from mlops.data.scoring import Scorer
+from mlops.monitoring import store
 from mlops.platform.tables import Schema
 from mlops.release import champion_scorer
 
@@ -69,8 +70,48 @@ def open_predictions(spark, folder):
     return own
 
 
+def scored_by(case, limit):
+    """The use case with at most `limit` rows scored in the process, and more of them on Spark."""
+    return dataclasses.replace(case, policy=dataclasses.replace(case.policy, max_collected_rows=limit))
+
+
+HERE_AND_ON_SPARK = pytest.mark.parametrize("limit", [200_000, 1])
+
+
+def test_rows_are_scored_alike_here_and_on_spark(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_scorer, "PART", 7)
+    ways, genuine = [], row_scorer.RowScorer.score_here
+    monkeypatch.setattr(row_scorer.RowScorer, "score_here", lambda by, rows: ways.append("here") or genuine(by, rows))
+    features, label = toy_rows()
+    pipeline = TOY.model.build({}).fit(features, label)
+    rows = [(LARGE + n, ASKED, ASKED, (-1.0) ** n * n, "xyz"[n % 3], float(n % 4)) for n in range(40)]
+    rows += [(7, ASKED, ASKED, None, None, 1.0), (8, ASKED, AS_OF + timedelta(days=1), 1.0, "x", 1.0)]
+    rows += [(None, ASKED, ASKED, 1.0, "x", 1.0), (2, ASKED, ASKED, float("inf"), "w", 1.0)]
+    frame, written = spark.createDataFrame(rows, FEATURES).coalesce(1), []
+    for limit in (len(rows), len(rows) - 1):
+        case = scored_by(CASE, limit)
+        case = dataclasses.replace(case, policy=dataclasses.replace(case.policy, reasons=2))
+        own = Schema(spark, tmp_path / f"warehouse-{limit}", "prod", "toy")
+        table_schemas.create_predictions(own, case)
+        assert (
+            scoring.append_predictions(own, "prod.toy.features", frame, Scorer(case, pipeline, 7, TRAINED, AS_OF)) == 2
+        )
+        written.append([frame_of(own, name).sort_values(key, ignore_index=True) for name, key in (
+            ("predictions", "id"), ("quarantine", ["row", "rule"]),
+        )])  # fmt: skip
+        assert own.newest_version("predictions") == 1
+    assert ways == ["here"]
+    for here, there in zip(*written, strict=True):
+        pd.testing.assert_frame_equal(here, there, check_exact=True)
+    predictions, quarantine = written[0]
+    assert len(predictions) == 42
+    assert predictions["reasons"].notna().all()
+    assert set(quarantine["rule"]) == {"id:required", "size:limits", "kind:not_be_in_set"}
+
+
 @pytest.mark.nightly
-def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(spark, tmp_path):
+@HERE_AND_ON_SPARK
+def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(spark, tmp_path, limit):
     own = open_predictions(spark, tmp_path)
 
     def rows(*parts):
@@ -86,7 +127,7 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
         (5, ASKED, ASKED, None, None, 0.0),
         (6, ASKED, ASKED, 1.0, "w", 1.0),
     ]
-    scorer = Scorer(CASE, Strict(), 7, TRAINED, AS_OF)
+    scorer = Scorer(scored_by(CASE, limit), Strict(), 7, TRAINED, AS_OF)
     frame = rows(*good, old, *broken).coalesce(1)
     unloadable = dataclasses.replace(CASE, entity=dataclasses.replace(CASE.entity, expectations=refuse_rules))
     nothing = dataclasses.replace(scorer, use_case=unloadable)
@@ -118,9 +159,10 @@ def test_broken_rows_go_to_quarantine_once_and_are_scored_when_they_are_mended(s
 
 
 @pytest.mark.nightly
-def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none_does(spark, tmp_path):
+@HERE_AND_ON_SPARK
+def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none_does(spark, tmp_path, limit):
     own = open_predictions(spark, tmp_path)
-    scorer = Scorer(TOY, Strict(), 7, TRAINED, AS_OF)
+    scorer = Scorer(scored_by(TOY, limit), Strict(), 7, TRAINED, AS_OF)
 
     def append(numbers, kind):
         made = [(number, ASKED, ASKED, 1.0, kind, 1.0) for number in numbers]
@@ -129,7 +171,8 @@ def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none
         return scoring.append_predictions(own, "prod.toy.features", together, scorer)
 
     rows = []
-    with pytest.raises(PySparkException, match="the model raises for each of"):
+    fault = PySparkException if limit == 1 else ModelError
+    with pytest.raises(fault, match="the model raises for each of"):
         append(range(200), "z")
     assert not own.exists("quarantine") or frame_of(own, "quarantine").empty
     assert append(range(200, 300), "x") == 200
@@ -138,8 +181,21 @@ def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none
     assert append([300], "z") == 201
     assert set(frame_of(own, "predictions")["id"]) == {*range(200, 300)}
     assert len(frame_of(own, "quarantine")) == 201
-    with pytest.raises(PySparkException, match="the model raises for each of"):
+    with pytest.raises(fault, match="the model raises for each of"):
         append(range(400, 600), "z")
+
+
+def test_a_baseline_that_scores_some_rows_leaves_the_others_empty_and_one_that_scores_none_is_not_tried_on(monkeypatch):
+    monkeypatch.setattr(store, "PART", 25)
+    asked, strict = [], Strict()
+    rows = pd.DataFrame({"size": 1.0, "kind": ["x"] * 40 + ["z"] * 60, "due_around": [1.0, 0.0] * 50})
+    answers = strict.predict_proba
+    monkeypatch.setattr(strict, "predict_proba", lambda part: asked.append(len(part)) or answers(part), raising=False)
+    assert store.score_baseline(TOY, strict, rows) == [0.5 if at < 40 and at % 2 == 0 else None for at in range(100)]
+    assert max(asked) <= 25
+    asked.clear()
+    assert store.score_baseline(TOY, strict, rows.iloc[40:]) == [None] * 60
+    assert len(asked) < 2 * 25
 
 
 @pytest.mark.nightly

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.nightly
 WATCHED = ("metrics", "drift", "decisions", "alerts")
 LAST = "2024-03-20T00:00:00Z"
 STATEMENTS = {"ingestion": 26, "inference": 9, "monitoring": 32}
-"""Of a window of two sources in which two models serve. What features need is read in two statements,
-entities and sources, and they are written in one."""
+"""Of a window of two sources in which two models serve. What features need is read in a statement for the entities and
+one for each source, and they are written in one."""
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from mlops.data import predictions as prediction_tables
 from mlops.jobs import training, validation
 from mlops.modeling import isolated_scoring, serving_checks
 from mlops.modeling.splits import Span
-from mlops.monitoring import predicted_sums, store
+from mlops.monitoring import drift, predicted_sums, store, week_counts
 from mlops.monitoring.predicted_rows import PredictedRows
 from mlops.platform import runtime, staging
 from mlops.questions import question_of, ranking
@@ -285,10 +285,20 @@ def test_predictions_that_are_summed_up_on_spark_have_the_figures_of_the_sampled
     expected, found = (each.sort_values(cell, ignore_index=True)[[*cell, "rows"]] for each in (counted, summed))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
     table_schemas.create_tables(job.own, use_case, "counts")
-    store.count_weeks(job, weeks, pd.Series(dtype="object"), there.count_bins)
-    stored = frame_of(job.own, "counts")
-    assert {"prediction", "kind", "due_around"} <= set(stored["column"])
-    assert stored.loc[stored["column"] == "prediction", "rows"].sum() == counted["rows"].sum()
+    stored = []
+    monkeypatch.setattr(drift, "KEPT_CATEGORIES", 1)
+    for predicted in (here, there):  # in this process, and in Spark's workers
+        appended = week_counts.count_weeks(job, weeks, predicted).sort_values(cell, ignore_index=True)
+        stored.append(frame_of(job.own, "counts").sort_values(cell, ignore_index=True)[[*cell, "rows"]])
+        pd.testing.assert_frame_equal(stored[-1], appended[[*cell, "rows"]], check_dtype=False)
+        job.own.delete_rows("counts", "")
+    empty = [datetime(2025, 1, 6, tzinfo=UTC)]
+    assert week_counts.count_weeks(job, empty, here).empty
+    assert frame_of(job.own, "counts").empty
+    pd.testing.assert_frame_equal(*stored)
+    assert {"prediction", "kind", "due_around"} <= set(stored[0]["column"])
+    assert drift.OTHERS in set(stored[0]["bin"])
+    assert stored[0].loc[stored[0]["column"] == "prediction", "rows"].sum() == counted["rows"].sum()
 
 
 @feature(unit="orders", known_from="the results")

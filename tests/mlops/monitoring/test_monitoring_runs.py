@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,9 @@ from mlops import config
 from mlops.context import Context
 from mlops.contract import ModelError
 from mlops.contract.model_version import Version, VersionFacts
-from mlops.data import scoring, table_schemas
+from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.jobs import monitoring
-from mlops.monitoring import drift, quality, store
+from mlops.monitoring import drift, quality, store, week_counts
 from mlops.monitoring.history import KEYS
 from mlops.platform import runtime
 from mlops.questions import question_of
@@ -158,14 +159,12 @@ class World:
             {"as_of": [naive(moment(day)) for day in FED] * 2, "source": ["orders"] * len(FED) + ["results"] * len(FED)}
         )
         none = pd.DataFrame({"as_of": pd.to_datetime([]), "rows": []})
-        counts = pd.DataFrame({"week": pd.to_datetime([]), "as_of": pd.to_datetime([])})
         return {
             **self.tables,
             "metrics": store.name_figures(question_of(USE_CASE.label), self.tables["metrics"]),
             "moves": moves,
             "ledger": ledger.assign(last_known=ledger["as_of"]),
             "quarantine": none,
-            "counts": counts,
         }
 
     def load_predictions(self, job, start, baseline, versions):
@@ -183,9 +182,8 @@ class World:
     def count_unscored(self, job, window, first):
         return 100, 0
 
-    def evaluate_weeks(self, job, weeks, past):
-        counts = DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])]
-        return drift.judge_weeks(counts, past, POLICY).assign(as_of=naive(job.config.as_of))
+    def query_weeks(self, weeks):
+        return SimpleNamespace(toPandas=lambda: DOUBLED[DOUBLED["week"].isin([naive(week) for week in weeks])])
 
     def rows(self, table):
         return sorted(str([plain(value) for value in row]) for row in self.tables[table].astype(object).to_numpy())
@@ -205,10 +203,11 @@ def no_engine():
             "find_serving",
             lambda world, model, rows, _: as_recorded(world.get_version(model, len(world.trained)), rows[-1]),
         )
-        patch.setattr(store, "count_weeks", lambda *_: None)
-        patch.setattr(scoring, "count_broken", lambda *_: 0)
+        patch.setattr(week_counts, "query_weeks", lambda job, weeks: job.own.query_weeks(weeks))
+        patch.setattr(week_counts, "count_weeks", lambda *_: DOUBLED.head(0))
+        patch.setattr(scoring, "count_broken", lambda *_: {scoring.SOURCE: 0, endpoint_requests.SOURCE: 0})
         patch.setattr(quality, "DRAWS", 5)
-        for name in ("load_history", "load_predictions", "find_input_versions", "count_unscored", "evaluate_weeks"):
+        for name in ("load_history", "load_predictions", "find_input_versions", "count_unscored"):
             patch.setattr(store, name, lambda job, *given, name=name: getattr(job.own, name)(job, *given))
         yield
 
