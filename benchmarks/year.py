@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from demo import replay
 
 from benchmarks import report
 from benchmarks.loop import _Peak
@@ -114,7 +113,10 @@ class Replay:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows.reset_index(drop=True)
-        self.moments = [pd.Timestamp(end + _LAG, tz="UTC").to_pydatetime() for _, end in replay.list_windows(LAST)]
+        windows = USE_CASE.replay
+        if windows is None:
+            raise SystemExit("the use case declares no replay")
+        self.moments = [pd.Timestamp(end + _LAG, tz="UTC").to_pydatetime() for _, end in windows.list_windows(LAST)]
         inside = (self.rows["prediction_time"] > _plain(_FIRST)) & self.rows["label"].notna()
         self.scored = self.rows[inside & (self.rows["prediction_time"] <= _plain(self.moments[-1]))]
         self._models: dict[datetime, Any] = {}

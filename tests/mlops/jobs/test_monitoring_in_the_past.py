@@ -24,9 +24,10 @@ from mlops.release import audit_log
 pytestmark = pytest.mark.nightly
 WATCHED = ("metrics", "drift", "decisions", "alerts")
 LAST = "2024-03-20T00:00:00Z"
-STATEMENTS = {"ingestion": 26, "inference": 9, "monitoring": 32}
+STATEMENTS = {"ingestion": 26, "inference": 10, "monitoring": 32}
 """Of a window of two sources in which two models serve. What features need is read in a statement for the entities and
-one for each source, and they are written in one."""
+one for each source, and they are written in one. Rows to score are read and then written: one more statement than if
+Spark scored them, and no worker to start."""
 
 
 @pytest.fixture(scope="module")
