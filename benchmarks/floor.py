@@ -77,13 +77,8 @@ class _Window:
         asked = F.col("prediction_time") >= F.lit(self.since)
         late |= {"ledger": F.col("batch") == newest[0], "features": asked, "predictions": asked}
         for name in _TABLES:
-            rows = self._read(name, self.tables)
-            (last,) = (
-                rows.agg(F.max("as_of")).collect() if name in {"counts", "metrics", "drift", "decisions"} else (None,)
-            )
-            if name == "alerts":
-                (last,) = rows.agg(F.max("last_seen")).collect()
-            chosen = late[name] if name in late else F.col("last_seen" if name == "alerts" else "as_of") == last[0]
+            rows, moment = self._read(name, self.tables), "last_seen" if name == "alerts" else "as_of"
+            chosen = late[name] if name in late else F.col(moment) == rows.agg(F.max(moment)).collect()[0][0]
             rows.where(chosen).coalesce(1).write.parquet(str(self.bare / "staged" / name))
 
     def run(self) -> dict[str, float]:
@@ -162,5 +157,4 @@ class _Window:
 
 def _at_once(calls: Sequence[Callable[[], Any]]) -> None:
     with ThreadPoolExecutor() as pool:
-        for answer in [pool.submit(call) for call in calls]:
-            answer.result()
+        list(pool.map(lambda call: call(), calls))

@@ -112,16 +112,16 @@ def compute_here(data: Schema, use_case: UseCase, entities: DataFrame, limit: in
     if not blocks:
         return empty, blocks
 
-    def read(name: str) -> pd.DataFrame:
+    def read_source(name: str) -> pd.DataFrame:
         visible = {name: read_visible(data, use_case, name, blocks)}
-        (packed,) = _pack_frames(use_case, visible, [{name: columns[name]}], ())
-        rows: pd.DataFrame = packed.limit(limit - len(asked) + 1).toPandas()
+        (frame,) = _pack_frames(use_case, visible, [{name: columns[name]}], ())
+        rows: pd.DataFrame = frame.limit(limit - len(asked) + 1).toPandas()
         return rows
 
     # Side by side, as each read waits for Delta to read its table's log. (Rejected: one read of all, whose rows have
     # the columns of all sources: twice the time.)
     with ThreadPoolExecutor() as pool:
-        rows = dict(zip(columns, pool.map(read, columns), strict=True))
+        rows = dict(zip(columns, pool.map(read_source, columns), strict=True))
     if sum(map(len, rows.values())) + len(asked) > limit:
         return None
     frames = {name: _unpack_rows(rows[name], name, needed, types[name]) for name, needed in columns.items()}

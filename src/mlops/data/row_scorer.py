@@ -82,11 +82,8 @@ class RowScorer:
         inputs = part.select([feature.name for feature in use_case.features if feature.name in there]).to_pandas()
         breaks = find_broken_rows(pa.Table.from_batches([part]), self.expectations(), required)
         scores, broken = score_valid_rows(self.pipeline, inputs, use_case, breaks, is_tolerant=self.is_tolerant)
-        packed, is_broken, added = (
-            question.pack_scores(scores),
-            np.isin(np.arange(len(inputs)), [*broken]),
-            self.new_columns,
-        )
+        packed, added = question.pack_scores(scores), self.new_columns
+        is_broken = np.isin(np.arange(len(inputs)), [*broken])
         columns = [_to_arrow(packed[column], arrow_type(added[name]), is_broken) for column, name in self.names.items()]
         if self.reasons:
             reasons = find_reasons(self.pipeline, inputs, use_case, ~is_broken, self.reasons)
