@@ -184,6 +184,9 @@ class Policy(Declared):
     """Largest number of bytes of new files, compressed ones ten times, that ingestion reads on the driver: it needs
     about ten times as much memory. Above it, Spark's workers read and judge the files in parts. No row depends on it,
     so `repr` leaves it out."""
+    archive_after: timedelta | None = field(default=None, repr=False)
+    """Time after which a file that was read leaves the landing folder for its folder `_archived`, so that listing does
+    not take longer every year; None: never. No row depends on it, so `repr` leaves it out."""
     max_collected_rows: int = field(default=200_000, repr=False)
     """Largest number of rows that gate and monitoring bring to the driver at once: 1.1 KB each for flights. Above it,
     the gate scores the holdout in parts, and monitoring brings sums of a yes/no question. No figure depends on it, so
@@ -215,6 +218,8 @@ class Policy(Declared):
         for limit in ("max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
+        if self.archive_after is not None and self.archive_after < timedelta(0):
+            raise ConfigError(f"archive_after is {self.archive_after}: it must not be negative")
         if self.reasons < 0:
             raise ConfigError(f"reasons is {self.reasons}: it must be 0, which is none, or the number of them")
         for rule in self.extra_rules:

@@ -56,7 +56,12 @@ TABLES: dict[str, tuple[TableColumn, ...]] = {
     "ledger": (
         TableColumn("source", "string", "Source", required=True),
         TableColumn("file", "string", "File name"),
-        TableColumn("sha256", "string", "Digest of the file's content", required=True),
+        TableColumn(
+            "sha256",
+            "string",
+            "Digest of the file's content; empty: the table of the source was deleted",
+            required=True,
+        ),
         TableColumn("bytes", "long", "Length of the file"),
         TableColumn("modified", "timestamp", "When the file was last changed, UTC"),
         TableColumn("batch", "long", "Number of the batch that it was part of", required=True),

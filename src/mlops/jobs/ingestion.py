@@ -41,7 +41,7 @@ from mlops.data.landing import LandedFile
 from mlops.data.large_batches import StagedResult
 from mlops.data.quarantine import BatchRows
 from mlops.data.readers import header_error
-from mlops.platform import run_links, staging
+from mlops.platform import run_links, runtime, staging
 from mlops.reports import pages
 
 _NAMED = 10
@@ -54,16 +54,22 @@ NewFiles = dict[LandedFile, File]
 
 def run(job: Context[IngestionConfig]) -> None:
     """Ingest every file whose content is new, in the order of file names."""
-    # Files of a table that was deleted count as new, so that it is filled again.
     existing = {source.name for source in job.use_case.sources if job.own.exists(source.name)}
     version = job.own.newest_version("ledger") if job.own.exists("ledger") else 0
     source_tables.land_tables(job)
     listed, unread = landing.list_files(job.config.landing, job.use_case.sources)
     # Not read as of `version`, which takes a statement: if another run writes meanwhile, `_write_ledger` fails.
     recorded = ledger.find_listed(job.own.read_table("ledger"), existing, listed) if version else ledger.ListedFiles()
-    landed = [file for file in listed if file.identity not in recorded.read]
+    read = [file for file in listed if file.identity in recorded.read]
+    filled = {name for name in existing if recorded.is_filled(name)}
+    archived = landing.list_archived(job.config.landing, [s for s in job.use_case.sources if s.name not in filled])
+    landed = sorted({*listed, *archived} - {*read}, key=lambda file: (file.name, file.source))
     if unread:
         job.log.warning("%s", _log_ignored_files(job, unread))
+    if deleted := [s.name for s in job.use_case.sources if s.name not in existing and recorded.is_filled(s.name)]:
+        job.log.warning("%s was deleted: its files are read again", ", ".join(map(job.own.full_name, deleted)))
+        _note_deleted(job, deleted, recorded, version)
+        version += 1
     if not landed:
         if not recorded.newest:
             raise DataError(
@@ -71,23 +77,38 @@ def run(job: Context[IngestionConfig]) -> None:
                 f"your own{f'; {_log_ignored_files(job, unread)}' if unread else ''}"
             )
         job.log.info("no new file in %s", job.config.landing)
+        _archive_files(job, read)
         return
-    written = existing & {*recorded.newest}
-    known = ledger.find_known_content(job.own.read_table("ledger"), written, landed) if written else set()
+    known = (
+        ledger.find_known_content(job.own.read_table("ledger"), filled, landed, recorded.emptied) if filled else set()
+    )
     batch = max(recorded.newest.values(), default=0) or _newest_feature_batch(job)
     judge = _choose_way(job, landed, known)
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = pool.submit(_make_tables, job)  # runs while files are read and judged
-            compared = BatchAgreement(job.own, job.use_case, pool, written)
+            compared = BatchAgreement(job.own, job.use_case, pool, filled)
             for result in judge(job, landed, known, batch + 1):
                 compared.add(result)
             made.result()
             if compared.results:
-                _publish_batch(job, pool, compared, batch + 1, written)
+                _publish_batch(job, pool, compared, batch + 1, filled)
                 _write_ledger(job, compared.results, batch + 1, version)
     finally:
         large_batches.delete_staged(job.config.landing, job.config.run_id)
+    _archive_files(job, read)
+
+
+def _archive_files(job: Context[IngestionConfig], read: Sequence[LandedFile]) -> None:
+    """Archive files that earlier runs read, if the policy says so. A file that cannot be moved stays and is named."""
+    if (age := job.use_case.policy.archive_after) is None:
+        return
+    moved, stayed = landing.archive_files(job.config.landing, read, runtime.now() - age)
+    if moved:
+        job.log.info("%d files that were read moved to %s/%s", moved, job.config.landing, landing.ARCHIVED)
+    if stayed:
+        more = f" and {len(stayed) - _NAMED} more" if len(stayed) > _NAMED else ""
+        job.log.warning("not moved to %s: %s%s", landing.ARCHIVED, ", ".join(stayed[:_NAMED]), more)
 
 
 def _choose_way(
@@ -208,7 +229,7 @@ def _choose_files(
 
 
 def _publish_batch(
-    job: Context[IngestionConfig], pool: ThreadPoolExecutor, compared: BatchAgreement, batch: int, written: set[str]
+    job: Context[IngestionConfig], pool: ThreadPoolExecutor, compared: BatchAgreement, batch: int, filled: set[str]
 ) -> None:
     results = compared.results
     for result in results:
@@ -216,8 +237,8 @@ def _publish_batch(
     problems = [problem for result in results for problem in result.problems]
     if problems := problems or compared.find_disagreements():
         _block_batch(job, results, problems, batch)
-    writes = [pool.submit(_publish_rows, job, result, first=result.source.name not in written) for result in results]
-    quarantined = pool.submit(_write_quarantine, job, results, first=not written)
+    writes = [pool.submit(_publish_rows, job, result, first=result.source.name not in filled) for result in results]
+    quarantined = pool.submit(_write_quarantine, job, results, first=not filled)
     rivals = [write.result() for write in writes]
     quarantined.result()
     pairs = zip(results, rivals, strict=True)
@@ -268,6 +289,17 @@ def _write_ledger(job: Context[IngestionConfig], results: Sequence[Judged], batc
         for f in result.files
     ]
     job.own.append_once("ledger", table_schemas.make_frame(job.own, "ledger", entries), version)
+
+
+def _note_deleted(
+    job: Context[IngestionConfig], deleted: Sequence[str], recorded: ledger.ListedFiles, version: int
+) -> None:
+    """Write to the ledger that sources have lost their tables, before these are made anew."""
+    rows = [
+        (name, None, ledger.EMPTIED, None, None, recorded.newest[name], None, None, job.config.as_of)
+        for name in deleted
+    ]
+    job.own.append_once("ledger", table_schemas.make_frame(job.own, "ledger", rows), version)
 
 
 def _log_report(job: Context[IngestionConfig], results: Sequence[Judged], problems: Sequence[str], batch: int) -> None:

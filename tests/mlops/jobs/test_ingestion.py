@@ -31,6 +31,8 @@ from mlops.platform.tables import TableColumn, open_schema, rows_of
 TABLES = ("orders", "results", "quarantine")
 IN_WORKERS = replace(STRICT_TOY, policy=replace(STRICT_TOY.policy, max_read_bytes=1))
 """The same use case with files that workers read, whatever their size."""
+ARCHIVING = replace(STRICT_TOY, policy=replace(STRICT_TOY.policy, archive_after=timedelta(0)))
+"""The same use case, of which each run archives the files that earlier ones read."""
 
 
 @pytest.fixture
@@ -253,7 +255,7 @@ sys.path[:0] = {paths}
 from mlops.platform import tables
 from mlops.jobs import ingestion
 from mlops.platform.tables import TableColumn, open_schema, rows_of
-from test_ingestion import IN_WORKERS, STRICT_TOY, context_of
+from test_ingestion import ARCHIVING, IN_WORKERS, STRICT_TOY, context_of
 from test_jobs_loop import Laptop
 fatal, done = {number}, 0
 def dying(write, after):
@@ -276,7 +278,13 @@ print("finished")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("use_case", "after", "numbers"),
-    [("STRICT_TOY", False, range(1, 30)), ("STRICT_TOY", True, range(1, 30)), ("IN_WORKERS", False, range(5, 30, 2))],
+    [
+        ("STRICT_TOY", False, range(1, 30)),
+        ("STRICT_TOY", True, range(1, 30)),
+        ("IN_WORKERS", False, range(5, 30, 2)),
+        ("ARCHIVING", False, range(1, 30)),
+        ("ARCHIVING", True, range(1, 30)),
+    ],
 )
 def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, use_case, after, numbers):
     files = days("2024-01-01", "2024-01-03")
@@ -285,6 +293,11 @@ def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, use_ca
         put(laptop, "prod", name, content)
     wanted = None
     for number in numbers:
+        if use_case == "ARCHIVING":  # two tables were filled from files that are archived now, and then deleted
+            for _ in range(2):
+                ingestion.run(context_of(laptop, ARCHIVING))
+            for name in ("orders", "results"):
+                shutil.rmtree(laptop.home / "warehouse/prod/toy" / name)
         script = CHILD.format(
             paths=[str(Path(__file__).parent), str(Path(__file__).parents[2])],
             number=number,
@@ -304,6 +317,30 @@ def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, use_ca
     # Four tables are made, then orders, results, quarantine and the ledger are written; a kill after the last one, or
     # beside another write, counts less.
     assert number > 4, "there are more writes than that"
+
+
+def test_a_deleted_table_is_filled_from_archived_files_even_if_the_run_that_makes_it_is_blocked(laptop, caplog):
+    for name, content in days("2024-01-01", "2024-01-03").items():
+        put(laptop, "prod", name, content)
+    context, landing_folder = context_of(laptop, ARCHIVING), laptop.home / "Volumes/prod/toy/landing"
+    laptop.task("ingestion", context)
+    wanted = state(context.own)
+    laptop.task("ingestion", context)  # nothing is new, and the files are archived
+    assert [path.name for path in landing_folder.iterdir() if any(path.rglob("*.csv"))] == ["_archived"]
+    shutil.rmtree(laptop.home / "warehouse/prod/toy/orders")
+    put(laptop, "prod", "orders/z.csv", FILES["zeros after a power cut"][1]([]))
+    with pytest.raises(BatchBlocked, match=r"orders/z.csv is no UTF-8 text"):
+        laptop.task("ingestion", context)
+    assert "prod.toy.orders was deleted: its files are read again" in caplog.text
+    assert context.own.exists("orders")
+    assert frame_of(context.own, "orders").empty
+    (landing_folder / "orders/z.csv").unlink()
+    laptop.task("ingestion", context)
+    assert state(context.own) == wanted
+    ledger = read_ledger(context)
+    laptop.task("ingestion", context)
+    assert read_ledger(context) == ledger
+    assert sorted(row["source"] for row in ledger) == ["orders"] * 7 + ["results"] * 3  # one says that it was deleted
 
 
 @pytest.mark.nightly
