@@ -218,8 +218,10 @@ class Policy(Declared):
         for limit in ("max_read_bytes", "max_collected_rows", "max_group_rows", "max_training_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}: it must be at least 1")
-        if self.archive_after is not None and self.archive_after < timedelta(0):
-            raise ConfigError(f"archive_after is {self.archive_after}: it must not be negative")
+        if self.archive_after is not None and not timedelta(0) <= self.archive_after <= timedelta(days=36_500):
+            raise ConfigError(
+                f"archive_after is {self.archive_after}: it must be from 0 to 36,500 days, or None: never"
+            )
         if self.reasons < 0:
             raise ConfigError(f"reasons is {self.reasons}: it must be 0, which is none, or the number of them")
         for rule in self.extra_rules:

@@ -1,4 +1,4 @@
-"""List the files of the landing folder, read their content, and archive what was read."""
+"""List the files of the landing folder, and read their content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from errno import EEXIST
 from io import BufferedReader
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mlops.contract.text import printable
 from mlops.data.file_formats import expand_content, has_format
 from mlops.platform import storage
 
-_MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
+MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
 """Names of the marker files that Spark writes into a folder; they are skipped without a message."""
 CHECKPOINTS = "_checkpoints"
 """Folder of the landing volume in which streams remember what they took; no source's name begins with _."""
@@ -26,8 +25,6 @@ STAGED = "_staged"
 """Folder of the landing volume in which ingestion stages the rows of a large batch."""
 ARCHIVED = "_archived"
 """Folder of the landing volume to which ingestion moves files that were read, after `Policy.archive_after`."""
-_MOST_MOVED = 1000
-"""Largest number of files that one run archives, so that the first of them does not take an hour."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,8 +72,12 @@ class LandedFile:
             ) from None
         except OSError as error:
             raise DataError(f"{self.source}/{self.name} cannot be read: {error.strerror}") from None
-        if (stat.st_size, _find_modified(stat)) != (self.size, self.modified):
+        if not self.is_unchanged(stat):
             raise self.make_change_error()
+
+    def is_unchanged(self, stat: os.stat_result) -> bool:
+        """Whether a file has the size and the time with which this one was listed."""
+        return (stat.st_size, _find_modified(stat)) == (self.size, self.modified)
 
     def make_change_error(self) -> DataError:
         """Make the error about a file that is not the one that was listed or surveyed."""
@@ -122,21 +123,17 @@ def list_files(landing: str, sources: Sequence[Source]) -> tuple[list[LandedFile
     ]
     files = []
     for source in sources:
-        landed, others = _list_source(f"{landing}/{source.name}", source)
+        landed, others = list_source(f"{landing}/{source.name}", source)
         files += landed
         unread += others
     return sorted(files, key=lambda file: (file.name, file.source)), unread
 
 
-def list_archived(landing: str, sources: Sequence[Source]) -> list[LandedFile]:
-    """List the archived files of sources whose tables are to be filled again, as `list_files`."""
-    return [file for source in sources for file in _list_source(f"{landing}/{ARCHIVED}/{source.name}", source)[0]]
-
-
-def _list_source(folder: str, source: Source) -> tuple[list[LandedFile], list[str]]:
+def list_source(folder: str, source: Source) -> tuple[list[LandedFile], list[str]]:
+    """List the files of a source in a folder, and the names of entries that are not read."""
     files, unread = [], []
     for name, entry in _list_tree(storage.list_entries(folder), ""):
-        if _MARKER.fullmatch(entry.name):
+        if MARKER.fullmatch(entry.name):
             continue
         # Names with . or ~ are hidden files, macOS resource forks and editor locks.
         if entry.name.startswith((".", "~")) or not entry.is_file() or not has_format(entry.name, source.files):
@@ -146,45 +143,6 @@ def _list_source(folder: str, source: Source) -> tuple[list[LandedFile], list[st
             stat = entry.stat()
             files.append(LandedFile(name, source.name, Path(entry.path), stat.st_size, _find_modified(stat)))
     return files, unread
-
-
-def archive_files(landing: str, files: Sequence[LandedFile], before: datetime) -> tuple[int, list[str]]:
-    """Move files to the folder ARCHIVED, under their source and name; at most 1,000, the oldest first.
-
-    Args:
-        landing: the landing folder.
-        files: listed files whose rows are in their tables.
-        before: a file that was modified at this moment or later stays.
-
-    Returns:
-        How many were moved, and of each one that had to stay its name and the reason.
-    """
-    old = sorted((file for file in files if file.modified < before), key=lambda file: file.modified)
-    stayed = []
-    for file in old[:_MOST_MOVED]:
-        folder = storage.resolve_local_path(f"{landing}/{file.source}")
-        target = storage.resolve_local_path(f"{landing}/{ARCHIVED}/{file.source}") / file.path.relative_to(folder)
-        try:
-            _move_file(file, target)
-            for parent in file.path.parents:
-                if parent == folder:
-                    break
-                parent.rmdir()  # fails if it is not empty
-        except OSError as error:
-            if file.path.exists():
-                stayed.append(f"{file.source}/{file.name} ({error.strerror or error})")
-    return len(old[:_MOST_MOVED]) - len(stayed), stayed
-
-
-def _move_file(file: LandedFile, target: Path) -> None:
-    """Move a file unless it is no longer the one that was listed; raises OSError if it stays."""
-    if os.path.lexists(target):
-        raise FileExistsError(EEXIST, f"{ARCHIVED} has a file of this name")
-    stat = file.path.stat()
-    if (stat.st_size, _find_modified(stat)) != (file.size, file.modified):
-        raise FileExistsError(EEXIST, "it was changed, and is read by the next run")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file.path.rename(target)
 
 
 def _find_modified(stat: os.stat_result) -> datetime:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
+from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from mlops.data.landing import KnownFile, LandedFile
 
-EMPTIED = ""
-"""Digest in the row that says that a source's table was deleted: files of that batch and before count as new.
+NO_FILE = ""
+"""Digest in a row that has no file and says that a source's table was deleted: files until that batch count as new.
 
 Without it a run that makes the table, and is blocked or killed before it fills it, would leave it empty for good.
 """
@@ -48,7 +47,7 @@ def find_listed(ledger: DataFrame, sources: Collection[str], listed: Sequence[La
         sources: sources whose tables exist; files of another one count as new again.
         listed: the files in the landing folder. A file that is older than all of them is not asked about.
     """
-    emptied = F.max(F.when(F.col("sha256") == EMPTIED, F.col("batch")))
+    emptied = F.max(F.when(F.col("bytes").isNull(), F.col("batch")))  # not by the digest, which takes 64 bytes a row
     batches = ledger.groupBy("source").agg(F.max("batch").alias("batch"), emptied.alias("emptied"))
     names = (F.lit(None).cast(kind) for kind in ("string", "bigint", "timestamp"))
     rows = batches.select("source", *names, "batch", "emptied")
@@ -71,22 +70,38 @@ def find_listed(ledger: DataFrame, sources: Collection[str], listed: Sequence[La
     return ListedFiles(newest, before, read)
 
 
+@dataclass(frozen=True)
+class KnownContent:
+    """What the ledger knows of the content of new files."""
+
+    read: Collection[tuple[str, str]] = frozenset()
+    """Source and digest of content whose rows are in the source's table."""
+    modified: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """When the file that first brought a content was last changed, by source and digest."""
+    copies: list[LandedFile] = field(default_factory=list)
+    """The new files whose content is in `read`, as they are found."""
+
+
 def find_known_content(
-    ledger: DataFrame, sources: Collection[str], new: Sequence[LandedFile], emptied: Mapping[str, int]
-) -> set[tuple[str, str]]:
-    """Find source and digest of the files that may have the content of a new one, since they are as long.
+    ledger: DataFrame, sources: Collection[str], new: Sequence[LandedFile], recorded: ListedFiles
+) -> KnownContent:
+    """Find the content that new files may have, since it is as long.
 
     Args:
         ledger: the table.
-        sources: as in `find_listed`.
+        sources: sources whose tables exist.
         new: files that were not read.
-        emptied: as in `ListedFiles`.
+        recorded: what `find_listed` found.
     """
-    if not sources:
-        return set()
-    filled = ((F.col("source") == source) & (F.col("batch") > emptied.get(source, 0)) for source in sorted(sources))
-    rows, sizes = ledger.where(reduce(or_, filled)), {file.size for file in new}
+    rows, sizes = ledger.where(F.col("bytes").isNotNull()), {file.size for file in new}
     if len(sizes) <= _MOST_SIZES:
         rows = rows.where(F.col("bytes").isin([*sizes]))
-    table = rows.select("source", "sha256").toArrow()
-    return set(zip(table["source"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+    rows = rows.select("source", "sha256", "batch", "modified")
+    read: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], tuple[int, datetime]] = {}
+    for source, sha256, batch, changed in zip(*(c.to_pylist() for c in rows.toArrow().columns), strict=True):
+        content = source, sha256
+        first[content] = min(first.get(content, (batch, changed)), (batch, changed))
+        if source in sources and batch > recorded.emptied.get(source, 0):
+            read.add(content)
+    return KnownContent(read, {content: changed for content, (_, changed) in first.items()})

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from mlops.config import IngestionConfig
 from mlops.context import Context
 from mlops.contract import ConfigError, DataError, Source
+from mlops.data.landing import MARKER
 from mlops.platform import storage
 from mlops.platform.tables import Schema, open_schema
 
@@ -42,21 +43,28 @@ def _land_table(job: Context[IngestionConfig], source: Source) -> None:
     schema, table = _open_table(source)
     folder, newest = f"{job.config.landing}/{source.name}", schema.newest_version(table)
     table_id = schema.find_id(table)[:8]
-    landed = []
+    landed: dict[int, str] = {}
+    complete = []
     for entry in storage.list_entries(folder):
         if name := _FOLDER.fullmatch(entry.name):
             if not Path(entry.path, _DONE).exists():
                 shutil.rmtree(entry.path)  # a killed run left it: half a file would block each batch
-            elif name[2] in (None, table_id) and int(name[1]) <= newest:
-                landed.append(int(name[1]))
+                continue
+            complete.append(entry.path)
+            if name[2] in (None, table_id) and int(name[1]) <= newest:
+                landed[int(name[1])] = entry.path
     before = max(landed, default=None)
+    if job.use_case.policy.archive_after is not None:
+        for path in {*complete} - {landed.get(before or 0)}:
+            if all(MARKER.fullmatch(file.name) for file in storage.scan_folder(path)):
+                shutil.rmtree(path)  # its files are archived, and only the newest folder says what was landed
     if before == newest:
         return
     rows = _read_columns(source, schema.read_table(table, newest))
     if before is not None:
         rows = _without_known(source, rows, schema, table, before)
-    path = storage.resolve_local_path(f"{folder}/version-{newest:09}-{table_id}")
-    rows.write.mode("overwrite").parquet(str(path))
+    target = storage.resolve_local_path(f"{folder}/version-{newest:09}-{table_id}")
+    rows.write.mode("overwrite").parquet(str(target))
     job.log.info("%s: landed version %d of %s", source.name, newest, source.table)
 
 

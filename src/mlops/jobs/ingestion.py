@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import NoReturn
@@ -23,29 +24,28 @@ from pyspark.sql import functions as F
 
 from mlops.config import IngestionConfig
 from mlops.context import Context, task
-from mlops.contract import BatchBlocked, DataError, Source
+from mlops.contract import BatchBlocked, Conflict, DataError, Source
 from mlops.contract.data import FILE_MODIFIED
 from mlops.data import (
+    archive,
     expectations,
     landing,
     large_batches,
-    ledger,
     quarantine,
     readers,
-    source_tables,
     table_schemas,
 )
 from mlops.data.batch_agreement import BatchAgreement, Judged
-from mlops.data.file_formats import File, describe_endings
+from mlops.data.file_formats import File
+from mlops.data.landed_files import NAMED, LandedFiles, find_landed, name_some
 from mlops.data.landing import LandedFile
 from mlops.data.large_batches import StagedResult
+from mlops.data.ledger import KnownContent
 from mlops.data.quarantine import BatchRows
 from mlops.data.readers import header_error
 from mlops.platform import run_links, runtime, staging
 from mlops.reports import pages
 
-_NAMED = 10
-"""Number of files or reasons that the log names; the page has every reason."""
 _WORKERS = 2
 """Number of tables that are read or written at the same time."""
 NewFiles = dict[LandedFile, File]
@@ -54,65 +54,39 @@ NewFiles = dict[LandedFile, File]
 
 def run(job: Context[IngestionConfig]) -> None:
     """Ingest every file whose content is new, in the order of file names."""
-    existing = {source.name for source in job.use_case.sources if job.own.exists(source.name)}
-    version = job.own.newest_version("ledger") if job.own.exists("ledger") else 0
-    source_tables.land_tables(job)
-    listed, unread = landing.list_files(job.config.landing, job.use_case.sources)
-    # Not read as of `version`, which takes a statement: if another run writes meanwhile, `_write_ledger` fails.
-    recorded = ledger.find_listed(job.own.read_table("ledger"), existing, listed) if version else ledger.ListedFiles()
-    read = [file for file in listed if file.identity in recorded.read]
-    filled = {name for name in existing if recorded.is_filled(name)}
-    archived = landing.list_archived(job.config.landing, [s for s in job.use_case.sources if s.name not in filled])
-    landed = sorted({*listed, *archived} - {*read}, key=lambda file: (file.name, file.source))
-    if unread:
-        job.log.warning("%s", _log_ignored_files(job, unread))
-    if deleted := [s.name for s in job.use_case.sources if s.name not in existing and recorded.is_filled(s.name)]:
-        job.log.warning("%s was deleted: its files are read again", ", ".join(map(job.own.full_name, deleted)))
-        _note_deleted(job, deleted, recorded, version)
-        version += 1
+    files = find_landed(job)
+    landed, known, batch = files.landed, files.known, files.newest or _newest_feature_batch(job)
     if not landed:
-        if not recorded.newest:
-            raise DataError(
-                f"the landing folder {job.config.landing} holds no file of a source: run the job 'sample', or land "
-                f"your own{f'; {_log_ignored_files(job, unread)}' if unread else ''}"
-            )
         job.log.info("no new file in %s", job.config.landing)
-        _archive_files(job, read)
-        return
-    known = (
-        ledger.find_known_content(job.own.read_table("ledger"), filled, landed, recorded.emptied) if filled else set()
-    )
-    batch = max(recorded.newest.values(), default=0) or _newest_feature_batch(job)
-    judge = _choose_way(job, landed, known)
-    try:
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            made = pool.submit(_make_tables, job)  # runs while files are read and judged
-            compared = BatchAgreement(job.own, job.use_case, pool, filled)
-            for result in judge(job, landed, known, batch + 1):
-                compared.add(result)
-            made.result()
-            if compared.results:
-                _publish_batch(job, pool, compared, batch + 1, filled)
-                _write_ledger(job, compared.results, batch + 1, version)
-    finally:
-        large_batches.delete_staged(job.config.landing, job.config.run_id)
-    _archive_files(job, read)
+    else:
+        judge = _choose_way(job, landed, known)
+        try:
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                made = pool.submit(_make_tables, job, files)  # runs while files are read and judged
+                compared = BatchAgreement(job.own, job.use_case, pool, files.filled)
+                for result in judge(job, landed, known, batch + 1):
+                    compared.add(result)
+                made.result()
+                if compared.results:
+                    _publish_batch(job, pool, compared, batch + 1, files.filled)
+                    _write_ledger(job, compared.results, batch + 1, files.version)
+        finally:
+            large_batches.delete_staged(job.config.landing, job.config.run_id)
+    if (age := job.use_case.policy.archive_after) is not None:
+        _archive_files(job, [*files.read, *known.copies], runtime.now() - age)
 
 
-def _archive_files(job: Context[IngestionConfig], read: Sequence[LandedFile]) -> None:
-    """Archive files that earlier runs read, if the policy says so. A file that cannot be moved stays and is named."""
-    if (age := job.use_case.policy.archive_after) is None:
-        return
-    moved, stayed = landing.archive_files(job.config.landing, read, runtime.now() - age)
+def _archive_files(job: Context[IngestionConfig], files: Sequence[LandedFile], before: datetime) -> None:
+    """Archive files whose rows are in tables. One that cannot be moved stays and is named."""
+    moved, stayed = archive.archive_files(job.config.landing, files, before)
     if moved:
         job.log.info("%d files that were read moved to %s/%s", moved, job.config.landing, landing.ARCHIVED)
     if stayed:
-        more = f" and {len(stayed) - _NAMED} more" if len(stayed) > _NAMED else ""
-        job.log.warning("not moved to %s: %s%s", landing.ARCHIVED, ", ".join(stayed[:_NAMED]), more)
+        job.log.warning("not moved to %s: %s", landing.ARCHIVED, name_some(stayed))
 
 
 def _choose_way(
-    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]]
+    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: KnownContent
 ) -> Callable[..., Iterator[Judged]]:
     """Choose the function that judges the files, one batch whatever their size.
 
@@ -124,7 +98,7 @@ def _choose_way(
     names = {file.source for file in landed}
     if rules := large_batches.find_rules_on_all_rows([s for s in job.use_case.sources if s.name in names]):
         # A copy of known content is listed in each run, and must not stop new files.
-        if sum(file.memory for file in landed if (file.source, file.compute_digest()) not in known) <= limit:
+        if sum(file.memory for file in landed if (file.source, file.compute_digest()) not in known.read) <= limit:
             return _judge_sources
         raise DataError(
             f"the new files have {size:,} bytes, compressed ones counted ten times, and the driver reads at most "
@@ -136,18 +110,13 @@ def _choose_way(
     return _judge_staged
 
 
-def _log_ignored_files(job: Context[IngestionConfig], names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    endings = sorted({describe_endings(source.files) for source in job.use_case.sources})
-    place = f"{job.config.landing}, where files are <source>/<name> with the ending {' or '.join(endings)}"
-    return f"not read in {place}: {', '.join(names[:_NAMED])}{more}"
-
-
-def _make_tables(job: Context[IngestionConfig]) -> None:
+def _make_tables(job: Context[IngestionConfig], files: LandedFiles) -> None:
     table_schemas.create_tables(job.own, job.use_case, "ledger", "quarantine")
     for source in job.use_case.sources:
         if job.own.exists(source.name):
             table_schemas.check_source(job.own, source)
+        elif source.name in files.existing:
+            raise Conflict(f"{job.own.full_name(source.name)} was deleted during this run: run it again")
         else:
             table_schemas.create_source(job.own, source, expectations.column_comments(source.expectations()))
 
@@ -160,7 +129,7 @@ def _newest_feature_batch(job: Context[IngestionConfig]) -> int:
 
 
 def _judge_sources(
-    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]], batch: int
+    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: KnownContent, batch: int
 ) -> Iterator[BatchRows]:
     """Judge every source that has new content."""
 
@@ -177,7 +146,7 @@ def _judge_sources(
 
 
 def _judge_staged(
-    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: set[tuple[str, str]], batch: int
+    job: Context[IngestionConfig], landed: Sequence[LandedFile], known: KnownContent, batch: int
 ) -> Iterator[StagedResult]:
     """Judge every source that has new content in Spark's workers."""
     folder = large_batches.name_staging_folder(job.config.landing, job.config.run_id)
@@ -199,28 +168,30 @@ def _judge_staged(
 def _choose_files(
     job: Context[IngestionConfig],
     landed: Sequence[LandedFile],
-    known: set[tuple[str, str]],
+    known: KnownContent,
     batch: int,
     read_content: Callable[[LandedFile], tuple[bytes, str]],
 ) -> list[tuple[Source, NewFiles]]:
     """Choose each source's files of new content. A file that cannot be read blocks the batch before rows are judged."""
     new: dict[str, dict[str, tuple[LandedFile, File]]] = {source.name: {} for source in job.use_case.sources}
-    misfits, repeated = [], []
+    misfits = []
     for file in landed:
         try:
             content, sha256 = read_content(file)
         except DataError as error:
             misfits.append(str(error))
             continue
-        if (file.source, sha256) in known:
-            repeated.append(f"{file.source}/{file.name}")
+        if (file.source, sha256) in known.read:
+            known.copies.append(file)
         elif sha256 not in new[file.source] or new[file.source][sha256][0].modified < file.modified:
             # Of two files with one content the later one counts, as it does where their contents differ.
             kind = job.use_case.source(file.source).files
-            new[file.source][sha256] = file, File(file.name, sha256, file.size, file.modified, content, kind)
-    if repeated:
-        more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
-        job.log.info("taken in before, and not again: %s%s", ", ".join(repeated[:_NAMED]), more)
+            # A table that is filled again gets the rows that it had, also if a copy or a move gave the file a new time.
+            modified = known.modified.get((file.source, sha256), file.modified)
+            new[file.source][sha256] = file, File(file.name, sha256, file.size, modified, content, kind)
+    if known.copies:
+        names = [f"{file.source}/{file.name}" for file in known.copies]
+        job.log.info("taken in before, and not again: %s", name_some(names))
     chosen = [(source, dict(new[source.name].values())) for source in job.use_case.sources if new[source.name]]
     misfits += [why for source, files in chosen for file in files.values() if (why := header_error(file, source))]
     if misfits:
@@ -255,8 +226,8 @@ def _block_batch(
     job: Context[IngestionConfig], results: Sequence[Judged], problems: Sequence[str], batch: int
 ) -> NoReturn:
     _log_report(job, results, problems, batch)
-    more = f"; and {len(problems) - _NAMED} more, on the batch's page" if len(problems) > _NAMED else ""
-    raise BatchBlocked(f"{'; '.join(problems[:_NAMED])}{more}: nothing of this batch was published")
+    more = f"; and {len(problems) - NAMED} more, on the batch's page" if len(problems) > NAMED else ""
+    raise BatchBlocked(f"{'; '.join(problems[:NAMED])}{more}: nothing of this batch was published")
 
 
 def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool) -> int:
@@ -289,17 +260,6 @@ def _write_ledger(job: Context[IngestionConfig], results: Sequence[Judged], batc
         for f in result.files
     ]
     job.own.append_once("ledger", table_schemas.make_frame(job.own, "ledger", entries), version)
-
-
-def _note_deleted(
-    job: Context[IngestionConfig], deleted: Sequence[str], recorded: ledger.ListedFiles, version: int
-) -> None:
-    """Write to the ledger that sources have lost their tables, before these are made anew."""
-    rows = [
-        (name, None, ledger.EMPTIED, None, None, recorded.newest[name], None, None, job.config.as_of)
-        for name in deleted
-    ]
-    job.own.append_once("ledger", table_schemas.make_frame(job.own, "ledger", rows), version)
 
 
 def _log_report(job: Context[IngestionConfig], results: Sequence[Judged], problems: Sequence[str], batch: int) -> None:

@@ -16,6 +16,7 @@ from toy import TOY, rule
 
 from mlops.contract import BatchBlocked, DataError, Expectation
 from mlops.data import landing
+from mlops.data.ledger import KnownContent
 from mlops.jobs import ingestion
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC).date()
@@ -44,7 +45,7 @@ def judge(folder, known=()):
     )
     job = SimpleNamespace(config=config, use_case=STRICT_TOY, registry=Registry(), log=logging.getLogger("test"))
     landed, _ = landing.list_files(str(folder), STRICT_TOY.sources)
-    return job, lambda: list(ingestion._judge_sources(job, landed, set(known), 1))
+    return job, lambda: list(ingestion._judge_sources(job, landed, KnownContent({*known}), 1))
 
 
 @pytest.fixture
@@ -135,13 +136,13 @@ def test_a_batch_that_is_too_large_for_a_rule_that_compares_rows_is_refused_whol
         use_case = replace(STRICT_TOY, sources=sources, policy=replace(STRICT_TOY.policy, max_read_bytes=limit))
         job = SimpleNamespace(use_case=use_case, log=logging.getLogger("test"))
         if limit == size:  # one batch, in which every row meets every other one
-            assert ingestion._choose_way(job, landed, set()) is ingestion._judge_sources
+            assert ingestion._choose_way(job, landed, KnownContent()) is ingestion._judge_sources
         elif is_refused:
             with pytest.raises(
                 DataError, match=r"cannot do: orders: id:be_unique\. Land fewer files at once, raise max"
             ):
-                ingestion._choose_way(job, landed, set())
-            known = {("orders", hashlib.sha256(GOOD).hexdigest())}  # a copy, listed again in each run
+                ingestion._choose_way(job, landed, KnownContent())
+            known = KnownContent({("orders", hashlib.sha256(GOOD).hexdigest())})  # a copy, listed again in each run
             assert ingestion._choose_way(job, landed, known) is ingestion._judge_sources
         else:  # the source with the rule has no new file
-            assert ingestion._choose_way(job, landed, set()) is ingestion._judge_staged
+            assert ingestion._choose_way(job, landed, KnownContent()) is ingestion._judge_staged

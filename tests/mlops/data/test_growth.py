@@ -62,10 +62,11 @@ def test_of_the_ledger_a_run_reads_the_rows_of_the_files_that_are_listed(hourly:
     assert recorded.read == {file.identity for file in listed}
     assert not recorded.read & {file.identity for file in new}
     # The third file has the content of one that left the landing folder long ago.
-    known = ledger.find_known_content(hourly, ["orders"], new, {})
-    assert ("orders", "3orders") in known
-    assert len(known) == sum(number % 500 in {3, hours % 500} for number in range(hours))
-    assert {source for source, _ in known} == {"orders"}
+    known = ledger.find_known_content(hourly, ["orders"], new, recorded)
+    assert ("orders", "3orders") in known.read
+    assert len(known.read) == sum(number % 500 in {3, hours % 500} for number in range(hours))
+    assert {source for source, _ in known.read} == {"orders"}
+    assert known.modified["orders", "3orders"] == BEGIN + 3 * HOUR
 
 
 def test_files_of_a_source_whose_table_was_deleted_are_new_again(hourly: DataFrame) -> None:
@@ -76,21 +77,22 @@ def test_files_of_a_source_whose_table_was_deleted_are_new_again(hourly: DataFra
     assert recorded.newest == dict.fromkeys(SOURCES, 10)
     assert ledger.find_listed(recent, [], listed) == ledger.ListedFiles(recorded.newest, {}, set())
     assert ledger.find_listed(recent, SOURCES, []) == ledger.ListedFiles(recorded.newest, {}, set())
-    assert ledger.find_known_content(recent, [], listed, {}) == set()
+    assert ledger.find_known_content(recent, [], listed, recorded).read == set()
     many = [file_of(0, "orders", size=size) for size in range(2000)]
-    assert len(ledger.find_known_content(recent, SOURCES, many, {})) == 20
+    assert len(ledger.find_known_content(recent, SOURCES, many, recorded).read) == 20
 
 
 def test_of_a_table_that_was_deleted_only_later_batches_count(hourly: DataFrame, spark: SparkSession) -> None:
     listed = [file_of(number, source) for number in (5, 6) for source in SOURCES]
-    deleted = spark.createDataFrame([("orders", ledger.EMPTIED, 6)], "source string, sha256 string, batch long")
+    deleted = spark.createDataFrame([("orders", ledger.NO_FILE, 6)], "source string, sha256 string, batch long")
     recent = hourly.where("batch <= 10").unionByName(deleted, allowMissingColumns=True)
     recorded = ledger.find_listed(recent, SOURCES, listed)
     assert recorded.emptied == {"orders": 6}
     identities = {file.identity for file in listed}
     assert identities - recorded.read == {file_of(5, "orders").identity}
-    known = ledger.find_known_content(recent, SOURCES, [file_of(n, "orders") for n in range(10)], recorded.emptied)
-    assert {digest for source, digest in known if source == "orders"} == {f"{n}orders" for n in range(6, 10)}
+    known = ledger.find_known_content(recent, SOURCES, [file_of(n, "orders") for n in range(10)], recorded)
+    assert {digest for source, digest in known.read if source == "orders"} == {f"{n}orders" for n in range(6, 10)}
+    assert known.modified["orders", "2orders"] == BEGIN + 2 * HOUR  # which the table gets again
     assert recorded.is_filled("orders")
     assert not ledger.find_listed(recent.where("batch <= 6"), SOURCES, listed).is_filled("orders")
 

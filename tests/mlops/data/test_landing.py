@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 from toy import RESULTS
@@ -114,54 +113,3 @@ def test_what_is_deleted_while_it_is_listed_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "list_entries", delete)
     files, unread = landing.list_files(str(tmp_path), sources("a"))
     assert ([file.name for file in files], unread) == (["2.csv"], [])
-
-
-def test_files_that_were_read_are_archived_and_none_is_lost_or_moved_unread(tmp_path):
-    for name in ("a/1.csv", "a/2013/01/2.csv", "a/2013/01/3.csv", "a/2013/02/4.csv", "b/5.csv"):
-        put(tmp_path, name.encode(), name.encode())
-    put(tmp_path, b"_archived/a/1.csv", b"an earlier file of this name")
-    files, unread = landing.list_files(str(tmp_path), sources("a", "b"))
-    assert not unread
-    put(tmp_path, b"a/2013/01/3.csv", b"changed since it was listed")
-    later = max(file.modified for file in files) + timedelta(seconds=1)
-    assert landing.archive_files(str(tmp_path), files, later - timedelta(days=1)) == (0, [])
-    moved, stayed = landing.archive_files(str(tmp_path), files, later)
-    assert (moved, sorted(stayed)) == (
-        3,
-        [
-            "a/1.csv (_archived has a file of this name)",
-            "a/2013/01/3.csv (it was changed, and is read by the next run)",
-        ],
-    )
-    left, unread = landing.list_files(str(tmp_path), sources("a", "b"))
-    assert ([f"{file.source}/{file.name}" for file in left], unread) == (["a/1.csv", "a/2013/01/3.csv"], [])
-    assert not (tmp_path / "a/2013/02").exists()  # a folder without files would be listed for ever
-    contents = {path.read_text() for path in tmp_path.rglob("*.csv")}
-    assert contents == {
-        "a/1.csv", "an earlier file of this name", "a/2013/01/2.csv", "changed since it was listed", "a/2013/02/4.csv",
-        "b/5.csv",
-    }  # fmt: skip
-    archived = landing.list_archived(str(tmp_path), sources("a"))
-    assert sorted(file.name for file in archived) == ["1.csv", "2013/01/2.csv", "2013/02/4.csv"]
-    assert {file.identity for file in archived} >= {file.identity for file in files if file.name.startswith("2013/02")}
-
-
-def test_a_run_archives_a_thousand_files_the_oldest_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(landing, "_MOST_MOVED", 3)
-    for number in range(5):
-        put(tmp_path, f"a/{9 - number}.csv".encode())
-        os.utime(tmp_path / f"a/{9 - number}.csv", (1_000_000 + number,) * 2)
-    files, _ = landing.list_files(str(tmp_path), sources("a"))
-    assert landing.archive_files(str(tmp_path), files, files[0].modified + timedelta(days=1)) == (3, [])
-    assert [file.name for file in landing.list_files(str(tmp_path), sources("a"))[0]] == ["5.csv", "6.csv"]
-
-
-def test_a_file_that_cannot_be_moved_stays_and_says_why(tmp_path):
-    put(tmp_path, b"a/1.csv")
-    files, _ = landing.list_files(str(tmp_path), sources("a"))
-    put(tmp_path, b"_archived", b"a file in the place of the folder")
-    assert landing.archive_files(str(tmp_path), files, files[0].modified + timedelta(days=1)) == (
-        0,
-        ["a/1.csv (Not a directory)"],
-    )
-    assert landing.list_files(str(tmp_path), sources("a"))[0] == files

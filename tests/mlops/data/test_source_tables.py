@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,12 +76,16 @@ STEPS = st.lists(st.tuples(CHANGES, st.sampled_from(["land", "land", "kill", "wa
 
 
 @settings(deadline=None, max_examples=60)
-@given(STEPS, st.booleans())
+@given(STEPS, st.booleans(), st.booleans())
 def test_each_row_that_a_table_has_at_a_run_is_landed(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]], legacy: bool
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]], legacy: bool, archives: bool
 ) -> None:
     landing, table, wanted = tmp_path_factory.mktemp("landing"), FakeTable(0), set[int]()
-    job: Any = SimpleNamespace(config=SimpleNamespace(landing=str(landing)), log=logging.getLogger("test"))
+    policy = SimpleNamespace(archive_after=timedelta(0) if archives else None)
+    job: Any = SimpleNamespace(
+        config=SimpleNamespace(landing=str(landing)), log=logging.getLogger("test"),
+        use_case=SimpleNamespace(policy=policy),
+    )  # fmt: skip
     if legacy:  # a former release has landed the empty table
         (landing / "things/version-000000000").mkdir(parents=True)
         (landing / "things/version-000000000/_SUCCESS").touch()
@@ -100,5 +105,11 @@ def test_each_row_that_a_table_has_at_a_run_is_landed(
             if run != "wait":
                 source_tables._land_table(job, THINGS)
         wanted |= {*table.versions[-1]} if run == "land" else set()
-    files = landing.glob("things/*/rows")
+        if archives:
+            for file in [*landing.glob("things/*/rows")]:
+                if (file.parent / "_SUCCESS").exists():
+                    file.rename(landing / f"{number}-{file.parent.name}")
+            folders = [folder for folder in landing.glob("things/*") if (folder / "_SUCCESS").exists()]
+            assert len(folders) <= 2 + legacy  # that of this run, and the newest one before it
+    files = [path for path in landing.rglob("*") if path.is_file() and path.name != "_SUCCESS"]
     assert wanted <= {int(line) for file in files for line in file.read_text().split()}

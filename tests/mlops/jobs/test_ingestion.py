@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from brokenfeeds import FILES, HARMLESS, KINDS, STRICT_TOY, damaged
@@ -24,7 +25,7 @@ from toy import TOY, frame_of
 
 from mlops.context import Context
 from mlops.contract import BatchBlocked, ConfigError, Conflict, DataError
-from mlops.data import agreement, expectations, large_agreement, large_batches, source_tables, table_schemas
+from mlops.data import agreement, expectations, landing, large_agreement, large_batches, source_tables, table_schemas
 from mlops.jobs import ingestion
 from mlops.platform.tables import TableColumn, open_schema, rows_of
 
@@ -320,27 +321,57 @@ def test_killed_at_any_write_the_next_run_ends_in_the_same_tables(laptop, use_ca
 
 
 def test_a_deleted_table_is_filled_from_archived_files_even_if_the_run_that_makes_it_is_blocked(laptop, caplog):
-    for name, content in days("2024-01-01", "2024-01-03").items():
+    files = days("2024-01-01", "2024-01-03")
+    head, first, *_ = files["orders/2024-01-01.csv"].splitlines()
+    # Two values of one row that were known at the same moment: the one of the later file counts.
+    files["orders/later.csv"] = f"{head}\n{first.rsplit(',', 1)[0]},7.5\n"
+    for number, (name, content) in enumerate(files.items()):
         put(laptop, "prod", name, content)
-    context, landing_folder = context_of(laptop, ARCHIVING), laptop.home / "Volumes/prod/toy/landing"
+        path = laptop.home / f"Volumes/prod/toy/landing/{name}"
+        os.utime(path, (1_710_000_000 + number,) * 2)
+    context, folder = context_of(laptop, ARCHIVING), laptop.home / "Volumes/prod/toy/landing"
     laptop.task("ingestion", context)
-    wanted = state(context.own)
+    wanted = [frame_of(context.own, name) for name in ("orders", "results")]
     laptop.task("ingestion", context)  # nothing is new, and the files are archived
-    assert [path.name for path in landing_folder.iterdir() if any(path.rglob("*.csv"))] == ["_archived"]
+    assert [path.name for path in folder.iterdir() if any(path.rglob("*.csv"))] == ["_archived"]
+    for number, path in enumerate(sorted(folder.rglob("*.csv"), reverse=True)):  # as a store that moves by copying does
+        os.utime(path, (1_800_000_000 + number,) * 2)
     shutil.rmtree(laptop.home / "warehouse/prod/toy/orders")
     put(laptop, "prod", "orders/z.csv", FILES["zeros after a power cut"][1]([]))
     with pytest.raises(BatchBlocked, match=r"orders/z.csv is no UTF-8 text"):
         laptop.task("ingestion", context)
-    assert "prod.toy.orders was deleted: its files are read again" in caplog.text
+    assert "prod.toy.orders was deleted: the rows of 5 files fill it again" in caplog.text
     assert context.own.exists("orders")
     assert frame_of(context.own, "orders").empty
-    (landing_folder / "orders/z.csv").unlink()
+    (folder / "orders/z.csv").unlink()
     laptop.task("ingestion", context)
-    assert state(context.own) == wanted
+    for before, name in zip(wanted, ("orders", "results"), strict=True):
+        pd.testing.assert_frame_equal(frame_of(context.own, name), before)
     ledger = read_ledger(context)
     laptop.task("ingestion", context)
     assert read_ledger(context) == ledger
-    assert sorted(row["source"] for row in ledger) == ["orders"] * 7 + ["results"] * 3  # one says that it was deleted
+    assert sorted(row["source"] for row in ledger) == ["orders"] * 9 + ["results"] * 3  # one says that it was deleted
+
+
+def test_a_table_that_is_deleted_while_a_run_reads_is_not_made_anew_by_it(laptop, monkeypatch):
+    for name, content in days("2024-01-01", "2024-01-02").items():
+        put(laptop, "prod", name, content)
+    context = context_of(laptop)
+    laptop.task("ingestion", context)
+    wanted = state(context.own)
+    put(laptop, "prod", "orders/x.csv", days("2024-01-01", "2024-01-01")["orders/2024-01-01.csv"] + "\n")
+    list_files = landing.list_files
+
+    def delete(*given):
+        shutil.rmtree(laptop.home / "warehouse/prod/toy/orders", ignore_errors=True)
+        return list_files(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(landing, "list_files", delete)
+        with pytest.raises(Conflict, match=r"prod\.toy\.orders was deleted during this run: run it again"):
+            laptop.task("ingestion", context)
+    laptop.task("ingestion", context)
+    assert state(context.own) == wanted
 
 
 @pytest.mark.nightly
