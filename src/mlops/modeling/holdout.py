@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from math import ceil
 from typing import Any
@@ -140,13 +141,20 @@ def score_holdout(job: Job, version: Version, champion: Version | Exception | No
     champion_parts: list[Scored | Exception] = []
     contracts: list[ServingChecks | Exception] = []
     for rows in holdout.read_parts():
+        if rows.empty:
+            continue
         scored, contract = _check_serving(job, version, rows)
         challenger_parts.append(scored)
         contracts.append(contract)
         if isinstance(champion, Version):
             champion_parts.append(_score_champion(job, champion, rows))
     if not contracts:
-        raise DataError("no row of the holdout has a label")
+        windows = splits.split_windows(job.config.as_of, job.use_case.policy)
+        first, last = windows.holdout_from, windows.holdout_until - timedelta(days=1)
+        raise DataError(
+            f"no entity of the holdout, {first:%Y-%m-%d} to {last:%Y-%m-%d}, has features and a label as of "
+            f"{job.config.as_of:%Y-%m-%d}: bring the data up to date, or run this as of a day that they reach (as_of)"
+        )
     against = _join_parts(champion_parts) if isinstance(champion, Version) else champion
     tables = {job.data.full_name(name): number for name, number in holdout.tables.items()}
     return HoldoutScores(_join_parts(challenger_parts), _join_checks(contracts), against, tables)
