@@ -26,6 +26,7 @@ from rich.table import Table
 import laptop.cli
 import mlops_cli.cli
 from demo.ingested import is_ingested
+from laptop import class_archive
 from laptop.home import LaptopError
 from laptop.includes import find_root
 from mlops.context import load_use_case
@@ -222,6 +223,8 @@ class Demo:
             rest = f"uv run laptop demo --until {self.replay.last_day}{home}{self._estimate_rest(until)}"
             lines.append(f"  the days after it:       {rest}")
         self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        if note := class_archive.make_in_background():
+            self._print_note(note)
 
     def _estimate_rest(self, until: date) -> str:
         """How long the windows after a day will take, in words; empty if no window was replayed."""

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ _task: ContextVar[tuple[str, list[Any]] | None] = ContextVar("_task", default=No
 _downloading: FileLock | None = None
 _FOLDERS = {"spark": "spark", "engine": "engine/spark"}
 """Folder of a server's temporary files; a command's own server and an engine use different ones."""
+_ADDRESS = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 _STARTS = 3
 """Largest number of starts: one fails if another program takes the port meanwhile."""
 
@@ -129,11 +131,13 @@ def _launch(home: Path, say: Callable[[str], None], name: str = "spark") -> _Ser
         (home / "logs").mkdir(exist_ok=True)
         java = spark_command.java_environment(folder)
     environment = {
-        **os.environ,
+        # Where another server was, or Spark would not start: it takes no master beside the address of one.
+        **{key: value for key, value in os.environ.items() if key not in _ADDRESS},
         "PYSPARK_PYTHON": sys.executable,  # else the first python3 of the PATH, which has no pandas
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TMPDIR": str(folder / "tmp"),
+        "SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {spark_command.class_options()}",
         **java,
     }
     with disk_errors(home), _log(home, name).open("wb") as log:
@@ -150,7 +154,7 @@ def _launch(home: Path, say: Callable[[str], None], name: str = "spark") -> _Ser
 
 def _set_address(address: str) -> None:
     # By the second variable pyspark uses Connect's column functions, also before there is a session.
-    os.environ |= {"SPARK_REMOTE": address, "SPARK_CONNECT_MODE_ENABLED": "1"}
+    os.environ |= dict(zip(_ADDRESS, (address, "1"), strict=True))
 
 
 def _wait_for_download(say: Callable[[str], None]) -> None:
@@ -213,6 +217,9 @@ def _restart(server: _Server) -> _Server:
     if server.session:
         server.session.client.close()  # else every task would get the session of the server that has ended
     _release(server)
+    if not server.answered:
+        with suppress(OSError):
+            spark_command.find_archive().unlink()  # Java crashes if it is broken
     fresh = _launch(server.home, server.say, server.name if server.process else "spark")
     fresh.starts = 1 if server.answered else server.starts + 1
     return fresh
@@ -289,15 +296,15 @@ def _join(builder: Any, get_or_create: Callable[[Any], Any]) -> Any:
 
 
 @atexit.register
-def stop_server() -> None:
-    """End the server, if this process started it."""
+def stop_server(limit: float = 30) -> None:
+    """End the server, if this process started it, and wait for it, at most `limit` seconds."""
     global _server  # noqa: PLW0603
     if _server:
         if _server.session and not _server.has_ended():
             _server.session.stop()
         _release(_server)
         if _server.process:
-            _server.process.wait(30)
+            _server.process.wait(limit)
         _server = None
         os.environ.pop("SPARK_REMOTE", None)
 

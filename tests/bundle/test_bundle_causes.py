@@ -28,6 +28,8 @@ UNTOLD = {
     "rename targets.dev": "a target may have any name",
     "dangle resources.jobs.monitoring.tasks.2.task_key": "nothing names the task",
     "dangle resources.jobs.rollout.tasks.1.task_key": "nothing names the task",
+    "rename resources.jobs.rollout": "nothing names the job: it runs by its schedule",
+    "rename resources.experiments.experiment": "its misspelling here, experiments, is the name of the kind as well",
 }
 
 

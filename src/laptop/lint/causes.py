@@ -31,10 +31,14 @@ MEANT = 10
 """Number of names, those that problems quote most, that are tried for a name without a similar one."""
 UPPER_KEYS = ("resources", "variables", "targets", "include")
 """Keys of the root and of targets whose loss causes the most problems."""
+KINDS = ("jobs", "schemas", "volumes", "experiments")
+"""Keys of resources: other resources name what is below them."""
 _NAME = re.compile(r"[\w-]+")
 _QUOTED = re.compile(r"'[\w-]+'|\{[^{}]*\}")
 _UPPER_KEY = re.compile(r"(?:databricks\.yml|targets\.[\w-]+) has no key '([\w-]+)'")
 """Message about an unknown key of the root or of a target; everything below such a key is missing."""
+_KIND = re.compile(r"(?:^|\.)resources has no key '([\w-]+)'")
+"""The same of an unknown kind of resource."""
 _REFERENCE = re.compile(r"\{[^{}]*\}")
 Written = dict[str, set[Location]]
 
@@ -138,9 +142,10 @@ def _pairs(problems: Sequence[Diagnostic], written: Written) -> list[tuple[str, 
             scores[wrong, right] = (True, spoken[wrong] + spoken[right], likeness)
         for right, count in quoted.most_common(MEANT) if len(written[wrong]) == 1 else ():
             scores.setdefault((wrong, right), (False, spoken[wrong] + count, 0.0))
-    for wrong in {key for text in texts for key in _UPPER_KEY.findall(text)} & written.keys():
-        for right in UPPER_KEYS:  # before all others, since many of them quote what is missing below such a key
-            scores[wrong, right] = (True, 3 * len(texts), 0.0)
+    for message, keys in ((_UPPER_KEY, UPPER_KEYS), (_KIND, KINDS)):
+        for wrong in {key for text in texts for key in message.findall(text)} & written.keys():
+            for right in keys:  # before all others, since many of them quote what is missing below such a key
+                scores[wrong, right] = (True, 3 * len(texts), 0.0)
     likely = [pair for pair in scores if pair[0] != pair[1]]
     return sorted(likely, key=lambda pair: (scores[pair], pair), reverse=True)
 

@@ -1,0 +1,102 @@
+"""Keeps Spark's Java classes in a file from which a server loads them in half the time (class-data sharing).
+
+The file is made once per environment, in the background, after the first demo: 215 MB beside the packages in .venv.
+Java ignores it if a jar or Java itself has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from laptop import spark, spark_command
+from laptop.home import set_environment
+
+_SMALLEST = 10 * 2**20
+"""Bytes that a file has at least if Java has written it whole."""
+_LONGEST_END = 600
+"""Seconds that Java may take to write the file: 20 on a fast machine."""
+_started: list[subprocess.Popen[bytes]] = []
+"""Processes that this one started and that outlive it; without a reference to them Python would warn."""
+_STATEMENTS = """
+CREATE TABLE {table} (id BIGINT NOT NULL, part BIGINT COMMENT 'x', name STRING, moment TIMESTAMP) USING delta
+  TBLPROPERTIES ('delta.logRetentionDuration' = 'interval 400 days');
+INSERT INTO {table}
+  SELECT id, id % 7 AS part, CAST(id AS STRING) AS name, current_timestamp() AS moment FROM range(2000);
+MERGE WITH SCHEMA EVOLUTION INTO {table} t USING (SELECT id + 1000 AS id, part, name, moment FROM {table}) s
+  ON t.id = s.id WHEN MATCHED AND struct(s.moment) > struct(t.moment) THEN UPDATE SET name = s.name
+  WHEN NOT MATCHED THEN INSERT (id, part, name, moment) VALUES (s.id, s.part, s.name, s.moment);
+DESCRIBE HISTORY {table} LIMIT 1;
+DESCRIBE DETAIL {table};
+SHOW TBLPROPERTIES {table};
+SELECT t.part, max(t.moment), count(*), max_by(t.name, t.id) FROM {table} t LEFT JOIN {table} s ON t.id = s.id
+  WHERE t.moment > TIMESTAMP '2013-01-01' GROUP BY t.part;
+SELECT *, row_number() OVER (PARTITION BY part ORDER BY moment) AS number FROM {table} VERSION AS OF 1;
+DELETE FROM {table} WHERE id = 5
+"""
+"""Statements of the kinds that jobs send, so that the classes behind them are in the file."""
+
+
+def make_in_background() -> str:
+    """Start to make the file, unless it is there or cannot be made; returns a sentence for the screen, "" for none."""
+    archive = spark_command.find_archive()
+    if archive.exists() or os.environ.get("CI") or not os.access(archive.parent, os.W_OK):
+        return ""
+    with archive.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "laptop.class_archive"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True, env={k: v for k, v in os.environ.items() if not k.startswith("SPARK_")},
+        )  # fmt: skip
+    _started.append(process)
+    return f"Spark's classes are being kept for faster starts: once, a minute in the background, 215 MB in {archive}"
+
+
+def make_archive() -> Path:
+    """Start a server, let it run statements, and keep its classes; an empty file says that this Java cannot."""
+    archive = spark_command.find_archive()
+    part = archive.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    for old in archive.parent.glob("laptop-classes-*.jsa"):
+        old.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        with set_environment(SPARK_SUBMIT_OPTS=f'"-XX:ArchiveClassesAtExit={part}"'):
+            spark.start_server(Path(folder), _print_line)
+        session = spark.get_session()
+        for statement in _STATEMENTS.split(";"):
+            session.sql(statement.format(table=f"delta.`{folder}/warehouse/table`")).toArrow()
+        _append_rows(session, folder)
+        spark.stop_server(_LONGEST_END)
+    if part.exists() and part.stat().st_size > _SMALLEST:
+        part.replace(archive)
+    else:
+        archive.touch()
+    return archive
+
+
+def _append_rows(session: Any, folder: str) -> None:
+    from pyspark.sql import functions as F
+
+    table = f"delta.`{folder}/warehouse/table`"
+    rows = session.table(table).where("id < 1000")
+    rows.write.parquet(f"{folder}/rows")
+    staged = session.read.parquet(f"{folder}/rows")
+    staged.writeTo(table).append()
+    staged.withColumn("more", F.col("id")).writeTo(table).option("mergeSchema", "true").overwrite(F.col("id") < 1000)
+    session.createDataFrame([(1, "x")], "id BIGINT, name STRING").join(rows, "id", "left_semi").toArrow()
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    os.nice(19)
+    with suppress(Timeout), FileLock(spark_command.find_archive().with_suffix(".lock"), timeout=0):
+        _print_line(f"made {make_archive()}")
