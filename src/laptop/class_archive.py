@@ -7,6 +7,7 @@ Java ignores it if a jar or Java itself has changed.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,12 +18,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from laptop import spark, spark_command
-from laptop.home import set_environment
+from laptop.home import LaptopError, set_environment
 
-_SMALLEST = 10 * 2**20
-"""Bytes that a file has at least if Java has written it whole."""
 _LONGEST_END = 600
 """Seconds that Java may take to write the file: 20 on a fast machine."""
+_LONGEST = 1800
+"""Seconds after which the process that makes it ends in any case."""
 _started: list[subprocess.Popen[bytes]] = []
 """Processes that this one started and that outlive it; without a reference to them Python would warn."""
 _STATEMENTS = """
@@ -47,37 +48,47 @@ DELETE FROM {table} WHERE id = 5
 def make_in_background() -> str:
     """Start to make the file, unless it is there or cannot be made; returns a sentence for the screen, "" for none."""
     archive = spark_command.find_archive()
-    if archive.exists() or os.environ.get("CI") or not os.access(archive.parent, os.W_OK):
+    if archive is None or archive.exists() or os.environ.get("CI"):
         return ""
-    with archive.with_suffix(".log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "laptop.class_archive"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True, env={k: v for k, v in os.environ.items() if not k.startswith("SPARK_")},
-        )  # fmt: skip
+    try:
+        with archive.with_suffix(".log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "laptop.class_archive"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, env={k: v for k, v in os.environ.items() if k != "SPARK_REMOTE"},
+            )  # fmt: skip
+    except OSError:  # packages that this user may not change, or a full disk: commands start as before
+        return ""
     _started.append(process)
-    return f"Spark's classes are being kept for faster starts: once, a minute in the background, 215 MB in {archive}"
+    return (
+        "Spark's classes are being kept for faster starts: once, a minute in the background, 215 MB and for now 1.5 GB "
+        f"of memory ({archive})"
+    )
 
 
-def make_archive() -> Path:
-    """Start a server, let it run statements, and keep its classes; an empty file says that this Java cannot."""
-    archive = spark_command.find_archive()
+def make_archive(archive: Path) -> None:
+    """Start a server, let it run statements, and keep its classes.
+
+    Raises:
+        LaptopError: the server did not start, or did not write the file.
+    """
     part = archive.with_suffix(".part")
     part.unlink(missing_ok=True)
     for old in archive.parent.glob("laptop-classes-*.jsa"):
         old.unlink()
-    with tempfile.TemporaryDirectory() as folder:
-        with set_environment(SPARK_SUBMIT_OPTS=f'"-XX:ArchiveClassesAtExit={part}"'):
+    options = {"SPARK_SUBMIT_OPTS": f'"-XX:ArchiveClassesAtExit={part}"'}
+    try:
+        with tempfile.TemporaryDirectory() as folder, set_environment(**options):
             spark.start_server(Path(folder), _print_line)
-        session = spark.get_session()
-        for statement in _STATEMENTS.split(";"):
-            session.sql(statement.format(table=f"delta.`{folder}/warehouse/table`")).toArrow()
-        _append_rows(session, folder)
-        spark.stop_server(_LONGEST_END)
-    if part.exists() and part.stat().st_size > _SMALLEST:
+            session = spark.get_session()
+            for statement in _STATEMENTS.split(";"):
+                session.sql(statement.format(table=f"delta.`{folder}/warehouse/table`")).toArrow()
+            _append_rows(session, folder)
+            code = spark.stop_server(_LONGEST_END)
+        if code not in {0, 128 + signal.SIGTERM} or not part.exists():
+            raise LaptopError(f"Spark ended with exit code {code} and did not write {part}")
         part.replace(archive)
-    else:
-        archive.touch()
-    return archive
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _append_rows(session: Any, folder: str) -> None:
@@ -98,5 +109,7 @@ def _print_line(text: str) -> None:
 
 if __name__ == "__main__":
     os.nice(19)
-    with suppress(Timeout), FileLock(spark_command.find_archive().with_suffix(".lock"), timeout=0):
-        _print_line(f"made {make_archive()}")
+    signal.alarm(_LONGEST)
+    if target := spark_command.find_archive():
+        with suppress(Timeout), FileLock(target.with_suffix(".lock"), timeout=0):
+            make_archive(target)

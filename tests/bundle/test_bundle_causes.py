@@ -9,13 +9,16 @@ import random
 import re
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.bundle.test_bundle_mutants import NAMES, Mutant, Step, becoming, mutants
 
 from laptop.bundle import BundleSource, merge_files
+from laptop.document import Location, Node
 from laptop.lint import lint_source
+from laptop.lint.causes import _rename_at
 from laptop.lint.project import Project
 
 OWN_KEYS = {("variables",), ("targets",), ("artifacts",), ("resources",)}
@@ -82,6 +85,13 @@ def test_a_misspelled_name_is_one_message_that_says_what_was_meant(
         if len(problems) != 1 or "did you mean" not in problems[0].fix:
             many.append(f"{mutant} -> {len(problems)}: {problems[0] if problems else ''}")
     assert [line for line in many if line.partition(" -> ")[0] not in UNTOLD] == []
+
+
+def test_no_correction_takes_the_name_of_a_sibling() -> None:
+    place = Location(Path("a.yml"), 3)
+    kinds = {"volumes": Node({}, Location(Path("a.yml"), 2)), "zebra": Node({}, place)}
+    assert _rename_at(Node(kinds, place), place, "zebra", "volumes") == Node(kinds, place)
+    assert [*_rename_at(Node(kinds, place), place, "zebra", "jobs").value] == ["volumes", "jobs"]
 
 
 def unrelated(name: str, number: int) -> str:

@@ -41,7 +41,13 @@ TASKS: dict[str, tuple[str, list[str]]] = {
     "validation": ("deployment", _DEPLOYMENT),
     "approval": ("deployment", _DEPLOYMENT),
     "deployment": ("deployment", _DEPLOYMENT),
+    "endpoint": ("deployment", [*_DEPLOYMENT, "--endpoint=late"]),
+    "rollout": ("rollout", [*_DATA, *_MODEL, "--endpoint=late"]),
     "inference": ("inference", [*_DATA, *_MODEL]),
+    "streaming": (
+        "streaming",
+        [*_DATA, *_MODEL, f"{_LANDING[0].replace('landing=', 'checkpoint_folder=')}/_checkpoints"],
+    ),
     "monitoring": ("monitoring", [*_DATA, *_MODEL, *_EXPERIMENT, "--data_profiling=off"]),
     "promotion": (
         "promotion",

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,27 +14,66 @@ from laptop import class_archive, spark_command
 
 
 @pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Java 17 with an archive of its own classes, the only one of the machine."""
+    program = tmp_path / "java/bin/java"
+    (tmp_path / "java/lib/server").mkdir(parents=True)
+    (tmp_path / "java/lib/server/classes.jsa").touch()
+    _write_java(program, "17.0.1")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
+    return program
+
+
+def _write_java(program: Path, version: str) -> None:
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    program.chmod(0o755)
+    spark_command._ask_version.cache_clear()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, java: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process is started"))
-    return spark_command.find_archive()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stderr=java.read_text()))
+    found = spark_command.find_archive()
+    assert found
+    return found
 
 
-def test_a_server_gets_the_file_if_it_has_content(archive: Path) -> None:
-    assert spark_command.class_options() == ""
-    archive.touch()  # this Java could not write it
+def test_a_server_gets_the_file_if_there_is_one(archive: Path) -> None:
     assert spark_command.class_options() == ""
     archive.write_bytes(b"x")
     assert f'"-XX:SharedArchiveFile={archive}"' in spark_command.class_options()
     assert "-Xshare:auto" in spark_command.class_options()  # with which Java starts if the file does not fit
 
 
-def test_the_file_depends_on_java_and_on_the_server(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changed", ["Delta", "jars", "Java"])
+def test_the_file_depends_on_java_and_on_the_jars(
+    archive: Path, java: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
     assert archive == spark_command.find_archive()
-    monkeypatch.setattr(spark_command, "DELTA", "io.delta:delta-spark:9")
-    monkeypatch.setattr(spark_command, "IVY", Path("/nowhere"))
+    if changed == "Delta":
+        monkeypatch.setattr(spark_command, "DELTA", "io.delta:delta-spark:9")
+    elif changed == "jars":
+        monkeypatch.setattr(spark_command, "IVY", Path("/nowhere"))
+    else:
+        _write_java(java, "21.0.1")
     assert archive != spark_command.find_archive()
+
+
+@pytest.mark.parametrize("lacks", ["archive", "version", "java"])
+def test_a_java_that_cannot_keep_classes_starts_nothing(archive: Path, java: Path, lacks: str) -> None:
+    if lacks == "archive":
+        (java.parents[1] / "lib/server/classes.jsa").unlink()
+    elif lacks == "version":
+        _write_java(java, "11.0.2")
+    else:
+        java.unlink()
+    assert spark_command.find_archive() is None
+    assert class_archive.make_in_background() == ""
+    assert spark_command.class_options() == ""
 
 
 def test_nothing_is_started_where_it_is_there_or_would_not_stay(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +83,7 @@ def test_nothing_is_started_where_it_is_there_or_would_not_stay(archive: Path, m
     monkeypatch.setenv("CI", "true")
     assert class_archive.make_in_background() == ""
     monkeypatch.delenv("CI")
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    archive.with_suffix(".log").mkdir()  # the log cannot be written
     assert class_archive.make_in_background() == ""
 
 
@@ -54,7 +94,7 @@ def test_the_demo_starts_it_and_says_so(archive: Path, monkeypatch: pytest.Monke
     ((words, given),) = started
     assert words[1:] == ["-m", "laptop.class_archive"]
     assert given["start_new_session"]  # it outlives the terminal
-    assert not [name for name in given["env"] if name.startswith("SPARK_")]  # the address of a server would be used
+    assert "SPARK_REMOTE" not in given["env"]  # that server would be used
 
 
 SCRIPT = """
@@ -64,7 +104,7 @@ from pathlib import Path
 from laptop import class_archive, spark, spark_command
 archive = spark_command.find_archive()
 if sys.argv[2] == "make":
-    assert class_archive.make_archive() == archive
+    class_archive.make_archive(archive)
 else:
     if sys.argv[2] == "half":
         content = archive.read_bytes()

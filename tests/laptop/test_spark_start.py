@@ -19,7 +19,11 @@ from laptop import spark_command
 from laptop.home import LaptopError
 from laptop.task_thread import run_interruptible
 
-LISTENS = "import socket, sys, time; time.sleep({}); s = socket.create_server(('127.0.0.1', {})); time.sleep(60)"
+LISTENS = (
+    "import os, socket, time; assert 'SPARK_REMOTE' not in os.environ; time.sleep({}); "
+    "s = socket.create_server(('127.0.0.1', {})); time.sleep(60)"
+)
+"""Like Spark, it does not start if it is given the address of another server."""
 DIES = "import sys; print('WARN a hint'); print('java.net.BindException: Address already in use'); sys.exit(3)"
 Start = Callable[..., list[str]]
 

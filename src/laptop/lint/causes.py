@@ -163,8 +163,9 @@ def _rename_at(node: Node, place: Location, wrong: str, right: str) -> Node:
     """Return a tree in which one name at a place is replaced by another."""
     value = node.value
     if isinstance(value, dict):
+        free = right not in value  # else a sibling would be lost
         value = {
-            right if key == wrong and child.place == place else key: _rename_at(child, place, wrong, right)
+            right if free and key == wrong and child.place == place else key: _rename_at(child, place, wrong, right)
             for key, child in value.items()
         }
     elif isinstance(value, list):

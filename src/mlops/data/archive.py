@@ -41,6 +41,8 @@ def archive_files(landing: str, files: Sequence[LandedFile], before: datetime) -
     moved, stayed = 0, []
     for file in sorted((file for file in files if file.modified < before), key=lambda file: file.modified):
         folder = storage.resolve_local_path(f"{landing}/{file.source}")
+        if not file.path.is_relative_to(folder):
+            continue  # it is archived already
         try:
             _move_file(file, storage.resolve_local_path(f"{landing}/{ARCHIVED}/{file.source}"), folder)
         except FileNotFoundError:
