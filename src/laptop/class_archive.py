@@ -13,12 +13,12 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from laptop import spark, spark_command
 from laptop.home import LaptopError, set_environment
+from laptop.warm_up import send_statements
 
 _LONGEST_END = 600
 """Seconds that Java may take to write the file: 20 on a fast machine."""
@@ -26,23 +26,6 @@ _LONGEST = 1800
 """Seconds after which the process that makes it ends in any case."""
 _started: list[subprocess.Popen[bytes]] = []
 """Processes that this one started and that outlive it; without a reference to them Python would warn."""
-_STATEMENTS = """
-CREATE TABLE {table} (id BIGINT NOT NULL, part BIGINT COMMENT 'x', name STRING, moment TIMESTAMP) USING delta
-  TBLPROPERTIES ('delta.logRetentionDuration' = 'interval 400 days');
-INSERT INTO {table}
-  SELECT id, id % 7 AS part, CAST(id AS STRING) AS name, current_timestamp() AS moment FROM range(2000);
-MERGE WITH SCHEMA EVOLUTION INTO {table} t USING (SELECT id + 1000 AS id, part, name, moment FROM {table}) s
-  ON t.id = s.id WHEN MATCHED AND struct(s.moment) > struct(t.moment) THEN UPDATE SET name = s.name
-  WHEN NOT MATCHED THEN INSERT (id, part, name, moment) VALUES (s.id, s.part, s.name, s.moment);
-DESCRIBE HISTORY {table} LIMIT 1;
-DESCRIBE DETAIL {table};
-SHOW TBLPROPERTIES {table};
-SELECT t.part, max(t.moment), count(*), max_by(t.name, t.id) FROM {table} t LEFT JOIN {table} s ON t.id = s.id
-  WHERE t.moment > TIMESTAMP '2013-01-01' GROUP BY t.part;
-SELECT *, row_number() OVER (PARTITION BY part ORDER BY moment) AS number FROM {table} VERSION AS OF 1;
-DELETE FROM {table} WHERE id = 5
-"""
-"""Statements of the kinds that jobs send, so that the classes behind them are in the file."""
 
 
 def make_in_background() -> str:
@@ -79,28 +62,13 @@ def make_archive(archive: Path) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder, set_environment(**options):
             spark.start_server(Path(folder), _print_line)
-            session = spark.get_session()
-            for statement in _STATEMENTS.split(";"):
-                session.sql(statement.format(table=f"delta.`{folder}/warehouse/table`")).toArrow()
-            _append_rows(session, folder)
+            send_statements(spark.get_session(), Path(folder, "warehouse"))
             code = spark.stop_server(_LONGEST_END)
         if code not in {0, 128 + signal.SIGTERM} or not part.exists():
             raise LaptopError(f"Spark ended with exit code {code} and did not write {part}")
         part.replace(archive)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _append_rows(session: Any, folder: str) -> None:
-    from pyspark.sql import functions as F
-
-    table = f"delta.`{folder}/warehouse/table`"
-    rows = session.table(table).where("id < 1000")
-    rows.write.parquet(f"{folder}/rows")
-    staged = session.read.parquet(f"{folder}/rows")
-    staged.writeTo(table).append()
-    staged.withColumn("more", F.col("id")).writeTo(table).option("mergeSchema", "true").overwrite(F.col("id") < 1000)
-    session.createDataFrame([(1, "x")], "id BIGINT, name STRING").join(rows, "id", "left_semi").toArrow()
 
 
 def _print_line(text: str) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from laptop import warm_up
 from laptop.completion import complete_job, complete_target
 from laptop.engine import Engine
 from laptop.home import Home, LaptopError, set_environment
@@ -248,6 +249,8 @@ def up(idle: float, home: Path | None) -> None:
     place = open_home(home)
     with place.hold(click.echo):
         state, is_new = Engine(place.path).start(60 * idle)
+    if is_new:
+        warm_up.start_in_background(place.path, state.address)
     click.echo(f"{'started' if is_new else 'running already'}: {state.describe()}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop import cli, spark_command
+from laptop import cli, spark_command, warm_up
 from laptop import engine as engine_module
 from laptop import spark as server
 from laptop.engine import Engine, EngineState
@@ -251,8 +251,12 @@ def test_two_keepers_never_hold_one_home(engine: Engine) -> None:
     assert (second.returncode, second.stdout) == (2, f"another keeper holds the engine of {engine.home}\n")
 
 
-def test_up_status_and_down(homes: Callable[[str], Engine], capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_status_and_down(
+    homes: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     engine = homes("home")
+    warmed = []
+    monkeypatch.setattr(warm_up, "start_in_background", lambda *given: warmed.append((*given, engine.read_state())))
     home = ["--home", str(engine.home)]
     for words in (["status"], ["down"], ["up"], ["up"], ["status"], ["down"], ["status"]):
         assert cli.run_args([*words, *home]) == 0
@@ -264,6 +268,9 @@ def test_up_status_and_down(homes: Callable[[str], Engine], capsys: pytest.Captu
     assert (first, second) == (f"started: {shown}", f"running already: {shown}")
     assert "it ends after 60 minutes without a command" in shown
     assert ended == f"ended the engine of {engine.home}"
+    ((home, address, state),) = warmed
+    assert state is not None
+    assert (home, address) == (engine.home, state.address), "only by the first up"
 
 
 def test_clean_ends_the_engine_first(engine: Engine) -> None:
