@@ -20,6 +20,8 @@ from laptop import spark_command
 
 _LAPTOP, _MLOPS = (str(Path(sys.executable).parent / name) for name in ("laptop", "mlops"))
 _INFERENCE = ["run", "inference", "-t", "prod", "-p", "as_of=2013-05-31"]
+_IMPORTS = "import mlflow.store.tracking.sqlalchemy_store, pyarrow, pyspark.sql, sklearn.compose, skops.io"
+"""What every job imports of others' packages: a warm command cannot be quicker than a Python that does no more."""
 _PARTS = ("python and bundle", "start of Spark", "task", "end")
 
 
@@ -37,6 +39,7 @@ def main() -> None:
         _time_commands("cold", home, "2013-05-31", target=14)
         report("cold", "up", _run(_LAPTOP, "up", *home), "s", better="lower")
         report("cold", "warm_up", _wait_for_warm_up(), "s", better="lower")
+        report("cold", "floor_imports", _run(sys.executable, "-c", _IMPORTS), "s", better="lower")
         _time_commands("warm", home, "2013-06-01", target=3)
         report("cold", "down", _run(_LAPTOP, "down", *home), "s", better="lower")
 

@@ -1,4 +1,4 @@
-"""The home: the one folder that a laptop writes to, used by one command at a time."""
+"""The home: the folder of runs, tables and models, used by one command at a time."""
 
 from __future__ import annotations
 

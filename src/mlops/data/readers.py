@@ -39,9 +39,10 @@ ARROW_TYPES = {
     "string": pa.string(),
     "long": pa.int64(),
     "double": pa.float64(),
+    "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us", "UTC"),
 }
-"""Arrow's type of each type of column."""
+"""Arrow's type of each type of a source's column or of a feature."""
 _SKEW = timedelta(days=1)
 """Longest time that a row may be known after its file was written; beyond it one of the two clocks is wrong."""
 _FRACTIONS = r"^\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d(\.\d{1,6}(0{3})?)?Z$"

@@ -259,8 +259,9 @@ def _draw_plot(title: str, x: str, y: str, draw: Callable[[Chart], None]) -> str
         chart = Chart(axes)
         draw(chart)
         chart.draw_marks("none")
-        axes.set(title=title, xlabel=x, ylabel=y)
-        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        axes.set(xlabel=x, ylabel=y)
+        whole = axes.figure.suptitle(title)  # above the figure: long names leave the axes little of its width
+        for text in (whole, axes.xaxis.label, axes.yaxis.label):
             text.set_parse_math(False)  # a class may be named "$5 to $9"
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)

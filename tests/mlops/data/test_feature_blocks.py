@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops.contract.data import FeatureType
 from mlops.data.feature_blocks import _unpack_rows
+from mlops.data.readers import ARROW_TYPES
 
 LONGS = st.one_of(st.none(), st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
 
@@ -29,3 +33,7 @@ def test_optional_whole_numbers_are_exact_whatever_else_the_group_holds(values, 
     codes = pd.factorize(read)[0]
     assert [code < 0 for code in codes] == [value is None for value in values]
     assert len({*codes} - {-1}) == len({*values} - {None})
+
+
+def test_a_feature_of_each_type_can_be_computed_in_this_process():
+    assert {*get_args(FeatureType)} <= {*ARROW_TYPES}

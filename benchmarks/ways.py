@@ -1,0 +1,89 @@
+"""The demo's first half, each job in its own process and each job on Spark: do the tables hold the same?
+
+A small policy limit forces a job to Spark. Sums must be equal; ranks, as AUC, come from bins of the prediction there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import report
+
+_UNTIL = "2013-06-25"
+_ON_SPARK = {"max_read_bytes": 1, "max_collected_rows": 2_000, "max_group_rows": 60_000}
+_OF_A_RUN = {"run_id", "move_id", "validation_run", "at", "modified"}
+"""Columns that differ between two runs of one way: ids, and moments of the clock."""
+
+
+def main() -> None:
+    """Replay until June both ways, then print for each table how many rows and how far its numbers differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        homes = {way: Path(folder, way) for way in ("process", "spark")}
+        for way, home in homes.items():
+            code = "import sys; from benchmarks.ways import replay; replay(*sys.argv[1:])"
+            with Path(folder, f"{way}.log").open("w+") as log:
+                done = subprocess.run([sys.executable, "-c", code, way, str(home)], stdout=log, stderr=log, check=False)
+                log.seek(0)
+                if done.returncode:
+                    raise SystemExit(f"the demo failed: {log.read()[-4000:]}")
+        tables = sorted(
+            path.parent.relative_to(homes["spark"]) for path in homes["spark"].glob("warehouse/*/*/*/_delta_log")
+        )
+        for table in tables:
+            _compare(str(Path(*table.parts[1:])), *(_read(home / table) for home in homes.values()))
+
+
+def replay(way: str, home: str) -> None:
+    """Run the demo in this process, with the limits of one way."""
+    import usecase
+    from laptop import cli
+
+    if way == "spark":
+        usecase.USE_CASE = replace(usecase.USE_CASE, policy=replace(usecase.USE_CASE.policy, **_ON_SPARK))
+    sys.exit(cli.run_args(["demo", "--until", _UNTIL, "--home", home]))
+
+
+def _read(folder: Path) -> pd.DataFrame:
+    import pyarrow as pa
+    from deltalake import DeltaTable, QueryBuilder
+
+    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
+    return pa.RecordBatchReader.from_stream(reader.read_all()).read_all().to_pandas()
+
+
+def _compare(name: str, one: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Print the rows without an equal one, and the largest difference of numbers between rows of one key."""
+    named = [column for column in one.columns if column not in _OF_A_RUN]
+    numbers = [column for column in named if one[column].dtype.kind == "f"]
+    texts = [column for column in named if column not in numbers]
+    ordered = [
+        frame[named].sort_values(texts, key=lambda of: of.astype(str)).reset_index(drop=True) for frame in (one, other)
+    ]
+    report("ways", f"{name}, rows", len(one), "rows", better="higher")
+    if len(one) != len(other):
+        report("ways", f"{name}, rows more on Spark", len(other) - len(one), "rows", better="lower", target=0)
+        return
+    differs = [~_equal(*(frame[column] for frame in ordered)) for column in named]
+    rows = int(np.any(differs, axis=0).sum()) if named else 0
+    report("ways", f"{name}, rows that differ", rows, "rows", better="lower", target=0)
+    for column, where in zip(named, differs, strict=True):
+        if where.any() and column in numbers:
+            left, right = (frame[column].to_numpy("float64") for frame in ordered)
+            largest = float(np.nanmax(np.abs(left - right)[where]))
+            report("ways", f"{name}, {column}, largest difference", largest, "absolute", better="lower", target=1e-4)
+        elif where.any():
+            report("ways", f"{name}, {column}, rows that differ", int(where.sum()), "rows", better="lower", target=0)
+
+
+def _equal(one: pd.Series, other: pd.Series) -> np.ndarray:
+    if one.dtype.kind == "f":
+        left, right = one.to_numpy("float64"), other.to_numpy("float64")
+        return (left == right) | (np.isnan(left) & np.isnan(right))
+    return (one.astype(str) == other.astype(str)).to_numpy()
