@@ -60,7 +60,7 @@ class BatchAgreement:
         key = list(result.source.key)
         with staging.open_frame(self.own, result.good.select(key)) as keys:
             known = self.own.read_table(other).join(keys, key, "left_semi")
-            return known.select(*key, *result.source.agrees_with[other]).toArrow()
+            return known.select(*key, *result.source.agrees_with[other]).distinct().toArrow()
 
     def _compare(self, result: Judged, other: str) -> list[str]:
         in_batch = next((each for each in self.results if each.source.name == other), None)

@@ -70,6 +70,8 @@ def plan_sample(counts: Mapping[Hashable, Values], limit: int) -> SamplePlan:
     Raises:
         ConfigError: the limit is below what the first bucket holds.
     """
+    if not counts:  # no row has a label
+        return SamplePlan({}, {}, {})
     below = {name: np.append(0, np.cumsum(rows)) for name, rows in counts.items()}  # rows below each bound
     total = {name: int(rows[-1]) for name, rows in below.items()}
     floor = limit // max(_FLOOR, 2 * len(counts))

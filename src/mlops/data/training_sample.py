@@ -55,7 +55,7 @@ def sample_rows(
     labelled = _keep_newest_labels(outcomes, key, use_case)
     labelled = labelled.withColumn("class", F.col(labels.LABEL) if by_class else F.lit(_ANY))
     plan = plan_sample(_count_buckets(labelled.groupBy("class", BUCKET).count().toPandas()), limit)
-    if plan.is_whole:
+    if plan.is_whole:  # also where no row has a label, which the training says
         return rows.drop(BUCKET), None
     taken = [(F.col("class") == F.lit(name)) & (F.col(BUCKET) < bound) for name, bound in plan.bounds.items()]
     return rows.join(labelled.where(reduce(or_, taken)).select(*key), key, "left_semi"), plan

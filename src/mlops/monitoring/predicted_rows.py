@@ -77,9 +77,10 @@ class PredictedRows:
     def compare(self, start: datetime, end: datetime) -> ModelComparison | None:
         """See `Predicted`."""
         rows = self._between(start, end)
-        if rows["day"].nunique() < 2 or rows["baseline"].isna().any():
-            return None
+        is_comparable = not rows["baseline"].isna().any()
         rows = rows[rows["label"].notna()]
+        if not is_comparable or rows["day"].nunique() < 2:
+            return None
         champion, baseline = (
             self.question.unpack_scores(rows[name]) for name in (self.question.score_column, "baseline")
         )

@@ -69,7 +69,11 @@ class PredictedSums:
         """See `Predicted`."""
         champion = self.sums[ALL].between(start, end)
         days = champion.days.astype("datetime64[D]").astype("int64").tolist()
-        if len(days) < 2 or self.baseline is None or self.incomparable_days.intersection(days):
+        if (
+            (champion.figures["labelled"] > 0).sum() < 2
+            or self.baseline is None
+            or self.incomparable_days.intersection(days)
+        ):
             return None
         return compare_sums(champion, self.baseline.between(start, end))
 

@@ -28,11 +28,12 @@ def open_frame(schema: Schema, rows: pa.Table) -> Iterator[DataFrame]:
         schema: whose Spark session reads the rows.
         rows: timestamps have the zone UTC.
     """
+    from pyspark.sql.pandas.types import from_arrow_schema
+
     if schema.warehouse is None:
-        yield schema.spark.createDataFrame(rows)
+        yield schema.spark.createDataFrame(rows, from_arrow_schema(rows.schema))  # else it refuses to take no rows
         return
     import pyarrow.parquet as pq
-    from pyspark.sql.pandas.types import from_arrow_schema
 
     with tempfile.TemporaryDirectory(prefix="mlops-rows-") as folder:
         file = Path(folder) / "rows.parquet"

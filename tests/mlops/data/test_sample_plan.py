@@ -94,3 +94,7 @@ def test_weights_reach_the_last_step_of_those_pipelines_that_take_them():
     assert not takes_weights(make_pipeline(KNeighborsClassifier()))
     assert not takes_weights(make_pipeline(LogisticRegression(), "passthrough"))
     assert not takes_weights(LogisticRegression())
+
+
+def test_a_sample_of_rows_without_a_label_is_all_of_them():
+    assert plan_sample({}, 10).is_whole

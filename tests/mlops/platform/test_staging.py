@@ -34,3 +34,5 @@ def test_staged_rows_are_those_of_a_local_relation_with_their_types(spark, tmp_p
         assert staged.inputFiles()
     with staging.open_frame(Schema(spark, None, "prod", "toy"), ROWS) as frame:
         assert repr(frame.toArrow().to_pylist()) == repr(ROWS.to_pylist()), "on Databricks"
+    with staging.open_frame(Schema(spark, None, "prod", "toy"), ROWS[:0]) as frame:
+        assert (frame.schema, frame.count()) == (local.schema, 0), "a run in which nothing is due"
