@@ -7,6 +7,7 @@ is quick, too. Commands that come meanwhile run beside it.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,11 +67,12 @@ def start_in_background(home: Path, address: str) -> None:
 def _warm(folder: str) -> None:
     from pyspark.sql import SparkSession
 
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        session: Any = SparkSession.builder.getOrCreate()
-        session.client.set_retry_policies([])  # else it would wait for minutes for an engine that has ended
-        send_statements(session, Path(place))
-        session.stop()
+    place = tempfile.mkdtemp(dir=folder)
+    session: Any = SparkSession.builder.getOrCreate()
+    session.client.set_retry_policies([])  # else it would wait for minutes for an engine that has ended
+    send_statements(session, Path(place))
+    session.stop()
+    shutil.rmtree(place)  # not after an error: the engine has ended, and `laptop clean` may be removing the home
 
 
 if __name__ == "__main__":
