@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
+from mlops_cli.home_tables import read_rows
 
 _UNTIL = "2013-06-25"
 _ON_SPARK = {"max_read_bytes": 1, "max_collected_rows": 2_000, "max_group_rows": 60_000}
@@ -37,7 +38,8 @@ def main() -> None:
             path.parent.relative_to(homes["spark"]) for path in homes["spark"].glob("warehouse/*/*/*/_delta_log")
         )
         for table in tables:
-            _compare(str(Path(*table.parts[1:])), *(_read(home / table) for home in homes.values()))
+            _, *names = table.parts  # catalog, schema and table
+            _compare("/".join(names), *(pd.DataFrame(read_rows(home, *names)) for home in homes.values()))
 
 
 def replay(way: str, home: str) -> None:
@@ -48,14 +50,6 @@ def replay(way: str, home: str) -> None:
     if way == "spark":
         usecase.USE_CASE = replace(usecase.USE_CASE, policy=replace(usecase.USE_CASE.policy, **_ON_SPARK))
     sys.exit(cli.run_args(["demo", "--until", _UNTIL, "--home", home]))
-
-
-def _read(folder: Path) -> pd.DataFrame:
-    import pyarrow as pa
-    from deltalake import DeltaTable, QueryBuilder
-
-    reader = QueryBuilder().register("stored", DeltaTable(str(folder))).execute("SELECT * FROM stored")
-    return pa.RecordBatchReader.from_stream(reader.read_all()).read_all().to_pandas()
 
 
 def _compare(name: str, one: pd.DataFrame, other: pd.DataFrame) -> None:

@@ -59,7 +59,7 @@ def start_in_background(home: Path, address: str) -> None:
         process = subprocess.Popen(  # noqa: S603 - our own words only
             [sys.executable, "-m", "laptop.warm_up", str(home / "engine" / "spark" / "tmp")],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "SPARK_REMOTE": address, "SPARK_CONNECT_MODE_ENABLED": "1"},
+            env={**os.environ, "SPARK_REMOTE": address},
         )  # fmt: skip
         _started.append(process)
 
