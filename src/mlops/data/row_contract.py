@@ -32,6 +32,7 @@ def score_valid_rows(
     breaks: Mapping[str, Positions],
     *,
     is_tolerant: bool = False,
+    groups: Positions | None = None,
 ) -> tuple[np.ndarray[Any, Any], dict[int, list[str]]]:
     """Score the rows that can be scored.
 
@@ -41,6 +42,8 @@ def score_valid_rows(
         use_case: whose features and kind of question.
         breaks: positions of rows that break a rule that this function does not judge, by the rule's name.
         is_tolerant: whether a model that raises for each of many rows is no error: these rows may be a chosen few.
+        groups: number of each row's group, shape (n_rows,). If the model raises for one row of a group, none of them is
+            scored. None: each row is a group.
 
     Returns:
         Scores, of the shape `Question.score_shape(n_rows)`, NaN for broken rows; and by position of a broken row the
@@ -57,7 +60,8 @@ def score_valid_rows(
             broken.setdefault(position, []).append(rule)
     scores = np.full(question.score_shape(len(rows)), np.nan)
     whole = np.setdiff1d(np.arange(len(rows)), [*broken])
-    raised = _score_parts(pipeline, inputs, whole, question, scores)
+    groups = np.arange(len(rows)) if groups is None else groups
+    raised = _score_parts(pipeline, inputs, whole, question, scores, groups=groups)
     if len(raised) == len(whole) >= MOST_BROKEN and not is_tolerant:
         error = next(iter(raised.values()))
         raise ModelError(
@@ -82,11 +86,18 @@ def _find_limit_breaks(inputs: pd.DataFrame, use_case: UseCase) -> Iterator[tupl
 
 
 def _score_parts(
-    pipeline: Pipeline, inputs: pd.DataFrame, positions: Positions, question: Question, scores: np.ndarray[Any, Any]
+    pipeline: Pipeline,
+    inputs: pd.DataFrame,
+    positions: Positions,
+    question: Question,
+    scores: np.ndarray[Any, Any],
+    *,
+    groups: Positions,
 ) -> dict[int, Exception]:
-    """Write the scores of rows into `scores`; of rows for which the model raises, return the error by position.
+    """Write the scores of rows into `scores`; of rows of groups for which the model raises, return the error.
 
-    If the model raises, each half is tried by itself, so that k broken rows cost k * log2(n) calls and not n.
+    If the model raises, each half of the groups is tried by itself, so that k broken ones of n cost k * log2(n) calls
+    and not n.
     """
     if not len(positions):
         return {}
@@ -95,14 +106,15 @@ def _score_parts(
     except (MlopsError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 (whatever a model raises for a row must not cost the other rows)
-        if len(positions) == 1:
-            return {int(positions[0]): error}
-        middle = len(positions) // 2
-        halves = positions[:middle], positions[middle:]
+        numbers = np.unique(groups[positions])
+        if len(numbers) == 1:
+            return dict.fromkeys(positions.tolist(), error)
+        is_first = groups[positions] < numbers[len(numbers) // 2]
+        halves = positions[is_first], positions[~is_first]
         return {
             position: known
             for half in halves
-            for position, known in _score_parts(pipeline, inputs, half, question, scores).items()
+            for position, known in _score_parts(pipeline, inputs, half, question, scores, groups=groups).items()
         }
     return {}
 

@@ -45,6 +45,8 @@ class RowScorer:
     """Number of contributions in the column REASONS; 0: there is no such column."""
     is_tolerant: bool = False
     """As for `row_contract.score_valid_rows`."""
+    day_column: str = ""
+    """A timestamp; if the model raises for one row of a part, no row of the part with the same day (UTC) is scored."""
 
     @property
     def new_columns(self) -> dict[str, str]:
@@ -81,7 +83,10 @@ class RowScorer:
         there = {*part.schema.names}
         inputs = part.select([feature.name for feature in use_case.features if feature.name in there]).to_pandas()
         breaks = find_broken_rows(pa.Table.from_batches([part]), self.expectations(), required)
-        scores, broken = score_valid_rows(self.pipeline, inputs, use_case, breaks, is_tolerant=self.is_tolerant)
+        groups = days_of(part.column(self.day_column).to_numpy(zero_copy_only=False)) if self.day_column else None
+        scores, broken = score_valid_rows(
+            self.pipeline, inputs, use_case, breaks, is_tolerant=self.is_tolerant, groups=groups
+        )
         packed, added = question.pack_scores(scores), self.new_columns
         is_broken = np.isin(np.arange(len(inputs)), [*broken])
         columns = [_to_arrow(packed[column], arrow_type(added[name]), is_broken) for column, name in self.names.items()]
@@ -91,6 +96,11 @@ class RowScorer:
         rules = pa.array([broken.get(at) for at in range(len(inputs))], pa.list_(pa.string()))
         arrays = [*(part.column(name) for name in self.kept), *columns, rules]
         return pa.RecordBatch.from_arrays(arrays, names=[*self.kept, *added, BROKEN])
+
+
+def days_of(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Number of the day of each moment, counted since 1970."""
+    return moments.astype("datetime64[D]").astype("int64")
 
 
 def arrow_type(type_: str) -> pa.DataType:

@@ -158,18 +158,17 @@ def _read_at_once(
 def _load_predicted(job: Job, window: Span, read: _Read) -> Predicted:
     """Load the predictions for events since the Monday of the window's first day.
 
-    Rows, or only sums where about as many rows as entities to score are many.
+    Rows, or only sums if they are more than `Policy.max_collected_rows`.
     """
     policy, start = job.use_case.policy, window.start - timedelta(days=window.start.weekday())
-    expected, _ = read.unscored
-    if expected > policy.max_collected_rows:
-        job.log.info(
-            "%d rows are more than max_collected_rows, %d: Spark sums them up", expected, policy.max_collected_rows
-        )
-        return load_sums(job, start, window, read.baseline, read.versions, expected=expected)
-    job.log.info("about %d rows come to the driver", expected)
-    rows = store.load_predictions(job, start, read.baseline, read.versions)
-    return PredictedRows(rows, question_of(job.use_case.label), policy)
+    # Rows of later days, of requests and of earlier outcomes come on top, so they are counted as they come.
+    if read.unscored[0] <= policy.max_collected_rows:
+        rows = store.load_predictions(job, start, read.baseline, read.versions)
+        if rows is not None:
+            job.log.info("predictions of %d entities came to the driver", len(rows))
+            return PredictedRows(rows, question_of(job.use_case.label), policy)
+    job.log.info("the rows are more than max_collected_rows, %d: Spark sums them up", policy.max_collected_rows)
+    return load_sums(job, start, window, read.baseline, read.versions)
 
 
 def _render_report(

@@ -114,16 +114,18 @@ class PredictedSums:
 
 
 def load_sums(
-    job: Job, start: datetime, window: Span, baseline: Baseline, versions: Mapping[str, int], *, expected: int
+    job: Job, start: datetime, window: Span, baseline: Baseline, versions: Mapping[str, int]
 ) -> PredictedSums:
-    """Sum up the predictions for events since `start`, of which there are about `expected`.
+    """Sum up the predictions for events since `start`.
 
     Two figures are those of the window alone: the average precision, and the concordance of numbers, whose groups are
     made of its labels.
     """
     question, policy = question_of(job.use_case.label), job.use_case.policy
     rows = _newest_predictions(job, question, start, baseline, versions)
-    edges, baseline_edges, incomparable = _find_edges(rows, min(_MOST_RANGES, ceil(expected / _ROWS)), question)
+    stored = job.own.read_table("predictions", versions["predictions"])
+    ranges = ceil(labels.select_event_times(stored, start, job.config.as_of).count() / _ROWS)
+    edges, baseline_edges, incomparable = _find_edges(rows, min(_MOST_RANGES, max(1, ranges)), question)
     groups = _find_groups(rows, window, policy.slices) if isinstance(question, NumberQuestion) else {}
     sums = _sum_ranges(rows, question, edges, groups, slices=policy.slices, window=window)
     other = sums if baseline == "champion" else {}

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -23,7 +24,7 @@ from mlops.contract.model_version import Version
 from mlops.data import labels, table_schemas
 from mlops.data import predictions as prediction_tables
 from mlops.data.row_contract import score_valid_rows
-from mlops.data.row_scorer import BROKEN, PART, RowScorer
+from mlops.data.row_scorer import BROKEN, PART, RowScorer, days_of
 from mlops.modeling.splits import Span
 from mlops.monitoring import drift, history
 from mlops.monitoring.alerts import Alert
@@ -174,21 +175,26 @@ def query_predictions(
     return labels.join_outcomes(rows, job.data, use_case, job.config.as_of, "left", versions=versions)
 
 
-def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> pd.DataFrame:
+def load_predictions(job: Job, start: datetime, baseline: Baseline, versions: Mapping[str, int]) -> pd.DataFrame | None:
     """Load the predictions for events since `start` with their labels; of each entity the newest prediction.
 
     Returns:
         One row per entity, with the question's score columns, model_version, baseline (score of the baseline model;
         missing: none), label (a number; NaN: none), reported, early (True: the label was known at the prediction time),
-        event_time, day and week (UTC without zone), and the policy's slices.
+        event_time, day and week (UTC without zone), and the policy's slices. None if more than
+        `Policy.max_collected_rows` rows would come here.
     """
-    key = list(job.use_case.entity.key)
-    predicted: pd.DataFrame = query_predictions(job, start, baseline, versions, is_here=True).toPandas()
+    key, limit = list(job.use_case.entity.key), job.use_case.policy.max_collected_rows
+    rows = query_predictions(job, start, baseline, versions, is_here=True)
+    predicted: pd.DataFrame = rows.limit(limit + 1).toPandas()
+    if len(predicted) > limit:
+        return None
     predicted = predicted.sort_values([*key, *NEWEST]).drop_duplicates(key, keep="last", ignore_index=True)
     inputs = {name: predicted.pop(name) for name in predicted.columns if name.startswith(_INPUT)}
     if inputs and isinstance(baseline, Pipeline):
-        rows = pd.DataFrame({name.removeprefix(_INPUT): values for name, values in inputs.items()})
-        predicted[BASELINE] = score_baseline(job.use_case, baseline, rows)
+        given = pd.DataFrame({name.removeprefix(_INPUT): values for name, values in inputs.items()})
+        days = days_of(predicted["event_time"].to_numpy())
+        predicted[BASELINE] = score_baseline(job.use_case, baseline, given, days)
     reported = predicted.pop(labels.KNOWN)
     predicted["early"] = labels.find_early(reported, predicted["prediction_time"])
     predicted["reported"] = reported.notna()
@@ -228,24 +234,23 @@ def _add_baseline(rows: DataFrame, use_case: UseCase, baseline: Baseline, *, is_
         there = [name for name in baseline.feature_names_in_ if name in rows.columns]  # scoring says what is missing
         return rows.select(*kept, *(F.col(name).alias(f"{_INPUT}{name}") for name in there))
     # Rows without a score of the baseline are not compared, so that this model cannot stop the monitoring of another.
-    scored = RowScorer(use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True).score_on_spark(rows)
-    return scored.drop(BROKEN)
+    scorer = RowScorer(use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True, day_column="event_time")
+    return scorer.score_on_spark(rows).drop(BROKEN)
 
 
-def score_baseline(use_case: UseCase, baseline: Pipeline, rows: pd.DataFrame) -> list[Any]:
+def score_baseline(use_case: UseCase, baseline: Pipeline, rows: pd.DataFrame, days: np.ndarray[Any, Any]) -> list[Any]:
     """Score rows with features in parts of PART, as Spark does; None: the row has no score.
 
-    If a whole part has none, the rest is not tried: a comparison needs a score of every row.
+    Days on which some row has no score are not compared. So if the model raises for a row, the other rows of its day in
+    the part have no score either, and a model that raises for all rows costs a call per day and not one per row.
     """
     question, scores = question_of(use_case.label), []
     for start in range(0, len(rows), PART):
-        part = rows.iloc[start : start + PART].reset_index(drop=True)
-        made, broken = score_valid_rows(baseline, part, use_case, {}, is_tolerant=True)
+        part, groups = rows.iloc[start : start + PART].reset_index(drop=True), days[start : start + PART]
+        made, broken = score_valid_rows(baseline, part, use_case, {}, is_tolerant=True, groups=groups)
         packed = question.pack_scores(made)[question.score_column]
         scores += [None if at in broken else value for at, value in enumerate(packed)]
-        if len(broken) == len(part):
-            break
-    return scores + [None] * (len(rows) - len(scores))
+    return scores
 
 
 def _score_columns(use_case: UseCase) -> list[str]:

@@ -185,17 +185,23 @@ def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none
         append(range(400, 600), "z")
 
 
-def test_a_baseline_that_scores_some_rows_leaves_the_others_empty_and_one_that_scores_none_is_not_tried_on(monkeypatch):
+def test_a_baseline_that_raises_for_a_row_scores_no_row_of_its_day_and_costs_few_calls(monkeypatch):
     monkeypatch.setattr(store, "PART", 25)
     asked, strict = [], Strict()
     rows = pd.DataFrame({"size": 1.0, "kind": ["x"] * 40 + ["z"] * 60, "due_around": [1.0, 0.0] * 50})
+    days = np.arange(100) // 10
     answers = strict.predict_proba
     monkeypatch.setattr(strict, "predict_proba", lambda part: asked.append(len(part)) or answers(part), raising=False)
-    assert store.score_baseline(TOY, strict, rows) == [0.5 if at < 40 and at % 2 == 0 else None for at in range(100)]
+    # Of days without an error the rows that break the contract alone have no score.
+    expected = [0.5 if at < 40 and at % 2 == 0 else None for at in range(100)]
+    assert store.score_baseline(TOY, strict, rows, days) == expected
+    rows.loc[12, "kind"] = "z"
+    expected[10:20] = [None] * 10
+    assert store.score_baseline(TOY, strict, rows, days) == expected
     assert max(asked) <= 25
     asked.clear()
-    assert store.score_baseline(TOY, strict, rows.iloc[40:]) == [None] * 60
-    assert len(asked) < 2 * 25
+    assert store.score_baseline(TOY, strict, rows.iloc[40:], days[40:]) == [None] * 60
+    assert len(asked) <= 3 * (2 * 3 - 1)
 
 
 @pytest.mark.nightly

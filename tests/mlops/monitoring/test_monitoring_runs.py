@@ -322,6 +322,21 @@ def test_labels_that_were_known_at_their_questions_page_and_start_no_training(sh
         assert world.tables["alerts"].query("rule == 'labels'")["resolved"].notna().all()
 
 
+def test_rows_that_are_more_than_the_limit_are_summed_up_however_few_were_to_score(monkeypatch):
+    class Summed(Exception):
+        pass
+
+    def load_sums(*_):
+        raise Summed
+
+    world = World()
+    monkeypatch.setattr(monitoring, "load_sums", load_sums)
+    monitor(world, 30)
+    world.load_predictions = lambda *_: None
+    with pytest.raises(Summed):
+        monitor(world, 31)
+
+
 def test_a_run_before_the_first_champion_says_so():
     with pytest.raises(ModelError, match="no champion yet as of 2024-01-06"), nullcontext():
         monitor(World(), 5)
