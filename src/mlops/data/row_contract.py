@@ -63,16 +63,20 @@ def score_valid_rows(
     groups = np.arange(len(rows)) if groups is None else groups
     raised = _score_parts(pipeline, inputs, whole, question, scores, groups=groups)
     if len(raised) == len(whole) >= MOST_BROKEN and not is_tolerant:
-        error = next(iter(raised.values()))
-        raise ModelError(
-            f"the model raises for each of {len(whole)} rows, first {type(error).__name__}: {error}: it fits neither "
-            "the features nor the packages here; train it again, or roll back"
-        ) from error
+        raise _make_fault(raised) from next(iter(raised.values()))
     broken |= {position: [f"prediction:{type(error).__name__}"] for position, error in raised.items()}
     scored = np.setdiff1d(whole, [*raised])
     broken |= {position: ["prediction:odd"] for position in _find_odd_scores(question, scores, scored)}
     scores[[*broken]] = np.nan
     return scores, broken
+
+
+def _make_fault(raised: Mapping[int, Exception]) -> ModelError:
+    error = next(iter(raised.values()))
+    return ModelError(
+        f"the model raises for each of {len(raised)} rows, first {type(error).__name__}: {error}: it fits neither "
+        "the features nor the packages here; train it again, or roll back"
+    )
 
 
 def _find_limit_breaks(inputs: pd.DataFrame, use_case: UseCase) -> Iterator[tuple[str, Positions]]:
