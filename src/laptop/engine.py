@@ -187,13 +187,17 @@ class Engine:
         """
         if not self.is_kept():
             return False
+        pid = self._pid()
         with disk_errors(self.folder):
             (self.folder / "stop").touch()
         begin = time.monotonic()
         while self.is_kept():
             if time.monotonic() - begin > _END_LIMIT:
-                raise LaptopError(f"the engine of {self.home} does not end: end process {self._pid()}")
+                raise LaptopError(f"the engine of {self.home} does not end: end process {pid}")
             time.sleep(0.05)
+        for process in _started:
+            if str(process.pid) == pid:
+                process.wait()  # it has let go of its lock and ends now
         return True
 
     # --- what the keeper asks ----------------------------------------------------------------------------------------

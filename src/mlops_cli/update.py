@@ -41,6 +41,7 @@ def merge_template(reference: str) -> list[str]:
 
     Raises:
         ConfigError: the commit is not there, or shares no history with the checkout.
+        MlopsError: git does not merge, as without a name and address, or over a file that is not tracked.
     """
     commit = run_program("git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", check=False).strip()
     if not commit:
@@ -51,7 +52,11 @@ def merge_template(reference: str) -> list[str]:
             f"{reference} shares no history with this checkout, so git cannot tell who changed what; once, run "
             "`git merge -s ours --allow-unrelated-histories COMMIT` with the commit of the template that you began with"
         )
-    run_program("git", "merge", "--no-ff", "--no-commit", commit, check=False)
+    try:
+        run_program("git", "merge", "--no-ff", "--no-commit", commit)
+    except MlopsError:
+        if not _is_merging():  # else some lines are conflicts
+            raise
     removed = (path for path in FLIGHTS if _list_files(base, path) and _list_files("HEAD", path) <= {NOTES})
     _keep_own({*OWNED, *removed}, commit)
     for path in GENERATED:
@@ -59,6 +64,10 @@ def merge_template(reference: str) -> list[str]:
             run_program("git", "checkout", commit, "--", path)
     _merge_renamed(base, commit)
     return _list_unmerged()
+
+
+def _is_merging() -> bool:
+    return bool(run_program("git", "rev-parse", "--verify", "--quiet", "MERGE_HEAD", check=False))
 
 
 def _merge_renamed(base: str, commit: str) -> None:
@@ -146,5 +155,4 @@ def update(reference: str, *, merge_only: bool, output: str) -> None:
             "`uv run laptop validate --write-plans`, `uv run python tests/docs/generate_pages.py` and .ci/run"
         )
     if output == "text":
-        done = Path(".git/MERGE_HEAD").exists()
-        options.print_line("next: .ci/run, then git commit" if done else "nothing to merge: it is the newest")
+        options.print_line("next: .ci/run, then git commit" if _is_merging() else "nothing to merge: it is the newest")

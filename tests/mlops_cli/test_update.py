@@ -31,11 +31,17 @@ def renamed(file: str, text: str) -> str:
 VARIABLES = ("schema", "model")
 
 
+def set_identity(folder: Path) -> None:
+    for name, value in (("user.name", "ada"), ("user.email", "ada@example.com")):
+        git(folder, "config", name, value)
+
+
 def old_fork(folder: Path, back: int) -> None:
     """A clone of the commit so far back, renamed, without benchmarks, and with a use case of its own."""
     commits = git(ROOT, "rev-list", "--first-parent", "HEAD").split()
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
     git(folder, "checkout", "--quiet", "-B", "main", commits[min(back, len(commits) - 1)])
+    set_identity(folder)
     for file in ("databricks.yml", *NAMES):
         (folder / file).write_text(renamed(file, (folder / file).read_text()))
     golden = sorted((folder / "tests/bundle/golden").iterdir())
@@ -88,8 +94,7 @@ def template(tmp_path, monkeypatch):
     (fork / "databricks.yml").write_text("ours\ntwo\nthree\n")
     (fork / "other.txt").unlink()
     git(fork, "commit", "--quiet", "--all", "--message", "Make it ours")
-    for name, value in (("user.name", "ada"), ("user.email", "ada@example.com")):
-        git(fork, "config", name, value)
+    set_identity(fork)
     monkeypatch.chdir(fork)
     return folder
 
@@ -138,3 +143,27 @@ def test_what_cannot_be_merged_is_refused_before_anything_changes(template, caps
     Path("databricks.yml").write_text("changed\n")
     assert cli.run_args(["update", "origin/main"]) == 1
     assert "commit or stash them" in capsys.readouterr().err
+
+
+def test_a_merge_that_git_refuses_is_no_success(template, monkeypatch, capsys):
+    """Before, a machine without a name for git was told that its fork is the newest."""
+    (template / "added.txt").write_text("theirs\n")
+    commit_all(template)
+    git(Path.cwd(), "fetch", "--quiet")
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, "/dev/null")
+    git(Path.cwd(), "config", "--remove-section", "user")
+    git(Path.cwd(), "config", "user.useConfigOnly", "true")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 1
+    assert "tell me who you are" in capsys.readouterr().err
+    assert not Path(".git/MERGE_HEAD").exists()
+
+
+def test_a_worktree_is_told_to_commit_the_merge(template, monkeypatch, tmp_path, capsys):
+    (template / "added.txt").write_text("theirs\n")
+    commit_all(template)
+    git(Path.cwd(), "fetch", "--quiet")
+    git(Path.cwd(), "worktree", "add", "--quiet", str(tmp_path / "tree"), "-b", "taking")
+    monkeypatch.chdir(tmp_path / "tree")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
+    assert "next: .ci/run, then git commit" in capsys.readouterr().out
