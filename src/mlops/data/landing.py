@@ -21,8 +21,6 @@ MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|\..*\.crc")
 """Names of the marker files that Spark writes into a folder; they are skipped without a message."""
 CHECKPOINTS = "_checkpoints"
 """Folder of the landing volume in which streams remember what they took; no source's name begins with _."""
-STAGED = "_staged"
-"""Folder of the landing volume in which ingestion stages the rows of a large batch."""
 ARCHIVED = "_archived"
 """Folder of the landing volume to which ingestion moves files that were read, after `Policy.archive_after`."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,7 +117,7 @@ def list_files(landing: str, sources: Sequence[Source]) -> tuple[list[LandedFile
     unread = [
         f"{printable(entry.name)} (no source's folder)"
         for entry in storage.list_entries(landing)
-        if entry.name not in {*names, CHECKPOINTS, STAGED, ARCHIVED} or not entry.is_dir()
+        if entry.name not in {*names, CHECKPOINTS, ARCHIVED} or not entry.is_dir()
     ]
     files = []
     for source in sources:

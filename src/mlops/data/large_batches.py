@@ -2,14 +2,12 @@
 
 Three passes call the functions that judge a small batch: files are surveyed (`file_parts`); their parts are read, typed
 and judged by the rules on single rows; rows of equal keys meet in shards, where one row per version is kept
-(`quarantine.split_valid_rows`). What a pass makes is staged as Parquet in the landing volume, because serverless has no
-cache. The driver gets counts, and the columns that rules on the whole batch read.
+(`quarantine.split_valid_rows`). What a pass makes is staged in a table (`staging.stage_rows`). The driver gets counts,
+and the columns that rules on the whole batch read.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -21,12 +19,12 @@ from pyspark.sql import functions as F
 from mlops.contract import DataError, Expectation, Outcome, Source, UseCase
 from mlops.contract.data import FILE_MODIFIED
 from mlops.data import batch_parts, expectations, file_parts, readers, table_schemas
-from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts, ShardFigures
+from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts
 from mlops.data.file_formats import File
 from mlops.data.file_parts import Survey
-from mlops.data.landing import STAGED, LandedFile
+from mlops.data.landing import LandedFile
 from mlops.data.quarantine import BatchResult
-from mlops.platform import runtime, storage
+from mlops.platform import staging
 from mlops.platform.tables import Schema, rows_of
 
 PART = 16 * 2**20
@@ -36,29 +34,23 @@ _BUCKETS = 2**20
 _MOST_TASKS = 2000
 _FEWEST_TASKS = 16
 """Number of tasks that survey files, if there are so many."""
-_LEFTOVER = 2 * 24 * 3600
-"""Seconds after which no run can still read staged rows."""
 
 
 @dataclass(frozen=True)
 class StagedResult(BatchResult):
     """The result of a source's rows in a batch that workers judged; the rows are staged."""
 
-    folder: str
-    """Folder of the staged rows."""
+    table: str
+    """Table of the staged rows."""
 
     def open_rows(self, schema: Schema) -> DataFrame:
         """Read the rows to publish, with the column FILE_MODIFIED."""
         columns = [*(column.name for column in self.source.columns), FILE_MODIFIED]
-        return (
-            _open_staged(schema, self.folder, batch_parts.shard_columns(self.source))
-            .where("_kind = 'good'")
-            .select(*columns)
-        )
+        return schema.read_table(self.table).where("_kind = 'good'").select(*columns)
 
     def open_quarantine(self, schema: Schema) -> DataFrame:
         """Read the rows in quarantine, as columns of its table without `as_of`."""
-        rows = _open_staged(schema, self.folder, batch_parts.shard_columns(self.source)).where("_kind = 'broken'")
+        rows = schema.read_table(self.table).where("_kind = 'broken'")
         named = [F.col(f"_{name}").alias(name) for name in ("file", "sha256", "line", "column", "rule", "row")]
         return rows.select(F.lit(self.source.name).alias("source"), *named)
 
@@ -71,22 +63,6 @@ def find_rules_on_all_rows(sources: Sequence[Source]) -> list[str]:
         for expectation in source.expectations()
         if expectation.action == "quarantine" and not expectations.judges_single_rows(expectation)
     ]
-
-
-def name_staging_folder(landing: str, run: str) -> str:
-    """Name a run's folder of staged rows: no run reads rows of another one, nor deletes them while they are read."""
-    return f"{landing}/{STAGED}/{run}"
-
-
-def delete_staged(landing: str, run: str) -> None:
-    """Delete the staged rows of a run, and those that a killed run left two days ago or earlier."""
-    staged = storage.resolve_local_path(f"{landing}/{STAGED}")
-    shutil.rmtree(staged / run, ignore_errors=True)
-    with contextlib.suppress(OSError):  # nothing is staged, or another run's rows are, or it deletes the same
-        for folder in staged.iterdir():
-            if folder.stat().st_mtime < runtime.now().timestamp() - _LEFTOVER:
-                shutil.rmtree(folder, ignore_errors=True)
-        staged.rmdir()
 
 
 def survey_files(
@@ -123,7 +99,7 @@ def survey_files(
 
 def judge_source(
     schema: Schema,
-    folder: str,
+    run: str,
     source: Source,
     files: Mapping[LandedFile, File],
     surveys: Mapping[LandedFile, Survey],
@@ -133,8 +109,8 @@ def judge_source(
     """Read and judge a source's files in workers.
 
     Args:
-        schema: whose Spark session works.
-        folder: where rows are staged.
+        schema: where rows are staged.
+        run: the run that they belong to.
         source: the source.
         files: its new files, each with its head as content.
         surveys: of at least these files.
@@ -147,25 +123,24 @@ def judge_source(
         DataError: a file was changed while it was read.
     """
     rules, kept = list(source.expectations()), tuple(files.values())
-    read, judged = (f"{folder}/{source.name}/{step}" for step in ("read", "judged"))
-    counts = _read_rows(schema, read, source, files, surveys)
-    rows = _open_staged(schema, read, batch_parts.part_columns(source)).where("_counts IS NULL")
+    read = staging.stage_rows(schema, run, f"{source.name}_read", _read_rows(schema, source, files, surveys))
+    counts = _add_counts(schema.read_table(read))
+    rows = schema.read_table(read).where("_counts IS NULL")
     outcomes, remarks = _judge_batch(rows, source, rules, counts, limit)
-    shards = _judge_keys(schema, judged, rows, source, files)
-    figures, broken = batch_parts.add_shards(shards, kept)
+    judged = staging.stage_rows(schema, run, f"{source.name}_judged", _judge_keys(rows, source, files))
+    shards = schema.read_table(judged).where("_kind = 'figures'").select("_row")
+    figures, broken = batch_parts.add_shards(
+        [SHARD_FIGURES.validate_json(row["_row"]) for row in rows_of(shards)], kept
+    )
     unknown = readers.unknown_columns(kept, source)
     return StagedResult(**vars(figures), source=source, files=kept, outcomes=outcomes, unknown=unknown, broken=broken,
-                        folder=judged), remarks  # fmt: skip
+                        table=judged), remarks  # fmt: skip
 
 
 def _read_rows(
-    schema: Schema,
-    folder: str,
-    source: Source,
-    files: Mapping[LandedFile, File],
-    surveys: Mapping[LandedFile, Survey],
-) -> PartCounts:
-    """Stage the rows of all files, typed and judged by the rules on single rows; returns what these counted."""
+    schema: Schema, source: Source, files: Mapping[LandedFile, File], surveys: Mapping[LandedFile, Survey]
+) -> DataFrame:
+    """Read the rows of all files, typed and judged by the rules on single rows, and rows with what these counted."""
     heads, tasks = tuple(files.values()), batch_parts.pack_parts(source, list(files), surveys, PART)
 
     def read_tasks(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -173,9 +148,11 @@ def _read_rows(
             yield from batch_parts.read_task(source, heads, tasks[number], PART)
 
     columns = batch_parts.part_columns(source)
-    frame = _run_tasks(schema, read_tasks, table_schemas.spark_schema(columns), len(tasks), len(tasks))
-    frame.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
-    counted = _open_staged(schema, folder, columns).where("_counts IS NOT NULL").select("_counts")
+    return _run_tasks(schema, read_tasks, table_schemas.spark_schema(columns), len(tasks), len(tasks))
+
+
+def _add_counts(rows: DataFrame) -> PartCounts:
+    counted = rows.where("_counts IS NOT NULL").select("_counts")
     return sum((PART_COUNTS.validate_json(row["_counts"]) for row in rows_of(counted)), PartCounts())
 
 
@@ -211,10 +188,8 @@ def _judge_batch(
     return tuple(outcomes[id(rule)] for rule in rules), remarks
 
 
-def _judge_keys(
-    schema: Schema, folder: str, rows: DataFrame, source: Source, files: Mapping[LandedFile, File]
-) -> list[ShardFigures]:
-    """Stage the rows to publish and those for quarantine, judged in shards of keys; returns the shards' figures."""
+def _judge_keys(rows: DataFrame, source: Source, files: Mapping[LandedFile, File]) -> DataFrame:
+    """Judge rows in shards of keys: makes rows to publish, rows for quarantine, and a row with each shard's figures."""
     shards = min(_MOST_TASKS, 1 + sum(landed.memory for landed in files) // PART)
     heads = tuple(files.values())
     # A row that broke a rule may have no key.
@@ -227,10 +202,7 @@ def _judge_keys(
 
     columns = batch_parts.shard_columns(source)
     placed = rows.drop("_counts").withColumn("_shard", place).repartition(shards, "_shard")
-    judged = placed.groupBy("_shard").applyInArrow(judge, table_schemas.spark_schema(columns))
-    judged.write.mode("overwrite").parquet(str(storage.resolve_local_path(folder)))
-    figures = _open_staged(schema, folder, columns).where("_kind = 'figures'").select("_row")
-    return [SHARD_FIGURES.validate_json(row["_row"]) for row in rows_of(figures)]
+    return placed.groupBy("_shard").applyInArrow(judge, table_schemas.spark_schema(columns))
 
 
 def _hash(source: Source, buckets: int) -> Column:
@@ -249,9 +221,3 @@ def _run_tasks(
 ) -> DataFrame:
     """Call a function with the numbers below `count` in tasks of Spark."""
     return schema.spark.range(0, count, 1, max(1, tasks)).mapInArrow(work, ddl)
-
-
-def _open_staged(schema: Schema, folder: str, columns: Sequence[tuple[str, str]]) -> DataFrame:
-    return schema.spark.read.schema(table_schemas.spark_schema(columns)).parquet(
-        str(storage.resolve_local_path(folder))
-    )

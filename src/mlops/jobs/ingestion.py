@@ -44,6 +44,7 @@ from mlops.data.ledger import KnownContent
 from mlops.data.quarantine import BatchRows
 from mlops.data.readers import header_error
 from mlops.platform import run_links, runtime, staging
+from mlops.platform.tables import Schema, rows_of
 from mlops.reports import pages
 
 _WORKERS = 2
@@ -55,11 +56,11 @@ NewFiles = dict[LandedFile, File]
 def run(job: Context[IngestionConfig]) -> None:
     """Ingest every file whose content is new, in the order of file names."""
     files = find_landed(job)
-    landed, known, batch = files.landed, files.known, files.newest or _newest_feature_batch(job)
-    if not landed:
+    known, batch = files.known, files.newest or _newest_feature_batch(job)
+    if not files.landed:
         job.log.info("no new file in %s", job.config.landing)
     else:
-        judge = _choose_way(job, landed, known)
+        judge, landed = _choose_way(job, files.landed, known)
         try:
             with ThreadPoolExecutor(_WORKERS) as pool:
                 made = pool.submit(_make_tables, job, files)  # runs while files are read and judged
@@ -71,7 +72,8 @@ def run(job: Context[IngestionConfig]) -> None:
                     _publish_batch(job, pool, compared, batch + 1, files.filled)
                     _write_ledger(job, compared.results, batch + 1, files.version)
         finally:
-            large_batches.delete_staged(job.config.landing, job.config.run_id)
+            if judge is _judge_staged:
+                staging.drop_staged(job.own, job.config.run_id)
     if (age := job.use_case.policy.archive_after) is not None:
         _archive_files(job, [*files.read, *known.copies], runtime.now() - age)
 
@@ -87,19 +89,21 @@ def _archive_files(job: Context[IngestionConfig], files: Sequence[LandedFile], b
 
 def _choose_way(
     job: Context[IngestionConfig], landed: Sequence[LandedFile], known: KnownContent
-) -> Callable[..., Iterator[Judged]]:
-    """Choose the function that judges the files, one batch whatever their size.
+) -> tuple[Callable[..., Iterator[Judged]], Sequence[LandedFile]]:
+    """Choose the function that judges the files, one batch whatever their size, and the files that it has to read.
 
     Raises DataError if workers would have to judge a rule that compares rows of different parts.
     """
     limit = job.use_case.policy.max_read_bytes
     if (size := sum(file.memory for file in landed)) <= limit:
-        return _judge_sources
+        return _judge_sources, landed
     names = {file.source for file in landed}
     if rules := large_batches.find_rules_on_all_rows([s for s in job.use_case.sources if s.name in names]):
         # A copy of known content is listed in each run, and must not stop new files.
-        if sum(file.memory for file in landed if (file.source, file.compute_digest()) not in known.read) <= limit:
-            return _judge_sources
+        new = [file for file in landed if (file.source, file.compute_digest()) not in known.read]
+        if sum(file.memory for file in new) <= limit:
+            known.copies.extend(file for file in landed if file not in new)
+            return _judge_sources, new
         raise DataError(
             f"the new files have {size:,} bytes, compressed ones counted ten times, and the driver reads at most "
             f"{limit:,} at once (max_read_bytes of the policy); these rules set rows aside and may compare rows, which "
@@ -107,7 +111,7 @@ def _choose_way(
             "which takes ten times as much memory of the driver, or mark the rules block or warn"
         )
     job.log.info("%d bytes are more than max_read_bytes, %d: workers read and judge the files", size, limit)
-    return _judge_staged
+    return _judge_staged, landed
 
 
 def _make_tables(job: Context[IngestionConfig], files: LandedFiles) -> None:
@@ -149,7 +153,6 @@ def _judge_staged(
     job: Context[IngestionConfig], landed: Sequence[LandedFile], known: KnownContent, batch: int
 ) -> Iterator[StagedResult]:
     """Judge every source that has new content in Spark's workers."""
-    folder = large_batches.name_staging_folder(job.config.landing, job.config.run_id)
     surveys, errors = large_batches.survey_files(job.own, landed, job.use_case)
 
     def find_survey(file: LandedFile) -> tuple[bytes, str]:
@@ -159,7 +162,7 @@ def _judge_staged(
 
     limit = job.use_case.policy.max_collected_rows
     for source, new in _choose_files(job, landed, known, batch, find_survey):
-        result, remarks = large_batches.judge_source(job.own, folder, source, new, surveys, limit=limit)
+        result, remarks = large_batches.judge_source(job.own, job.config.run_id, source, new, surveys, limit=limit)
         for remark in remarks:
             job.log.warning("%s", remark)
         yield result
@@ -240,7 +243,7 @@ def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool)
         added = job.own.merge_rows(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
         if added is None or added == judged.published:
             return 0
-        before = job.own.read_table(source.name, job.own.newest_version(source.name) - 1)
+        before = job.own.read_table(source.name, _find_before_merge(job.own, source.name, judged.published, added))
         values = [column.name for column in source.columns if column.name not in version]
         differs = reduce(or_, [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in values], F.lit(False))
         rivals = int(rows.alias("s").join(before.alias("t"), version).where(differs).count())
@@ -250,6 +253,17 @@ def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool)
             "later file stays. A correction needs a later %s", source.name, rivals, source.known_at,
         )  # fmt: skip
     return rivals
+
+
+def _find_before_merge(schema: Schema, table: str, rows: int, inserted: int) -> int:
+    """Return the version before the newest merge of so many rows that inserted so many of them.
+
+    Other commits, as of compaction, may have come after it. Without one, the merge has changed nothing.
+    """
+    history = rows_of(schema.spark.sql(f"DESCRIBE HISTORY {schema.identifier(table)} LIMIT 20"))
+    counts = {"numSourceRows": str(rows), "numTargetRowsInserted": str(inserted)}
+    merges = [e["version"] for e in history if e["operation"] == "MERGE" and counts.items() <= {*e["operationMetrics"]}]
+    return int(merges[0] - 1 if merges else history[0]["version"])
 
 
 def _write_ledger(job: Context[IngestionConfig], results: Sequence[Judged], batch: int, version: int) -> None:

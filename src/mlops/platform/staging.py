@@ -1,14 +1,22 @@
-"""Pass rows of this process to Spark."""
+"""Pass rows of this process to Spark, and rows of one pass of a job to the next one."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.platform.tables import Schema
+from mlops.platform import runtime
+from mlops.platform.tables import Schema, rows_of
+
+_STAGED = "_staged_"
+"""Begin of the name of a staged table; no source's name begins with _."""
+_LEFTOVER = timedelta(days=2)
+"""Age at which no run can still read a staged table."""
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,3 +47,54 @@ def open_frame(schema: Schema, rows: pa.Table) -> Iterator[DataFrame]:
         file = Path(folder) / "rows.parquet"
         pq.write_table(rows, file)
         yield schema.spark.read.schema(from_arrow_schema(rows.schema)).parquet(file.as_uri())
+
+
+def stage_rows(schema: Schema, run: str, name: str, rows: DataFrame) -> str:
+    """Write rows to a table of a run, for a later pass of it, because serverless has no cache; returns its name.
+
+    Only who may write the other tables of the schema can change it. (Rejected: Parquet files in the landing volume, to
+    which whoever lands files could add rows that nobody judges.)
+    """
+    table = f"{_prefix(run)}{name}"
+    # Nothing selects rows by statistics.
+    writer = (
+        rows.writeTo(schema.identifier(table)).using("delta").tableProperty("delta.dataSkippingNumIndexedCols", "0")
+    )
+    writer.createOrReplace()
+    return table
+
+
+def drop_staged(schema: Schema, run: str) -> None:
+    """Drop the staged tables of a run, and those that a killed run left two days ago or earlier."""
+    for table in _list_staged(schema):
+        if table.startswith(_prefix(run)) or _find_changed(schema, table) < runtime.now() - _LEFTOVER:
+            if schema.warehouse is None:
+                schema.spark.sql(f"DROP TABLE IF EXISTS {schema.identifier(table)}")
+            else:
+                shutil.rmtree(_find_folder(schema.warehouse, schema, table), ignore_errors=True)
+
+
+def _prefix(run: str) -> str:
+    return f"{_STAGED}{run.replace('-', '_')}__"
+
+
+def _list_staged(schema: Schema) -> list[str]:
+    begin = schema.table_name(_STAGED)
+    if schema.warehouse is None:
+        shown = schema.spark.sql(f"SHOW TABLES IN `{schema.catalog}`.`{schema.name}` LIKE '{begin}*'")
+        names = [row["tableName"] for row in rows_of(shown)]
+    else:
+        names = [path.name for path in (schema.warehouse / schema.catalog / schema.name).glob(f"{begin}*")]
+    return [name.removeprefix(schema.prefix) for name in names]
+
+
+def _find_changed(schema: Schema, table: str) -> datetime:
+    if schema.warehouse is not None:
+        return datetime.fromtimestamp(_find_folder(schema.warehouse, schema, table).stat().st_mtime, UTC)
+    (detail,) = rows_of(schema.spark.sql(f"DESCRIBE DETAIL {schema.identifier(table)}").select("lastModified"))
+    changed: datetime = detail["lastModified"]
+    return changed
+
+
+def _find_folder(warehouse: Path, schema: Schema, table: str) -> Path:
+    return warehouse / schema.catalog / schema.name / schema.table_name(table)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -311,7 +311,7 @@ class Schema:
         if span:
             on += f" AND t.`{span[0]}` BETWEEN {write_time(span[1])} AND {write_time(span[2])}"
         names, values = (", ".join(f"{side}`{name}`" for name in frame.columns) for side in ("", "s."))
-        with _view(frame) as view, delta_errors.raise_conflicts(self.full_name(table)):
+        with _make_view(frame) as view, delta_errors.raise_conflicts(self.full_name(table)):
             counts = self.spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {self.identifier(table)} t USING {view} s ON {on} {matched} "
                 f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
@@ -335,16 +335,12 @@ def open_schema(catalog: str, name: str, remark: str = "", prefix: str = "") -> 
     return Schema(runtime.spark(), None if home is None else home / "warehouse", catalog, name, remark, prefix)
 
 
-class _view:  # noqa: N801 (reads as a function)
-    """A temporary view of a frame, dropped afterwards, so that SQL can name the frame on Spark Connect and classic."""
-
-    def __init__(self, frame: DataFrame) -> None:
-        self._frame = frame
-        self._name = f"incoming_{uuid.uuid4().hex}"
-
-    def __enter__(self) -> str:
-        self._frame.createOrReplaceTempView(self._name)
-        return self._name
-
-    def __exit__(self, *_: object) -> None:
-        self._frame.sparkSession.catalog.dropTempView(self._name)
+@contextmanager
+def _make_view(frame: DataFrame) -> Iterator[str]:
+    """Make a temporary view of a frame, so that SQL can name the frame on Spark Connect and classic."""
+    name = f"incoming_{uuid.uuid4().hex}"
+    frame.createOrReplaceTempView(name)
+    try:
+        yield name
+    finally:
+        frame.sparkSession.catalog.dropTempView(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from test_file_parts import land, whole_of
 from things import NOW, make_things
 
 from mlops.contract import Expectation, FileFormat, Source
-from mlops.data import batch_parts, expectations, file_parts, large_batches, quarantine, readers
+from mlops.data import batch_parts, expectations, file_parts, quarantine, readers
 from mlops.data.batch_parts import PART_COUNTS, SHARD_FIGURES, PartCounts
 from mlops.data.file_formats import File
 from mlops.data.landing import LandedFile
@@ -255,15 +254,3 @@ def test_a_condition_on_a_missing_value_selects_no_row_and_raises_nothing() -> N
     for batch in (table, table[1:]):
         (outcome,) = expectations.run_expectations(batch, [rule])
         assert outcome.positions == ((0,) if batch is table else ())
-
-
-def test_a_run_deletes_its_own_staged_rows_and_what_was_left_long_ago(tmp_path: Path) -> None:
-    landing = str(tmp_path)
-    large_batches.delete_staged(landing, "1")  # nothing is staged
-    for run in ("1", "2", "3"):
-        Path(large_batches.name_staging_folder(landing, run), "things").mkdir(parents=True)
-    os.utime(tmp_path / "_staged" / "3", (1, 1))
-    large_batches.delete_staged(landing, "1")
-    assert [path.name for path in (tmp_path / "_staged").iterdir()] == ["2"]
-    large_batches.delete_staged(landing, "2")
-    assert not (tmp_path / "_staged").exists()

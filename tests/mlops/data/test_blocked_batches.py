@@ -136,13 +136,15 @@ def test_a_batch_that_is_too_large_for_a_rule_that_compares_rows_is_refused_whol
         use_case = replace(STRICT_TOY, sources=sources, policy=replace(STRICT_TOY.policy, max_read_bytes=limit))
         job = SimpleNamespace(use_case=use_case, log=logging.getLogger("test"))
         if limit == size:  # one batch, in which every row meets every other one
-            assert ingestion._choose_way(job, landed, KnownContent()) is ingestion._judge_sources
+            assert ingestion._choose_way(job, landed, KnownContent()) == (ingestion._judge_sources, landed)
         elif is_refused:
             with pytest.raises(
                 DataError, match=r"cannot do: orders: id:be_unique\. Land fewer files at once, raise max"
             ):
                 ingestion._choose_way(job, landed, KnownContent())
             known = KnownContent({("orders", hashlib.sha256(GOOD).hexdigest())})  # a copy, listed again in each run
-            assert ingestion._choose_way(job, landed, known) is ingestion._judge_sources
+            copy, *others = landed
+            assert ingestion._choose_way(job, landed, known) == (ingestion._judge_sources, others)
+            assert known.copies == [copy]  # its content never comes to the driver
         else:  # the source with the rule has no new file
-            assert ingestion._choose_way(job, landed, KnownContent()) is ingestion._judge_staged
+            assert ingestion._choose_way(job, landed, KnownContent()) == (ingestion._judge_staged, landed)

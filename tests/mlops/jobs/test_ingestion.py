@@ -198,7 +198,7 @@ def test_files_that_workers_read_in_parts_end_in_the_same_tables(laptop, monkeyp
                 os.utime(laptop.home / f"Volumes/{catalog}/toy/landing" / name, (1.75e9 + number,) * 2)
             caplog.clear()
             laptop.task("ingestion", context)
-            assert not (laptop.home / f"Volumes/{catalog}/toy/landing/_staged").exists()
+            assert not [*(laptop.home / "warehouse" / catalog / "toy").glob("_staged_*")]
             lines.append([text for name, _, text in caplog.record_tuples if name == "mlops.ingestion"])
             ends.append({
                 table: sorted(frame_of(context.own, table).drop(columns="as_of", errors="ignore").astype(str).to_csv(
