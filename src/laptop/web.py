@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from laptop.home import Home, LaptopError, set_environment
 
 
 def serve_home(home: Home, port: int) -> int:
-    """Serve the index page of a home and MLflow's pages until Ctrl-C; returns the exit code.
+    """Serve the index page of a home and MLflow's pages until Ctrl-C or SIGTERM; returns the exit code.
 
     Raises:
         LaptopError: no job has run in the home.
@@ -35,6 +36,7 @@ def serve_home(home: Home, port: int) -> int:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONWARNINGS": "ignore",
     }
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # else MLflow would stay and keep the port
     with set_environment(**quiet):
         options = ["--backend-store-uri", f"sqlite:///{database}", "--host", "127.0.0.1", "--port", str(port)]
         with subprocess.Popen([*command, *options, "--uvicorn-opts", "--log-level=warning"]) as process:  # noqa: S603
