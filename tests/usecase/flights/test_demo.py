@@ -72,7 +72,7 @@ def test_one_version_serves_in_all_three_targets_and_its_files_are_the_same(home
     champions = [row for row in _status(home) if row["alias"] == "champion"]
     assert [row["target"] for row in champions] == ["dev", "staging", "prod"]
     assert len({row["digest"] for row in champions}) == 1
-    assert first.screen.count(champions[0]["digest"][:24]) >= 3
+    assert first.screen.count(f"artifact digest {champions[0]['digest'][:12]}") == 3
 
 
 def test_prod_waits_for_the_named_approver_and_the_screen_shows_each_command(first: Shown) -> None:
