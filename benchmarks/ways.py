@@ -25,8 +25,8 @@ _OF_A_RUN = {"run_id", "move_id", "validation_run", "at", "modified", "file_modi
 """Columns that differ between two runs of one way: ids, and moments of the clock."""
 _OF_FILES = {"source", "artifact_digest", "verdict_digest", "verdict_case", "reason", "as_of"}
 """Columns of `audit` that do so, too: a version's files and verdict name its run. Digests of models are compared."""
-_FROM_BINS = {"average_precision"}
-"""Columns that Spark computes from bins of the prediction."""
+_OF_RANKS = {"average_precision"}
+"""Columns that Spark sums up from rows of similar rank."""
 _NOISE = 1e-12
 
 
@@ -76,7 +76,7 @@ def _compare(name: str, one: pd.DataFrame, other: pd.DataFrame) -> None:
         report("ways", f"{name}, rows more on Spark", len(other) - len(one), "rows", better="lower", target=0)
         return
     differs = [~_equal(*(frame[column] for frame in ordered)) for column in named]
-    exact = [where for column, where in zip(named, differs, strict=True) if column not in _FROM_BINS]
+    exact = [where for column, where in zip(named, differs, strict=True) if column not in _OF_RANKS]
     rows = int(np.any(exact, axis=0).sum()) if exact else 0
     report("ways", f"{name}, rows that differ", rows, "rows", better="lower", target=0)
     for column, where in zip(named, differs, strict=True):

@@ -575,7 +575,9 @@ def test_an_exception_anywhere_is_a_refusal_with_its_words(toy, unjudged, monkey
 def test_an_empty_holdout_and_a_holdout_that_was_trained_on_are_refused(toy, unjudged):
     verdict, version = toy.judge(unjudged.number, as_of="2024-03-31T00:00:00Z")
     assert verdict == "refused"
-    assert "complete" in refused(toy, version)[0]
+    failed, document = refused(toy, version)
+    assert failed == {"judged"}
+    assert "2024-03" in json.dumps(document)  # the days without data are named
     verdict, version = toy.judge(unjudged.number, as_of="2024-01-26T00:00:00Z")
     assert verdict == "refused"
     assert refused(toy, version)[0] == {"unseen"}
