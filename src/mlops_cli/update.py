@@ -55,8 +55,10 @@ def merge_template(reference: str) -> list[str]:
     try:
         run_program("git", "merge", "--no-ff", "--no-commit", commit)
     except MlopsError:
-        if not _is_merging():  # else some lines are conflicts
+        if _find_merged() != commit:  # else some lines are conflicts
             raise
+    if not _find_merged():
+        return []  # it is there already
     removed = (path for path in FLIGHTS if _list_files(base, path) and _list_files("HEAD", path) <= {NOTES})
     _keep_own({*OWNED, *removed}, commit)
     for path in GENERATED:
@@ -66,8 +68,9 @@ def merge_template(reference: str) -> list[str]:
     return _list_unmerged()
 
 
-def _is_merging() -> bool:
-    return bool(run_program("git", "rev-parse", "--verify", "--quiet", "MERGE_HEAD", check=False))
+def _find_merged() -> str:
+    """Return the commit of a merge that is not committed yet, or ""."""
+    return run_program("git", "rev-parse", "--verify", "--quiet", "MERGE_HEAD", check=False).strip()
 
 
 def _merge_renamed(base: str, commit: str) -> None:
@@ -155,4 +158,4 @@ def update(reference: str, *, merge_only: bool, output: str) -> None:
             "`uv run laptop validate --write-plans`, `uv run python tests/docs/generate_pages.py` and .ci/run"
         )
     if output == "text":
-        options.print_line("next: .ci/run, then git commit" if _is_merging() else "nothing to merge: it is the newest")
+        options.print_line("next: .ci/run, then git commit" if _find_merged() else "nothing to merge: it is the newest")

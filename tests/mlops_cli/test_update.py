@@ -167,3 +167,32 @@ def test_a_worktree_is_told_to_commit_the_merge(template, monkeypatch, tmp_path,
     monkeypatch.chdir(tmp_path / "tree")
     assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
     assert "next: .ci/run, then git commit" in capsys.readouterr().out
+
+
+def test_a_merge_that_was_not_committed_is_no_place_for_the_next_one(template, capsys):
+    """A template that changed owned files alone leaves a merge that changes nothing, and nobody commits that."""
+    (template / "README.md").write_text("theirs\n")
+    commit_all(template)
+    git(Path.cwd(), "fetch", "--quiet")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
+    (template / "added.txt").write_text("theirs\n")
+    commit_all(template)
+    git(Path.cwd(), "fetch", "--quiet")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 1
+    assert "not concluded your merge" in capsys.readouterr().err
+    git(Path.cwd(), "commit", "--quiet", "--no-edit")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
+    assert Path("added.txt").exists()
+
+
+def test_where_nothing_is_new_generated_files_of_the_fork_stay(template):
+    Path("uv.lock").write_text("ours\n")
+    commit_all(Path.cwd())
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
+    assert git(Path.cwd(), "status", "--porcelain") == ""
+    (template / "uv.lock").write_text("theirs\n")
+    commit_all(template)
+    git(Path.cwd(), "fetch", "--quiet")
+    git(Path.cwd(), "merge", "--quiet", "--strategy", "ours", "--message", "Keep ours", "origin/main")
+    assert cli.run_args(["update", "origin/main", "--merge-only"]) == 0
+    assert git(Path.cwd(), "status", "--porcelain") == ""

@@ -189,7 +189,8 @@ class Policy(Declared):
     not take longer every year; None: never. No row depends on it, so `repr` leaves it out."""
     max_collected_rows: int = field(default=200_000, repr=False)
     """Largest number of rows that gate and monitoring bring to the driver at once: 1.1 KB each for flights. Above it,
-    the gate scores the holdout in parts, and monitoring brings sums. No figure depends on it, so it is not in `repr`."""
+    the gate scores the holdout in parts, and monitoring brings sums. No figure depends on it, so `repr` leaves it out.
+    """
     max_group_rows: int = field(default=300_000, repr=False)
     """Largest number of rows that a worker computes features of at once, with the history that they see: 1.7 KB each
     for the flights. Above it, blocks of 28 days are cut into families of features, shorter blocks and shards."""

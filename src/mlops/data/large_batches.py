@@ -8,6 +8,7 @@ and the columns that rules on the whole batch read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from mlops.data.quarantine import BatchResult
 from mlops.platform import staging
 from mlops.platform.tables import Schema, rows_of
 
+_LOG = logging.getLogger(__name__)
 PART = 16 * 2**20
 """Bytes of text that a worker judges at once: 0.6 GB of memory for the flights."""
 _SURVEY = "number BIGINT, error STRING, sha256 STRING, head BINARY, parts ARRAY<ARRAY<BIGINT>>"
@@ -105,7 +107,7 @@ def judge_source(
     surveys: Mapping[LandedFile, Survey],
     *,
     limit: int,
-) -> tuple[StagedResult, list[str]]:
+) -> StagedResult:
     """Read and judge a source's files in workers.
 
     Args:
@@ -116,9 +118,6 @@ def judge_source(
         surveys: of at least these files.
         limit: number of rows that may come to the driver for the rules on the whole batch.
 
-    Returns:
-        The result, and a remark for the log on each rule that did not judge the rows as usual.
-
     Raises:
         DataError: a file was changed while it was read.
     """
@@ -126,7 +125,7 @@ def judge_source(
     read = staging.stage_rows(schema, run, f"{source.name}_read", _read_rows(schema, source, files, surveys))
     counts = _add_counts(schema.read_table(read))
     rows = schema.read_table(read).where("_counts IS NULL")
-    outcomes, remarks = _judge_batch(rows, source, rules, counts, limit)
+    outcomes = _judge_batch(rows, source, rules, counts, limit)
     judged = staging.stage_rows(schema, run, f"{source.name}_judged", _judge_keys(rows, source, files))
     shards = schema.read_table(judged).where("_kind = 'figures'").select("_row")
     figures, broken = batch_parts.add_shards(
@@ -134,7 +133,7 @@ def judge_source(
     )
     unknown = readers.unknown_columns(kept, source)
     return StagedResult(**vars(figures), source=source, files=kept, outcomes=outcomes, unknown=unknown, broken=broken,
-                        table=judged), remarks  # fmt: skip
+                        table=judged)  # fmt: skip
 
 
 def _read_rows(
@@ -158,11 +157,11 @@ def _add_counts(rows: DataFrame) -> PartCounts:
 
 def _judge_batch(
     rows: DataFrame, source: Source, rules: Sequence[Expectation], counts: PartCounts, limit: int
-) -> tuple[tuple[Outcome, ...], list[str]]:
+) -> tuple[Outcome, ...]:
     """Make the outcomes of all rules: of rules on single rows from counts, of others from the columns they read."""
     single = [rule for rule in rules if expectations.judges_single_rows(rule)]
     outcomes = {id(rule): outcome for rule, outcome in zip(single, counts.outcomes(single), strict=True)}
-    others, remarks = [rule for rule in rules if id(rule) not in outcomes], []
+    others = [rule for rule in rules if id(rule) not in outcomes]
     is_sampled = counts.good > limit
     for by_share in (True, False):
         chosen = [rule for rule in others if expectations.judges_by_share(rule) == by_share]
@@ -174,9 +173,9 @@ def _judge_batch(
             # By the row and not by its key, of which there may be few: all rows or none of them would be taken.
             number = F.pmod(F.xxhash64("_file", "_line"), F.lit(_BUCKETS))
             good = good.where(number < _BUCKETS * limit // counts.good)
-            remarks.append(f"{source.name}: a sample of about {limit} of {counts.good} rows is judged by {names}")
+            _LOG.warning("%s: a sample of about %d of %d rows is judged by %s", source.name, limit, counts.good, names)
         elif is_sampled:
-            remarks.append(f"{source.name}: columns of all {counts.good} rows come to the driver for {names}")
+            _LOG.warning("%s: columns of all %d rows come to the driver for %s", source.name, counts.good, names)
         read = set().union(*(expectations.columns_read(rule, [c.name for c in source.columns]) for rule in chosen))
         wanted = [column.name for column in source.columns if column.name in read] or [source.known_at]
         table = (
@@ -185,7 +184,7 @@ def _judge_batch(
         judging = batch_parts.prepare_for_sample(chosen, counts.good)
         judged = expectations.run_expectations(table.select(wanted), judging, source.list_required_columns())
         outcomes |= zip(map(id, chosen), judged, strict=True)
-    return tuple(outcomes[id(rule)] for rule in rules), remarks
+    return tuple(outcomes[id(rule)] for rule in rules)
 
 
 def _judge_keys(rows: DataFrame, source: Source, files: Mapping[LandedFile, File]) -> DataFrame:

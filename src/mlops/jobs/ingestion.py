@@ -55,25 +55,28 @@ NewFiles = dict[LandedFile, File]
 
 def run(job: Context[IngestionConfig]) -> None:
     """Ingest every file whose content is new, in the order of file names."""
+    try:
+        _ingest(job)
+    finally:  # also of a repeat that finds no file, if the run before was killed
+        staging.drop_staged(job.own, job.config.run_id)
+
+
+def _ingest(job: Context[IngestionConfig]) -> None:
     files = find_landed(job)
     known, batch = files.known, files.newest or _newest_feature_batch(job)
     if not files.landed:
         job.log.info("no new file in %s", job.config.landing)
     else:
         judge, landed = _choose_way(job, files.landed, known)
-        try:
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                made = pool.submit(_make_tables, job, files)  # runs while files are read and judged
-                compared = BatchAgreement(job.own, job.use_case, pool, files.filled)
-                for result in judge(job, landed, known, batch + 1):
-                    compared.add(result)
-                made.result()
-                if compared.results:
-                    _publish_batch(job, pool, compared, batch + 1, files.filled)
-                    _write_ledger(job, compared.results, batch + 1, files.version)
-        finally:
-            if judge is _judge_staged:
-                staging.drop_staged(job.own, job.config.run_id)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            made = pool.submit(_make_tables, job, files)  # runs while files are read and judged
+            compared = BatchAgreement(job.own, job.use_case, pool, files.filled)
+            for result in judge(job, landed, known, batch + 1):
+                compared.add(result)
+            made.result()
+            if compared.results:
+                _publish_batch(job, pool, compared, batch + 1, files.filled)
+                _write_ledger(job, compared.results, batch + 1, files.version)
     if (age := job.use_case.policy.archive_after) is not None:
         _archive_files(job, [*files.read, *known.copies], runtime.now() - age)
 
@@ -162,10 +165,7 @@ def _judge_staged(
 
     limit = job.use_case.policy.max_collected_rows
     for source, new in _choose_files(job, landed, known, batch, find_survey):
-        result, remarks = large_batches.judge_source(job.own, job.config.run_id, source, new, surveys, limit=limit)
-        for remark in remarks:
-            job.log.warning("%s", remark)
-        yield result
+        yield large_batches.judge_source(job.own, job.config.run_id, source, new, surveys, limit=limit)
 
 
 def _choose_files(
@@ -243,10 +243,12 @@ def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool)
         added = job.own.merge_rows(source.name, rows, version, newer=FILE_MODIFIED, span=span, first=first)
         if added is None or added == judged.published:
             return 0
-        before = job.own.read_table(source.name, _find_before_merge(job.own, source.name, judged.published, added))
-        values = [column.name for column in source.columns if column.name not in version]
-        differs = reduce(or_, [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in values], F.lit(False))
-        rivals = int(rows.alias("s").join(before.alias("t"), version).where(differs).count())
+        versions = _find_before_merge(job.own, source.name, judged.published)
+        before = reduce(DataFrame.unionByName, [job.own.read_table(source.name, number) for number in versions])
+        names = [column.name for column in source.columns if column.name not in version]
+        differs = reduce(or_, [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in names], F.lit(False))
+        is_same = [F.col(f"t.{name}") == F.col(f"s.{name}") for name in version]
+        rivals = int(rows.alias("s").join(before.alias("t"), [*is_same, differs], "left_semi").count())
     if rivals:
         job.log.warning(
             "%s: %d rows differ from an earlier row of their key that was known at the same moment: the row of the "
@@ -255,15 +257,17 @@ def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool)
     return rivals
 
 
-def _find_before_merge(schema: Schema, table: str, rows: int, inserted: int) -> int:
-    """Return the version before the newest merge of so many rows that inserted so many of them.
+def _find_before_merge(schema: Schema, table: str, rows: int) -> list[int]:
+    """Find the version before the merge of so many rows, and the newest one: a row contradicts what is in either.
 
-    Other commits, as of compaction, may have come after it. Without one, the merge has changed nothing.
+    Other commits, as of compaction, may have come after the merge. A merge that changed nothing is left out: it may be
+    the second attempt of a run that was cut short after the first one.
     """
     history = rows_of(schema.spark.sql(f"DESCRIBE HISTORY {schema.identifier(table)} LIMIT 20"))
-    counts = {"numSourceRows": str(rows), "numTargetRowsInserted": str(inserted)}
-    merges = [e["version"] for e in history if e["operation"] == "MERGE" and counts.items() <= {*e["operationMetrics"]}]
-    return int(merges[0] - 1 if merges else history[0]["version"])
+    merges = [{**entry, **dict(entry["operationMetrics"])} for entry in history if entry["operation"] == "MERGE"]
+    changing = [m for m in merges if {m.get(f"numTargetRows{what}", "0") for what in ("Inserted", "Updated")} != {"0"}]
+    same = [merge for merge in changing if merge.get("numSourceRows") == str(rows)]
+    return [*(merge["version"] - 1 for merge in (same or merges)[:1]), history[0]["version"]]
 
 
 def _write_ledger(job: Context[IngestionConfig], results: Sequence[Judged], batch: int, version: int) -> None:

@@ -67,7 +67,8 @@ def run(job: Job) -> None:
     read = _read_at_once(job, audit, window, weeks, (champion, first))
     past = history.select_past(read.stored, as_of, weeks_end)
     trainings = model_versions.list_trainings(job, audit)
-    predicted = _load_predicted(job, window, read)
+    start = _find_start(window, week_counts.find_uncounted(weeks, read.counts), first)
+    predicted = _load_predicted(job, start, window, read)
     qualities, rows = _measure_quality(job, predicted, window)
     whole = qualities[0]
     usual = alerts.find_usual(past["metrics"], window.start, policy)
@@ -155,12 +156,19 @@ def _read_at_once(
         return _Read(stored, counts.result(), unscored.result(), broken.result(), versions.result(), baseline.result())
 
 
-def _load_predicted(job: Job, window: Span, read: _Read) -> Predicted:
-    """Load the predictions for events since the Monday of the window's first day.
+def _find_start(window: Span, uncounted: Sequence[datetime], first: AuditRow) -> datetime:
+    """Find the Monday of the window's first day, or of an earlier week that may have predictions to count."""
+    since = first.trained_as_of
+    missed = [week for week in uncounted if since is None or week + WEEK > since]
+    return min([window.start - timedelta(days=window.start.weekday()), *missed])
+
+
+def _load_predicted(job: Job, start: datetime, window: Span, read: _Read) -> Predicted:
+    """Load the predictions for events since a moment.
 
     Rows, or only sums if they are more than `Policy.max_collected_rows`.
     """
-    policy, start = job.use_case.policy, window.start - timedelta(days=window.start.weekday())
+    policy = job.use_case.policy
     # Rows of later days, of requests and of earlier outcomes come on top, so they are counted as they come.
     if read.unscored[0] <= policy.max_collected_rows:
         rows = store.load_predictions(job, start, read.baseline, read.versions)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
@@ -233,6 +233,11 @@ def _add_baseline(rows: DataFrame, use_case: UseCase, baseline: Baseline, *, is_
     if is_here:
         there = [name for name in baseline.feature_names_in_ if name in rows.columns]  # scoring says what is missing
         return rows.select(*kept, *(F.col(name).alias(f"{_INPUT}{name}") for name in there))
+    # Of an entity only the newest prediction counts, here as in this process: a row that it replaced, and for which the
+    # baseline raises, must not cost the other rows of its day their scores.
+    newest_first = [F.desc_nulls_last(name) for name in NEWEST[:4]]
+    rank = F.rank().over(Window.partitionBy(*use_case.entity.key).orderBy(*newest_first))
+    rows = rows.withColumn("_rank", rank).where("_rank = 1").drop("_rank")
     # Rows without a score of the baseline are not compared, so that this model cannot stop the monitoring of another.
     scorer = RowScorer(use_case, baseline, kept, {score_column: BASELINE}, is_tolerant=True, day_column="event_time")
     return scorer.score_on_spark(rows).drop(BROKEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
+
 from mlops.platform import runtime
 from mlops.platform.tables import Schema, rows_of
 
+_LOG = logging.getLogger(__name__)
 _STAGED = "_staged_"
 """Begin of the name of a staged table; no source's name begins with _."""
 _LEFTOVER = timedelta(days=2)
@@ -65,13 +69,23 @@ def stage_rows(schema: Schema, run: str, name: str, rows: DataFrame) -> str:
 
 
 def drop_staged(schema: Schema, run: str) -> None:
-    """Drop the staged tables of a run, and those that a killed run left two days ago or earlier."""
-    for table in _list_staged(schema):
-        if table.startswith(_prefix(run)) or _find_changed(schema, table) < runtime.now() - _LEFTOVER:
-            if schema.warehouse is None:
-                schema.spark.sql(f"DROP TABLE IF EXISTS {schema.identifier(table)}")
-            else:
-                shutil.rmtree(_find_folder(schema.warehouse, schema, table), ignore_errors=True)
+    """Drop the staged tables of a run, and those that a killed run left two days ago or earlier.
+
+    What cannot be dropped is named and stays for a later run: this one has done its work, or fails for another reason.
+    """
+    try:
+        for table in _list_staged(schema):
+            if table.startswith(_prefix(run)) or _find_changed(schema, table) < runtime.now() - _LEFTOVER:
+                _drop_table(schema, table)
+    except (OSError, PySparkException) as error:
+        _LOG.warning("staged rows were not dropped, a later run does it: %s", error)
+
+
+def _drop_table(schema: Schema, table: str) -> None:
+    if schema.warehouse is None:
+        schema.spark.sql(f"DROP TABLE IF EXISTS {schema.identifier(table)}")
+    else:
+        shutil.rmtree(_find_folder(schema.warehouse, schema, table))
 
 
 def _prefix(run: str) -> str:

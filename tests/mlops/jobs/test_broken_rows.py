@@ -185,6 +185,17 @@ def test_many_rows_that_no_model_scores_stop_no_run_and_a_model_that_scores_none
         append(range(400, 600), "z")
 
 
+def test_a_prediction_that_a_newer_one_replaced_costs_no_row_its_score_on_spark(spark):
+    """The older row of the entity is of a kind that the model does not know; both days are the same."""
+    rows = [(1, -1, "z", 1.0), (1, 0, "x", 1.0), (2, 0, "y", 1.0), (3, 0, "x", 0.0)]
+    asked = [(ASKED + timedelta(hours=hour), AS_OF, ASKED, 1, 0.5) for _, hour, *_ in rows]
+    made = [(number, *moments, 1.0, kind, due) for (number, _, kind, due), moments in zip(rows, asked, strict=True)]
+    columns = "id bigint, prediction_time timestamp, scored_at timestamp, event_time timestamp, model_version bigint, "
+    frame = spark.createDataFrame(made, columns + "prediction double, size double, kind string, due_around double")
+    scored = store._add_baseline(frame.coalesce(1), TOY, Strict(), is_here=False).collect()
+    assert {row["id"]: row["baseline"] for row in scored} == {1: 0.5, 2: 0.5, 3: None}
+
+
 def test_a_baseline_that_raises_for_a_row_scores_no_row_of_its_day_and_costs_few_calls(monkeypatch):
     monkeypatch.setattr(store, "PART", 25)
     asked, strict = [], Strict()

@@ -20,6 +20,7 @@ from mlops.contract import ModelError
 from mlops.contract.model_version import Version, VersionFacts
 from mlops.data import endpoint_requests, scoring, table_schemas
 from mlops.jobs import monitoring
+from mlops.modeling.splits import Span
 from mlops.monitoring import drift, quality, store, week_counts
 from mlops.monitoring.history import KEYS
 from mlops.platform import runtime
@@ -335,6 +336,16 @@ def test_rows_that_are_more_than_the_limit_are_summed_up_however_few_were_to_sco
     world.load_predictions = lambda *_: None
     with pytest.raises(Summed):
         monitor(world, 31)
+
+
+@pytest.mark.parametrize(
+    ("uncounted", "first"), [((), 56), ((84, 91), 56), ((42, 84), 42), ((7, 21, 28, 42), 28), ((7, 21), 56)]
+)
+def test_predictions_are_read_from_the_first_week_that_no_run_has_counted(uncounted, first):
+    """After a pause of two months, or where the window is shorter than the weeks between two runs."""
+    window, weeks = Span(moment(60), moment(88)), [moment(day) for day in uncounted]  # day 56 is a Monday
+    champion = SimpleNamespace(trained_as_of=moment(31))  # nothing is predicted before
+    assert monitoring._find_start(window, weeks, champion) == moment(first)
 
 
 def test_a_run_before_the_first_champion_says_so():
