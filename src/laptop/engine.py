@@ -172,11 +172,15 @@ class Engine:
                     env={name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"},
                 )  # fmt: skip
         _started.append(process)
-        while (state := self.read_state()) is None:
-            if process.poll() is not None:
-                words = log.read_text(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
-                raise LaptopError(f"the engine did not start: {words[-1]} ({log})")
-            time.sleep(0.05)
+        try:
+            while (state := self.read_state()) is None:
+                if process.poll() is not None:
+                    words = log.read_text(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
+                    raise LaptopError(f"the engine did not start: {words[-1]} ({log})")
+                time.sleep(0.05)
+        except KeyboardInterrupt:  # until it answers, the keeper looks at nothing that would end it
+            process.terminate()
+            raise
         return state, True
 
     def stop(self) -> bool:

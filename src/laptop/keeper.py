@@ -79,12 +79,15 @@ def _end_python_workers(engine: Engine) -> bool:
     The processes are listed before the clients, so none of them belongs to a command that joins meanwhile.
     """
     ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]  # -ww: whole lines, whatever the value of COLUMNS is
-    listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words only
+    try:
+        listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words only
+    except (OSError, subprocess.CalledProcessError):  # no ps here: they end with the server
+        return True
     if engine.list_clients()[0]:
         return False
     for line in listed.splitlines():
-        pid, parent, words = line.split(maxsplit=2)
-        if int(parent) == spark.server_pid() and "pyspark.daemon" in words:
+        pid, parent, *words = line.split(maxsplit=2)  # some process of somebody may have no words
+        if int(parent) == spark.server_pid() and "pyspark.daemon" in "".join(words):
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGTERM)
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -81,6 +82,7 @@ def server_command(folder: Path, port: int) -> list[str]:
         # By default every tenth commit waits 1 to 2 s for a checkpoint; a year makes at most 100 commits to a table.
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
         "spark.local.dir": str(folder / "tmp"),
+        "spark.authenticate": "true",  # of the ports beside Connect's, which has a token; Spark makes the secret
         "spark.log.level": "WARN",
         "spark.ui.enabled": "false",
     }
@@ -97,7 +99,7 @@ def fingerprint() -> str:
 
     Python code is not included: each session has its own Python workers, which import the code again.
     """
-    words = [sys.executable, sys.version, *server_command(Path(), 0)]
+    words = [sys.executable, sys.version, importlib.metadata.version("pyspark"), *server_command(Path(), 0)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 

@@ -188,7 +188,9 @@ def _find_large_groups(case: Case, column: str) -> _Groups:
         raise DataError("slice_min_rows and slice_min_positives have to be numbers")
     group, names = pd.factorize(slices[column], use_na_sentinel=False)
     y = np.asarray(case.champion_scores.y, "float64")
-    members = ((str(name), group == number) for number, name in enumerate(names))
+    # Positions: a truth value for each row and group would be gigabytes.
+    positions = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group, minlength=len(names)))[:-1])
+    members = ((str(name), positions[number]) for number, name in enumerate(names))
     large = [(name, rows) for name, rows in members if case.question.is_measurable(y[rows], policy)]
     return _Groups(column, len(names), large)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from mlops.config import DeploymentConfig, ValidationConfig
@@ -52,6 +53,11 @@ class HoldoutScores:
     champion: Scored | Exception | None
     tables: Mapping[str, int] = field(default_factory=dict)
     """Versions of the tables, catalog.schema.table, that the holdout was read from."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no error prevented a score: only then is the verdict that of the case, and need not be made again."""
+        return not any(isinstance(each, Exception) for each in (self.challenger, self.contract, self.champion))
 
 
 def read_holdout(job: Job) -> Holdout:
@@ -113,8 +119,12 @@ def _count_days(job: Job, windows: Windows, tables: Mapping[str, int]) -> Covera
     start = windows.holdout_from - use_case.policy.holdout
     event = F.col(entity.event_time)
     asked = event - feature_blocks.to_interval(entity.lead)
-    inside = (event >= F.lit(start)) & (event < F.lit(windows.holdout_until)) & (F.col(source.known_at) <= asked)
-    entities = job.data.read_table(entity.source, tables[entity.source]).where(inside).groupBy(*key)
+    # An entity that was moved before its question is asked about where it was moved to, also beyond the window.
+    newer = F.lead(source.known_at).over(Window.partitionBy(*key).orderBy(source.known_at))
+    versions = job.data.read_table(entity.source, tables[entity.source]).where(event >= F.lit(start))
+    versions = versions.withColumn("_newer", newer)
+    inside = (event < F.lit(windows.holdout_until)) & (F.col(source.known_at) <= asked)
+    entities = versions.where(inside & (F.col("_newer").isNull() | (F.col("_newer") > asked))).groupBy(*key)
     entities = entities.agg(F.max_by(event, source.known_at).alias("event_time"))
     features = job.data.read_table("features", tables["features"])
     featured = labels.select_event_times(features, start, windows.holdout_until)

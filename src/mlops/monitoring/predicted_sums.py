@@ -216,12 +216,12 @@ def _find_groups(rows: DataFrame, window: Span, slices: Sequence[str]) -> dict[s
     counted = counted.groupBy("slice", labels.LABEL).agg(F.sum("rows").alias("rows"))
     of_slice = Window.partitionBy("slice")
     ascending = of_slice.orderBy(labels.LABEL)
-    before = F.sum("rows").over(ascending) - F.col("rows")
+    middle = 2 * F.sum("rows").over(ascending) - F.col("rows")
     grouped = counted.select(
         "slice",
         labels.LABEL,
         F.when(F.count("*").over(of_slice) <= GROUPS, F.row_number().over(ascending))
-        .otherwise(F.floor(before * GROUPS / F.sum("rows").over(of_slice)))
+        .otherwise(F.floor(middle * GROUPS / (2 * F.sum("rows").over(of_slice))))
         .alias("group"),
     )
     starts = grouped.groupBy("slice", "group").agg(F.min(labels.LABEL).alias(labels.LABEL)).toPandas()

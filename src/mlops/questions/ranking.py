@@ -27,10 +27,11 @@ def group_labels(y: Array) -> Array:
     values, group = np.unique(y, return_inverse=True)
     if len(values) <= GROUPS:
         return np.asarray(group)
-    # The group of a value is that of the first of its rows, so that equal labels stay together.
+    # The group of a value is that of the middle of its rows: equal labels stay together, and a value of most rows, as
+    # 100 of a percentage, does not share its group with all smaller ones.
     rows = np.bincount(group)
-    before = np.cumsum(rows) - rows
-    return np.asarray(np.unique(before * GROUPS // len(y), return_inverse=True)[1][group])
+    middle = 2 * (np.cumsum(rows) - rows) + rows
+    return np.asarray(np.unique(middle * GROUPS // (2 * len(y)), return_inverse=True)[1][group])
 
 
 def count_pairs(group: Array, p: Array, day: Array, days: int) -> tuple[Array, Array]:

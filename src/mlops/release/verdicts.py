@@ -55,7 +55,7 @@ def save_verdict(
         digest = report_digest(_verdict_document(version, verdict), "")
     row = audit_log.new_row(
         job, "verdict", version, verdict=name_verdict(verdict), verdict_digest=digest, judged_against=champion,
-        verdict_case=case if run_id and evidence is not None else "", validation_run=run_id,
+        verdict_case=case if run_id and evidence is not None and evidence.is_complete else "", validation_run=run_id,
         judged_on=f"{job.config.data_catalog}.{job.config.data_schema}", reason=_describe_refusal(verdict),
         **{name: getattr(version.facts, name) for name in FACTS},
     )  # fmt: skip

@@ -104,6 +104,16 @@ def test_many_labels_are_groups_in_order_and_equal_ones_stay_together(seed, rows
     assert np.bincount(group).max() <= 3 * rows / GROUPS + np.unique(y, return_counts=True)[1].max()
 
 
+@pytest.mark.parametrize(("heavy", "light"), [(1.0, -1.0), (0.0, 1.0)])
+@pytest.mark.parametrize("distinct", [300, 2000])
+def test_a_label_of_nearly_all_rows_does_not_hide_the_others(heavy, light, distinct):
+    """As 100 in a percentage, or 0 in a count: 256 groups of equally many rows would put all rows into one."""
+    y = np.append(np.full(200_000, heavy), light + light * np.arange(1, distinct + 1) / 10_000)
+    group = group_labels(y)
+    assert group.max() > 0
+    assert set(group[:200_000]).isdisjoint(group[200_000:])
+
+
 @pytest.mark.parametrize(
     ("y", "p", "said"),
     [
