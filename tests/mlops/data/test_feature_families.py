@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oracle import SHOP, Oracle, feeds
 
@@ -120,6 +120,7 @@ def test_a_cut_bounds_the_largest_group_where_time_can(has_keys, sizes, share, l
 @given(
     cut=st.integers(1, 10**8), whole=st.integers(0, 10**6), limit=st.integers(1000, 10**6), share=st.floats(0, 0.001)
 )
+@example(cut=26796295, whole=748, limit=1501, share=0.0007513213646320831)  # blocks as short as a third of a day
 def test_a_group_is_estimated_with_the_sources_that_each_shard_gets_whole(cut, whole, limit, share):
     sizes = [SourceSize(cut, DAY, DAY), SourceSize(whole, None, DAY, is_whole=True)]
     chosen = choose_cut(sizes, share, limit, has_keys=True)
@@ -127,7 +128,7 @@ def test_a_group_is_estimated_with_the_sources_that_each_shard_gets_whole(cut, w
     assert chosen.rows >= whole + at_once * max(share, 1 / chosen.shards) - 1
     # The smallest group that can be: whole sources alone, with blocks as short as may be.
     if whole <= limit / 2:
-        assert chosen.rows <= limit or chosen.block / 2 < BLOCK / 2**9
+        assert chosen.rows <= limit or chosen.block / 2 < max(DAY / 3, BLOCK / 2**9)
 
 
 def test_a_family_sees_rows_as_long_as_its_features_read_them():
