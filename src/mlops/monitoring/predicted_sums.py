@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from mlops.contract import Policy
 from mlops.data import labels
+from mlops.data.row_scorer import days_of
 from mlops.modeling.splits import Span
 from mlops.modeling.volume import describe_unjudged
 from mlops.monitoring import drift, store
@@ -68,7 +69,7 @@ class PredictedSums:
     def compare(self, start: datetime, end: datetime) -> ModelComparison | None:
         """See `Predicted`."""
         champion = self.sums[ALL].between(start, end)
-        days = champion.days.astype("datetime64[D]").astype("int64").tolist()
+        days = days_of(champion.days).tolist()
         if (
             (champion.figures["labelled"] > 0).sum() < 2
             or self.baseline is None

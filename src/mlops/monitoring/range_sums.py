@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError
+from mlops.data.row_scorer import days_of
 from mlops.monitoring.quality import name_slice
 from mlops.questions import Array, Question
 from mlops.questions.precision import merge_precision, sum_precision
@@ -58,7 +59,7 @@ def sum_range(
         DataError: a prediction or a label is not what the kind allows.
     """
     y, p = _read_rows(question, rows)
-    dates, day = np.unique(rows["day"].to_numpy("datetime64[D]").astype("int64"), return_inverse=True)
+    dates, day = np.unique(days_of(rows["day"].to_numpy()), return_inverse=True)
     known = np.flatnonzero(~np.isnan(y))
     label, score = question.list_orders(y[known], p[known])[order]
     terms = {} if order else _list_terms(question, rows, y, p)

@@ -85,7 +85,7 @@ def _drop_table(schema: Schema, table: str) -> None:
     if schema.warehouse is None:
         schema.spark.sql(f"DROP TABLE IF EXISTS {schema.identifier(table)}")
     else:
-        shutil.rmtree(_find_folder(schema.warehouse, schema, table))
+        shutil.rmtree(schema.folder(schema.warehouse) / schema.table_name(table))
 
 
 def _prefix(run: str) -> str:
@@ -98,17 +98,14 @@ def _list_staged(schema: Schema) -> list[str]:
         shown = schema.spark.sql(f"SHOW TABLES IN `{schema.catalog}`.`{schema.name}` LIKE '{begin}*'")
         names = [row["tableName"] for row in rows_of(shown)]
     else:
-        names = [path.name for path in (schema.warehouse / schema.catalog / schema.name).glob(f"{begin}*")]
+        names = [path.name for path in schema.folder(schema.warehouse).glob(f"{begin}*")]
     return [name.removeprefix(schema.prefix) for name in names]
 
 
 def _find_changed(schema: Schema, table: str) -> datetime:
     if schema.warehouse is not None:
-        return datetime.fromtimestamp(_find_folder(schema.warehouse, schema, table).stat().st_mtime, UTC)
+        folder = schema.folder(schema.warehouse) / schema.table_name(table)
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     (detail,) = rows_of(schema.spark.sql(f"DESCRIBE DETAIL {schema.identifier(table)}").select("lastModified"))
     changed: datetime = detail["lastModified"]
     return changed
-
-
-def _find_folder(warehouse: Path, schema: Schema, table: str) -> Path:
-    return warehouse / schema.catalog / schema.name / schema.table_name(table)

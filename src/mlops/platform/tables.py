@@ -75,7 +75,7 @@ class Schema:
                 raise ConfigError(f"{part!r} cannot be part of a table name: letters, digits and underscores only")
         if self.warehouse is None:
             return f"`{self.catalog}`.`{self.name}`.`{stored}`"
-        return f"delta.`{self.warehouse / self.catalog / self.name / stored}`"
+        return f"delta.`{self.folder(self.warehouse) / stored}`"
 
     def full_name(self, table: str) -> str:
         """Return catalog.schema.table."""
@@ -86,8 +86,12 @@ class Schema:
         identifier = self.identifier(table)
         if self.warehouse is None:
             return bool(self.spark.catalog.tableExists(identifier))
-        log = self.warehouse / self.catalog / self.name / self.table_name(table) / "_delta_log"
+        log = self.folder(self.warehouse) / self.table_name(table) / "_delta_log"
         return any(log.glob("*.json"))
+
+    def folder(self, warehouse: Path) -> Path:
+        """Return the folder of the schema's tables below a laptop's warehouse."""
+        return warehouse / self.catalog / self.name
 
     def _must_exist(self, table: str) -> None:
         if not self.exists(table):
