@@ -244,11 +244,13 @@ def _publish_rows(job: Context[IngestionConfig], judged: Judged, *, first: bool)
         if added is None or added == judged.published:
             return 0
         versions = _find_before_merge(job.own, source.name, judged.published)
-        before = reduce(DataFrame.unionByName, [job.own.read_table(source.name, number) for number in versions])
+        before = [job.own.read_table(source.name, number) for number in versions]
+        # A column of the source may be younger than the merge.
+        rows_before = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), before)
         names = [column.name for column in source.columns if column.name not in version]
         differs = reduce(or_, [~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}")) for name in names], F.lit(False))
         is_same = [F.col(f"t.{name}") == F.col(f"s.{name}") for name in version]
-        rivals = int(rows.alias("s").join(before.alias("t"), [*is_same, differs], "left_semi").count())
+        rivals = int(rows.alias("s").join(rows_before.alias("t"), [*is_same, differs], "left_semi").count())
     if rivals:
         job.log.warning(
             "%s: %d rows differ from an earlier row of their key that was known at the same moment: the row of the "

@@ -13,24 +13,27 @@ import pytest
 from pyspark.sql import SparkSession
 from things import make_things
 
+from mlops.contract import Source
 from mlops.data import table_schemas
 from mlops.jobs import ingestion
-from mlops.platform.tables import Schema
+from mlops.platform.tables import Schema, TableColumn
 
 THINGS = make_things(id="long", seen="timestamp", size="double")
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENT = pa.timestamp("us", "UTC")
 
 
-def publish(schema: Schema, hour: int, *rows: tuple[int, float], first: bool = False) -> int:
+def publish(schema: Schema, hour: int, *rows: tuple[int, float], first: bool = False, source: Source = THINGS) -> int:
     """Publish rows of a file that was changed in an hour; returns how many contradict a row of an earlier batch."""
     ids, sizes = zip(*rows, strict=True)
     good = pa.table({
         "id": pa.array(ids, pa.int64()), "seen": pa.array([NOW] * len(rows), MOMENT), "size": pa.array(sizes),
         "file_modified": pa.array([NOW + timedelta(hours=hour)] * len(rows), MOMENT),
     })  # fmt: skip
+    for column in source.columns[3:]:
+        good = good.append_column(column.name, pa.nulls(len(rows), pa.string()))
     job: Any = SimpleNamespace(own=schema, log=logging.getLogger("merges"))
-    judged: Any = SimpleNamespace(source=THINGS, span=(NOW, NOW), good=good, published=len(rows))
+    judged: Any = SimpleNamespace(source=source, span=(NOW, NOW), good=good, published=len(rows))
     return ingestion._publish_rows(job, judged, first=first)
 
 
@@ -55,3 +58,17 @@ def test_contradictions_are_counted_also_after_compaction_and_by_a_second_attemp
     assert publish(schema, 0, (2, 7.0), (6, 6.0)) == 1, "the row of the later file stays"
     stored = sorted((row["id"], row["size"]) for row in schema.read_table("things").collect())
     assert stored == [(1, 1.0), (2, 5.0), (3, 3.0), (4, 4.0), (6, 6.0)]
+
+
+def test_a_repeat_after_a_column_was_added_is_compared_with_versions_from_before_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    schema, wider = (
+        Schema(spark, tmp_path, "prod", "toy"),
+        make_things(id="long", seen="timestamp", size="double", kind="string"),
+    )
+    table_schemas.create_source(schema, THINGS, {})
+    publish(schema, 1, (1, 1.0), first=True)
+    assert publish(schema, 2, (2, 2.0), (3, 3.0)) == 0
+    schema.add_columns("things", [TableColumn("kind", "string", "Kind")])
+    assert publish(schema, 0, (2, 7.0), (3, 3.0), source=wider) == 1
