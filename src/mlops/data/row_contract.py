@@ -71,6 +71,11 @@ def score_valid_rows(
     return scores, broken
 
 
+def days_of(moments: Positions) -> Positions:
+    """Number of the day of each moment, counted since 1970."""
+    return moments.astype("datetime64[D]").astype("int64")
+
+
 def _make_fault(raised: Mapping[int, Exception]) -> ModelError:
     error = next(iter(raised.values()))
     return ModelError(

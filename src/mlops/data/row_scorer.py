@@ -14,7 +14,7 @@ from mlops.contract import Expectation, UseCase
 from mlops.data import table_schemas
 from mlops.data.contributions import find_reasons
 from mlops.data.expectations import find_broken_rows
-from mlops.data.row_contract import score_valid_rows
+from mlops.data.row_contract import days_of, score_valid_rows
 from mlops.data.table_schemas import REASONS
 from mlops.platform.tables import SQL_TYPES
 from mlops.questions import question_of
@@ -96,11 +96,6 @@ class RowScorer:
         rules = pa.array([broken.get(at) for at in range(len(inputs))], pa.list_(pa.string()))
         arrays = [*(part.column(name) for name in self.kept), *columns, rules]
         return pa.RecordBatch.from_arrays(arrays, names=[*self.kept, *added, BROKEN])
-
-
-def days_of(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Number of the day of each moment, counted since 1970."""
-    return moments.astype("datetime64[D]").astype("int64")
 
 
 def arrow_type(type_: str) -> pa.DataType:

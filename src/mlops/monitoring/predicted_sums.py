@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from mlops.contract import Policy
 from mlops.data import labels
-from mlops.data.row_scorer import days_of
+from mlops.data.row_contract import days_of
 from mlops.modeling.splits import Span
 from mlops.modeling.volume import describe_unjudged
 from mlops.monitoring import drift, store

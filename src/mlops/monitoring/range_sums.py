@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlops.contract import DataError
-from mlops.data.row_scorer import days_of
+from mlops.data.row_contract import days_of
 from mlops.monitoring.quality import name_slice
 from mlops.questions import Array, Question
 from mlops.questions.precision import merge_precision, sum_precision

@@ -23,8 +23,8 @@ from mlops.contract import ModelError, UseCase
 from mlops.contract.model_version import Version
 from mlops.data import labels, table_schemas
 from mlops.data import predictions as prediction_tables
-from mlops.data.row_contract import score_valid_rows
-from mlops.data.row_scorer import BROKEN, PART, RowScorer, days_of
+from mlops.data.row_contract import days_of, score_valid_rows
+from mlops.data.row_scorer import BROKEN, PART, RowScorer
 from mlops.modeling.splits import Span
 from mlops.monitoring import drift, history
 from mlops.monitoring.alerts import Alert
